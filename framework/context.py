@@ -1,0 +1,70 @@
+"""What a tool or stream can ask of the run it is part of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hepflow.errors import JobOptionsError, nearest
+
+__all__ = ["Context", "Sample"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A named input with metadata, as tools see it (``events.sample``)."""
+
+    name: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The run as seen by ``initialize`` (on a worker) and ``finalize`` (in the main process, after the event loop).
+
+    ``directory`` is the run directory; what a tool writes belongs in there (``path``). ``joboptions`` is the folder of the
+    job-option file, ``events`` the number of events that were read (0 in ``initialize``).
+    """
+
+    directory: Path
+    job: str
+    seed: int = 0
+    workers: int = 1
+    joboptions: Path | None = None
+    events: int = 0
+    results: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+    @property
+    def log(self) -> logging.Logger:
+        """Return the logger that tools and streams report to."""
+        return logging.getLogger("hepflow")
+
+    def result(self, tool: str) -> Any:
+        """Return what the ``finalize`` of an earlier tool returned; JobOptionsError where there is none."""
+        if tool not in self.results:
+            raise JobOptionsError(
+                f"there is no result of a tool {tool!r} yet",
+                where=f"job {self.job}",
+                hint=nearest(tool, self.results, what="results") + "; tools finalize in job order",
+            )
+        return self.results[tool]
+
+    def output(self, stream: str) -> Sequence[Path]:
+        """Return the files of a closed stream, in plan order; JobOptionsError where there is no such stream."""
+        if stream not in self.outputs:
+            raise JobOptionsError(
+                f"there is no output of a stream {stream!r}", where=f"job {self.job}", hint=nearest(stream, self.outputs, what="streams")
+            )
+        return self.outputs[stream]
+
+    def path(self, name: str) -> Path:
+        """Return ``directory / name`` with its folder made; JobOptionsError where ``name`` leads out of the run directory."""
+        target = (self.directory / name).resolve()
+        if not target.is_relative_to(self.directory.resolve()):
+            raise JobOptionsError(f"the output name {name!r} leads out of the run directory", where=str(self.directory))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target

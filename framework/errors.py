@@ -1,0 +1,104 @@
+"""Errors for users: each says what is wrong, where, what was expected, the nearest match and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ColumnError",
+    "HepflowError",
+    "InputError",
+    "JobOptionsError",
+    "NetworkError",
+    "OutputError",
+    "PluginError",
+    "PropertyError",
+    "ToolError",
+    "WorkerError",
+    "nearest",
+]
+
+
+class HepflowError(Exception):
+    """Base of all errors that hepflow raises on purpose.
+
+    ``message`` says what is wrong, ``where`` names the job option, tool, file, column or entry range, and ``hint`` says
+    what to do. ``str(error)`` joins them, one to a line.
+    """
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where, hint)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.where, self.hint)
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.hint:
+            lines.append(f"  hint:  {self.hint}")
+        return "\n".join(lines)
+
+
+def _rebuild(cls: type[HepflowError], message: str, where: str, hint: str) -> HepflowError:
+    return cls(message, where=where, hint=hint)
+
+
+class JobOptionsError(HepflowError):
+    """A job-option file or the command line does not describe a job."""
+
+
+class PropertyError(HepflowError, AttributeError):
+    """An unknown property, or a value that the property does not accept."""
+
+
+class PluginError(HepflowError):
+    """Something named is not found, found twice, or cannot be imported."""
+
+
+class InputError(HepflowError):
+    """An input is missing, empty, damaged, or not what the job reads."""
+
+
+class ColumnError(HepflowError, KeyError):
+    """A container or column that is not there, was not declared, or does not fit."""
+
+    __str__ = HepflowError.__str__
+
+
+class OutputError(HepflowError):
+    """An output cannot be written."""
+
+
+class ToolError(HepflowError):
+    """A tool failed while it ran."""
+
+
+class WorkerError(HepflowError):
+    """A worker process died."""
+
+
+class NetworkError(HepflowError):
+    """A network file is damaged, inconsistent, or does not fit its inputs."""
+
+
+def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:
+    """Return a hint that names the known names closest to ``name``, or lists them where none is close.
+
+    >>> nearest("PtMinn", ["PtMin", "AbsEtaMax"])
+    "did you mean 'PtMin'?"
+    """
+    options = sorted(set(known))
+    lowered = {option.lower(): option for option in options}
+    close = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
+    if close:
+        return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+    if not options:
+        return f"there are no {what or 'names'} to choose from"
+    shown = ", ".join(options[:12]) + (f", … ({len(options)} in all)" if len(options) > 12 else "")
+    return f"known {what or 'names'}: {shown}"

@@ -1,0 +1,180 @@
+"""Events as tools see them: containers, selections, links and random numbers of one chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.context import Sample
+from hepflow.errors import ColumnError
+from hepflow.events.access import Access
+from hepflow.events.column import Column
+from hepflow.events.container import Container, Linked
+from hepflow.events.layout import flatten, pack_links, plain, scatter
+from hepflow.events.links import key_for
+from hepflow.events.random import EventRandom
+from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
+
+__all__ = ["Access", "Column", "Container", "EventRandom", "Events", "Linked", "Scope"]
+
+
+class Events:
+    """The events of one chunk, as one tool sees them.
+
+    ``events["TauJets"]`` gives a container; ``select`` and ``select_events`` hide what fails a cut from every later tool in the
+    same scope; ``add`` makes a container and ``link`` a column of element links.
+    """
+
+    def __init__(self, scope: Scope, access: Access | None = None) -> None:
+        self._scope = scope
+        self._access = access
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], *, sample: Sample | None = None, seed: int = 0) -> Events:
+        """Return events made of ``{"TauJets.pt": array}``, to try a tool without a file.
+
+        A jagged awkward array is a column of a container with objects, a flat array one value an event.
+        """
+        import awkward as ak
+
+        columns = {}
+        for name, values in arrays.items():
+            layout = values.layout if isinstance(values, ak.Array) else None
+            if layout is not None and layout.is_list and not layout.parameter("__array__"):
+                packed = ak.to_packed(values).layout.to_ListOffsetArray64(True)
+                columns[name] = Column(np.asarray(packed.offsets.data), plain(ak.Array(packed.content)))
+            else:
+                columns[name] = Column(None, plain(values))
+        lengths = {len(column) for column in columns.values()}
+        if len(lengths) > 1:
+            raise ColumnError(f"the columns have different numbers of events: {sorted(lengths)}")
+        return cls(Scope.from_columns(columns, lengths.pop() if lengths else 0, sample=sample, seed=seed))
+
+    def __len__(self) -> int:
+        """Return the number of visible events."""
+        return self._scope.visible_events()
+
+    def __getitem__(self, container: str) -> Container:
+        if self._access is not None:
+            self._access.check_container(container)
+        return self._container(container)
+
+    def _container(self, container: str) -> Container:
+        """Return a container without asking what was declared."""
+        return Container(self._scope, container, self._access)
+
+    @property
+    def sample(self) -> Sample:
+        """Return the sample that the events come from."""
+        return self._scope.sample
+
+    def child(self, label: str = "") -> Events:
+        """Return a view that sees this one's columns and selections and keeps its own."""
+        return Events(self._scope.child(label), self._access)
+
+    def select(self, container: str, mask: Any, label: str) -> None:
+        """Hide the objects for which ``mask`` (flat or events × objects) is false, and add a line to the cutflow."""
+        objects = self[container]
+        values = self._mask(flatten(mask, objects._structure(), f"the selection {label!r}"), len(objects), label)
+        self._scope.hide(container, values)
+        self._scope.count(self._tool, container, label, len(values), int(values.sum()))
+
+    def select_events(self, mask: Any, label: str) -> None:
+        """Hide the events for which ``mask`` is false, and add a line to the cutflow."""
+        values = self._mask(plain(mask), len(self), label)
+        self._scope.hide_events(values)
+        self._scope.count(self._tool, "", label, len(values), int(values.sum()))
+
+    def add(
+        self, container: str, columns: Mapping[str, Any], *, counts: npt.ArrayLike | None = None, parent: str = ""
+    ) -> Container:
+        """Make a new container and return it.
+
+        The columns are events × objects, or flat together with ``counts``, the number of objects of each visible event. With
+        ``parent`` there is one list for each visible object of that container instead (the tracks of each tau). Without
+        ``counts`` and with flat columns the container has one entry an event.
+        """
+        if self._access is not None and container not in self._access.created:
+            self._access.check_write(f"{container}.*")
+        if counts is None and columns:
+            counts = self._counts(next(iter(columns.values())), parent)
+        group = Group(None, parent)
+        if counts is not None:
+            outer = self._scope.index(parent) if parent else self._scope.event_index()
+            length = self._scope.full_length(parent) if parent else self._scope.n_events
+            listed = np.asarray(counts, dtype=np.int64)
+            if len(listed) != (length if outer is None else len(outer)):
+                raise ColumnError(f"{container} gets {len(listed)} lists for {len(self[parent]) if parent else len(self)} {parent or 'events'}")
+            group = Group(offsets_from(scatter(listed, outer, length)), parent)
+        self._scope.define(container, group)
+        made = Container(self._scope, container, self._access)
+        for name, values in columns.items():
+            made[name] = values
+        return made
+
+    def _counts(self, values: Any, parent: str) -> npt.NDArray[np.int64] | None:
+        import awkward as ak
+
+        if not isinstance(values, ak.Array) or not values.layout.is_list:
+            return None
+        layout = values.layout
+        if parent and len(layout) == len(self) and layout.to_ListOffsetArray64(True).content.is_list:
+            layout = layout.to_ListOffsetArray64(True).content
+        return counts_of(np.asarray(layout.to_ListOffsetArray64(True).offsets.data))
+
+    def link(self, to: str, indices: Any) -> Any:
+        """Return element links to objects of ``to`` of the same event.
+
+        ``indices`` are positions among the visible objects of ``to`` in the event (negative: null link), events × objects for
+        one link an object, events × objects × links for lists of links. Assign the result to a column.
+        """
+        import awkward as ak
+
+        target = self[to]
+        array = ak.to_packed(ak.Array(indices))
+        if array.ndim not in (2, 3):
+            raise ColumnError(f"links to {to} need indices of the form events × objects (× links)", hint=f"got {array.type}")
+        per_event = ak.to_numpy(ak.num(array, axis=1))
+        per_object = None if array.ndim == 2 else ak.to_numpy(ak.flatten(ak.num(array, axis=2)))
+        flat = ak.to_numpy(ak.flatten(array, axis=None)).astype(np.int64)
+        events = np.repeat(np.arange(len(self)), per_event)
+        events = events if per_object is None else np.repeat(events, per_object)
+        offsets = target._offsets()
+        if offsets is None:
+            raise ColumnError(f"{to} has one entry an event; links cannot point into it")
+        if len(flat) and (flat >= np.diff(offsets)[events]).any():
+            raise ColumnError(f"a link to {to} points behind its last object")
+        index, null = self._scope.index(to), flat < 0
+        position = np.where(null, 0, offsets[events] + flat)
+        full = position if index is None else index[position] if len(index) else position
+        group = self._scope.group(to)
+        assert group.offsets is not None
+        first = group.offsets[flat_take(np.arange(self._scope.n_events), self._scope.event_index())[events]]
+        lists = [] if per_object is None else [per_object]
+        links = pack_links(lists, np.where(null, 0, key_for(to)), np.where(null, 0, full - first))
+        return ak.unflatten(links, per_event)
+
+    def random(self, tool: Any) -> EventRandom:
+        """Return random numbers keyed by (seed, tool, event number); needs ``EventInfo.eventNumber`` among the reads.
+
+        ``tool`` is the tool (or a name): two tools never share numbers, and each call continues with fresh ones.
+        """
+        name = str(getattr(tool, "name", tool))
+        first = self._scope.draws.get(name, 0)
+        self._scope.draws[name] = first + 1
+        return EventRandom(self._scope.seed, name, self["EventInfo"].flat("eventNumber"), first << 16)
+
+    @property
+    def _tool(self) -> str:
+        return self._access.tool if self._access is not None else ""
+
+    def _mask(self, values: Any, length: int, label: str) -> Bools:
+        mask = np.asarray(values)
+        if mask.dtype != np.bool_:
+            raise ColumnError(f"the selection {label!r} is no mask: its values are {mask.dtype}, not bool")
+        if mask.shape != (length,):
+            raise ColumnError(f"the selection {label!r} has {mask.size} values for {length} entries")
+        return mask

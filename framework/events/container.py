@@ -1,0 +1,237 @@
+"""Views of the objects of a container: what a tool works with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import ColumnError, nearest
+from hepflow.events.column import Column, Offsets
+from hepflow.events.layout import flatten, jagged, scatter, unpack_links
+from hepflow.events.links import keys_of
+from hepflow.events.scope import Ints, Scope, counts_of, flat_take, offsets_from
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+    from hepflow.events.access import Access
+
+__all__ = ["Container", "Linked"]
+
+
+class Container:
+    """The visible objects of one container, as a tool sees them.
+
+    ``taus["pt"]`` (or ``taus.pt``) is an awkward array, events × objects; for a container with one entry an event it is a numpy
+    array, one value an event. ``taus.flat("pt")`` gives the same values without the event structure. ``taus["x"] = values``
+    decorates; ``values`` has either form.
+    """
+
+    def __init__(self, scope: Scope, name: str, access: Access | None) -> None:
+        self._scope = scope
+        self._name = name
+        self._access = access
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def __getitem__(self, column: str) -> Any:
+        values = self.flat(column)
+        return self.unflatten(values)
+
+    def __getattr__(self, column: str) -> Any:
+        if column.startswith("_"):
+            raise AttributeError(column)
+        return self[column]
+
+    def __contains__(self, column: str) -> bool:
+        return self._scope.find(f"{self._name}.{column}") is not None
+
+    def flat(self, column: str) -> Any:
+        """Return the values of all visible objects without event structure: numpy for numbers, else a flat awkward array."""
+        name = f"{self._name}.{column}"
+        if self._access is not None:
+            self._access.check_read(name)
+            if name in self._access.optional and column not in self:
+                return np.full(len(self), np.nan, dtype=np.float32)
+        found = self._scope.column(name)
+        return flat_take(found.content, self._scope.index(self._name))
+
+    def __len__(self) -> int:
+        """Return the number of visible objects in all visible events."""
+        index = self._scope.index(self._name)
+        return self._scope.full_length(self._name) if index is None else len(index)
+
+    @property
+    def counts(self) -> Ints:
+        """Return the number of visible objects of each visible event (or of each object of the parent container)."""
+        offsets = self._offsets()
+        return np.ones(len(self), dtype=np.int64) if offsets is None else counts_of(offsets)
+
+    def unflatten(self, values: Any) -> Any:
+        """Give flat values, one for each visible object, the structure of the container (events × objects)."""
+        for offsets in reversed(self._structure()):
+            values = jagged(values, offsets)
+        return values
+
+    def flatten(self, values: Any) -> Any:
+        """Return values with the structure of the container as flat values, the reverse of ``unflatten``."""
+        return flatten(values, self._structure(), self._name)
+
+    def p4(self, suffix: str = "") -> ak.Array:
+        """Return four-momenta (vector, MeV) from the columns pt, eta, phi and m with a suffix (``"IntermediateAxis"``)."""
+        import vector
+
+        vector.register_awkward()
+        return vector.zip(
+            {"pt": self[f"pt{suffix}"], "eta": self[f"eta{suffix}"], "phi": self[f"phi{suffix}"], "mass": self[f"m{suffix}"]}
+        )
+
+    def follow(self, link: str, to: str = "") -> Linked:
+        """Return the objects that an element-link column points to; null links and links to hidden objects drop out.
+
+        The target container is found by the links' keys; give ``to`` where links may point to several containers or none of
+        them may be set. The target's columns must be declared like all others.
+        """
+        values = self.flat(link)
+        target = to or self._target(values, link)
+        if self._access is not None:
+            self._access.check_container(target)
+        lists, keys, index = unpack_links(values)
+        if len(lists) > 1:
+            raise ColumnError(f"{self._name}.{link} holds lists of lists of links, which cannot be followed")
+        counts = lists[0] if lists else np.ones(len(values), dtype=np.int64)
+        rows = np.repeat(flat_take(self._scope.event_of(self._name), self._scope.index(self._name)), counts)
+        group = self._scope.group(target)
+        if group.offsets is None or group.parent:
+            raise ColumnError(f"{self._name}.{link} cannot point into {target}, which is no list of objects per event")
+        first, last = group.offsets[rows], group.offsets[rows + 1]
+        position = first + index
+        valid = np.isin(keys, keys_of(target)) & (position < last)
+        mask = self._scope.mask(target)
+        if mask is not None:
+            valid &= mask[np.where(valid, position, 0)] if len(mask) else False
+        running = offsets_from(valid)
+        edges = offsets_from(counts)
+        kept = running[edges[1:]] - running[edges[:-1]]
+        return Linked(self._scope, target, self._access, position[valid], offsets_from(kept), self._offsets())
+
+    def _target(self, values: Any, link: str) -> str:
+        candidates = self._access.containers() if self._access is not None else self._scope.known()
+        candidates = {name for name in candidates if name != self._name}
+        keys = np.unique(unpack_links(values)[1])
+        found = [name for name in sorted(candidates) if np.isin(keys_of(name), keys).any()]
+        if not found and len(candidates) == 1:
+            found = list(candidates)
+        if len(found) != 1:
+            state = "points into " + " and ".join(found) if found else "has no valid link here"
+            raise ColumnError(
+                f"{self._name}.{link} {state}: its target is not clear",
+                hint=f"say which: follow({link!r}, to=...); {nearest('', candidates, what='declared containers')}",
+            )
+        return found[0]
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def __setitem__(self, column: str, values: Any) -> None:
+        name = f"{self._name}.{column}"
+        if self._access is not None:
+            self._access.check_write(name)
+        content = flatten(values, self._structure(), name)
+        if getattr(content, "shape", None) == ():
+            content = np.full(len(self), content)
+        if len(content) != len(self):
+            raise ColumnError(f"{name} gets {len(content)} values for {len(self)} objects")
+        full = scatter(content, self._scope.index(self._name), self._scope.full_length(self._name))
+        self._scope.put(name, Column(self._scope.group(self._name).offsets, full))
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _offsets(self) -> Offsets | None:
+        return self._scope.offsets(self._name)
+
+    def _structure(self) -> list[Offsets]:
+        """Return the offsets of the lists around one value, outermost first."""
+        offsets = self._offsets()
+        parent = self._scope.group(self._name).parent
+        outer = self._scope.offsets(parent) if parent else None
+        return [part for part in (outer, offsets) if part is not None]
+
+
+class Linked:
+    """Objects reached through links: a list of them for each object of the container that was followed from.
+
+    The lists keep the order of the links until ``sort``; ``where``, ``sort`` and ``first`` return new views.
+    """
+
+    def __init__(
+        self, scope: Scope, name: str, access: Access | None, index: Ints, offsets: Offsets, outer: Offsets | None
+    ) -> None:
+        self._scope = scope
+        self._name = name
+        self._access = access
+        self._index = index
+        self._offsets = offsets
+        self._outer = outer
+
+    def __len__(self) -> int:
+        """Return the number of linked objects in all lists."""
+        return len(self._index)
+
+    @property
+    def counts(self) -> Ints:
+        """Return the lengths of the lists, one for each visible object that was followed from."""
+        return counts_of(self._offsets)
+
+    @property
+    def owners(self) -> Ints:
+        """Return, for each linked object, the flat position of the object it is linked from."""
+        return np.repeat(np.arange(len(self._offsets) - 1), self.counts)
+
+    def flat(self, column: str) -> Any:
+        """Return the values of all linked objects, list after list."""
+        name = f"{self._name}.{column}"
+        if self._access is not None:
+            self._access.check_read(name)
+            if name in self._access.optional and self._scope.find(name) is None:
+                return np.full(len(self), np.nan, dtype=np.float32)
+        return self._scope.column(name).content[self._index]
+
+    def __getitem__(self, column: str) -> ak.Array:
+        return self.unflatten(self.flat(column))
+
+    def __getattr__(self, column: str) -> ak.Array:
+        if column.startswith("_"):
+            raise AttributeError(column)
+        return self[column]
+
+    def unflatten(self, values: Any) -> ak.Array:
+        """Give flat values, one for each linked object, the structure events × objects × linked."""
+        return jagged(values, self._offsets, self._outer)
+
+    def one(self, column: str, missing: float) -> npt.NDArray[Any]:
+        """Return the value of the first linked object of each list, or ``missing`` where the list is empty."""
+        values = np.asarray(self.flat(column))
+        some = self.counts > 0
+        out = np.full(len(some), missing, dtype=np.result_type(values.dtype, np.min_scalar_type(missing)))
+        out[some] = values[self._offsets[:-1][some]]
+        return out
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> Linked:
+        """Keep the linked objects for which the flat ``mask`` is true."""
+        running = offsets_from(mask)
+        return self._with(self._index[mask], running[self._offsets])
+
+    def sort(self, values: npt.NDArray[Any], *, descending: bool = True) -> Linked:
+        """Order each list by flat ``values``; equal values keep their order."""
+        order = np.lexsort((-values if descending else values, self.owners))
+        return self._with(self._index[order], self._offsets)
+
+    def first(self, number: int) -> Linked:
+        """Keep at most the first ``number`` objects of each list."""
+        rank = np.arange(len(self)) - np.repeat(self._offsets[:-1], self.counts)
+        return self.where(rank < number)
+
+    def _with(self, index: Ints, offsets: Offsets) -> Linked:
+        return Linked(self._scope, self._name, self._access, index, offsets, self._outer)

@@ -1,0 +1,265 @@
+"""The columns and selections behind an ``Events`` view: full-length columns, and what of them is visible.
+
+A scope never copies or drops values when something is hidden: it keeps masks. A child scope (one per stream) reads through to
+its parent and keeps its own columns and masks on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.context import Sample
+from hepflow.errors import ColumnError, nearest
+from hepflow.events.column import Column, Offsets
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+__all__ = ["Bools", "Cutflow", "Group", "Ints", "Scope", "counts_of", "flat_take", "offsets_from"]
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Cutflow: TypeAlias = dict[tuple[str, str, str, str], list[int]]
+"""(stream or "", tool, container or "", label) → [before, after]."""
+
+
+def offsets_from(counts: npt.NDArray[Any]) -> Offsets:
+    """Return offsets (one longer) of lists with these lengths."""
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def counts_of(offsets: Offsets) -> Ints:
+    """Return the lengths of lists with these offsets."""
+    return np.diff(offsets)
+
+
+def flat_take(content: Any, index: Ints | None) -> Any:
+    """Return ``content[index]``, or ``content`` itself where nothing is hidden."""
+    return content if index is None else content[index]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The shape of a container: offsets per event, or per object of ``parent``; None for one entry an event."""
+
+    offsets: Offsets | None
+    parent: str = ""
+
+
+class Scope:
+    """Columns and masks of one chunk (see the module)."""
+
+    def __init__(
+        self,
+        n_events: int,
+        load: Callable[[str], Column | None],
+        *,
+        sample: Sample | None = None,
+        seed: int = 0,
+        first_entry: int = 0,
+        label: str = "",
+        parent: Scope | None = None,
+    ) -> None:
+        self.n_events = n_events
+        self.sample = sample or Sample("")
+        self.seed = seed
+        self.first_entry = first_entry
+        self.label = label
+        self._parent = parent
+        self.cutflow: Cutflow = {} if parent is None else parent.cutflow
+        self.draws: dict[str, int] = {}
+        self._load = load
+        self._columns: dict[str, Column] = {}
+        self._groups: dict[str, Group] = {} if parent is None else dict(parent._groups)
+        self._event_mask: Bools | None = None if parent is None else parent._event_mask
+        self._masks: dict[str, Bools] = {} if parent is None else dict(parent._masks)
+        self._cache: dict[tuple[str, str], Any] = {}
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Column], n_events: int, **kwargs: Any) -> Scope:
+        """Return the scope of a chunk that was read as ``columns``."""
+        scope = cls(n_events, columns.get, **kwargs)
+        for name, column in columns.items():
+            scope._groups.setdefault(name.partition(".")[0], Group(column.offsets))
+        return scope
+
+    def child(self, label: str) -> Scope:
+        """Return a scope that sees this one's columns and selections and keeps its own."""
+        return Scope(
+            self.n_events,
+            self.find,
+            sample=self.sample,
+            seed=self.seed,
+            first_entry=self.first_entry,
+            label=label,
+            parent=self,
+        )
+
+    # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, name: str) -> Column | None:
+        """Return the column or None."""
+        column = self._columns.get(name)
+        return self._load(name) if column is None else column
+
+    def column(self, name: str) -> Column:
+        """Return the column; ColumnError where there is none."""
+        column = self.find(name)
+        if column is None:
+            raise ColumnError(f"there is no column {name!r} here")
+        return column
+
+    def own_columns(self, container: str) -> list[str]:
+        """Return the columns of a container that were made in this scope, or in the one it reads through to."""
+        return [name for name in {**self._outer_columns(), **self._columns} if name.partition(".")[0] == container]
+
+    def _outer_columns(self) -> dict[str, Column]:
+        return {} if self._parent is None else {**self._parent._outer_columns(), **self._parent._columns}
+
+    def put(self, name: str, column: Column) -> None:
+        """Set a full-length column."""
+        self._columns[name] = column
+
+    def define(self, container: str, group: Group) -> None:
+        """Make a new, empty container."""
+        self._groups[container] = group
+
+    def group(self, container: str) -> Group:
+        """Return the shape of a container; ColumnError where there is none of this name."""
+        found = self._groups.get(container)
+        if found is None:
+            raise ColumnError(f"there is no container {container!r} here", hint=nearest(container, self._groups, what="containers"))
+        return found
+
+    def knows(self, container: str) -> bool:
+        """Tell whether there is a container of this name."""
+        return container in self._groups
+
+    def known(self) -> list[str]:
+        """Return the names of all containers."""
+        return sorted(self._groups)
+
+    # ── what is visible ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def event_index(self) -> Ints | None:
+        """Return the visible events, or None where all are."""
+        return self._cached("", "events", lambda: None if self._event_mask is None else np.flatnonzero(self._event_mask))
+
+    def visible_events(self) -> int:
+        """Return the number of visible events."""
+        index = self.event_index()
+        return self.n_events if index is None else len(index)
+
+    def mask(self, container: str) -> Bools | None:
+        """Return which objects (full length, flat) are visible, or None where all are."""
+        return self._cached(container, "mask", lambda: self._make_mask(container))
+
+    def _make_mask(self, container: str) -> Bools | None:
+        group = self.group(container)
+        outer = self.mask(group.parent) if group.parent else self._event_mask
+        own = self._masks.get(container)
+        if group.offsets is None or outer is None:
+            return own if group.offsets is not None else outer
+        spread = np.repeat(outer, counts_of(group.offsets))
+        return spread if own is None else spread & own
+
+    def index(self, container: str) -> Ints | None:
+        """Return the visible objects as indices into the flat, full-length columns, or None where all are."""
+
+        def make() -> Ints | None:
+            mask = self.mask(container)
+            return None if mask is None else np.flatnonzero(mask)
+
+        return self._cached(container, "index", make)
+
+    def offsets(self, container: str) -> Offsets | None:
+        """Return the offsets of visible objects per visible event (or visible parent object)."""
+
+        def make() -> Offsets | None:
+            group = self.group(container)
+            mask = self.mask(container)
+            if group.offsets is None or mask is None:
+                return group.offsets
+            running = offsets_from(mask)
+            counts = running[group.offsets[1:]] - running[group.offsets[:-1]]
+            outer = self.index(group.parent) if group.parent else self.event_index()
+            return offsets_from(flat_take(counts, outer))
+
+        return self._cached(container, "offsets", make)
+
+    def local_index(self, container: str) -> Ints:
+        """Return, for each object (full length), its position among the visible ones of its event, or -1 if hidden."""
+
+        def make() -> Ints:
+            group = self.group(container)
+            if group.offsets is None or group.parent:
+                raise ColumnError(f"{container} is no list of objects per event; links cannot point into it")
+            mask = self.mask(container)
+            seen = np.ones(int(group.offsets[-1]), dtype=bool) if mask is None else mask
+            running = offsets_from(seen)
+            position = running[:-1] - np.repeat(running[group.offsets[:-1]], counts_of(group.offsets))
+            return np.where(seen, position, -1)
+
+        return self._cached(container, "local", make)
+
+    def event_of(self, container: str) -> Ints:
+        """Return the event (full-length numbering) of each object (full length) of a container."""
+
+        def make() -> Ints:
+            group = self.group(container)
+            if group.offsets is None:
+                return np.arange(self.n_events)
+            rows = np.repeat(np.arange(len(group.offsets) - 1), counts_of(group.offsets))
+            return self.event_of(group.parent)[rows] if group.parent else rows
+
+        return self._cached(container, "event", make)
+
+    def hide(self, container: str, visible: Bools) -> None:
+        """Narrow a container to those of its visible objects for which ``visible`` is true."""
+        full = self._masks.get(container)
+        index = self.index(container)
+        mask = np.zeros(len(full) if full is not None else self._length(container), dtype=bool)
+        mask[flat_take(np.arange(len(mask)), index)] = visible
+        self._masks[container] = mask
+        self._forget()
+
+    def hide_events(self, visible: Bools) -> None:
+        """Narrow the events to those visible ones for which ``visible`` is true."""
+        mask = np.zeros(self.n_events, dtype=bool)
+        mask[flat_take(np.arange(self.n_events), self.event_index())] = visible
+        self._event_mask = mask
+        self._forget()
+
+    def _length(self, container: str) -> int:
+        group = self.group(container)
+        return self.n_events if group.offsets is None else int(group.offsets[-1])
+
+    def full_length(self, container: str) -> int:
+        """Return the number of objects of a container, hidden ones included."""
+        return self._length(container)
+
+    def _cached(self, container: str, what: str, make: Callable[[], Any]) -> Any:
+        key = (container, what)
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
+    def _forget(self) -> None:
+        self._cache = {key: value for key, value in self._cache.items() if key[1] == "event"}
+
+    # ── cutflow ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def count(self, tool: str, container: str, label: str, before: int, after: int) -> None:
+        """Add to a line of the cutflow."""
+        line = self.cutflow.setdefault((self.label, tool, container, label), [0, 0])
+        line[0] += before
+        line[1] += after
+
+

@@ -1,0 +1,8 @@
+"""Running a job: plan, work units, loop, ledger, executors."""
+
+from __future__ import annotations
+
+from hepflow.execution.plan import Plan, WorkUnit, make_plan
+from hepflow.execution.run import RunOptions, RunResult, run
+
+__all__ = ["Plan", "RunOptions", "RunResult", "WorkUnit", "make_plan", "run"]

@@ -1,0 +1,178 @@
+"""Who reads and writes what: walks the tools in order and resolves every declared column before the first event."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hepflow.errors import ColumnError, JobOptionsError, nearest
+from hepflow.events.access import Access
+from hepflow.job import Job
+from hepflow.protocols import ColumnInfo
+from hepflow.stream import Stream
+from hepflow.tool import Tool
+
+__all__ = ["DataFlow", "resolve"]
+
+
+@dataclass
+class DataFlow:
+    """The resolved declarations of a job.
+
+    ``reads`` are the columns fetched from the input, ``access`` what each tool may touch, ``outputs`` the columns that each
+    stream writes (``C.*`` for all columns of a container that its tools make).
+    """
+
+    reads: list[str] = field(default_factory=list)
+    access: dict[str, Access] = field(default_factory=dict)
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Scope:
+    """What is known at a point of the walk: columns made so far, containers made as a whole."""
+
+    made: dict[str, str] = field(default_factory=dict)
+    containers: dict[str, str] = field(default_factory=dict)
+
+    def child(self) -> _Scope:
+        return _Scope(dict(self.made), dict(self.containers))
+
+    def has(self, name: str) -> bool:
+        return name in self.made or name.partition(".")[0] in self.containers
+
+
+def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
+    """Return the data flow of a frozen job on an input with these columns.
+
+    ColumnError where a tool reads what neither the input nor an earlier tool provides; JobOptionsError where two tools write the
+    same column or a declaration is malformed.
+    """
+    flow = DataFlow()
+    needed: dict[str, None] = {}
+    later = {name: tool.name for tool in job.all_tools() for name in tool.writes()}
+    scope = _Scope()
+    for tool in job.tools:
+        _walk(tool, None, scope, columns, flow, needed, later)
+    for stream in job.streams:
+        inner = scope.child()
+        passed: list[str] = []
+        for tool in stream.tools:
+            passed += _walk(tool, stream, inner, columns, flow, needed, later)
+        flow.outputs[stream.name] = _outputs(stream, inner, passed, columns, needed)
+    flow.reads = list(needed)
+    return flow
+
+
+def _walk(
+    tool: Tool,
+    stream: Stream | None,
+    scope: _Scope,
+    columns: Mapping[str, ColumnInfo],
+    flow: DataFlow,
+    needed: dict[str, None],
+    later: Mapping[str, str],
+) -> list[str]:
+    """Resolve one tool; return the columns that it writes or passes on to its stream."""
+    reads: dict[str, None] = {}
+    optionals: list[str] = []
+    for declared in _names(tool, "reads"):
+        name, optional = declared.removesuffix("?"), declared.endswith("?")
+        matches = _expand(name, scope, columns)
+        if not matches and not optional:
+            raise _unsatisfied(tool, stream, name, scope, columns, later)
+        if optional:
+            optionals.append(name)
+        for match in matches:
+            reads[match] = None
+            if not scope.has(match):
+                needed[match] = None
+    writes = list(_names(tool, "writes"))
+    for name in writes:
+        _check_write(tool, name, reads, scope, columns)
+        container, _, column = name.partition(".")
+        if column == "*":
+            scope.containers[container] = tool.name
+        elif name not in reads:
+            scope.made[name] = tool.name
+    flow.access[tool.name] = Access.of(tool.name, reads, writes, optionals)
+    return writes
+
+
+def _names(tool: Tool, method: str) -> Iterator[str]:
+    declared = getattr(tool, method)()
+    if isinstance(declared, str) or not isinstance(declared, Iterable):
+        raise JobOptionsError(f"{tool.name}.{method}() must return a list of columns, not {declared!r}")
+    for name in declared:
+        container, dot, column = str(name).partition(".")
+        if not (dot and container and column):
+            raise JobOptionsError(f"{tool.name}.{method}() names {name!r}, which is no Container.column")
+        yield str(name)
+
+
+def _expand(name: str, scope: _Scope, columns: Mapping[str, ColumnInfo]) -> list[str]:
+    if "*" in name:
+        container = name.partition(".")[0]
+        return fnmatch.filter([*columns, *scope.made], name) or ([name] if container in scope.containers else [])
+    return [name] if scope.has(name) or name in columns else []
+
+
+def _check_write(tool: Tool, name: str, reads: Iterable[str], scope: _Scope, columns: Mapping[str, ColumnInfo]) -> None:
+    container, _, column = name.partition(".")
+    if column == "*":
+        if container in scope.containers or any(known.partition(".")[0] == container for known in [*columns, *scope.made]):
+            raise JobOptionsError(
+                f"{tool.name} makes the container {container!r}, which there is already", hint="give the new container another name"
+            )
+        return
+    if "*" in name:
+        raise JobOptionsError(f"{tool.name}.writes() names {name!r}: only a whole new container is written as 'C.*'")
+    if (name in scope.made or name in columns) and name not in reads:
+        origin = f"{scope.made[name]} writes it" if name in scope.made else "the input has it"
+        raise JobOptionsError(
+            f"{tool.name} writes {name}, but {origin} already",
+            hint="choose another name, or declare it in reads() too if it is meant to be replaced or passed on",
+        )
+
+
+def _unsatisfied(
+    tool: Tool, stream: Stream | None, name: str, scope: _Scope, columns: Mapping[str, ColumnInfo], later: Mapping[str, str]
+) -> ColumnError:
+    where = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "")
+    container = name.partition(".")[0]
+    writer = later.get(name) or later.get(f"{container}.*")
+    if writer is not None and writer != tool.name:
+        return ColumnError(
+            f"{tool.name} reads {name}, which {writer} writes later or for another stream",
+            where=where,
+            hint=f"add {writer} before {tool.name}, on the job if several streams need it",
+        )
+    known = [*columns, *scope.made]
+    containers = {k.partition(".")[0] for k in known}
+    if container not in containers:
+        return ColumnError(
+            f"{tool.name} reads {name}, but there is no container {container!r}",
+            where=where,
+            hint=nearest(container, containers, what="containers"),
+        )
+    siblings = [k for k in known if k.partition(".")[0] == container]
+    return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=nearest(name, siblings, what="columns"))
+
+
+def _outputs(
+    stream: Stream, scope: _Scope, passed: Sequence[str], columns: Mapping[str, ColumnInfo], needed: dict[str, None]
+) -> list[str]:
+    """Return what a stream writes: what it keeps of input and job, then what its own tools write."""
+    available: dict[str, ColumnInfo | None] = {**columns, **dict.fromkeys(scope.made)}
+    outputs = dict.fromkeys(stream.kept(available))
+    outputs.update(dict.fromkeys(passed))
+    stream.check({name: available.get(name) if name not in scope.made else None for name in outputs if not name.endswith(".*")})
+    for name in outputs:
+        if not scope.has(name):
+            needed[name] = None
+    if not outputs:
+        raise JobOptionsError(
+            f"stream {stream.name} writes nothing", hint="add a tool that writes columns, or set Keep to name patterns of columns"
+        )
+    return list(outputs)

@@ -1,0 +1,85 @@
+"""Executors: where work units run. Here: in this process, or in spawned processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from hepflow.errors import WorkerError
+
+__all__ = ["ProcessExecutor", "SerialExecutor"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+class SerialExecutor:
+    """Runs everything in this process, in order."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = 1
+
+    def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Yield (position, result) in order."""
+        for position, item in enumerate(items):
+            yield position, function(item)
+
+
+class ProcessExecutor:
+    """Runs units in spawned processes. A unit whose process dies is tried once more, alone; if it kills again, it is named."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+
+    def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Yield (position, result) in the order of completion; WorkerError names the position of an item that kills its process."""
+        waiting = list(enumerate(items))
+        while waiting:
+            suspects: list[tuple[int, Item]] = []
+            yield from self._pool(function, waiting, suspects)
+            for suspect in suspects:
+                again: list[tuple[int, Item]] = []
+                yield from ProcessExecutor(1)._pool(function, [suspect], again)
+                if again:
+                    raise WorkerError(f"a worker process died twice on item {suspect[0]}", where=str(suspect[0]))
+
+    def _pool(
+        self, function: Callable[[Item], Result], waiting: list[tuple[int, Item]], suspects: list[tuple[int, Item]]
+    ) -> Iterator[tuple[int, Result]]:
+        """Work through ``waiting`` from the front; when a process dies, move what was in flight to ``suspects`` and return."""
+        workers = min(self.workers, len(waiting))
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)
+        running: dict[Future[Result], tuple[int, Item]] = {}
+        finished = False
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers + 1:
+                    running[pool.submit(function, waiting[0][1])] = waiting[0]
+                    waiting.pop(0)
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    yield running.pop(future)[0], result
+            finished = True
+        except BrokenProcessPool:
+            for future, item in running.items():
+                if future.done() and not future.cancelled() and future.exception() is None:
+                    yield item[0], future.result()
+                else:
+                    suspects.append(item)
+            finished = True
+        finally:
+            processes = list((pool._processes or {}).values())
+            pool.shutdown(wait=finished, cancel_futures=True)
+            if not finished:
+                for process in processes:
+                    process.terminate()
+
+
+def _start() -> None:
+    """Leave Ctrl-C to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,237 @@
+"""The event loop: one work unit from the file to the results and output parts. A unit is a pure function of job, file and range."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from hepflow.context import Context, Sample
+from hepflow.errors import HepflowError, ToolError
+from hepflow.events import Access, Column, Events, Scope
+from hepflow.events.scope import Cutflow
+from hepflow.execution.plan import Plan, WorkUnit
+from hepflow.io.opening import open_reader
+from hepflow.job import Job
+from hepflow.protocols import Reader, Writer
+from hepflow.stream import Stream
+from hepflow.tool import Tool
+
+__all__ = ["Payload", "UnitResult", "UnitRunner", "Worker", "failure"]
+
+OPEN_FILES = 4
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a worker needs to know; written once, read once a worker."""
+
+    job: Job
+    plan: Plan
+    context: Context
+    formats: tuple[type[Reader], ...]
+    chunk: int
+    parts: Path
+
+    def save(self, path: Path) -> None:
+        """Write the payload; what the job-option file defines goes along by value."""
+        path.write_bytes(cloudpickle.dumps(self))
+
+
+@dataclass
+class UnitResult:
+    """What one work unit gives: results by tool, cutflow, output parts by stream, and how long it took (seconds)."""
+
+    number: int
+    entries: int
+    results: dict[str, Any] = field(default_factory=dict)
+    cutflow: Cutflow = field(default_factory=dict)
+    parts: dict[str, Path] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Worker:
+    """The worker's copy of a job, with its tools initialized and its files open from unit to unit."""
+
+    def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+        self.job = payload.job
+        self._readers: dict[str, Reader] = {}
+        for tool in self.job.all_tools():
+            if not tool.has_loop:
+                continue
+            tool.freeze()
+            try:
+                tool.prepare(payload.context)
+            except Exception as error:
+                raise failure(error, tool, None, "initialize") from error
+
+    def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
+        """Process one work unit; ``report`` is called with the number of entries after each chunk."""
+        began = time.perf_counter()
+        results: dict[str, Any] = {}
+        for tool in self.job.all_tools():
+            if tool.has_loop:
+                results[tool.name] = _guarded(tool, None, "start", tool.start)
+        outcome = UnitResult(unit.number, unit.entries, results=results)
+        writers: dict[str, Writer] = {}
+        try:
+            for scope, where in self._chunks(unit, outcome):
+                self._process(scope, where, outcome, writers, unit)
+                if report is not None:
+                    report(scope.n_events)
+            while writers:
+                name, writer = writers.popitem()
+                writer.close()
+        except BaseException:
+            for writer in writers.values():
+                _close_quietly(writer)
+            for path in outcome.parts.values():
+                path.unlink(missing_ok=True)
+            raise
+        outcome.parts = {name: _whole(path) for name, path in outcome.parts.items()}
+        outcome.seconds = time.perf_counter() - began
+        return outcome
+
+    def close(self) -> None:
+        """Close the open files."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def _reader(self, path: str) -> Reader:
+        if path not in self._readers:
+            while len(self._readers) >= OPEN_FILES:
+                self._readers.pop(next(iter(self._readers))).close()
+            self._readers[path] = open_reader(path, self.payload.formats)
+        return self._readers[path]
+
+    def _chunks(self, unit: WorkUnit, outcome: UnitResult) -> Iterator[tuple[Scope, str]]:
+        """Yield the chunks of a unit: slices of blocks, each block read in one call."""
+        file = self.payload.plan.files[unit.file]
+        reader = self._reader(file.path)
+        wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
+        sample = Sample(file.sample, file.metadata)
+        for start, stop in unit.blocks:
+            block: Mapping[str, Column] = reader.read(wanted, start, stop) if wanted else {}
+            for first in range(start, stop, self.payload.chunk):
+                last = min(first + self.payload.chunk, stop)
+                columns = {name: column[first - start : last - start] for name, column in block.items()}
+                scope = Scope.from_columns(
+                    columns, last - first, sample=sample, seed=self.job.seed, first_entry=first, label=""
+                )
+                scope.cutflow = outcome.cutflow
+                yield scope, f"{file.path}, entries {first}–{last}"
+
+    def _process(self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit) -> None:
+        for tool in self.job.tools:
+            self._execute(tool, None, scope, where, outcome)
+        for stream in self.job.streams:
+            inner = scope.child(stream.name)
+            for tool in stream.tools:
+                self._execute(tool, stream, inner, where, outcome)
+            self._write(stream, inner, where, outcome, writers, unit)
+
+    def _execute(self, tool: Tool, stream: Stream | None, scope: Scope, where: str, outcome: UnitResult) -> None:
+        if not tool.has_loop:
+            return
+        access = self.payload.plan.flow.access[tool.name]
+        try:
+            tool.execute(Events(scope, access), outcome.results[tool.name])
+        except Exception as error:
+            raise failure(error, tool, stream, where) from error
+        _check_written(tool, access, scope)
+
+    def _write(
+        self, stream: Stream, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
+    ) -> None:
+        names = _concrete(self.payload.plan.flow.outputs[stream.name], scope)
+        try:
+            columns = stream.collect(Events(scope), names)
+            if stream.name not in writers:
+                path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.part"
+                outcome.parts[stream.name] = path
+                writers[stream.name] = stream.open(path)
+            writers[stream.name].write(columns)
+        except HepflowError as error:
+            raise type(error)(error.message, where=error.where or f"stream {stream.name}, {where}", hint=error.hint) from error
+
+
+class UnitRunner:
+    """Runs work units in whatever process it is called in; the worker is made once a process."""
+
+    _workers: dict[Path, Worker] = {}  # noqa: RUF012 - one for each process, on purpose
+
+    def __init__(self, payload: Path) -> None:
+        self.payload = payload
+
+    def __call__(self, unit: WorkUnit) -> UnitResult:
+        """Run a unit in this process."""
+        return self.worker().run(unit)
+
+    def worker(self) -> Worker:
+        """Return this process's worker."""
+        if self.payload not in self._workers:
+            self._workers[self.payload] = Worker(cloudpickle.loads(self.payload.read_bytes()))
+        return self._workers[self.payload]
+
+    def close(self) -> None:
+        """Forget this process's worker."""
+        worker = self._workers.pop(self.payload, None)
+        if worker is not None:
+            worker.close()
+
+
+def _whole(path: Path) -> Path:
+    """Give a finished part the name of a finished part."""
+    finished = path.with_suffix("")
+    path.replace(finished)
+    return finished
+
+
+def _concrete(names: list[str], scope: Scope) -> list[str]:
+    """Replace ``C.*`` by the columns that the container really has."""
+    concrete: dict[str, None] = {}
+    for name in names:
+        found = scope.own_columns(name[:-2]) if name.endswith(".*") else [name]
+        concrete.update(dict.fromkeys(found))
+    return list(concrete)
+
+
+def _check_written(tool: Tool, access: Access, scope: Scope) -> None:
+    for name in sorted(access.writes):
+        if scope.find(name) is None:
+            raise ToolError(f"{tool.name} declares that it writes {name}, but did not", where=f"tool {tool.name}")
+    for container in sorted(access.created):
+        if not scope.knows(container):
+            raise ToolError(f"{tool.name} declares that it makes the container {container}, but did not", where=f"tool {tool.name}")
+
+
+def _guarded(tool: Tool, stream: Stream | None, where: str, function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        raise failure(error, tool, stream, where) from error
+
+
+def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> HepflowError:
+    """Return the error to show for a tool that raised: which tool, which stream, where in the input, which line."""
+    place = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "") + f", {where}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in ("execute", "initialize", "start", "finalize")]
+    line = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    if isinstance(error, HepflowError):
+        return type(error)(error.message, where=place + line, hint=error.hint)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ToolError(f"{tool.name} failed: {text}", where=place + line, hint="--debug shows the traceback")
+
+
+def _close_quietly(writer: Writer) -> None:
+    try:
+        writer.close()
+    except Exception as error:  # the first error is the one to tell; this file is thrown away
+        Context(Path(), "").log.debug("closing a broken output: %s", error)

@@ -1,0 +1,234 @@
+"""The plan of a job: which files, which work units, which columns; made before the first event, the same for any number of workers."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hepflow.errors import ColumnError, InputError
+from hepflow.execution.dataflow import DataFlow, resolve
+from hepflow.execution.inputs import InputFile
+from hepflow.io.opening import open_reader
+from hepflow.job import Job
+from hepflow.protocols import ColumnInfo, FileSchema, Reader
+
+__all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
+
+UNIT_ENTRIES = 250_000
+BLOCK_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """An input of the plan: the columns it is asked for, as it spells them, and nothing more of its schema."""
+
+    path: str
+    sample: str
+    format: str
+    entries: int
+    identity: str
+    size: int
+    mtime: float
+    columns: Mapping[str, ColumnInfo]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorkUnit:
+    """A range of entries of one file, cut into blocks that are read in one call each. ``number`` counts from 1."""
+
+    number: int
+    file: int
+    start: int
+    stop: int
+    blocks: tuple[tuple[int, int], ...]
+
+    @property
+    def entries(self) -> int:
+        """Return the number of entries."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the loop."""
+
+    files: tuple[PlannedFile, ...]
+    units: tuple[WorkUnit, ...]
+    flow: DataFlow
+    notes: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, ColumnInfo] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> int:
+        """Return the number of entries that will be read."""
+        return sum(unit.entries for unit in self.units)
+
+    def describe(self, unit: WorkUnit) -> str:
+        """Name a work unit for a message."""
+        return f"work unit {unit.number}: {self.files[unit.file].path}, entries {unit.start}–{unit.stop}"
+
+
+def make_plan(
+    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]], *, events: int | None = None, skip: int = 0
+) -> Plan:
+    """Look at the inputs and plan the job; no event is read.
+
+    ``events`` and ``skip`` count entries over all files in plan order. Raises InputError for files that cannot be used, ColumnError
+    for columns that are not there.
+    """
+    if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
+        return Plan((), (), DataFlow())
+    schemas, skipped = _schemas(job, inputs, formats)
+    columns: dict[str, ColumnInfo] = {}
+    for _, _, schema in schemas:
+        columns = {**schema.columns, **columns}
+    try:
+        flow = resolve(job, columns)
+    except ColumnError as error:
+        raise _explain(error, schemas) from None
+    notes = _check_all(flow, schemas)
+    files, units = [], []
+    left = events
+    for file, reader, schema in schemas:
+        index = len(files)
+        wanted = {name: schema.columns[name] for name in flow.reads if name in schema.columns}
+        files.append(
+            PlannedFile(
+                file.path, file.sample, schema.format, schema.entries, schema.identity, schema.size, schema.mtime, wanted, file.metadata
+            )
+        )
+        first = min(skip, schema.entries)
+        skip -= first
+        last = schema.entries if left is None else min(schema.entries, first + left)
+        for start, stop, blocks in _cut(reader, schema, wanted, first, last):
+            units.append(WorkUnit(len(units) + 1, index, start, stop, blocks))
+        left = None if left is None else left - max(last - first, 0)
+        reader.close()
+    if not units:
+        raise InputError("the input has no events to read", hint=_why_empty(schemas, events))
+    used = {unit.file for unit in units}
+    kept = {old: new for new, old in enumerate(sorted(used))}
+    units = [replace(unit, file=kept[unit.file]) for unit in units]
+    return Plan(tuple(files[old] for old in sorted(used)), tuple(units), flow, tuple(notes), skipped, columns)
+
+
+_Opened = tuple[InputFile, Reader, FileSchema]
+
+
+def _schemas(job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]]) -> tuple[list[_Opened], dict[str, str]]:
+    """Open every input; files found in a folder that hold none of the containers the job reads are skipped."""
+    wanted = {name.partition(".")[0] for tool in job.all_tools() for name in tool.reads() if not name.endswith("?")}
+    made = {name.partition(".")[0] for tool in job.all_tools() for name in tool.writes()}
+    wanted = (wanted - made) or wanted
+    opened: list[_Opened] = []
+    skipped: dict[str, str] = {}
+    for file in inputs:
+        try:
+            reader = open_reader(file.path, formats)
+            schema = reader.schema()
+        except InputError as error:
+            if not file.searched or "truncated" in str(error):
+                raise
+            skipped[file.path] = error.message
+            continue
+        containers = {name.partition(".")[0] for name in schema.columns}
+        missing = sorted(wanted - containers)
+        if file.searched and missing:
+            skipped[file.path] = f"holds no {missing[0]}"
+            reader.close()
+            continue
+        opened.append((file, reader, schema))
+    if not opened:
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:5])
+        raise InputError("no input file holds what the job reads", where=reasons, hint=f"the job reads {', '.join(sorted(wanted))}")
+    return opened, skipped
+
+
+def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
+    """Compare the files' schemas for the columns that are read; ColumnError where one lacks what a tool needs."""
+    needed = {name for access in flow.access.values() for name in access.reads - access.optional}
+    kept = {name for names in flow.outputs.values() for name in names}
+    notes: list[str] = []
+    for name in flow.reads:
+        lacking = [file.path for file, _, schema in schemas if name not in schema.columns]
+        if lacking:
+            shown = ", ".join(lacking[:3]) + (f", … ({len(lacking)} files)" if len(lacking) > 3 else "")
+            text = f"{name} is missing in {len(lacking)} of {len(schemas)} files: {shown}"
+            if name in needed or name in kept:
+                hint = "" if name in needed else f", or drop it from the output (Drop = {name!r})"
+                raise ColumnError(text, hint="leave these files out" + hint)
+            notes.append(f"{text}; it reads as missing there")
+        having = [(file, schema.columns[name]) for file, _, schema in schemas if name in schema.columns]
+        kinds = {(info.depth, info.dtype) for _, info in having}
+        if len({depth for depth, _ in kinds}) > 1:
+            raise ColumnError(f"{name} has different structure in different files: {sorted(kinds)}")
+        if len(kinds) > 1:
+            notes.append(f"{name} has different types: {', '.join(sorted(dtype for _, dtype in kinds))}")
+        other = next((file for file, info in having if info.sources != having[0][1].sources), None)
+        if other is not None:
+            notes.append(f"{name} is spelled {having[0][1].sources[0]} in {having[0][0].path}, otherwise in {other.path}")
+    return notes
+
+
+def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
+    """Add the input, and the reason where the column is there but cannot be read."""
+    path = schemas[0][0].path
+    words = error.message.split()
+    unreadable = {name: why for _, _, schema in schemas for name, why in schema.unreadable.items()}
+    reason = next((f"{name} is in the file but cannot be read: {why}" for name, why in unreadable.items() if name in words), "")
+    return ColumnError(error.message, where=f"{error.where}, input {path}", hint=reason or error.hint)
+
+
+def _cut(
+    reader: Reader, schema: FileSchema, wanted: Mapping[str, ColumnInfo], first: int, last: int
+) -> Iterator[tuple[int, int, tuple[tuple[int, int], ...]]]:
+    """Cut the entries ``[first, last)`` into work units of blocks; cuts depend on the file alone, not on first and last."""
+    if first >= last:
+        return
+    marks = reader.boundaries(list(wanted.values()))
+    bytes_per_entry = sum(info.nbytes for info in wanted.values()) / max(schema.entries, 1)
+    unit_entries = schema.unit_entries or UNIT_ENTRIES
+    block_entries = max(1, min(unit_entries, int(BLOCK_BYTES / bytes_per_entry) if bytes_per_entry else unit_entries))
+    for start, stop in _merge(marks, unit_entries, first, last):
+        blocks = []
+        inner = [start, *marks[bisect_right(marks, start) : bisect_left(marks, stop)], stop]
+        for block_start, block_stop in _merge(inner, block_entries, first, last):
+            cut = (max(block_start, first), min(block_stop, last))
+            if cut[0] < cut[1]:
+                blocks.append(cut)
+        if blocks:
+            yield blocks[0][0], blocks[-1][1], tuple(blocks)
+
+
+def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Join neighbouring intervals between marks up to ``limit`` entries; longer ones are cut evenly. Only those that touch [first, last)."""
+    position = 0
+    while position < len(marks) - 1 and marks[position] < last:
+        start = marks[position]
+        following = bisect_right(marks, start + limit) - 1
+        if following > position:
+            stop = marks[following]
+            if stop > first:
+                yield start, stop
+            position = following
+            continue
+        stop = marks[position + 1]
+        pieces = -(-(stop - start) // limit)
+        edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            if high > first and low < last:
+                yield low, high
+        position += 1
+
+
+def _why_empty(schemas: Sequence[_Opened], events: int | None) -> str:
+    total = sum(schema.entries for _, _, schema in schemas)
+    if events == 0:
+        return "-n 0 reads nothing"
+    if total == 0:
+        return "the files have zero entries"
+    return f"--skip goes beyond the {total} entries"

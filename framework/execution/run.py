@@ -1,0 +1,318 @@
+"""Running a job from its inputs to its results."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import hepflow
+from hepflow.context import Context
+from hepflow.errors import HepflowError, InputError, JobOptionsError, WorkerError
+from hepflow.events.scope import Cutflow
+from hepflow.execution.dataflow import DataFlow
+from hepflow.execution.inputs import InputFile, expand
+from hepflow.execution.loop import Payload, UnitResult, UnitRunner, failure
+from hepflow.execution.plan import Plan, make_plan
+from hepflow.execution.results import add
+from hepflow.execution.rundir import PROVENANCE, RunDirectory, sha256
+from hepflow.job import Job
+from hepflow.joboptions import JobFile
+from hepflow.registry.manager import Registry, registry
+
+__all__ = ["Reporter", "RunOptions", "RunResult", "plan_job", "run"]
+
+LIBRARIES = ("awkward", "numpy", "uproot", "onnxruntime", "tensorflow", "keras", "xgboost", "pythia8mc")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run: the options of ``hepflow run`` with their meaning there."""
+
+    inputs: Sequence[str] = ()
+    output: str | None = None
+    events: int | None = None
+    skip: int = 0
+    workers: int = 1
+    chunk: int = 100_000
+    resume: bool = False
+    force: bool = False
+    checksum: bool = False
+
+
+class Reporter:
+    """Hears how a run goes; the command line shows it. This one keeps quiet."""
+
+    def planned(self, plan: Plan, directory: Path) -> None:
+        """Hear the plan before the first unit."""
+
+    def progress(self, entries: int) -> None:
+        """Hear that so many more entries are done."""
+
+    def step(self, text: str) -> None:
+        """Hear what is done next, outside the loop."""
+
+    def done(self) -> None:
+        """Hear that the loop has ended."""
+
+    def nested(self, text: str) -> Reporter:
+        """Return the reporter of a run that this one needs first (making a sample)."""
+        return self
+
+
+@dataclass
+class RunResult:
+    """What a run gives: its directory, tool results by name, output files by stream, the cutflow, and how long it took."""
+
+    directory: Path
+    results: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, list[Path]] = field(default_factory=dict)
+    cutflow: Cutflow = field(default_factory=dict)
+    events: int = 0
+    seconds: float = 0.0
+    kept: int = 0
+
+
+def plan_job(
+    job: Job, options: RunOptions, *, plugins: Registry | None = None, reporter: Reporter | None = None
+) -> Plan:
+    """Freeze the job, look at its inputs, and return the plan. A default sample is made on demand, as far as it is needed."""
+    job.freeze()
+    plugins = plugins or registry()
+    if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
+        if options.inputs:
+            raise JobOptionsError(f"job {job.name} reads no events: -i has no effect", hint="its tools only finalize")
+        return Plan((), (), DataFlow())
+    return make_plan(job, _inputs(job, options, plugins, reporter or Reporter()), formats(plugins), events=options.events, skip=options.skip)
+
+
+def formats(plugins: Registry) -> tuple[type[Any], ...]:
+    """Return the reader classes of all plugins."""
+    return tuple(named.load() for named in plugins.names("readers").values())
+
+
+def _inputs(job: Job, options: RunOptions, plugins: Registry, reporter: Reporter) -> list[InputFile]:
+    from hepflow.execution.samples import sample_files
+
+    patterns = list(options.inputs) or ([job.default_sample] if job.default_sample else [])
+    if not patterns:
+        raise JobOptionsError(f"job {job.name} has no default sample", hint="give its input with -i FILE")
+    schemes = [reader.scheme for reader in formats(plugins) if reader.scheme]
+
+    def make(name: str) -> list[InputFile]:
+        until = None if options.events is None else options.skip + options.events
+        return sample_files(name, until, workers=options.workers, plugins=plugins, reporter=reporter)
+
+    return expand(patterns, plugins, schemes, make)
+
+
+def run(
+    job: Job | JobFile,
+    options: RunOptions | None = None,
+    *,
+    plugins: Registry | None = None,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Run a job: plan, event loop, streams, finalize; returns what it gave.
+
+    Everything it writes is in the run directory; on any error the finished parts stay there for ``resume``. Raises HepflowErrors.
+    """
+    options = options or RunOptions()
+    reporter = reporter or Reporter()
+    plugins = plugins or registry()
+    file = job if isinstance(job, JobFile) else None
+    job = job.job if isinstance(job, JobFile) else job
+    began = time.perf_counter()
+    if options.workers < 1 or options.chunk < 1 or options.skip < 0 or (options.events is not None and options.events < 0):
+        raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
+    plan = plan_job(job, options, plugins=plugins, reporter=reporter)
+    directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
+    before = directory.files()
+    directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
+    if file is not None:
+        (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
+    context = Context(
+        directory.path, job.name, seed=job.seed, workers=options.workers, joboptions=file.path.parent if file else None
+    )
+    result = RunResult(directory.path, kept=0)
+    reporter.planned(plan, directory.path)
+    try:
+        units = _loop(job, plan, options, directory, context, plugins, reporter, result)
+        _finish(job, plan, directory, context, units, reporter, result)
+        result.seconds = time.perf_counter() - began
+        directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
+        directory.write_json(PROVENANCE, _provenance(job, file, plan, options, plugins, result))
+    finally:
+        directory.close(before)
+    return result
+
+
+def _loop(
+    job: Job,
+    plan: Plan,
+    options: RunOptions,
+    directory: RunDirectory,
+    context: Context,
+    plugins: Registry,
+    reporter: Reporter,
+    result: RunResult,
+) -> list[UnitResult]:
+    """Run the work units that the ledger does not have; return all of them in plan order."""
+    done = directory.finished_units() if options.resume else {}
+    result.kept = len(done)
+    todo = [unit for unit in plan.units if unit.number not in done]
+    for unit in plan.units:
+        if unit.number in done:
+            reporter.progress(unit.entries)
+    if todo:
+        payload = directory.state / "payload.pkl"
+        Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve()).save(payload)
+        runner = UnitRunner(payload.resolve())
+        try:
+            if options.workers == 1:
+                worker = runner.worker()
+                for unit in todo:
+                    done[unit.number] = worker.run(unit, reporter.progress)
+                    directory.record(done[unit.number])
+            else:
+                executor = plugins.load("executors", "processes")(options.workers)
+                for position, outcome in executor.run(runner, todo):
+                    done[todo[position].number] = outcome
+                    directory.record(outcome)
+                    reporter.progress(outcome.entries)
+        except WorkerError as error:
+            unit = todo[int(error.where)]
+            raise WorkerError(
+                "a worker process was killed, and again when its work unit was tried alone",
+                where=plan.describe(unit),
+                hint="is there enough memory? try a smaller --chunk; finished units are kept, --resume continues",
+            ) from error
+        finally:
+            runner.close()
+            payload.unlink(missing_ok=True)
+            for broken in directory.parts.glob("*.part"):
+                broken.unlink()
+            reporter.done()
+    return [done[unit.number] for unit in plan.units if unit.number in done]
+
+
+def _finish(
+    job: Job,
+    plan: Plan,
+    directory: RunDirectory,
+    context: Context,
+    units: Sequence[UnitResult],
+    reporter: Reporter,
+    result: RunResult,
+) -> None:
+    """Add up in plan order, close the streams, finalize the tools in job order."""
+    totals: dict[str, Any] = {tool.name: tool.copy().start() for tool in job.all_tools() if tool.has_loop}
+    for unit in units:
+        result.events += unit.entries
+        for name in totals:
+            totals[name] = add(totals[name], unit.results[name], where=f"tool {name}")
+        for line, (before, after) in unit.cutflow.items():
+            counts = result.cutflow.setdefault(line, [0, 0])
+            counts[0] += before
+            counts[1] += after
+    context = Context(**{**context.__dict__, "events": result.events})
+    for stream in job.streams:
+        kept, paths = directory.load_step(f"stream_{stream.name}")
+        if not kept:
+            reporter.step(f"closing {stream.name}")
+            copied = stream.copy()
+            copied.freeze()
+            paths = copied.close([unit.parts[stream.name] for unit in units], context)
+            directory.save_step(f"stream_{stream.name}", paths)
+        result.outputs[stream.name] = list(paths)
+    for tool in job.all_tools():
+        kept, value = directory.load_step(f"tool_{tool.name}")
+        if not kept:
+            copied_tool = tool.copy()
+            copied_tool.freeze()
+            here = Context(**{**context.__dict__, "results": dict(result.results), "outputs": dict(result.outputs)})
+            try:
+                value = copied_tool.finalize(totals.get(tool.name), here)
+            except Exception as error:
+                raise failure(error, tool, None, "finalize") from error
+            directory.save_step(f"tool_{tool.name}", value)
+        result.results[tool.name] = value
+
+
+def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) -> dict[str, Any]:
+    """Return what must be the same for a run to be resumed."""
+    import hashlib
+
+    return {
+        "job options": hashlib.sha256(file.text.encode()).hexdigest() if file else job.name,
+        "options": job.options,
+        "properties": {member.name: [type(member).__name__, member.values] for member in job.configurables()},
+        "seed": job.seed,
+        "versions": {name: version for name, version in versions().items() if name in ("hepflow", "numpy", "awkward", "uproot")},
+        "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
+        "inputs": {f.path: [f.size, f.mtime, f.identity] for f in plan.files},
+        "models": {str(path): sha256(path) for path in model_files(job)},
+        "plan": [[u.file, u.start, u.stop] for u in plan.units],
+    }
+
+
+def model_files(job: Job) -> list[Path]:
+    """Return the model files that the job's tools name in a property ending in ``File`` and that exist."""
+    found = []
+    for member in job.configurables():
+        for name, value in member.values.items():
+            if name.endswith("File") and isinstance(value, str) and value and Path(value).is_file():
+                found.append(Path(value))
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of hepflow, Python and the libraries that are installed."""
+    found = {"hepflow": hepflow.__version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
+    return [
+        {"stream": stream, "tool": tool, "container": container or "events", "selection": label, "before": before, "after": after}
+        for (stream, tool, container, label), (before, after) in cutflow.items()
+    ]
+
+
+def _provenance(
+    job: Job, file: JobFile | None, plan: Plan, options: RunOptions, plugins: Registry, result: RunResult
+) -> dict[str, Any]:
+    """Return how the run's outputs were made."""
+    return {
+        "job": job.name,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seconds": round(result.seconds, 3),
+        "events": result.events,
+        "options": job.options,
+        "datatype": job.datatype,
+        "seed": job.seed,
+        "properties": {m.name: {"class": type(m).__name__, **m.values} for m in job.configurables()},
+        "versions": versions(),
+        "plugins": {p.name: f"{p.distribution} {p.version}" + (" (off)" if p.blocked else "") for p in plugins.plugins.values()},
+        "inputs": [
+            {"path": f.path, "sample": f.sample, "format": f.format, "entries": f.entries, "size": f.size, "mtime": f.mtime, "uuid": f.identity}
+            | ({"sha256": sha256(Path(f.path))} if options.checksum and Path(f.path).is_file() else {})
+            for f in plan.files
+        ],
+        "models": {str(path): sha256(path) for path in model_files(job)},
+        "units": len(plan.units),
+        "outputs": {name: [path.name for path in paths] for name, paths in result.outputs.items()},
+    }

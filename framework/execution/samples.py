@@ -1,0 +1,115 @@
+"""Samples that are made on demand: a job that generates them, and a cache that keeps the files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+from filelock import FileLock
+
+from hepflow.errors import OutputError
+from hepflow.execution.inputs import InputFile
+from hepflow.execution.rundir import RunDirectory
+from hepflow.joboptions import find_joboptions, load_joboptions
+from hepflow.registry.manager import Registry
+
+if TYPE_CHECKING:
+    from hepflow.execution.run import Reporter
+
+__all__ = ["SampleRecipe", "cache_directory", "sample_files"]
+
+
+@dataclass(frozen=True)
+class SampleRecipe:
+    """How a named sample is made.
+
+    ``job`` (a job-option file by name) writes it through its stream ``stream``, ``events`` in all, ``per_file`` in each file.
+    ``version`` names everything its content depends on (generator, detector, seed); another version is another folder of the cache.
+    """
+
+    name: str
+    job: str
+    stream: str
+    version: str
+    events: int = 20_000
+    per_file: int = 500
+    doc: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def path(self, number: int) -> Path:
+        """Return where the file of this number, counted from 1, is kept."""
+        return self.folder / f"{self.name}_{number:06d}.root"
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the cache that holds the sample."""
+        return cache_directory() / "samples" / f"{self.name}-{self.version}"
+
+
+def cache_directory() -> Path:
+    """Return the user's cache folder of hepflow (``HEPFLOW_CACHE`` moves it)."""
+    own = os.environ.get("HEPFLOW_CACHE")
+    return Path(own) if own else Path(platformdirs.user_cache_dir("hepflow"))
+
+
+def sample_files(name: str, until: int | None, *, workers: int, plugins: Registry, reporter: Reporter) -> list[InputFile]:
+    """Return the files of a sample that hold its first ``until`` events (all if None), making those that are missing.
+
+    Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
+    """
+    recipe: SampleRecipe = plugins.load("samples", name)
+    wanted = recipe.events if until is None else min(until, recipe.events)
+    number = max(1, -(-wanted // recipe.per_file))
+    try:
+        recipe.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder for the sample {name} cannot be made: {error.strerror}", where=str(recipe.folder), hint="set HEPFLOW_CACHE"
+        ) from error
+    if not all(recipe.path(i).exists() for i in range(1, number + 1)):
+        with FileLock(recipe.folder / "lock"):
+            missing = [i for i in range(1, number + 1) if not recipe.path(i).exists()]
+            for first, last in _ranges(missing):
+                _make(recipe, first, last, workers, plugins, reporter)
+    return [InputFile(str(recipe.path(i)), recipe.name, metadata=recipe.metadata) for i in range(1, number + 1)]
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    """Return runs of consecutive numbers as (first, last)."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def _make(recipe: SampleRecipe, first: int, last: int, workers: int, plugins: Registry, reporter: Reporter) -> None:
+    """Generate the files ``first`` to ``last``; those that are whole are kept even when the rest fails."""
+    from hepflow.execution.run import RunOptions, run
+
+    job = load_joboptions(find_joboptions(recipe.job, plugins))
+    events = (last - first + 1) * recipe.per_file
+    scratch = recipe.folder / f".making-{first}-{last}"
+    options = RunOptions(
+        output=str(scratch),
+        events=events,
+        skip=(first - 1) * recipe.per_file,
+        workers=min(workers, last - first + 1),
+        force=scratch.exists(),
+    )
+    inner = reporter.nested(f"making the sample {recipe.name}: {events} events, kept in {recipe.folder}")
+    try:
+        outputs = run(job, options, plugins=plugins, reporter=inner).outputs[recipe.stream]
+        for position, path in enumerate(outputs):
+            path.replace(recipe.path(first + position))
+    finally:
+        for number, part in RunDirectory(scratch).finished_parts(recipe.stream):
+            part.replace(recipe.path(first - 1 + number))
+        shutil.rmtree(scratch, ignore_errors=True)

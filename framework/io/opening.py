@@ -1,0 +1,133 @@
+"""Open an input: find the reader that claims it, or say clearly what is wrong with it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hepflow.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from hepflow.protocols import Reader
+
+__all__ = ["file_keys", "first_line", "local_path", "open_reader", "open_root"]
+
+
+def open_reader(path: str, formats: Iterable[Any]) -> Reader:
+    """Return the reader of an input: of the format whose scheme starts the path, else the first that knows the ROOT file.
+
+    ``formats`` are reader classes. One with a ``scheme`` is made from the path, one without from the path and the open
+    ROOT file; the file is opened once. Raises InputError where the input is missing, empty, truncated, no ROOT file, or
+    holds nothing that a format recognises.
+    """
+    known = list(formats)
+    for reader in known:
+        if reader.scheme and path.startswith(f"{reader.scheme}:"):
+            return reader(path)  # type: ignore[no-any-return]
+    _check_scheme(path, [reader.scheme for reader in known if reader.scheme])
+    file = open_root(path)
+    try:
+        keys = file_keys(file)
+        for reader in known:
+            if not reader.scheme and reader.recognises(keys):
+                return reader(path, file)  # type: ignore[no-any-return]
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(keys.items())[:20]) or "nothing"
+    raise InputError(
+        "this ROOT file holds no tree that hepflow reads",
+        where=path,
+        hint=f"expected CollectionTree, EventData, 'tree' or one single tree; the file holds {listed}",
+    )
+
+
+def open_root(path: str) -> Any:
+    """Return the open ROOT file, without caches; InputError says what is wrong with it."""
+    import uproot
+
+    local = local_path(path)
+    if local is not None:
+        _check_local(path, local)
+    try:
+        return uproot.open({str(local or path): None}, array_cache=None, object_cache=None)
+    except Exception as error:
+        message = f"this input cannot be opened as a ROOT file: {first_line(error)}"
+        hint = (
+            "the file is damaged" if local is not None else "check the address, the network and the rights to read it"
+        )
+        if isinstance(error, ImportError):
+            hint = "https:// needs the package aiohttp, root:// needs fsspec-xrootd and xrootd"
+        elif isinstance(error, FileNotFoundError):
+            message = "this input does not exist"
+        raise InputError(message, where=path, hint=hint) from error
+
+
+def file_keys(file: Any) -> dict[str, str]:
+    """Return name → class of what lies at the top of an open ROOT file (the newest cycle of each)."""
+    return dict(file.classnames(recursive=False, cycle=False))
+
+
+def local_path(path: str) -> Path | None:
+    """Return the path on this machine, or None for a remote address."""
+    if path.startswith("file:"):
+        return Path("/" + path.removeprefix("file:").removeprefix("//localhost").lstrip("/"))
+    return None if "://" in path else Path(path)
+
+
+def _check_scheme(path: str, schemes: list[str]) -> None:
+    scheme, colon, rest = path.partition(":")
+    if colon and scheme.isalnum() and not rest.startswith("//") and scheme != "file" and not Path(path).exists():
+        raise InputError(
+            f"nothing reads inputs that start with {scheme}:",
+            where=path,
+            hint=nearest(scheme, schemes, what="kinds of input"),
+        )
+
+
+def _check_local(path: str, local: Path) -> None:
+    if not local.exists():
+        folder = local.parent
+        names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+        hint = (
+            nearest(local.name, names, what=f"files in {folder}") if folder.is_dir() else f"there is no folder {folder}"
+        )
+        raise InputError("this input file does not exist", where=path, hint=hint)
+    if local.is_dir():
+        raise InputError(
+            "this input is a folder, not a file", where=path, hint="name the files in it, or give it with -i"
+        )
+    try:
+        size = local.stat().st_size
+        with local.open("rb") as stream:
+            head = stream.read(20)
+    except OSError as error:
+        raise InputError(f"this input cannot be read: {error.strerror}", where=path) from error
+    if not size:
+        raise InputError("this input file is empty (0 bytes)", where=path, hint="copy or produce it again")
+    if head[:4] != b"root":
+        raise InputError(
+            "this input is not a ROOT file", where=path, hint=f"it starts with {head[:4]!r} instead of b'root'"
+        )
+    end = _declared_size(head)
+    if end > size:
+        raise InputError(
+            f"this ROOT file is truncated: it has {size} of {end} bytes", where=path, hint="copy or produce it again"
+        )
+
+
+def _declared_size(head: bytes) -> int:
+    """Return where the file says that it ends (``fEND`` in the header of a TFile; 64 bits in files over 2 GB)."""
+    if len(head) < 20:
+        return 20
+    version, _ = struct.unpack(">ii", head[4:12])
+    end: int = struct.unpack(">q" if version >= 1_000_000 else ">i", head[12 : 20 if version >= 1_000_000 else 16])[0]
+    return end
+
+
+def first_line(error: BaseException) -> str:
+    """Return the class and the first line of an error."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")

@@ -1,0 +1,238 @@
+"""Read an xAOD (DAOD, MxAOD) that is stored as an RNTuple, ``EventData``.
+
+uproot's own ``arrays`` lists every field of the file first (seconds for a DAOD) and reads one cluster too many where a
+range ends at a cluster's edge. The field records of the header and uproot's reading of single columns do neither.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.events.column import Column
+from hepflow.io.cpptypes import LINK, STRING, describe_type
+from hepflow.io.layouts import LINK_PARTS
+from hepflow.io.root import RNTUPLE, RootReader
+from hepflow.protocols import ColumnInfo
+
+__all__ = ["RNTupleReader"]
+
+_LEAF, _COLLECTION, _RECORD = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Where one column lies: the numbers of its offset columns, outermost first, and of its value columns."""
+
+    dtype: str
+    lists: tuple[int, ...]
+    values: tuple[int, ...]
+
+
+class RNTupleReader(RootReader):
+    """Reads ``EventData`` of an xAOD (see ``hepflow.protocols.Reader``)."""
+
+    format: ClassVar[str] = "xaod-rntuple"
+    kind: ClassVar[str] = RNTUPLE
+
+    @classmethod
+    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
+        """Return ``EventData`` where it is an RNTuple."""
+        return "EventData" if keys.get("EventData") == RNTUPLE else None
+
+    @cached_property
+    def _found(self) -> tuple[dict[str, _Field], dict[str, str]]:
+        """The readable fields by spelling, and the others with the reason."""
+        walker = _Walker(self._tree)
+        fields: dict[str, _Field] = {}
+        reasons: dict[str, str] = {}
+        for number, record in enumerate(self._tree.field_records):
+            if record.parent_field_id == number:
+                for spelling, found in walker.walk(number, record.field_name, ()):
+                    if isinstance(found, _Field):
+                        fields[spelling] = found
+                    else:
+                        reasons[spelling] = found
+        return fields, reasons
+
+    @cached_property
+    def _fields(self) -> dict[str, _Field]:
+        """The readable fields by hepflow's name."""
+        return {name: self._found[0][spelling] for name, spelling in self._names.items()}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return self.names(self._found[0])
+
+    @cached_property
+    def _singles(self) -> set[str]:
+        return self.per_event(self.schema().columns.values())
+
+    @cached_property
+    def _clusters(self) -> npt.NDArray[np.int64]:
+        """First entries of all clusters, and the number of entries."""
+        starts = [int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries]
+        return np.array([*starts, int(self._tree.num_entries)], dtype=np.int64)
+
+    def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
+        sizes = self._sizes()
+        columns = {}
+        for name, field in self._fields.items():
+            numbers = (*field.lists, *field.values)
+            columns[name] = ColumnInfo(
+                name=name,
+                sources=(self._names[name],),
+                dtype=field.dtype,
+                depth=len(field.lists),
+                nbytes=sum(sizes[number][0] for number in numbers),
+                compressed=sum(sizes[number][1] for number in numbers),
+            )
+        reasons = self._found[1]
+        return columns, {name: reasons[spelling] for name, spelling in self.names(reasons).items()}
+
+    def _sizes(self) -> Mapping[int, tuple[int, int]]:
+        """Return (bytes, bytes on disk) of every column of the RNTuple."""
+        plain: dict[int, int] = defaultdict(int)
+        packed: dict[int, int] = defaultdict(int)
+        bits = [int(record.nbits) for record in self._tree.column_records]
+        for cluster in self._tree.page_link_list:
+            for number, column in enumerate(cluster):
+                for page in column.pages:
+                    plain[number] += int(page.num_elements) * bits[number] // 8
+                    packed[number] += int(page.locator.num_bytes)
+        return {number: (plain[number], packed[number]) for number in range(len(bits))}
+
+    def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
+        return tuple(sorted({0, *(int(edge) for edge in self._clusters)}))
+
+    def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
+        block = _Block(self._tree, self._clusters, start, stop)
+        return {info.name: block.column(self._fields[info.name], info.container in self._singles) for info in columns}
+
+
+class _Walker:
+    """Finds the columns below the top-level fields."""
+
+    def __init__(self, tree: Any) -> None:
+        self._records = tree.field_records
+        self._children: dict[int, list[int]] = defaultdict(list)
+        for number, record in enumerate(self._records):
+            if record.parent_field_id != number:
+                self._children[record.parent_field_id].append(number)
+        self._columns: dict[int, list[int]] = defaultdict(list)
+        for record in tree.column_records:
+            if record.repr_idx == 0:
+                self._columns[record.field_id].append(int(record.idx))
+
+    def walk(self, number: int, name: str, lists: tuple[int, ...]) -> Iterator[tuple[str, _Field | str]]:
+        """Yield (spelling, field or the reason why it cannot be read)."""
+        record, children = self._records[number], self._children[number]
+        role, type_name = int(record.struct_role), record.type_name
+        columns = self._columns[number if record.source_field_id is None else int(record.source_field_id)]
+        if "RNTupleCardinality" in type_name:
+            return
+        if role == _COLLECTION and len(children) == 1 and columns and not type_name.startswith("std::optional"):
+            yield from self.walk(children[0], name, (*lists, columns[0]))
+        elif role == _RECORD:
+            yield from self._walk_record(number, name, lists)
+        elif role == _LEAF and not record.repetition:
+            yield name, self._leaf(number, lists, columns)
+        else:
+            yield name, f"type {type_name} cannot be read"
+
+    def _walk_record(self, number: int, name: str, lists: tuple[int, ...]) -> Iterator[tuple[str, _Field | str]]:
+        members = dict(self._members(number))
+        if tuple(members) == LINK_PARTS:
+            yield name, _Field(LINK, lists, tuple(self._columns[member][0] for member in members.values()))
+            return
+        for member, child in members.items():
+            yield from self.walk(child, f"{name}.{member}", lists)
+
+    def _members(self, number: int) -> Iterator[tuple[str, int]]:
+        """Yield (name, field) of the members of a record, those of its base classes (``:_0``) included."""
+        for child in self._children[number]:
+            name = self._records[child].field_name
+            if name.startswith(":_"):
+                yield from self._members(child)
+            else:
+                yield name, child
+
+    def _leaf(self, number: int, lists: tuple[int, ...], columns: list[int]) -> _Field | str:
+        type_name = self._records[number].type_name
+        described = describe_type(type_name)
+        if described and described[0] == STRING and len(columns) == 2:
+            return _Field(STRING, (*lists,), tuple(columns))
+        if described and described[1] == 0 and len(columns) == 1:
+            return _Field(described[0], lists, tuple(columns))
+        return f"type {type_name} cannot be read"
+
+
+class _Block:
+    """One range of entries: reads each column of the RNTuple at most once, whole clusters, and cuts out the range."""
+
+    def __init__(self, tree: Any, clusters: npt.NDArray[np.int64], start: int, stop: int) -> None:
+        self._tree = tree
+        self._first = max(int(np.searchsorted(clusters, start, side="right")) - 1, 0)
+        self._last = max(int(np.searchsorted(clusters[:-1], stop, side="left")), self._first)
+        self._base = int(clusters[self._first])
+        self._range = (start - self._base, stop - self._base)
+        self._read: dict[int, npt.NDArray[Any]] = {}
+
+    def column(self, field: _Field, single: bool) -> Column:
+        """Return one column; lists of a container with one entry an event stay lists (``single``)."""
+        import awkward as ak
+
+        low, high = self._range
+        offsets = []
+        for number in field.lists:
+            cut, low, high = self._lists(number, low, high)
+            offsets.append(cut)
+        content: Any = self._values(field, low, high)
+        if not single and offsets:
+            outer, *offsets = offsets
+        else:
+            outer = None
+        for inner in reversed(offsets):
+            layout = content.layout if isinstance(content, ak.Array) else ak.contents.NumpyArray(content)
+            content = ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(inner), layout))
+        return Column(outer, content)
+
+    def _lists(self, number: int, low: int, high: int) -> tuple[npt.NDArray[np.int64], int, int]:
+        """Return the offsets of the lists ``[low, high)``, from 0, and the range of their contents."""
+        cut = self._array(number)[low : high + 1].astype(np.int64, copy=False)
+        first, last = int(cut[0]), int(cut[-1])
+        return (cut if first == 0 else cut - first), first, last
+
+    def _values(self, field: _Field, low: int, high: int) -> Any:
+        import awkward as ak
+
+        if field.dtype == STRING:
+            offsets, first, last = self._lists(field.values[0], low, high)
+            text = ak.contents.NumpyArray(
+                self._array(field.values[1])[first:last].view(np.uint8), parameters={"__array__": "char"}
+            )
+            return ak.Array(
+                ak.contents.ListOffsetArray(ak.index.Index64(offsets), text, parameters={"__array__": "string"})
+            )
+        parts = [self._array(number)[low:high] for number in field.values]
+        if field.dtype == LINK:
+            return ak.Array(ak.contents.RecordArray([ak.contents.NumpyArray(part) for part in parts], list(LINK_PARTS)))
+        return parts[0].view(np.int8) if field.dtype == "int8" else parts[0].astype(field.dtype, copy=False)
+
+    def _array(self, number: int) -> npt.NDArray[Any]:
+        """Return one column of the clusters of this range; offsets start with 0."""
+        if number not in self._read:
+            late = max(int(self._tree.column_records[number].first_element_index) - self._base, 0)
+            found = self._tree.read_cluster_range(
+                number, self._first, self._last, missing_element_padding=late, array_cache=None
+            )
+            if self._first == self._last:
+                found[:] = 0  # no cluster: uproot leaves the first offset undefined
+            self._read[number] = found
+        return self._read[number]

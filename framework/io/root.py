@@ -1,0 +1,189 @@
+"""What the readers of ROOT files share: names, schema, alignment of columns, errors that say which column failed."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hepflow.errors import ColumnError, HepflowError, InputError, nearest
+from hepflow.events.column import Column
+from hepflow.io.names import canonical_names
+from hepflow.io.opening import file_keys, first_line, local_path, open_root
+from hepflow.protocols import ColumnInfo, FileSchema
+
+__all__ = ["METADATA_KEY", "RNTUPLE", "TTREE", "RootReader"]
+
+TTREE = "TTree"
+RNTUPLE = "ROOT::RNTuple"
+METADATA_KEY = "hepflow"
+"""Name of the TObjString in which hepflow's writers say how a file was made (JSON)."""
+
+
+class RootReader(ABC):
+    """One open ROOT file with one tree of events (see ``hepflow.protocols.Reader``).
+
+    ``file`` is the file where it is open already. Raises InputError where it cannot be opened or has no such tree.
+    """
+
+    format: ClassVar[str]
+    scheme: ClassVar[str] = ""
+    kind: ClassVar[str]
+
+    def __init__(self, path: str, file: Any = None) -> None:
+        self.path = path
+        self._file = file if file is not None else open_root(path)
+        keys = file_keys(self._file)
+        self.tree_name = self.tree_in(keys) or ""
+        if not self.tree_name:
+            self.close()
+            raise InputError(
+                f"this file is not of the format {self.format}", where=path, hint=f"it holds {sorted(keys)}"
+            )
+        try:
+            self._tree = self._file[self.tree_name]
+        except Exception as error:
+            self.close()
+            raise InputError(
+                f"the tree {self.tree_name} cannot be opened: {error}", where=path, hint="the file is damaged"
+            ) from error
+
+    @classmethod
+    @abstractmethod
+    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
+        """Return the name of the tree of this format among the keys (name → class) of a file, or None."""
+
+    @classmethod
+    def recognises(cls, keys: Mapping[str, str]) -> bool:
+        """Return whether a ROOT file with these keys (name → class) is of this format."""
+        return cls.tree_in(keys) is not None
+
+    def names(self, spellings: Iterable[str]) -> dict[str, str]:
+        """Return hepflow's name → spelling in the file; those of an xAOD unless a format says otherwise."""
+        return canonical_names(spellings)
+
+    def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
+        """Return the containers with one entry an event, whose lists are lists of that one entry (``EventInfo``).
+
+        A container is one where any of its columns has one value an event.
+        """
+        return {info.container for info in columns if info.depth == 0}
+
+    def schema(self) -> FileSchema:
+        """Describe the file (made once)."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> FileSchema:
+        try:
+            columns, unreadable = self._describe()
+            entries, boundaries = int(self._tree.num_entries), self._boundaries(columns.values())
+        except HepflowError:
+            raise
+        except Exception as error:
+            raise InputError(f"the tree {self.tree_name} cannot be understood: {error}", where=self.path) from error
+        local = local_path(self.path)
+        status = local.stat() if local is not None else None
+        return FileSchema(
+            path=self.path,
+            format=self.format,
+            tree=self.tree_name,
+            entries=entries,
+            columns=columns,
+            boundaries=boundaries,
+            identity=str(self._file.file.uuid),
+            size=status.st_size if status else int(self._file.file.fEND),
+            mtime=status.st_mtime if status else 0.0,
+            unreadable=unreadable,
+            metadata=self._metadata(),
+        )
+
+    def _metadata(self) -> Mapping[str, Any]:
+        if file_keys(self._file).get(METADATA_KEY) != "TObjString":
+            return {}
+        try:
+            found = json.loads(str(self._file[METADATA_KEY]))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @abstractmethod
+    def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
+        """Return the columns by name, and what cannot be read with the reason."""
+
+    @abstractmethod
+    def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
+        """Return the entries at which all these columns may be cut, from 0 to the number of entries."""
+
+    @abstractmethod
+    def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
+        """Read columns; any exception is translated by ``read``."""
+
+    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:
+        """Return where reading these columns may be cut without unpacking a basket or cluster twice."""
+        self._check_sources(columns)
+        return self._boundaries(columns)
+
+    def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
+        """Read the entries ``[start, stop)`` of the given columns in one call; name → Column.
+
+        Lists of a container with one entry an event come as ``Column(None, lists)``. Raises InputError where the file
+        cannot be read and ColumnError where columns of one container differ in their numbers of objects.
+        """
+        if not columns:
+            return {}
+        self._check_sources(columns)
+        try:
+            values = self._fetch(columns, start, stop)
+        except HepflowError:
+            raise
+        except Exception as error:
+            where = f"{self.path}, {self.tree_name}, entries [{start}, {stop}), {self._culprits(columns, start, stop)}"
+            raise InputError(
+                f"reading failed: {first_line(error)}",
+                where=where,
+                hint="the file is damaged or truncated; copy or produce it again, or leave it out of the input",
+            ) from error
+        self._check_alignment(values, start, stop)
+        return values
+
+    def _check_sources(self, columns: Sequence[ColumnInfo]) -> None:
+        known = self.schema().columns
+        for info in columns:
+            if info.name not in known:
+                raise ColumnError(
+                    f"there is no column {info.name}", where=self.path, hint=nearest(info.name, known, what="columns")
+                )
+
+    def _culprits(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> str:
+        bad = [info.name for info in columns if self._fails(info, start, stop)]
+        return "column " + ", ".join(bad or [info.name for info in columns])
+
+    def _fails(self, info: ColumnInfo, start: int, stop: int) -> bool:
+        try:
+            self._fetch([info], start, stop)
+        except Exception:
+            return True
+        return False
+
+    def _check_alignment(self, values: Mapping[str, Column], start: int, stop: int) -> None:
+        first: dict[str, str] = {}
+        for name, column in values.items():
+            if column.offsets is None:
+                continue
+            other = first.setdefault(name.partition(".")[0], name)
+            known = values[other].offsets
+            if other != name and (known is None or not np.array_equal(known, column.offsets)):
+                raise ColumnError(
+                    f"{other} and {name} have different numbers of objects",
+                    where=f"{self.path}, {self.tree_name}, entries [{start}, {stop})",
+                    hint="columns of one container must belong to the same objects; read one of the two only",
+                )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,163 @@
+"""Read an xAOD (DAOD, MxAOD) that is stored as a TTree, ``CollectionTree``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hepflow.events.column import Column
+from hepflow.io.cpptypes import LINK, STRING, describe_type
+from hepflow.io.layouts import LINK_PARTS, content_of, normal_layout
+from hepflow.io.root import TTREE, RootReader
+from hepflow.protocols import ColumnInfo
+
+__all__ = ["TTreeReader"]
+
+_LEAVES = {
+    "O": "bool",
+    "B": "int8",
+    "S": "int16",
+    "I": "int32",
+    "L": "int64",
+    "G": "int64",
+    "F": "float32",
+    "D": "float64",
+}
+
+
+class TTreeReader(RootReader):
+    """Reads ``CollectionTree`` of an xAOD (see ``hepflow.protocols.Reader``)."""
+
+    format: ClassVar[str] = "xaod-ttree"
+    kind: ClassVar[str] = TTREE
+
+    @classmethod
+    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
+        """Return ``CollectionTree`` where it is a TTree."""
+        return "CollectionTree" if keys.get("CollectionTree") == TTREE else None
+
+    @cached_property
+    def _branches(self) -> dict[str, Any]:
+        """Every branch that may hold values, by name; the two parts of split links under the name of the link."""
+        counters: set[str] = set()
+        found: dict[str, Any] = {}
+        for branch in _walk(self._tree.branches):
+            leaves = branch.member("fLeaves")
+            found.setdefault(branch.name, branch)
+            if not branch.branches:
+                counters.update(
+                    leaf.member("fLeafCount").member("fName") for leaf in leaves if leaf.member("fLeafCount")
+                )
+        return {name: branch for name, branch in found.items() if name not in counters}
+
+    def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
+        columns: dict[str, ColumnInfo] = {}
+        unreadable: dict[str, str] = {}
+        for name, spelling in self.names(self._branches).items():
+            branch = self._branches[spelling]
+            described = _describe_branch(branch)
+            if isinstance(described, str):
+                unreadable[name] = described
+                continue
+            dtype, depth = described
+            parts = branch.branches or [branch]
+            columns[name] = ColumnInfo(
+                name=name,
+                sources=tuple(part.name for part in parts),
+                dtype=dtype,
+                depth=depth,
+                nbytes=sum(int(part.member("fTotBytes")) for part in parts),
+                compressed=sum(int(part.member("fZipBytes")) for part in parts),
+            )
+        return columns, unreadable
+
+    @cached_property
+    def _singles(self) -> set[str]:
+        return self.per_event(self.schema().columns.values())
+
+    def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
+        entries = int(self._tree.num_entries)
+        common: set[int] | None = None
+        for info in columns:
+            for source in info.sources:
+                offsets = _basket_edges(self._tree[source])
+                common = offsets if common is None else common & offsets
+        return tuple(sorted({0, entries} | {edge for edge in common or () if edge < entries}))
+
+    def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
+        sources = [source for info in columns for source in info.sources]
+        arrays = self._tree.arrays(sources, entry_start=start, entry_stop=stop, how=dict, array_cache=None)
+        return {
+            info.name: _column([arrays[source].layout for source in info.sources], info.container in self._singles)
+            for info in columns
+        }
+
+
+def _walk(branches: Iterable[Any]) -> Iterator[Any]:
+    """Yield the branches that hold values: those without branches of their own, and links split into key and index."""
+    for branch in branches:
+        parts = branch.branches
+        if parts and not _is_split_link(parts):
+            yield from _walk(parts)
+        elif "::" not in branch.name.rpartition(".")[2]:  # the base class of an auxiliary store is no column
+            yield branch
+
+
+def _is_split_link(parts: Sequence[Any]) -> bool:
+    return tuple(part.name.rpartition(".")[2] for part in parts) == LINK_PARTS
+
+
+def _describe_branch(branch: Any) -> tuple[str, int] | str:
+    """Return (dtype, depth) of a branch, or why it cannot be read."""
+    if branch.branches:
+        return LINK, 1
+    leaves = branch.member("fLeaves")
+    if len(leaves) != 1:
+        return f"{len(leaves)} values in one branch"
+    leaf = leaves[0]
+    kind = type(leaf).__name__.removeprefix("Model_TLeaf").partition("_")[0]
+    listed = 1 if leaf.member("fLeafCount") or (kind != "C" and leaf.member("fLen") > 1) else 0
+    if kind == "C":
+        return STRING, 0
+    if kind in _LEAVES:
+        dtype = _LEAVES[kind]
+        return ("u" + dtype if dtype.startswith("int") and leaf.member("fIsUnsigned") else dtype), listed
+    class_name = _class_name(branch)
+    described = describe_type(class_name)
+    if described is None or (described[0] == LINK and described[1] < 2):
+        # one level of links reads only where it is split into key and index: in one piece it comes out as nonsense
+        return f"type {class_name or 'unknown'} cannot be read from a TTree in this form"
+    return described[0], described[1] + listed
+
+
+def _class_name(branch: Any) -> str:
+    """Return the C++ type of the values of a TBranchElement: its own class, or that of one member of it."""
+    if branch.member("fID", none_if_missing=True) in {None, -1, -2}:
+        return str(branch.member("fClassName", none_if_missing=True) or "")
+    return str(getattr(branch.streamer, "typename", None) or branch.member("fClassName"))
+
+
+def _basket_edges(branch: Any) -> set[int]:
+    """Return the entries at which baskets start, and the end."""
+    baskets = int(branch.member("fWriteBasket"))
+    return {0, *(int(edge) for edge in branch.member("fBasketEntry")[: baskets + 1])}
+
+
+def _column(layouts: Sequence[Any], single: bool) -> Column:
+    """Return a column from the layout that uproot made, or from the two of a split link; values are not copied."""
+    import awkward as ak
+
+    if len(layouts) == 1:
+        layout = normal_layout(layouts[0])
+    else:
+        lists = [normal_layout(layout) for layout in layouts]
+        if not np.array_equal(lists[0].offsets.data, lists[1].offsets.data):
+            raise ValueError("keys and indices of the links differ in number")
+        records = ak.contents.RecordArray([part.content for part in lists], list(LINK_PARTS))
+        layout = ak.contents.ListOffsetArray(lists[0].offsets, records)
+    if single or not layout.is_list or layout.parameter("__array__"):
+        return Column(None, content_of(layout))
+    return Column(layout.offsets.data, content_of(layout.content))

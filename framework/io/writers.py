@@ -1,0 +1,286 @@
+"""Write columns into a TTree or an RNTuple: types are fixed by the first chunk, baskets do not depend on chunks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepflow.errors import HepflowError, OutputError, nearest
+from hepflow.events.column import Column
+from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
+from hepflow.io.root import METADATA_KEY
+
+__all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter"]
+
+COMPRESSIONS = ("LZ4", "ZSTD", "ZLIB", "none")
+NOTE = "Columns as in an ATLAS xAOD, written by hepflow: readable by ROOT and uproot, not by xAOD::TEvent or Athena."
+
+_log = logging.getLogger(__name__)
+
+
+class _RootWriter(ABC):
+    """What the two writers share: buffering, types, metadata and errors (see ``hepflow.protocols.Writer``).
+
+    ``path`` is the (temporary) file, which is replaced where it exists; ``tree`` the name of the tree in it; ``spell``
+    maps hepflow's name of a column to its name in the file; ``metadata`` is written as JSON under ``hepflow``, with a
+    note on who can read the file. The first ``write`` fixes names and types, also with no events: so a file without
+    events has all columns. Later chunks are cast where nothing but precision is lost. Raises OutputError where the file
+    cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        tree: str,
+        *,
+        spell: Callable[[str], str] | None = None,
+        compression: str = "LZ4",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        import uproot
+
+        if compression not in COMPRESSIONS:
+            raise OutputError(
+                f"unknown compression {compression!r}", where=str(path), hint=nearest(compression, COMPRESSIONS)
+            )
+        codecs = {"LZ4": uproot.LZ4(1), "ZSTD": uproot.ZSTD(3), "ZLIB": uproot.ZLIB(1), "none": None}
+        self.path = Path(path)
+        self.tree = tree
+        self.entries = 0
+        self._spell = spell or self._default_spelling
+        self._types: dict[str, ColumnType] = {}
+        self._narrowed: set[str] = set()
+        self._pieces = Pieces()
+        self._output: Any = None
+        self._failed = False
+        with self._errors():
+            self._file = uproot.recreate(str(self.path), compression=codecs[compression])
+            self._file[METADATA_KEY] = json.dumps({**(metadata or {}), "note": NOTE}, sort_keys=True)
+
+    @staticmethod
+    @abstractmethod
+    def _default_spelling(name: str) -> str:
+        """Return how a column is called in the file where the stream does not say."""
+
+    @abstractmethod
+    def _check_types(self, types: Mapping[str, ColumnType]) -> None:
+        """Refuse columns that this kind of tree cannot hold, with OutputError."""
+
+    @abstractmethod
+    def _make(self) -> Any:
+        """Make the empty tree for ``self._types``; OutputError where it cannot hold them."""
+
+    @abstractmethod
+    def _extend(self, columns: Mapping[str, Column]) -> None:
+        """Append one piece."""
+
+    def write(self, columns: Mapping[str, Column]) -> None:
+        """Append the events of a chunk; every call brings the same columns."""
+        with self._errors():
+            if not self._types:
+                types = {name: column_type(name, column) for name, column in columns.items()}
+                self._check_types(types)
+                self._types = types
+            self._check_columns(columns)
+            for piece in self._pieces.add({name: self._cast(name, column) for name, column in columns.items()}):
+                self._write_piece(piece)
+
+    def close(self) -> None:
+        """Write what is left and close the file; OutputError where an earlier write failed: the file is not whole."""
+        if self._failed:
+            raise OutputError("this output is not whole, because writing it failed before", where=str(self.path))
+        with self._errors():
+            if not self._types:
+                raise OutputError(
+                    f"{self.tree} has no columns",
+                    where=str(self.path),
+                    hint="a chunk without events gives names and types",
+                )
+            for piece in self._pieces.rest():
+                self._write_piece(piece)
+            if self._output is None:
+                self._check_known()
+                self._output = self._make()
+            self._file.close()
+
+    def _write_piece(self, columns: Mapping[str, Column]) -> None:
+        if self._output is None:
+            self._check_known()
+            self._output = self._make()
+        self._extend(columns)
+        self.entries += len(next(iter(columns.values())))
+
+    def _cast(self, name: str, column: Column) -> Column:
+        found = column_type(name, column)
+        if not self._types[name].known:
+            self._types[name] = found
+        cast, narrowed = cast_column(name, column, found, self._types[name])
+        if narrowed and name not in self._narrowed:
+            self._narrowed.add(name)
+            _log.warning(
+                "%s: %s values are written as %s, as in the first chunk", name, found.dtype, self._types[name].dtype
+            )
+        return cast
+
+    def _check_columns(self, columns: Mapping[str, Column]) -> None:
+        if columns.keys() != self._types.keys():
+            missing, added = sorted(self._types.keys() - columns.keys()), sorted(columns.keys() - self._types.keys())
+            raise OutputError(
+                f"this chunk has other columns than the first: without {missing}, with {added}",
+                where=str(self.path),
+                hint="a tool must write the same columns in every chunk, also where it has no objects",
+            )
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise OutputError(f"columns differ in their numbers of events: {lengths}", where=str(self.path))
+        first: dict[str, str] = {}
+        for name, column in columns.items():
+            if column.offsets is None:
+                continue
+            other = first.setdefault(name.partition(".")[0], name)
+            known = columns[other].offsets
+            if known is not column.offsets and not np.array_equal(known, column.offsets):  # type: ignore[arg-type]
+                raise OutputError(f"{other} and {name} have different numbers of objects", where=str(self.path))
+
+    def _check_known(self) -> None:
+        unknown = [name for name, found in self._types.items() if not found.known]
+        if unknown:
+            raise OutputError(
+                f"the type of {', '.join(unknown)} is unknown, because all lists were empty and untyped",
+                where=str(self.path),
+                hint="give the values a type, e.g. with ak.values_astype(values, np.float32)",
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn errors of the file system into OutputError, and remember that the file is not whole."""
+        try:
+            yield
+        except BaseException as error:
+            self._failed = True
+            with suppress(Exception):
+                self._file.close()
+            if isinstance(error, HepflowError) or not isinstance(error, Exception):
+                raise
+            raise OutputError(
+                f"writing failed: {error}",
+                where=str(self.path),
+                hint=f"is the folder writable? {_free_space(self.path)}",
+            ) from error
+
+
+def _free_space(path: Path) -> str:
+    try:
+        return f"free on this disk: {shutil.disk_usage(path.parent).free / 1e6:.0f} MB"
+    except OSError:
+        return f"there is no folder {path.parent}"
+
+
+class TTreeWriter(_RootWriter):
+    """Writes a TTree of numbers and lists of numbers; lists of one container share the counter ``n<container>``."""
+
+    @staticmethod
+    def _default_spelling(name: str) -> str:
+        return name
+
+    def _check_types(self, types: Mapping[str, ColumnType]) -> None:
+        refused = {name: found for name, found in types.items() if found.levels > 1 or not found.is_number}
+        if refused:
+            listed = ", ".join(f"{name} ({found})" for name, found in refused.items())
+            raise OutputError(
+                f"a TTree cannot hold {listed}",
+                where=str(self.path),
+                hint="write an RNTuple, or leave these columns out: a TTree holds numbers and lists of numbers",
+            )
+
+    def _groups(self) -> dict[str, dict[str, str]]:
+        """Return outer name → inner name → column, for the lists of each container."""
+        groups: dict[str, dict[str, str]] = {}
+        for name, found in self._types.items():
+            if found.jagged:
+                outer, _, inner = self._spell(name).partition(".")
+                groups.setdefault(outer, {})[inner] = name
+        return groups
+
+    def _make(self) -> Any:
+        import awkward as ak
+
+        numbers = {name: ak.types.NumpyType(found.dtype) for name, found in self._types.items()}
+        branches: dict[str, Any] = {}
+        for name, found in self._types.items():
+            if not found.jagged:
+                branches[self._spell(name)] = (
+                    ak.types.ListType(numbers[name]) if found.levels else np.dtype(found.dtype)
+                )
+        for outer, members in self._groups().items():
+            branches[outer] = ak.types.ListType(
+                ak.types.RecordType([numbers[name] for name in members.values()], list(members))
+            )
+        return self._file.mktree(
+            self.tree,
+            branches,
+            counter_name=lambda counted: "n" + counted.replace(".", "_"),
+            field_name=lambda outer, inner: f"{outer}.{inner}",
+        )
+
+    def _extend(self, columns: Mapping[str, Column]) -> None:
+        import awkward as ak
+
+        branches: dict[str, Any] = {
+            self._spell(name): columns[name].content for name, found in self._types.items() if not found.jagged
+        }
+        for outer, members in self._groups().items():
+            contents = [inner_layout(columns[name].content) for name in members.values()]
+            offsets = columns[next(iter(members.values()))].offsets
+            branches[outer] = ak.Array(
+                ak.contents.ListOffsetArray(ak.index.Index64(offsets), ak.contents.RecordArray(contents, list(members)))
+            )
+        self._output.extend(branches)
+
+
+class RNTupleWriter(_RootWriter):
+    """Writes an RNTuple of numbers, strings, links and ``std::vector``s of these; names have ``:`` instead of dots."""
+
+    @staticmethod
+    def _default_spelling(name: str) -> str:
+        return name.replace(".", ":")
+
+    def _check_types(self, types: Mapping[str, ColumnType]) -> None:
+        spelled: dict[str, str] = {}
+        for name in types:
+            other = spelled.setdefault(self._field(name), name)
+            if other != name:
+                raise OutputError(f"{other} and {name} would both be called {self._field(name)}", where=str(self.path))
+
+    def _field(self, name: str) -> str:
+        return self._spell(name).replace(".", ":")
+
+    def _make(self) -> Any:
+        return self._file.mkrntuple(
+            self.tree, self._record({name: found.empty() for name, found in self._types.items()}).form
+        )
+
+    def _extend(self, columns: Mapping[str, Column]) -> None:
+        import awkward as ak
+
+        self._output.extend(ak.Array(self._record(columns)))
+
+    def _record(self, columns: Mapping[str, Column]) -> Any:
+        import awkward as ak
+
+        layouts = []
+        for name in self._types:
+            column = columns[name]
+            layout = inner_layout(column.content)
+            if column.offsets is not None:
+                layout = ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), layout)
+            layouts.append(layout)
+        return ak.contents.RecordArray(layouts, [self._field(name) for name in self._types])

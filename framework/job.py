@@ -1,0 +1,175 @@
+"""A job: the tools that every event passes, the streams, and the options that a job-option file declares."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from hepflow.errors import JobOptionsError, PropertyError, nearest
+from hepflow.properties import Configurable, Property
+from hepflow.stream import Stream, as_tools
+from hepflow.tool import Tool
+
+__all__ = ["DATATYPES", "Job", "Option", "OptionValues", "option_values"]
+
+T = TypeVar("T")
+
+DATATYPES: Final = ("TAU", "JET", "ELE", "MUON")
+
+
+class Option(Property[Any]):
+    """An option of a job-option file: a property of the job, set on the command line as ``--name value``."""
+
+
+class OptionValues:
+    """The option values that a job-option file finds when it runs, and the options it declares while it does."""
+
+    def __init__(self, texts: dict[str, str] | None = None, datatype: str | None = None) -> None:
+        self.texts = dict(texts or {})
+        self.datatype = datatype
+        self.declared: dict[str, Option] = {}
+        self.values: dict[str, Any] = {}
+        self.jobs: list[Job] = []
+
+
+option_values: contextvars.ContextVar[OptionValues | None] = contextvars.ContextVar("option_values", default=None)
+
+
+class Job:
+    """Tools that every event passes, plus streams; one pass over the events.
+
+    ``job += tool`` adds to the tools, ``job += stream`` to the streams. ``default_sample`` is read when no input is given: the name
+    of a sample, or an input such as ``pythia:Gammatautau``. ``seed`` is that of ``events.random``.
+    """
+
+    def __init__(self, name: str, *, default_sample: str = "", seed: int = 1) -> None:
+        if not name or not name.replace("-", "_").isidentifier():
+            raise JobOptionsError(f"{name!r} is no name for a job", hint="use letters, digits, '_' and '-'")
+        context = option_values.get()
+        self.name = name
+        self.default_sample = default_sample
+        self.seed = seed
+        self.tools: list[Tool] = []
+        self.streams: list[Stream] = []
+        self._members: list[Tool | Stream] = []
+        self._options = context if context is not None else OptionValues()
+        self._options.jobs.append(self)
+        self._frozen = False
+
+    @property
+    def datatype(self) -> str:
+        """Return the truth acceptance asked for with ``-dt``; TAU by default."""
+        return self._options.datatype or "TAU"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the values of the declared options."""
+        return dict(self._options.values)
+
+    def option(self, name: str, *, default: T, doc: str, choices: Sequence[T] = ()) -> T:
+        """Declare an option of the job-option file and return its value: the default, or what the command line says."""
+        declared = Option(default, doc, choices=choices)
+        declared.name = name
+        if name in self._options.declared:
+            raise JobOptionsError(f"the option --{name} is declared twice", where=f"job {self.name}")
+        self._options.declared[name] = declared
+        try:
+            text = self._options.texts.get(name)
+            value: T = declared.check(default) if text is None else declared.parse(text)
+        except PropertyError as error:
+            raise JobOptionsError(f"--{error.message}", where=f"job {self.name}", hint=error.hint) from None
+        self._options.values[name] = value
+        return value
+
+    def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:
+        if self._frozen:
+            raise JobOptionsError(f"job {self.name} is frozen: nothing can be added")
+        if isinstance(thing, Stream):
+            self.streams.append(thing)
+            self._members.append(thing)
+        else:
+            tools = as_tools(thing, f"job {self.name}")
+            self.tools.extend(tools)
+            self._members.extend(tools)
+        return self
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r}, tools={self.tools!r}, streams={self.streams!r})"
+
+    def all_tools(self) -> Iterator[Tool]:
+        """Yield every tool in job order, those of a stream where the stream was added."""
+        for member in self._members:
+            if isinstance(member, Stream):
+                yield from member.tools
+            else:
+                yield member
+
+    def configurables(self) -> Iterator[Tool | Stream]:
+        """Yield every tool and stream in job order."""
+        for member in self._members:
+            yield member
+            if isinstance(member, Stream):
+                yield from member.tools
+
+    def find(self, name: str) -> Configurable:
+        """Return the tool or stream of this name; JobOptionsError where there is none."""
+        by_name = {member.name: member for member in self.configurables()}
+        if name not in by_name:
+            raise JobOptionsError(
+                f"job {self.name} has no tool or stream {name!r}", hint=nearest(name, by_name, what="tools and streams")
+            )
+        return by_name[name]
+
+    def set(self, assignment: str) -> None:
+        """Apply ``Tool.Property=value`` as given with ``--set``."""
+        target, equals, text = assignment.partition("=")
+        name, dot, key = target.rpartition(".")
+        if not equals or not dot:
+            raise JobOptionsError(f"--set wants Tool.Property=value, got {assignment!r}")
+        member = self.find(name.strip())
+        prop = member.properties().get(key.strip())
+        if prop is None:
+            raise member._unknown(key.strip())
+        member.setProperty(prop.name, prop.parse(text))
+
+    def freeze(self) -> None:
+        """Check the job as a whole and lock it; JobOptionsError where something cannot be right."""
+        if self._frozen:
+            return
+        if not self._members:
+            raise JobOptionsError(f"job {self.name} has no tools and no streams", hint="add some with +=")
+        seen: dict[str, Tool | Stream] = {}
+        for member in self.configurables():
+            other = seen.get(member.name)
+            if other is member:
+                raise JobOptionsError(f"{member!r} was added twice", hint="a tool that two streams need stands on the job")
+            if other is not None:
+                raise JobOptionsError(
+                    f"two members of job {self.name} are called {member.name!r}: a {type(other).__name__} and a {type(member).__name__}",
+                    hint="give one of them another name: names are unique in the whole job",
+                )
+            seen[member.name] = member
+        for name in self._options.texts:
+            if name not in self._options.declared:
+                raise JobOptionsError(
+                    f"job {self.name} has no option --{name}", hint=nearest(name, self._options.declared, what="options")
+                )
+        self._apply_datatype()
+        self._frozen = True
+        for member in self._members:
+            member.freeze()
+
+    def _apply_datatype(self) -> None:
+        """Give ``-dt`` to the tools that have a property DataType and do not set it themselves."""
+        takers = [tool for tool in self.all_tools() if "DataType" in tool.properties()]
+        if self._options.datatype is not None and not takers:
+            raise JobOptionsError(
+                f"-dt {self._options.datatype} has no effect: no tool of job {self.name} has a property DataType",
+                hint="leave -dt out, or add TauTruthMatching",
+            )
+        for tool in takers:
+            if self._options.datatype is not None and "DataType" in tool.values_set:
+                raise JobOptionsError(f"-dt {self._options.datatype} meets {tool!r}, which sets DataType itself")
+            if "DataType" not in tool.values_set:
+                tool.setProperty("DataType", self.datatype)

@@ -1,0 +1,133 @@
+"""Finding a job-option file and running it: from a path or a name to a Job."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from hepflow.errors import HepflowError, JobOptionsError, nearest
+from hepflow.job import DATATYPES, Job, OptionValues, option_values
+from hepflow.registry.manager import Registry, registry
+
+__all__ = ["JobFile", "find_joboptions", "joboptions_folders", "load_joboptions", "shipped_joboptions"]
+
+PATH_VARIABLE = "HEPFLOW_JOBOPTIONS_PATH"
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job as loaded: the file, its text, the module it became, the job, and the declared options."""
+
+    path: Path
+    text: str
+    module: ModuleType
+    job: Job
+
+
+def joboptions_folders(plugins: Registry | None = None) -> list[Path]:
+    """Return the folders searched for job options given by name: ``HEPFLOW_JOBOPTIONS_PATH`` first, then those of plugins."""
+    own = [Path(part).expanduser() for part in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if part]
+    return own + (plugins or registry()).joboptions_folders()
+
+
+def shipped_joboptions(plugins: Registry | None = None) -> dict[str, Path]:
+    """Return the job-option files that can be run by name."""
+    found: dict[str, Path] = {}
+    for folder in joboptions_folders(plugins):
+        for path in sorted(folder.glob("*.py")):
+            if path.stem != "__init__":
+                found.setdefault(path.stem, path)
+    return found
+
+
+def find_joboptions(name: str, plugins: Registry | None = None) -> Path:
+    """Return the job-option file of a path or a name; JobOptionsError with the nearest names where there is none."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if path.is_dir():
+        raise JobOptionsError(f"{name} is a folder, not a job-option file")
+    known = shipped_joboptions(plugins)
+    plain = path.parent == Path()
+    if plain and path.stem in known and path.suffix in ("", ".py"):
+        return known[path.stem].resolve()
+    beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+    hint = nearest(path.name, [*beside, *known] if plain else beside or known, what="job options")
+    raise JobOptionsError(f"there is no job-option file {name!r}", hint=f"{hint}; hepflow list jobs shows those found by name")
+
+
+def load_joboptions(
+    path: Path, texts: Mapping[str, str] | None = None, *, settings: Sequence[str] = (), datatype: str | None = None
+) -> JobFile:
+    """Run a job-option file and return its frozen job.
+
+    ``texts`` are the option values as written on the command line, ``settings`` the ``--set`` assignments, applied after the
+    file has run. JobOptionsError where the file cannot be read, does not compile, raises, or builds no single job.
+    """
+    if datatype is not None and datatype not in DATATYPES:
+        raise JobOptionsError(f"there is no datatype {datatype!r}", hint=nearest(datatype, DATATYPES, what="datatypes"))
+    try:
+        text = path.read_text(encoding="utf-8")
+        code = compile(text, str(path), "exec")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobOptionsError(f"the job-option file cannot be read: {error}", where=str(path)) from error
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise JobOptionsError(f"the job-option file has a syntax error: {error}", where=f"{path}{line}") from error
+    module = _module(path)
+    values = OptionValues(dict(texts or {}), datatype)
+    token = option_values.set(values)
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - job options are programs, run by the one who wrote them
+    except HepflowError as error:
+        raise type(error)(error.message, where=_where(path, error, error.where), hint=error.hint) from error
+    except (Exception, SystemExit) as error:
+        raise JobOptionsError(
+            f"the job-option file raised {type(error).__name__}: {error}", where=_where(path, error), hint="--debug shows the traceback"
+        ) from error
+    finally:
+        option_values.reset(token)
+    job = _single(values, module, path)
+    for assignment in settings:
+        job.set(assignment)
+    job.freeze()
+    return JobFile(path, text, module, job)
+
+
+def _module(path: Path) -> ModuleType:
+    """Return a new registered module for the file, so that tools defined in it can be sent to workers by value."""
+    name = f"hepflow_joboptions_{path.stem.replace('-', '_').replace('.', '_')}"
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__.update(__file__=str(path))
+    sys.modules[name] = module
+    return module
+
+
+def _single(values: OptionValues, module: ModuleType, path: Path) -> Job:
+    """Return the one job the file built; where it built several, the one it calls ``job``."""
+    named = module.__dict__.get("job")
+    jobs = [named] if isinstance(named, Job) else values.jobs
+    if len(jobs) == 1:
+        return jobs[0]
+    if jobs:
+        raise JobOptionsError(
+            f"the job-option file builds {len(jobs)} jobs: {', '.join(job.name for job in jobs)}",
+            where=str(path),
+            hint="call the one to run `job`; what needs two passes is two jobs, joined by files",
+        )
+    raise JobOptionsError("the job-option file builds no job", where=str(path), hint='start it with job = Job("Name")')
+
+
+def _where(path: Path, error: BaseException, inner: str = "") -> str:
+    """Return the line of the job-option file at which the error arose."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    place = f"{path}, line {lines[-1]}" if lines else str(path)
+    return f"{place}: {inner}" if inner else place

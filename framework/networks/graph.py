@@ -1,0 +1,276 @@
+"""The in-memory network: inputs, a graph of nodes over layers, outputs, and what is known of its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow.errors import NetworkError, nearest
+from hepflow.networks.layers import Layer
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from hepflow.networks.evaluator import Evaluator
+    from hepflow.networks.onnx_runtime import OnnxNetwork
+
+__all__ = ["InputNode", "InputVariable", "Network", "Node", "Output", "topological_order"]
+
+LAYERS_OF_NODE = {
+    "feed_forward": ("dense", "normalization", "maxout", "highway"),
+    "time_distributed": ("dense", "normalization", "maxout", "highway"),
+    "sequence": ("lstm", "gru", "simplernn", "conv1d", "embedding"),
+}
+NODE_TYPES = ("input", "input_sequence", *LAYERS_OF_NODE, "concatenate", "add", "sum")
+
+
+@dataclass(frozen=True)
+class InputVariable:
+    """One variable of an input: the network uses ``(x + offset) * scale``; ``default`` replaces NaN where given."""
+
+    name: str
+    offset: float = 0.0
+    scale: float = 1.0
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class InputNode:
+    """A named group of variables: one row a tau (scalar input) or one row an object (sequence)."""
+
+    name: str
+    variables: tuple[InputVariable, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables, in order."""
+        return tuple(variable.name for variable in self.variables)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node. ``sources`` are node numbers; of an input node, the number of the input. ``layer`` is an index into the layers."""
+
+    type: str
+    sources: tuple[int, ...]
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """A named output: the node it reads and a label for each of its features."""
+
+    name: str
+    node: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network with lwtnn's vocabulary.
+
+    ``record`` is what hepflow knows beyond the weights (folds, sample, versions, units, …), plain JSON values; ``origin`` says what it
+    was read from. Raises NetworkError, naming the node, where nodes, layers, inputs and outputs do not fit together.
+    """
+
+    inputs: tuple[InputNode, ...]
+    input_sequences: tuple[InputNode, ...]
+    nodes: tuple[Node, ...]
+    layers: tuple[Layer, ...]
+    outputs: tuple[Output, ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        _check_inputs(self)
+        object.__setattr__(self, "order", topological_order(self.nodes))
+        object.__setattr__(self, "sizes", _check_nodes(self))
+        _check_outputs(self)
+        _check_numbers(self)
+
+    order: tuple[int, ...] = field(init=False, default=())
+    """Node numbers, sources before their users."""
+    sizes: tuple[int, ...] = field(init=False, default=())
+    """Number of features of each node."""
+
+    @staticmethod
+    def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
+        """Open a model file; lwtnn graph JSON, lwtnn sequential JSON and ONNX are told apart by content.
+
+        ``threads`` and ``provider`` apply to ONNX Runtime. Raises NetworkError where the file is none of these or damaged.
+        """
+        from hepflow.networks.loading import load
+
+        return load(path, threads=threads, provider=provider)
+
+    def is_sequence(self, node: int) -> bool:
+        """Tell whether the node's natural value is one row an object (a recurrent node's is its last row)."""
+        return self.nodes[node].type in ("input_sequence", "time_distributed")
+
+    @cached_property
+    def used(self) -> frozenset[int]:
+        """Numbers of the nodes that the outputs need."""
+        found: set[int] = set()
+        waiting = [output.node for output in self.outputs]
+        while waiting:
+            node = waiting.pop()
+            if node not in found:
+                found.add(node)
+                if not self.nodes[node].type.startswith("input"):
+                    waiting.extend(self.nodes[node].sources)
+        return frozenset(found)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights over all layers."""
+        return sum(layer.n_parameters for layer in self.layers)
+
+    def evaluate(self, inputs: Mapping[str, Any], *, dtype: DTypeLike = np.float32) -> dict[str, NDArray[np.floating]]:
+        """Evaluate the network on many taus; see ``Evaluator.__call__`` for the form of inputs and outputs."""
+        return self.evaluator(dtype)(inputs)
+
+    def evaluator(self, dtype: DTypeLike = np.float32) -> Evaluator:
+        """Return the compiled network for float32 (fast) or float64 (checks)."""
+        from hepflow.networks.evaluator import Evaluator
+
+        made: dict[str, Evaluator] = self.__dict__.setdefault("_evaluators", {})
+        name = np.dtype(dtype).name
+        if name not in made:
+            made[name] = Evaluator(self, dtype)
+        return made[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_evaluators"}
+
+
+def topological_order(nodes: Sequence[Node]) -> tuple[int, ...]:
+    """Return the node numbers with sources first; raises NetworkError for a source that is not there and for a cycle."""
+    users: list[list[int]] = [[] for _ in nodes]
+    missing = [0] * len(nodes)
+    for number, node in enumerate(nodes):
+        if node.type.startswith("input"):
+            continue
+        for source in node.sources:
+            if not 0 <= source < len(nodes):
+                raise NetworkError(f"node {number} ({node.type}) has the source {source}, but there are {len(nodes)} nodes")
+            users[source].append(number)
+            missing[number] += 1
+    order = [number for number, count in enumerate(missing) if count == 0]
+    for number in order:
+        for user in users[number]:
+            missing[user] -= 1
+            if missing[user] == 0:
+                order.append(user)
+    if len(order) < len(nodes):
+        stuck = [str(number) for number, count in enumerate(missing) if count]
+        raise NetworkError(f"the graph has a cycle; it runs through or before node {', '.join(stuck[:8])}", hint="a node may only use earlier results")
+    return tuple(order)
+
+
+def unique(names: Iterable[str], what: str) -> None:
+    """Raise NetworkError where a name comes twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise NetworkError(f"{what} {name!r} comes twice")
+        seen.add(name)
+
+
+def _check_inputs(network: Network) -> None:
+    """Check names and numbers of the input variables."""
+    groups = (*network.inputs, *network.input_sequences)
+    unique((group.name for group in groups), "input")
+    for group in groups:
+        unique(group.names, f"input {group.name!r}: variable")
+        for variable in group.variables:
+            values = (variable.offset, variable.scale, 0.0 if variable.default is None else variable.default)
+            if not np.all(np.isfinite(values)):
+                raise NetworkError(f"input {group.name!r}: offset, scale or default of variable {variable.name!r} is not a finite number")
+
+
+def _check_nodes(network: Network) -> tuple[int, ...]:
+    """Return the number of features of each node, checking types, sources and layers on the way."""
+    sizes = [0] * len(network.nodes)
+    for number in network.order:
+        node = network.nodes[number]
+        where = f"node {number} ({node.type})"
+        if node.type not in NODE_TYPES:
+            raise NetworkError(f"node {number} has the unknown type {node.type!r}", hint=nearest(str(node.type), NODE_TYPES, what="node types"))
+        if node.type in ("concatenate", "add"):
+            if not node.sources:
+                raise NetworkError(f"{where} has no sources")
+        elif len(node.sources) != 1:
+            raise NetworkError(f"{where} has {len(node.sources)} sources, it takes one")
+        if node.type in ("input", "input_sequence"):
+            groups = network.inputs if node.type == "input" else network.input_sequences
+            if not 0 <= node.sources[0] < len(groups):
+                raise NetworkError(f"{where} reads input number {node.sources[0]}, but there are {len(groups)}")
+            sizes[number] = len(groups[node.sources[0]].variables)
+        else:
+            _check_sources(network, number, where)
+            sizes[number] = _size(network, node, [sizes[source] for source in node.sources], where)
+        if sizes[number] < 1:
+            raise NetworkError(f"{where} has no features")
+    return tuple(sizes)
+
+
+def _check_sources(network: Network, number: int, where: str) -> None:
+    node = network.nodes[number]
+    wants_sequence = node.type in ("sequence", "time_distributed", "sum")
+    for source in node.sources:
+        kind = network.nodes[source].type
+        given = kind == "sequence" or network.is_sequence(source) == wants_sequence
+        if not given:
+            wanted = "a sequence" if wants_sequence else "one vector a tau"
+            raise NetworkError(f"{where} takes {wanted}, but its source, node {source}, is of type {kind!r}")
+
+
+def _size(network: Network, node: Node, sources: list[int], where: str) -> int:
+    """Return the number of features that a node with layer, concatenate, add or sum gives."""
+    if node.type == "concatenate":
+        return sum(sources)
+    if node.type == "add":
+        if len(set(sources)) > 1:
+            raise NetworkError(f"{where} adds sources of different size: {', '.join(map(str, sources))}")
+        return sources[0]
+    if node.type == "sum":
+        return sources[0]
+    if node.layer is None or not 0 <= node.layer < len(network.layers):
+        raise NetworkError(f"{where} uses layer {node.layer}, but there are {len(network.layers)} layers")
+    layer = network.layers[node.layer]
+    allowed = LAYERS_OF_NODE[node.type]
+    if layer.kind not in allowed:
+        raise NetworkError(f"{where} cannot use layer {node.layer} of architecture {layer.kind!r}", hint=f"it takes: {', '.join(allowed)}")
+    if layer.n_in != sources[0]:
+        raise NetworkError(f"{where}: layer {node.layer} ({layer.kind}) takes {layer.n_in} features, its source gives {sources[0]}")
+    return layer.n_out
+
+
+def _check_outputs(network: Network) -> None:
+    if not network.outputs:
+        raise NetworkError("the network has no outputs")
+    unique((output.name for output in network.outputs), "output")
+    for output in network.outputs:
+        if not 0 <= output.node < len(network.nodes):
+            raise NetworkError(f"output {output.name!r} reads node {output.node}, but there are {len(network.nodes)} nodes")
+        unique(output.labels, f"output {output.name!r}: label")
+        if len(output.labels) != network.sizes[output.node]:
+            raise NetworkError(
+                f"output {output.name!r} has {len(output.labels)} labels, but node {output.node} gives {network.sizes[output.node]} features"
+            )
+
+
+def _check_numbers(network: Network) -> None:
+    for number, layer in enumerate(network.layers):
+        if not all(np.isfinite(array).all() for array in layer.arrays()):
+            raise NetworkError(f"layer {number} ({layer.kind}) has weights that are NaN or infinite")
+        if layer.kind == "conv1d" and any(activation.function == "softmax" for activation in layer.activations):
+            raise NetworkError(
+                f"layer {number} (conv1d) uses softmax, which lwtnn runs along the sequence and Keras over the features",
+                hint="use a linear conv1d and a time_distributed dense layer with softmax",
+            )

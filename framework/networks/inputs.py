@@ -1,0 +1,126 @@
+"""The form in which taus go into a network, and the checks: names, shapes, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflow.errors import NetworkError, nearest
+from hepflow.networks.graph import InputNode
+
+__all__ = ["Batch", "prepare"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Checked inputs of many taus.
+
+    ``scalars[name]`` is (n_taus, n_variables); ``sequences[name]`` is (n_objects, n_variables) over the objects of all taus, and
+    ``counts[name]`` (n_taus) says how many belong to each. All arrays are C-contiguous.
+    """
+
+    n_taus: int
+    scalars: dict[str, NDArray[Any]]
+    sequences: dict[str, NDArray[Any]]
+    counts: dict[str, NDArray[np.int64]]
+
+
+def prepare(
+    given: Mapping[str, Any],
+    inputs: tuple[InputNode, ...],
+    input_sequences: tuple[InputNode, ...],
+    required: frozenset[str] | None = None,
+) -> Batch:
+    """Check and order the inputs of a network.
+
+    ``given`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus); each sequence to a pair
+    (values, counts), values being (n_objects, n_variables) or a mapping from variable to (n_objects). Inputs outside ``required`` may
+    be left out. Raises NetworkError naming input and variable.
+    """
+    groups = {group.name: group for group in (*inputs, *input_sequences)}
+    for name in given:
+        if name not in groups:
+            raise NetworkError(f"the network has no input {name!r}", hint=nearest(str(name), groups, what="inputs"))
+    for name, group in groups.items():
+        if name not in given and (required is None or name in required):
+            raise NetworkError(f"input {name!r} is missing", hint=f"it has the variables {', '.join(group.names[:30])}")
+    batch = Batch(_n_taus(given, inputs, input_sequences), {}, {}, {})
+    for group in inputs:
+        if group.name in given:
+            batch.scalars[group.name] = _values(given[group.name], group, batch.n_taus, "taus")
+    for group in input_sequences:
+        if group.name in given:
+            values, counts = _pair(given[group.name], group.name)
+            batch.counts[group.name] = counts
+            batch.sequences[group.name] = _values(values, group, int(counts.sum()), "objects")
+            if counts.size != batch.n_taus:
+                raise NetworkError(f"input {group.name!r} has counts for {counts.size} taus, other inputs have {batch.n_taus}")
+    return batch
+
+
+def _n_taus(given: Mapping[str, Any], inputs: tuple[InputNode, ...], input_sequences: tuple[InputNode, ...]) -> int:
+    """Return the number of taus, as the first input has it; the others are compared with it later."""
+    for group in inputs:
+        if group.name in given:
+            value = given[group.name]
+            column = next(iter(value.values()), ()) if isinstance(value, Mapping) else value
+            shape = np.shape(column)
+            return shape[0] if shape else 0
+    for group in input_sequences:
+        if group.name in given:
+            return int(_pair(given[group.name], group.name)[1].size)
+    return 0
+
+
+def _pair(value: Any, name: str) -> tuple[Any, NDArray[np.int64]]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise NetworkError(f"input {name!r} is a sequence: it takes a pair (values of all objects, number of objects of each tau)")
+    counts = np.asarray(value[1])
+    if counts.ndim != 1 or (counts.size and counts.dtype.kind not in "iu") or (counts.size and counts.min() < 0):
+        raise NetworkError(f"the counts of input {name!r} must be a one-dimensional array of whole numbers from 0")
+    return value[0], counts.astype(np.int64)
+
+
+def _values(value: Any, group: InputNode, rows: int, what: str) -> NDArray[Any]:
+    """Return the values of one input as a C-contiguous array (rows, n_variables)."""
+    if isinstance(value, Mapping):
+        return _columns(value, group, rows, what)
+    array = _numeric(value, f"input {group.name!r}")
+    if array.shape != (rows, len(group.variables)):
+        raise NetworkError(
+            f"input {group.name!r} has the shape {array.shape}, expected ({rows} {what}, {len(group.variables)} variables)",
+            hint=f"variables, in this order: {', '.join(group.names)}",
+        )
+    return np.ascontiguousarray(array)
+
+
+def _columns(value: Mapping[str, Any], group: InputNode, rows: int, what: str) -> NDArray[Any]:
+    for name in value:
+        if name not in group.names:
+            raise NetworkError(f"input {group.name!r} has no variable {name!r}", hint=nearest(str(name), group.names, what="variables"))
+    columns = []
+    for name in group.names:
+        if name not in value:
+            raise NetworkError(f"input {group.name!r}: variable {name!r} is missing", hint=f"given: {', '.join(map(str, value)) or 'none'}")
+        column = _numeric(value[name], f"input {group.name!r}: variable {name!r}")
+        if column.shape != (rows,):
+            found = "has no single axis" if column.ndim != 1 else f"has {column.size} values"
+            raise NetworkError(f"input {group.name!r}: variable {name!r} {found}, expected one for each of {rows} {what}")
+        columns.append(column)
+    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
+
+
+def _numeric(value: Any, what: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise NetworkError(f"{what} is ragged; give the objects of all taus one after the other, and counts") from None
+    if array.size == 0:
+        return array.astype(np.float64)
+    if array.dtype.kind not in "fiub":
+        raise NetworkError(f"{what} holds {array.dtype}, not numbers")
+    return array

@@ -1,0 +1,415 @@
+"""The operations of a compiled network. Each works on one block of taus, with features as rows and taus or objects as columns.
+
+Features as rows make every pass over the numbers (bias, activation, gate) run along the long axis, and every matrix product is
+``weights @ x`` into a buffer that stays in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflow.errors import NetworkError
+from hepflow.networks.activations import Activation, apply_activation, sigmoid
+from hepflow.networks.layers import Conv1d, Embedding, Highway, Maxout
+from hepflow.networks.packing import Packing
+
+__all__ = ["Frame", "Operation"]
+
+Floats = NDArray[np.floating]
+
+
+class Frame:
+    """One block of taus on its way through the operations: values by number, packings by number, and reused memory."""
+
+    def __init__(self, dtype: np.dtype[Any], n_buffers: int) -> None:
+        self.dtype = dtype
+        self.n_taus = 0
+        self.values: dict[int, Floats] = {}
+        self.packings: dict[int, Packing] = {}
+        self._buffers: list[Floats] = [np.empty(0, dtype)] * n_buffers
+        self._scratch: dict[int, Floats] = {}
+
+    def new(self, buffer: int, rows: int, columns: int) -> Floats:
+        """Return uninitialised memory (rows, columns) of a numbered buffer."""
+        need = rows * columns
+        if self._buffers[buffer].size < need:
+            self._buffers[buffer] = np.empty(need + need // 4, self.dtype)
+        return self._buffers[buffer][:need].reshape(rows, columns)
+
+    def scratch(self, number: int, rows: int, columns: int) -> Floats:
+        """Return memory that lasts until the operation ends."""
+        need = rows * columns
+        held = self._scratch.get(number)
+        if held is None or held.size < need:
+            held = self._scratch[number] = np.empty(need + need // 4, self.dtype)
+        return held[:need].reshape(rows, columns)
+
+
+class Operation:
+    """Computes value ``target`` (of ``rows`` features) from values ``sources``; ``buffer`` is where it goes.
+
+    ``packing`` numbers the packing of a sequence; None means one column a tau.
+    """
+
+    in_place = False
+
+    def __init__(self, target: int, sources: tuple[int, ...], rows: int, packing: int | None) -> None:
+        self.target, self.sources, self.rows, self.packing = target, sources, rows, packing
+        self.buffer = -1
+
+    def run(self, frame: Frame) -> None:
+        """Compute the value of the block in ``frame``."""
+        raise NetworkError(f"operation {type(self).__name__} cannot run")
+
+    def columns(self, frame: Frame) -> int:
+        """Return the number of columns of the result."""
+        return frame.n_taus if self.packing is None else frame.packings[self.packing].n_objects
+
+    def result(self, frame: Frame) -> Floats:
+        """Make and register the memory of the result."""
+        made = frame.values[self.target] = frame.new(self.buffer, self.rows, self.columns(frame))
+        return made
+
+
+class Load(Operation):
+    """Brings an input into features × columns, packs sequences and replaces NaN by defaults."""
+
+    def __init__(self, target: int, rows: int, packing: int | None, name: str, defaults: NDArray[Any] | None) -> None:
+        super().__init__(target, (), rows, packing)
+        self.name, self.defaults = name, defaults
+
+    def load(self, frame: Frame, values: NDArray[Any]) -> None:
+        """Take the block's rows ``values`` (n_taus or n_objects, n_variables)."""
+        if self.packing is None:
+            held = self.result(frame)
+            np.copyto(held, values.T, casting="unsafe")
+        else:
+            objects = frame.packings[self.packing].objects
+            rows = frame.new(self.buffer, objects.size, self.rows)
+            if values.dtype == frame.dtype:
+                np.take(values, objects, axis=0, out=rows, mode="clip")
+            else:
+                rows[...] = values[objects]
+            held = frame.values[self.target] = rows.T
+        if self.defaults is not None:
+            np.copyto(held, self.defaults, where=np.isnan(held) & ~np.isnan(self.defaults))
+
+
+class Affine(Operation):
+    """``weights @ x``, nothing else; the bias follows where it is needed."""
+
+    def __init__(self, target: int, source: int, packing: int | None, weights: Floats) -> None:
+        super().__init__(target, (source,), weights.shape[0], packing)
+        self.weights = weights
+
+    def run(self, frame: Frame) -> None:
+        np.matmul(self.weights, frame.values[self.sources[0]], out=self.result(frame))
+
+
+class Pointwise(Operation):
+    """``activation(scale * x + shift)``, in place. ``floor`` does the same for a rectified layer whose shift is left to the next layer."""
+
+    in_place = True
+
+    def __init__(
+        self,
+        target: int,
+        rows: int,
+        packing: int | None,
+        scale: Floats | None = None,
+        shift: Floats | None = None,
+        activation: Activation | None = None,
+        floor: Floats | None = None,
+    ) -> None:
+        super().__init__(target, (target,), rows, packing)
+        self.scale, self.shift, self.activation, self.floor = scale, shift, activation, floor
+
+    def run(self, frame: Frame) -> None:
+        y = frame.values[self.target]
+        if self.scale is not None:
+            y *= self.scale
+        if self.shift is not None:
+            y += self.shift
+        if self.floor is not None:
+            np.maximum(y, self.floor, out=y)
+        if self.activation is not None:
+            apply_activation(self.activation, y)
+
+
+class Copy(Operation):
+    """A copy of a value that others still need."""
+
+    def run(self, frame: Frame) -> None:
+        np.copyto(self.result(frame), frame.values[self.sources[0]])
+
+
+class Concatenate(Operation):
+    """The features of all sources, one below the other."""
+
+    def run(self, frame: Frame) -> None:
+        np.concatenate([frame.values[source] for source in self.sources], axis=0, out=self.result(frame))
+
+
+class Add(Operation):
+    """The sum of the sources, feature by feature."""
+
+    def run(self, frame: Frame) -> None:
+        total = self.result(frame)
+        np.copyto(total, frame.values[self.sources[0]])
+        for source in self.sources[1:]:
+            total += frame.values[source]
+
+
+def _unsort(frame: Frame, operation: Operation, values: Floats, packing: Packing) -> None:
+    """Bring columns sorted by count back into the order of the taus."""
+    np.take(values, packing.inverse, axis=1, out=operation.result(frame), mode="clip")
+
+
+class Sum(Operation):
+    """The sum over the objects of each tau, plus ``shift`` once an object; no objects give zero. ``over`` numbers the packing."""
+
+    def __init__(self, target: int, source: int, rows: int, over: int, shift: Floats | None) -> None:
+        super().__init__(target, (source,), rows, None)
+        self.over, self.shift = over, shift
+
+    def run(self, frame: Frame) -> None:
+        packing = frame.packings[self.over]
+        x = frame.values[self.sources[0]]
+        total = frame.scratch(0, self.rows, frame.n_taus)
+        steps = packing.steps
+        if self.shift is not None:
+            np.multiply(self.shift, packing.counts.astype(frame.dtype), out=total)
+        elif steps:
+            size = steps[0][1]
+            np.copyto(total[:, :size], x[:, :size])
+            total[:, size:] = 0
+            steps = steps[1:]
+        else:
+            total[...] = 0
+        for offset, size in steps:
+            part = total[:, :size]
+            np.add(part, x[:, offset : offset + size], out=part)
+        _unsort(frame, self, total, packing)
+
+
+class Last(Operation):
+    """The last object of each tau; zeros where there is none."""
+
+    def __init__(self, target: int, source: int, rows: int, over: int) -> None:
+        super().__init__(target, (source,), rows, None)
+        self.over = over
+
+    def run(self, frame: Frame) -> None:
+        packing = frame.packings[self.over]
+        places = packing.last()
+        held = frame.scratch(0, self.rows, frame.n_taus)
+        held[:, : places.size] = frame.values[self.sources[0]][:, places]
+        held[:, places.size :] = 0
+        _unsort(frame, self, held, packing)
+
+
+class RecurrentOperation(Operation):
+    """LSTM, GRU or simple recurrent layer, stepping through all sequences of the block at once.
+
+    Gives the last state of each tau (``packing`` None) or the state after every object. ``over`` numbers the packing of the source.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        source: int,
+        packing: int | None,
+        over: int,
+        weights: tuple[Floats, Floats, Floats],
+        activations: tuple[Activation, Activation],
+    ) -> None:
+        self.weights, self.recurrent, bias = weights
+        super().__init__(target, (source,), self.recurrent.shape[1], packing)
+        self.over, self.bias = over, bias[:, None]
+        self.activation, self.inner = activations
+
+    def run(self, frame: Frame) -> None:
+        packing = frame.packings[self.over]
+        state = frame.scratch(0, self.rows, frame.n_taus)
+        state[...] = 0
+        memory = frame.scratch(1, self.rows, frame.n_taus)
+        product = frame.scratch(2, self.weights.shape[0], frame.n_taus)
+        gates = frame.scratch(3, self.weights.shape[0], packing.n_objects)
+        np.matmul(self.weights, frame.values[self.sources[0]], out=gates)
+        gates += self.bias
+        every = None if self.packing is None else self.result(frame)
+        for offset, size in packing.steps:
+            now = slice(offset, offset + size)
+            self.step(gates[:, now], state[:, :size], memory[:, :size], product[:, :size], first=offset == 0)
+            if every is not None:
+                every[:, now] = state[:, :size]
+        if every is None:
+            _unsort(frame, self, state, packing)
+
+    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
+        """Advance ``state`` (units, taus) by one object of each tau."""
+        raise NetworkError(f"{type(self).__name__} has no step")
+
+
+class Lstm(RecurrentOperation):
+    """Gates i, f, o, c: memory = f * memory + i * act(c), state = o * act(memory)."""
+
+    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
+        n = self.rows
+        if not first:
+            np.matmul(self.recurrent, state, out=product)
+            gates += product
+        _each(self.inner, gates[: 3 * n], n)
+        candidate = gates[3 * n :]
+        apply_activation(self.activation, candidate)
+        candidate *= gates[:n]
+        if first:
+            np.copyto(memory, candidate)
+        else:
+            memory *= gates[n : 2 * n]
+            memory += candidate
+        np.copyto(state, memory)
+        apply_activation(self.activation, state)
+        state *= gates[2 * n : 3 * n]
+
+
+class Gru(RecurrentOperation):
+    """Gates z, r, h: candidate = act(h + U_h (r * state)), state = z * state + (1 - z) * candidate."""
+
+    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
+        n = self.rows
+        if not first:
+            np.matmul(self.recurrent[: 2 * n], state, out=product[: 2 * n])
+            gates[: 2 * n] += product[: 2 * n]
+        _each(self.inner, gates[: 2 * n], n)
+        candidate = gates[2 * n :]
+        if not first:
+            np.multiply(gates[n : 2 * n], state, out=memory)
+            np.matmul(self.recurrent[2 * n :], memory, out=product[2 * n :])
+            candidate += product[2 * n :]
+        apply_activation(self.activation, candidate)
+        state -= candidate
+        state *= gates[:n]
+        state += candidate
+
+
+class SimpleRnn(RecurrentOperation):
+    """state = act(W x + b + U state)."""
+
+    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
+        if not first:
+            np.matmul(self.recurrent, state, out=product)
+            gates += product
+        np.copyto(state, gates)
+        apply_activation(self.activation, state)
+
+
+def _each(activation: Activation, gates: Floats, rows: int) -> None:
+    """Apply to gates of ``rows`` features each; only softmax cares where one gate ends."""
+    if activation.function == "softmax":
+        for start in range(0, gates.shape[0], rows):
+            apply_activation(activation, gates[start : start + rows])
+    else:
+        apply_activation(activation, gates)
+
+
+RECURRENT_OPERATIONS: dict[str, type[RecurrentOperation]] = {"lstm": Lstm, "gru": Gru, "simplernn": SimpleRnn}
+
+
+class Convolution(Operation):
+    """Convolution along the sequences: all kernel positions in one product, then slices shifted against each other.
+
+    ``over`` numbers the packing of the source and ``packing`` that of the result, a new one where sequences get shorter.
+    """
+
+    def __init__(self, target: int, source: int, packing: int, over: int, layer: Conv1d, dtype: np.dtype[Any]) -> None:
+        super().__init__(target, (source,), layer.n_out, packing)
+        self.over, self.given, self.layer = over, packing, layer
+        self.weights = layer.weights.reshape(-1, layer.n_in).astype(dtype)
+        self.bias = layer.bias.astype(dtype)[:, None]
+
+    def run(self, frame: Frame) -> None:
+        packing, layer = frame.packings[self.over], self.layer
+        if self.given != self.over:
+            frame.packings[self.given] = packing.shortened(layer.reach)
+        products = frame.scratch(0, self.weights.shape[0], packing.n_objects)
+        np.matmul(self.weights, frame.values[self.sources[0]], out=products)
+        y = self.result(frame)
+        y[...] = self.bias
+        steps = packing.steps
+        for step, (offset, size) in enumerate(frame.packings[self.given].steps):
+            for position in range(layer.weights.shape[0]):
+                seen = step + position * layer.dilation - layer.left
+                if 0 <= seen < len(steps):
+                    start, available = steps[seen]
+                    width = min(size, available)
+                    rows = slice(position * self.rows, (position + 1) * self.rows)
+                    y[:, offset : offset + width] += products[rows, start : start + width]
+        apply_activation(layer.activation, y)
+
+
+class HighwayOperation(Operation):
+    """c * act(W x + b) + (1 - c) * x with c = sigmoid(W_c x + b_c)."""
+
+    def __init__(self, target: int, source: int, packing: int | None, layer: Highway, dtype: np.dtype[Any]) -> None:
+        super().__init__(target, (source,), layer.n_out, packing)
+        self.weights, self.carry = layer.weights.astype(dtype), layer.carry_weights.astype(dtype)
+        self.bias, self.carry_bias = layer.bias.astype(dtype)[:, None], layer.carry_bias.astype(dtype)[:, None]
+        self.activation = layer.activation
+
+    def run(self, frame: Frame) -> None:
+        x = frame.values[self.sources[0]]
+        y = self.result(frame)
+        np.matmul(self.weights, x, out=y)
+        y += self.bias
+        apply_activation(self.activation, y)
+        gate = frame.scratch(0, self.rows, y.shape[1])
+        np.matmul(self.carry, x, out=gate)
+        gate += self.carry_bias
+        sigmoid(gate)
+        y -= x
+        y *= gate
+        y += x
+
+
+class MaxoutOperation(Operation):
+    """The largest of several affine maps."""
+
+    def __init__(self, target: int, source: int, packing: int | None, layer: Maxout, dtype: np.dtype[Any]) -> None:
+        super().__init__(target, (source,), layer.n_out, packing)
+        self.weights, self.bias = layer.weights.astype(dtype), layer.bias.astype(dtype)[:, :, None]
+
+    def run(self, frame: Frame) -> None:
+        x = frame.values[self.sources[0]]
+        y = self.result(frame)
+        part = frame.scratch(0, self.rows, y.shape[1])
+        for number, (weights, bias) in enumerate(zip(self.weights, self.bias, strict=True)):
+            np.matmul(weights, x, out=part if number else y)
+            if number:
+                part += bias
+                np.maximum(y, part, out=y)
+            else:
+                y += bias
+
+
+class EmbeddingOperation(Operation):
+    """Integer features replaced by rows of tables. Raises NetworkError for a value that is no category."""
+
+    def __init__(self, target: int, source: int, packing: int | None, layer: Embedding, dtype: np.dtype[Any], where: str) -> None:
+        super().__init__(target, (source,), layer.n_out, packing)
+        self.tables = [(index, table.astype(dtype)) for index, table in layer.tables]
+        self.where = where
+
+    def run(self, frame: Frame) -> None:
+        x = frame.values[self.sources[0]]
+        for index, table in self.tables:
+            values = x[index]
+            good = (values >= 0) & (values < table.shape[1]) & (np.floor(values) == values)
+            if not good.all():
+                wrong = values[~good][0]
+                raise NetworkError(f"{self.where}: {wrong:g} is no category; feature {index} takes whole numbers from 0 to {table.shape[1] - 1}")
+            x = np.concatenate((x[:index], table[:, values.astype(np.int64)], x[index + 1 :]), axis=0)
+        np.copyto(self.result(frame), x)

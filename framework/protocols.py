@@ -1,0 +1,109 @@
+"""What the engine asks of readers, writers and executors; implementations are found through plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from hepflow.events.column import Column
+
+__all__ = ["ColumnInfo", "Executor", "FileSchema", "Reader", "Writer"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ColumnInfo:
+    """What a file says about one column.
+
+    ``name`` is hepflow's name (``TauJets.pt``), ``sources`` how the file spells it (one name; two for single element links that a
+    TTree splits into key and index). ``dtype`` is a numpy name, ``"string"`` or ``"link"``. ``depth`` is 0 for one value an
+    event, 1 for one an object, 2 for a list an object (3 and more likewise). Sizes are in bytes, 0 where unknown.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    dtype: str
+    depth: int
+    nbytes: int = 0
+    compressed: int = 0
+
+    @property
+    def container(self) -> str:
+        """Return the part before the dot."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class FileSchema:
+    """What a file holds: made once, travels in the plan, so that workers need not look again.
+
+    ``boundaries`` are entry numbers, from 0 to ``entries``, at which reading may be cut without reading anything twice.
+    ``identity`` tells two files with one path apart (ROOT file UUID, or what a generator is seeded with).
+    ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of a work unit
+    where the input wants to say (a generator), 0 where the engine decides; ``endless`` inputs need ``-n``.
+    """
+
+    path: str
+    format: str
+    tree: str
+    entries: int
+    columns: Mapping[str, ColumnInfo]
+    boundaries: tuple[int, ...]
+    identity: str = ""
+    size: int = 0
+    mtime: float = 0.0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    unit_entries: int = 0
+    endless: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """One open input. Made by ``open(path)`` of its format; kept open by a worker from unit to unit.
+
+    ``scheme`` is the prefix (``"pythia"`` in ``pythia:Gammatautau``) that the format claims, or "" for ROOT files, where
+    ``recognises`` decides by what the open file holds.
+    """
+
+    format: ClassVar[str]
+    scheme: ClassVar[str]
+
+    def schema(self) -> FileSchema:
+        """Describe the file; raises InputError where it is no such file."""
+        ...
+
+    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:
+        """Return where reading these columns may be cut without unpacking a basket or cluster twice."""
+        ...
+
+    def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
+        """Read the entries ``[start, stop)`` of the given columns, and nothing else, in one call."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Writer(Protocol):
+    """One output file under a temporary name; ``close`` makes it whole, the stream gives it its final name."""
+
+    def write(self, columns: Mapping[str, Column]) -> None:
+        """Append the events of a chunk; every call brings the same columns with the same types."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs work units somewhere and hands back results as they come."""
+
+    def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Call ``function`` once for each item; yield (position of the item, result) in the order of completion."""
+        ...

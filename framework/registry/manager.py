@@ -1,0 +1,147 @@
+"""The plugin manager: loads entry points, refuses duplicates, imports what is named when it is used."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from hepflow.errors import PluginError, nearest
+from hepflow.registry import hooks
+
+__all__ = ["KINDS", "Named", "Plugin", "Registry", "registry"]
+
+KINDS = ("tools", "streams", "readers", "executors", "samples", "architectures", "commands")
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something a plugin brings: its name, import string, and the plugin it comes from."""
+
+    name: str
+    target: str
+    plugin: str
+
+    def load(self) -> Any:
+        """Import and return the object; PluginError where that fails."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.name} cannot be imported from {self.target!r}: {error}", where=f"plugin {self.plugin}",
+                hint="hepflow doctor lists missing packages",
+            ) from error
+
+    def summary(self) -> str:
+        """Return the first line of the class docstring, read from the source without importing it."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            spec = importlib.util.find_spec(module)
+        except ImportError:
+            return ""
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            return ""
+        for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin as found: entry-point name, distribution with version, and whether ``-p no:NAME`` switched it off."""
+
+    name: str
+    distribution: str
+    version: str
+    blocked: bool
+    hooks: tuple[str, ...] = ()
+
+
+class Registry:
+    """The plugins in force and what they bring."""
+
+    def __init__(self, blocked: Iterable[str] = ()) -> None:
+        self._manager = pluggy.PluginManager("hepflow")
+        self._manager.add_hookspecs(hooks)
+        self.plugins: dict[str, Plugin] = {}
+        entry_points = {}
+        for entry in importlib.metadata.entry_points(group="hepflow"):
+            other = entry_points.get(entry.name)
+            if other is not None and other.value != entry.value:
+                raise PluginError(
+                    f"two plugins are called {entry.name!r}: one of {_origin(other)}, one of {_origin(entry)}",
+                    hint="uninstall one of them",
+                )
+            entry_points[entry.name] = entry
+        unknown = set(blocked) - set(entry_points)
+        if unknown:
+            name = sorted(unknown)[0]
+            raise PluginError(f"-p no:{name}: there is no plugin {name!r}", hint=nearest(name, entry_points, what="plugins"))
+        for name, entry in sorted(entry_points.items()):
+            self._register(name, entry, name in set(blocked))
+
+    def _register(self, name: str, entry: importlib.metadata.EntryPoint, blocked: bool) -> None:
+        distribution = entry.dist.name if entry.dist is not None else "?"
+        version = entry.dist.version if entry.dist is not None else "?"
+        if blocked:
+            self.plugins[name] = Plugin(name, distribution, version, blocked=True)
+            return
+        try:
+            module = entry.load()
+            self._manager.register(module, name)
+            self._manager.check_pending()
+        except (ImportError, AttributeError, pluggy.PluginValidationError) as error:
+            raise PluginError(
+                f"the plugin {name!r} of {distribution} cannot be loaded: {error}", hint=f"repair it, or switch it off with -p no:{name}"
+            ) from error
+        found = tuple(caller.name for caller in self._manager.get_hookcallers(module) or [])
+        self.plugins[name] = Plugin(name, distribution, version, blocked=False, hooks=found)
+
+    def names(self, kind: str) -> Mapping[str, Named]:
+        """Return what the plugins bring of one kind (see KINDS), by name; PluginError where two bring the same name."""
+        found: dict[str, Named] = {}
+        for implementation in self._manager.hook.__getattribute__(f"hepflow_{kind}").get_hookimpls():
+            for name, target in implementation.function().items():
+                named = Named(name, target, implementation.plugin_name)
+                if name in found:
+                    raise PluginError(
+                        f"two plugins bring {kind} called {name!r}: {self._label(found[name].plugin)} and {self._label(named.plugin)}",
+                        hint=f"switch one off with -p no:{named.plugin}",
+                    )
+                found[name] = named
+        return dict(sorted(found.items()))
+
+    def _label(self, plugin: str) -> str:
+        return f"{plugin} ({self.plugins[plugin].distribution})"
+
+    def load(self, kind: str, name: str) -> Any:
+        """Return the named object; PluginError with the nearest names where there is none."""
+        known = self.names(kind)
+        if name not in known:
+            raise PluginError(f"there is no {kind[:-1]} {name!r}", hint=nearest(name, known, what=kind))
+        return known[name].load()
+
+    def joboptions_folders(self) -> list[Path]:
+        """Return the folders with job options that plugins bring."""
+        folders: list[Path] = [Path(folder) for group in self._manager.hook.hepflow_joboptions() for folder in group]
+        return folders
+
+
+def _origin(entry: importlib.metadata.EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
+
+
+@lru_cache(maxsize=8)
+def registry(blocked: tuple[str, ...] = ()) -> Registry:
+    """Return the registry, made once for each set of blocked plugins."""
+    return Registry(blocked)

@@ -1,0 +1,115 @@
+"""The base class of all streams: an output with the tools that feed it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from hepflow.context import Context
+from hepflow.errors import JobOptionsError
+from hepflow.properties import Configurable, Property
+from hepflow.protocols import ColumnInfo, Writer
+from hepflow.tool import Tool
+
+if TYPE_CHECKING:
+    from hepflow.events import Events
+    from hepflow.events.column import Column
+
+__all__ = ["Stream", "as_tools"]
+
+S = TypeVar("S", bound="Stream")
+
+
+def as_tools(thing: object, owner: str) -> list[Tool]:
+    """Return the tools in what was added with ``+=``: one tool, or a list of them as a factory returns it."""
+    things = list(thing) if isinstance(thing, Iterable) and not isinstance(thing, str | Configurable) else [thing]
+    if not things:
+        raise JobOptionsError(f"an empty list of tools was added to {owner}", hint="a factory that returns nothing configures nothing")
+    for item in things:
+        if not isinstance(item, Tool):
+            hint = "did you forget the parentheses?" if isinstance(item, type) else "add tools with +="
+            raise JobOptionsError(f"{item!r} was added to {owner}, which is no tool", hint=hint)
+    return things  # type: ignore[return-value]
+
+
+class Stream(Configurable):
+    """An output with the tools that feed it. Tools are added with ``stream += tool``.
+
+    ``Keep`` and ``Drop`` are name patterns (``TauJets.*``) of columns that the stream passes on from its input and from the job's
+    tools, besides what its own tools write.
+    """
+
+    suffix: ClassVar[str] = ".root"
+    always: ClassVar[tuple[str, ...]] = ()
+    """Columns that no Drop pattern removes."""
+
+    Keep: Property[tuple[str, ...]] = Property((), "name patterns of the columns to pass on", item=str)
+    Drop: Property[tuple[str, ...]] = Property((), "name patterns of columns to leave out; wins over Keep", item=str)
+
+    def __init__(self, name: str = "", /, **properties: Any) -> None:
+        super().__init__(name, **properties)
+        self.__dict__["tools"] = []
+
+    tools: list[Tool]
+
+    def __iadd__(self: S, thing: Tool | Iterable[Tool]) -> S:
+        if self._phase != "configure":
+            raise JobOptionsError(f"{self._label} is frozen: no tool can be added")
+        self.tools.extend(as_tools(thing, self._label))
+        return self
+
+    def freeze(self) -> None:
+        """Lock the properties and the list of tools."""
+        super().freeze()
+        for tool in self.tools:
+            tool.freeze()
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _rebuild, (type(self), self.name, self.values_set, self.tools)
+
+    def kept(self, available: Mapping[str, ColumnInfo | None]) -> list[str]:
+        """Return the columns, of those available, that the stream passes on; JobOptionsError for a Keep that matches nothing.
+
+        ``available`` gives what the plan knows of a column: its description, or None for a column made by a tool.
+        """
+        names = []
+        for pattern in self.Keep:
+            matching = fnmatch.filter(available, pattern)
+            if not matching:
+                raise JobOptionsError(
+                    f"Keep = {pattern!r} matches no column", where=self._label, hint="hepflow inspect FILE lists what there is"
+                )
+            names += matching
+        dropped = {name for pattern in self.Drop for name in fnmatch.filter(available, pattern)}
+        kept = [name for name in dict.fromkeys(names) if name not in dropped]
+        return kept + [name for name in self.always if name in available and name not in kept]
+
+    def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
+        """Raise OutputError where a column of known type cannot be written by this stream; called before the loop."""
+
+    def open(self, path: Path) -> Writer:
+        """Return a writer of a new file; ``path`` is a temporary name."""
+        raise TypeError(f"{type(self).__name__} does not say how to write: override open()")
+
+    def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
+        """Return the visible part of the columns of a chunk, as the writer takes them."""
+        raise TypeError(f"{type(self).__name__} does not say what to write: override collect()")
+
+    def close(self, parts: Sequence[Path], context: Context) -> list[Path]:
+        """Give the finished parts their final names ``<stream>_000001.root`` in the run directory; return these."""
+        files = []
+        for number, part in enumerate(parts, start=1):
+            target = context.path(f"{self.name}_{number:06d}{self.suffix}")
+            part.replace(target)
+            files.append(target)
+        return files
+
+
+def _rebuild(cls: type[S], name: str, values: Mapping[str, Any], tools: Sequence[Tool]) -> S:
+    made = cls(name)
+    for key, value in values.items():
+        made.setProperty(key, value)
+    made.tools.extend(tools)
+    return made

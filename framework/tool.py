@@ -1,0 +1,64 @@
+"""The base class of all tools: a configured step that decorates, selects, measures or finalizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hepflow.context import Context
+from hepflow.properties import Configurable
+
+if TYPE_CHECKING:
+    from hepflow.events import Events
+
+__all__ = ["Tool"]
+
+
+class Tool(Configurable):
+    """A configured step of a job.
+
+    Override what is needed, nothing else:
+
+    - ``reads`` and ``writes`` declare columns (``"TauJets.pt"``; ``"TauJets.x?"`` is optional; ``"TauTrack.*"`` in ``writes`` is a new
+      container). A tool can use only what it declares. In a stream, a column that a tool both reads and writes is passed
+      on to the output as it is, unless the tool assigns it.
+    - ``initialize`` opens what is needed (a model), once a worker; attributes can be set here and only here.
+    - ``start`` returns the empty result of a work unit; ``execute`` is called once a chunk and fills it in place.
+    - ``finalize`` is called once a job, in the main process, with the sum of all results; what it returns is the tool's
+      result, for later tools (``context.result(name)``) and for the caller.
+    """
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns that the tool reads."""
+        return ()
+
+    def writes(self) -> Sequence[str]:
+        """Return the columns that the tool writes."""
+        return ()
+
+    def initialize(self, context: Context) -> None:
+        """Prepare the worker's copy of the tool."""
+
+    def start(self) -> Any:
+        """Return the empty result of a work unit: numbers, arrays, objects with ``+``, or dicts, lists, dataclasses of these."""
+        return None
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Process one chunk."""
+
+    def finalize(self, total: Any, context: Context) -> Any:
+        """Finish with the total of all work units; by default the total is the tool's result."""
+        return total
+
+    def prepare(self, context: Context) -> None:
+        """Run ``initialize`` in the one phase in which attributes can be set; called by the engine."""
+        self.__dict__["_phase"] = "initialize"
+        try:
+            self.initialize(context)
+        finally:
+            self.__dict__["_phase"] = "run"
+
+    @property
+    def has_loop(self) -> bool:
+        """Tell whether the tool takes part in the event loop."""
+        return type(self).execute is not Tool.execute

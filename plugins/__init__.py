@@ -1,0 +1,3 @@
+"""Built-in plugins: one folder a domain."""
+
+from __future__ import annotations

@@ -1,0 +1,10 @@
+"""Tau tools: selection, truth matching, decay modes."""
+
+from __future__ import annotations
+
+from hepflow.plugins.tau.decaymode import NNDecayModeTree
+from hepflow.plugins.tau.pfocount import PFOCountDecayMode
+from hepflow.plugins.tau.selection import TauSelection
+from hepflow.plugins.tau.truth import TauTruthMatching
+
+__all__ = ["NNDecayModeTree", "PFOCountDecayMode", "TauSelection", "TauTruthMatching"]

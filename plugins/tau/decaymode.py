@@ -1,0 +1,153 @@
+"""The inputs of the decay-mode networks: which objects, in which order, with which variables.
+
+One function calculates them, for the ntuple and for the classifier. Definitions follow Athena's ``TauDecayModeNNClassifier``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow import Events, Property, Tool
+from hepflow.events import Container, Linked
+from hepflow.plugins.tau.truth import wrap
+
+__all__ = ["SEQUENCES", "NNDecayModeTree", "SequenceSpec", "decay_mode_reads", "decay_mode_sequences"]
+
+COMMON = ("dphiECal", "dphi", "detaECal", "deta", "pt", "jetpt")
+IMPACT = ("d0TJVA", "d0SigTJVA", "z0sinthetaTJVA", "z0sinthetaSigTJVA")
+SHOWER = (
+    "FIRST_ETA",
+    "SECOND_R",
+    "DELTA_THETA",
+    "CENTER_LAMBDA",
+    "LONGITUDINAL",
+    "SECOND_ENG_DENS",
+    "ENG_FRAC_CORE",
+    "NPosECells_EM1",
+    "NPosECells_EM2",
+    "energy_EM1",
+    "energy_EM2",
+    "EM1CoreFrac",
+    "firstEtaWRTClusterPosition_EM1",
+    "firstEtaWRTClusterPosition_EM2",
+    "secondEtaWRTClusterPosition_EM1",
+    "secondEtaWRTClusterPosition_EM2",
+)
+CHARGED_BIT, CONVERSION_BIT = 5, 7
+"""Bits of ``TauTracks.flagSet``: classifiedCharged, classifiedConversion."""
+
+TRACKS, NEUTRAL, SHOTS = "TauTracks", "TauNeutralParticleFlowObjects", "TauShotParticleFlowObjects"
+
+
+@dataclass(frozen=True)
+class SequenceSpec:
+    """One input sequence: the container its objects come from, the link that leads there, its variables beyond the common six.
+
+    ``prefix`` is what stands before a variable's name in the container.
+    """
+
+    container: str
+    link: str
+    variables: tuple[str, ...]
+    prefix: str = ""
+
+
+SEQUENCES: Mapping[str, SequenceSpec] = {
+    "TauTrack": SequenceSpec(TRACKS, "tauTrackLinks", IMPACT),
+    "NeutralPFO": SequenceSpec(NEUTRAL, "neutralPFOLinks", SHOWER, "cellBased_"),
+    "ShotPFO": SequenceSpec(SHOTS, "shotPFOLinks", ()),
+    "ConvTrack": SequenceSpec(TRACKS, "tauTrackLinks", IMPACT),
+}
+
+
+def decay_mode_reads() -> list[str]:
+    """Return the columns that the inputs are calculated from."""
+    names = [f"TauJets.{name}" for name in ("ptIntermediateAxis", "etaIntermediateAxis", "phiIntermediateAxis")]
+    names += [f"{TRACKS}.{name}" for name in ("flagSet", "CaloSamplingEtaEM", "CaloSamplingPhiEM")] + [f"{SHOTS}.tauShots_nPhotons"]
+    for spec in SEQUENCES.values():
+        names += [f"TauJets.{spec.link}"]
+        names += [f"{spec.container}.{name}" for name in ("pt", "eta", "phi", *(spec.prefix + v for v in spec.variables))]
+    return list(dict.fromkeys(names))
+
+
+def decay_mode_sequences(
+    events: Events, *, neutral_pt_cut: float, caps: Mapping[str, int] | None = None
+) -> dict[str, tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]]:
+    """Return for each sequence (objects per tau, raw variables of all objects, tau after tau).
+
+    Tracks are those classified as charged (TauTrack) or conversion (ConvTrack), neutral PFOs have at least ``neutral_pt_cut``
+    (GeV), shots at least one photon; each sorted by descending pt and then cut to ``caps``. Momenta in MeV, lengths in mm.
+    """
+    taus = events["TauJets"]
+    tracks = taus.follow("tauTrackLinks", TRACKS)
+    flags = tracks.flat("flagSet").astype(np.int64)
+    neutral, shots = taus.follow("neutralPFOLinks", NEUTRAL), taus.follow("shotPFOLinks", SHOTS)
+    charged = tracks.where((flags >> CHARGED_BIT) & 1 == 1)
+    objects = {
+        "TauTrack": charged,
+        "NeutralPFO": neutral.where(neutral.flat("pt") >= neutral_pt_cut * 1000.0),
+        "ShotPFO": shots.where(shots.flat("tauShots_nPhotons") >= 1),
+        "ConvTrack": tracks.where((flags >> CONVERSION_BIT) & 1 == 1),
+    }
+    result = {}
+    for name, selected in objects.items():
+        ordered = selected.sort(selected.flat("pt"))
+        if caps is not None:
+            ordered = ordered.first(caps[name])
+        result[name] = ordered.counts, _variables(SEQUENCES[name], taus, ordered, charged)
+    return result
+
+
+def _variables(spec: SequenceSpec, taus: Container, objects: Linked, charged: Linked) -> dict[str, npt.NDArray[Any]]:
+    owners = objects.owners
+    eta, phi = objects.flat("eta"), objects.flat("phi")
+    track_eta = charged.one("CaloSamplingEtaEM", np.nan)[owners]
+    track_phi = charged.one("CaloSamplingPhiEM", np.nan)[owners]
+    columns = {
+        "dphiECal": np.nan_to_num(wrap(phi - track_phi)),
+        "dphi": wrap(taus.flat("phiIntermediateAxis")[owners] - phi),
+        "detaECal": np.nan_to_num(eta - track_eta),
+        "deta": eta - taus.flat("etaIntermediateAxis")[owners],
+        "pt": objects.flat("pt"),
+        "jetpt": taus.flat("ptIntermediateAxis")[owners],
+    }
+    columns |= {name: objects.flat(spec.prefix + name) for name in spec.variables}
+    return {name: values.astype(np.float32) if values.dtype == np.float64 else values for name, values in columns.items()}
+
+
+class NNDecayModeTree(Tool):
+    """Write the training ntuple of the decay-mode networks: four sequences of raw variables for each tau, and the tau itself.
+
+    The sequences TauTrack, NeutralPFO, ShotPFO and ConvTrack are selected and sorted as the classifier does, but not capped.
+    """
+
+    NeutralPFOPtCut = Property(1.5, "neutral particle-flow objects have at least this pt", unit="GeV", minimum=0)
+
+    def _passed(self) -> list[str]:
+        columns = (
+            "pt eta phi charge nTracks ptIntermediateAxis mu nVtxPU IsTruthMatched truthIsHadronicTau truthDecayMode truthProng "
+            "truthPtVis truthEtaVis truthPhiVis"
+        )
+        return [f"TauJets.{column}" for column in columns.split()]
+
+    def reads(self) -> Sequence[str]:
+        """Return the inputs and the columns that are passed on."""
+        return [*decay_mode_reads(), *self._passed(), "EventInfo.mcEventNumber", "EventInfo.beamSpotWeight"]
+
+    def writes(self) -> Sequence[str]:
+        """Return the tau's columns and the four sequences."""
+        own = ["TauJets.mcEventNumber", "TauJets.beamSpotWeight"]
+        return [*self._passed(), *own, *(f"{name}.*" for name in SEQUENCES)]
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Calculate the sequences and repeat the event's columns for each tau."""
+        taus, event = events["TauJets"], events["EventInfo"]
+        for column in ("mcEventNumber", "beamSpotWeight"):
+            taus[column] = np.repeat(event[column], taus.counts)
+        for name, (counts, columns) in decay_mode_sequences(events, neutral_pt_cut=self.NeutralPFOPtCut).items():
+            events.add(name, columns, counts=counts, parent="TauJets")

@@ -1,0 +1,133 @@
+"""Matching reconstructed taus to truth, and the truth decay mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow import Events, Property, Tool
+from hepflow.plugins.tau.modes import NOT_SET, decay_mode
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+__all__ = ["MISSING", "TauTruthMatching", "first_match", "truth_decay_mode", "wrap"]
+
+MISSING = -1111.0
+LEPTONS = {"TruthMuons": "MUON", "TruthElectrons": "ELE"}
+
+
+def wrap(angle: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return angles (radians) in [-pi, pi)."""
+    wrapped: npt.NDArray[Any] = (angle + np.pi) % (2 * np.pi) - np.pi
+    return wrapped
+
+
+def first_match(eta: ak.Array, phi: ak.Array, truth_eta: ak.Array, truth_phi: ak.Array, radius: float) -> ak.Array:
+    """Return, for each object (events × objects), the position of the first truth object within ``radius``, or -1.
+
+    The distance is ΔR = sqrt(Δeta² + Δphi²); the order of the truth objects decides, not the distance.
+    """
+    import awkward as ak
+
+    pairs = ak.cartesian({"reco": ak.zip([eta, phi]), "truth": ak.zip([truth_eta, truth_phi])}, axis=1, nested=True)
+    dphi = wrap(pairs["reco"]["1"] - pairs["truth"]["1"])
+    near = (pairs["reco"]["0"] - pairs["truth"]["0"]) ** 2 + dphi**2 <= radius**2
+    return ak.where(ak.any(near, axis=-1), ak.fill_none(ak.argmax(near, axis=-1), -1), -1)
+
+
+def truth_decay_mode(products: ak.Array) -> npt.NDArray[np.int32]:
+    """Return the decay mode for lists of PDG ids of tau decay products (one list a tau).
+
+    Charged are π± and K±, neutral are π⁰; neutrinos, photons and neutral kaons do not count.
+    """
+    import awkward as ak
+
+    ids = abs(products)
+    charged = ak.to_numpy(ak.sum((ids == 211) | (ids == 321), axis=-1))
+    neutral = ak.to_numpy(ak.sum(ids == 111, axis=-1))
+    return decay_mode(charged, neutral)
+
+
+class TauTruthMatching(Tool):
+    """Match taus to truth taus, muons and electrons, and keep those that the datatype asks for.
+
+    The first truth particle within ``MaxDeltaR`` wins, in the order of TruthTaus (visible momentum), TruthMuons, TruthElectrons.
+    ``IsTruthMatched`` is 1 for any of them. ``truthIsHadronicTau`` is 1 for a hadronically decaying tau; only then are
+    ``truthDecayMode`` (else 6, NotSet), ``truthProng`` (else 0) and ``truthPtVis``, ``truthEtaVis``, ``truthPhiVis`` (else -1111) set.
+    """
+
+    Container = Property("TauJets", "container of the taus")
+    MaxDeltaR = Property(0.2, "largest distance of a match", minimum=0)
+    DataType = Property(
+        "TAU", "keep taus from hadronic truth taus, all (JET), or those matched to electrons or muons; set by -dt",
+        choices=("TAU", "JET", "ELE", "MUON"),
+    )
+
+    def _outputs(self) -> list[str]:
+        columns = "IsTruthMatched truthIsHadronicTau truthDecayMode truthProng truthPtVis truthEtaVis truthPhiVis truthParticleLink"
+        return [f"{self.Container}.{column}" for column in columns.split()]
+
+    def reads(self) -> Sequence[str]:
+        """Return directions of taus and truth particles; what is written replaces what the input may have."""
+        truth = [f"TruthTaus.{name}" for name in ("pt_vis", "eta_vis", "phi_vis", "IsHadronicTau", "DecayModeVector", "numCharged")]
+        leptons = [
+            f"{name}.{column}" + ("" if self.DataType == datatype else "?")
+            for name, datatype in LEPTONS.items()
+            for column in ("eta", "phi")
+        ]
+        own = [f"{self.Container}.eta", f"{self.Container}.phi"]
+        return own + truth + leptons + [f"{name}?" for name in self._outputs()]
+
+    def writes(self) -> Sequence[str]:
+        """Return the truth columns."""
+        return self._outputs()
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Match, decorate and select."""
+        import awkward as ak
+
+        taus, truth = events[self.Container], events["TruthTaus"]
+        match = first_match(taus.eta, taus.phi, truth.eta_vis, truth.phi_vis, self.MaxDeltaR)
+        links = events.link("TruthTaus", match)
+        kind = np.where(taus.flatten(match) >= 0, "TAU", "")
+        for name, datatype in LEPTONS.items():
+            if "eta" not in events[name]:
+                continue
+            lepton = first_match(taus.eta, taus.phi, events[name].eta, events[name].phi, self.MaxDeltaR)
+            new = (kind == "") & (taus.flatten(lepton) >= 0)
+            kind[new] = datatype
+            other, chosen = events.link(name, lepton), taus.unflatten(new)
+            links = ak.zip({f: ak.where(chosen, other[f], links[f]) for f in ("m_persKey", "m_persIndex")}, depth_limit=2)
+        taus["truthParticleLink"] = links
+        taus["IsTruthMatched"] = (kind != "").astype(np.int8)
+        self._decorate(events, taus.flatten(match))
+        if self.DataType != "JET":
+            accepted = taus.flat("truthIsHadronicTau") == 1 if self.DataType == "TAU" else kind == self.DataType
+            what = {"TAU": "from a hadronic truth tau", "ELE": "from a truth electron", "MUON": "from a truth muon"}
+            events.select(self.Container, accepted, what[self.DataType])
+
+    def _decorate(self, events: Events, match: npt.NDArray[np.int64]) -> None:
+        """Set the columns that describe the matched hadronic tau; ``match`` is its position in the event, or -1."""
+        taus, truth = events[self.Container], events["TruthTaus"]
+        starts = np.repeat(np.cumsum(truth.counts) - truth.counts, taus.counts)
+        position = (starts + match)[match >= 0]
+        hadronic = np.zeros(len(taus), dtype=bool)
+        hadronic[match >= 0] = truth.flat("IsHadronicTau")[position] != 0
+        position = (starts + match)[hadronic]
+        taus["truthIsHadronicTau"] = hadronic.astype(np.int8)
+
+        def values(column: str, missing: float, kind: type[Any]) -> npt.NDArray[Any]:
+            found = np.full(len(taus), missing, dtype=kind)
+            found[hadronic] = truth.flat(column)[position]
+            return found
+
+        mode = np.full(len(taus), NOT_SET, dtype=np.int32)
+        mode[hadronic] = truth_decay_mode(truth.flat("DecayModeVector"))[position]
+        taus["truthDecayMode"] = mode
+        taus["truthProng"] = values("numCharged", 0, np.int32)
+        for name in ("Pt", "Eta", "Phi"):
+            taus[f"truth{name}Vis"] = values(f"{name.lower()}_vis", MISSING, np.float32)

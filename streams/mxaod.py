@@ -1,0 +1,58 @@
+"""The MxAOD stream: the event structure and names of the xAOD, slimmed and thinned, with valid links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from hepflow import Events, Property, Stream
+from hepflow.errors import OutputError
+from hepflow.events.column import Column
+from hepflow.events.export import event_column
+from hepflow.io.names import xaod_spelling
+from hepflow.protocols import ColumnInfo, Writer
+
+__all__ = ["MxAODStream"]
+
+
+class MxAODStream(Stream):
+    """Write an MxAOD: containers with their xAOD names, decorations, and element links that stay valid.
+
+    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, and a link to an object that is
+    gone becomes the null link. Only RNTuple can hold links; TTree is for flat containers. uproot, ROOT 6.36 and later and
+    RDataFrame read these files, xAOD::TEvent does not.
+    """
+
+    always: ClassVar[tuple[str, ...]] = ("EventInfo.mcEventNumber",)
+
+    Keep: Property[tuple[str, ...]] = Property(("*",), "name patterns of the columns to pass on", item=str)
+    Format = Property("RNTuple", "how the file is written", choices=("RNTuple", "TTree"))
+    Compression = Property("ZSTD", "compression", choices=("ZSTD", "LZ4", "ZLIB", "none"))
+
+    def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
+        """Refuse what a TTree cannot hold, before the loop."""
+        if self.Format == "RNTuple":
+            return
+        deep = [name for name, info in columns.items() if info is not None and (info.dtype in ("link", "string") or info.depth > 1)]
+        if deep:
+            shown = ", ".join(deep[:8]) + (f", … ({len(deep)} in all)" if len(deep) > 8 else "")
+            raise OutputError(
+                f"a TTree written from Python cannot hold links, strings or lists of lists: {shown}",
+                where=f"stream {self.name}",
+                hint=f'leave them out with Drop, or set {self.name}.Format = "RNTuple"',
+            )
+
+    def open(self, path: Path) -> Writer:
+        """Return a writer with xAOD spelling."""
+        from hepflow.io.writers import RNTupleWriter, TTreeWriter
+
+        if self.Format == "RNTuple":
+            return RNTupleWriter(path, "EventData", compression=self.Compression, spell=partial(xaod_spelling, separator=":"))
+        return TTreeWriter(path, "CollectionTree", compression=self.Compression, spell=partial(xaod_spelling, separator="."))
+
+    def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
+        """Return the visible objects of the columns, links remapped."""
+        written = {name.partition(".")[0] for name in columns}
+        return {name: event_column(events, name, written) for name in columns}

@@ -1,0 +1,50 @@
+"""The ntuple stream: one entry for each tau (or for each event), flat and one-level jagged branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hepflow import Events, Property, Stream
+from hepflow.errors import OutputError
+from hepflow.events.column import Column
+from hepflow.events.export import event_column, object_column
+from hepflow.protocols import ColumnInfo, Writer
+
+__all__ = ["NtupleStream"]
+
+
+class NtupleStream(Stream):
+    """Write an ntuple with one entry for each object of a container, or for each event.
+
+    Branches are called ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one group share
+    the counter ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each object.
+    """
+
+    Container = Property("TauJets", "container whose objects are the entries; empty for one entry an event")
+    TreeName = Property("tree", "name of the TTree or RNTuple")
+    Format = Property("TTree", "how the file is written", choices=("TTree", "RNTuple"))
+    Compression = Property("LZ4", "compression", choices=("LZ4", "ZSTD", "ZLIB", "none"))
+
+    def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
+        """Refuse links, which mean nothing in an ntuple, before the loop."""
+        links = [name for name, info in columns.items() if info is not None and info.dtype == "link"]
+        if links:
+            raise OutputError(
+                f"an ntuple cannot hold element links: {', '.join(links)}",
+                where=f"stream {self.name}",
+                hint="leave them out with Drop; LinkedObjects writes what they point to",
+            )
+
+    def open(self, path: Path) -> Writer:
+        """Return a TTree or RNTuple writer."""
+        from hepflow.io.writers import RNTupleWriter, TTreeWriter
+
+        writer = TTreeWriter if self.Format == "TTree" else RNTupleWriter
+        return writer(path, self.TreeName, compression=self.Compression)
+
+    def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
+        """Return the visible entries of the columns."""
+        if not self.Container:
+            return {name: event_column(events, name, ()) for name in columns}
+        return {name: object_column(events, name, self.Container) for name in columns}
