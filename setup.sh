@@ -39,6 +39,7 @@ _hepflow_setup() {
         IFS=$(printf ' \t\n.')
         IFS=${IFS%.}
         trap 'exit 130' INT
+        unset PYTHONHOME # as activating does
         builtin cd -- "$folder" >/dev/null || exit 1
         python=$prefix/bin/python stamp=$prefix/.hepflow-setup log=$folder/build/setup.log
         extras=${HEPFLOW_EXTRAS-all}
@@ -48,7 +49,7 @@ _hepflow_setup() {
 
         fail() { # what happened, what to do; between them the last lines of the log of a command that failed
             say "$1"
-            [ -z "${logged-}" ] || tail -n 12 "$log" | cut -c 1-400 | sed 's/^/    /' >&2
+            [ -z "${logged-}" ] || command tail -n 12 "$log" | cut -c 1-400 | sed 's/^/    /' >&2
             shift
             say "$* then source setup.sh again"
             exit 1
@@ -58,7 +59,7 @@ _hepflow_setup() {
         describe() {
             "$python" -I -c "import sys; print(sys.version); sys.exit(not $suitable)" 2>/dev/null || return 1
             printf '%s\n' "$prefix" "$folder" "$extras"
-            cat setup.cfg pyproject.toml setup.sh | cksum
+            cksum <setup.cfg
         }
 
         # Exit status 0: `import hepflow` finds this folder. 1: it finds nothing, or another place, which is printed.
@@ -118,7 +119,7 @@ sys.exit(1)'
             done
         }
 
-        clear_prefix() { [ ! -e "$prefix" ] || find -H "$prefix" -mindepth 1 -delete; }
+        clear_prefix() { [ ! -e "$prefix" ] || command find -H "$prefix" -mindepth 1 -delete; }
 
         make_environment() {
             base=$(find_python) || fail "no python3 of version 3.10 to 3.13 in PATH" "install one,"
@@ -171,20 +172,20 @@ if unknown:
             PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 \
                 "$python" -I -m pip install -e ".${extras:+[$extras]}" >"$log" 2>&1 && return
             logged=yes
-            if grep -q -e 'No space left' -e 'Disk quota' "$log"; then
+            if command grep -q -e 'No space left' -e 'Disk quota' "$log"; then
                 set -- "the disk is full: make room (TensorFlow alone takes 2 GB; HEPFLOW_EXTRAS=sample,test does without),"
-            elif grep -q -i -e 'connection' -e 'name resolution' -e 'unreachable' -e 'timed out' -e 'from versions: none' "$log"; then
+            elif command grep -q -i -e 'connection' -e 'resolution' -e 'timed out' -e 'from versions: none' "$log"; then
                 set -- "the package index was not reached: check network and proxy (what was installed is kept),"
             else
-                set -- "the whole log is $log; see to what it names,"
+                set -- "read the whole log, $log, remove the cause,"
             fi
             fail "the installation in $prefix failed; its last lines:" "$1"
         }
 
-        if found=$(describe) && [ "$found" = "$(cat "$stamp" 2>/dev/null)" ] && other=$(look); then
+        if found=$(describe) && [ "$found" = "$(command cat "$stamp" 2>/dev/null)" ] && other=$(look); then
             exit 0
         fi
-        mkdir -p build && : >"$log" || fail "cannot write in $folder" "make it writable, or make room on its disk,"
+        command mkdir -p build && : >"$log" || fail "cannot write in $folder" "make it writable, or make room on its disk,"
         if [ "$prefix" != "$folder/.venv" ]; then
             check_environment
         elif ! works; then
@@ -192,7 +193,7 @@ if unknown:
         fi
         other=$(look)
         [ $? != 2 ] || refuse_foreign
-        rm -f "$stamp"
+        command rm -f "$stamp"
         install
         other=$(look)
         case $? in

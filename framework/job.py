@@ -67,6 +67,11 @@ class Job:
         """Return the values of the declared options."""
         return dict(self._options.values)
 
+    @property
+    def declared_options(self) -> dict[str, Option]:
+        """Return the declared options by name."""
+        return dict(self._options.declared)
+
     def option(self, name: str, *, default: T, doc: str, choices: Sequence[T] = ()) -> T:
         """Declare an option of the job-option file and return its value: the default, or what the command line says."""
         declared = Option(default, doc, choices=choices)

@@ -265,7 +265,7 @@ def test_hidden_by_pythonpath(project, environment, tmp_path):
     [
         ("[Errno 28] No space left on device", "the disk is full"),
         ("Connection to the index timed out", "check network and proxy"),
-        ("any other", "the whole log is"),
+        ("any other", "read the whole log"),
     ],
 )
 def test_failed_installation_shows_its_last_lines_and_leaves_no_stamp(project, environment, cause, advice):

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -81,16 +81,27 @@ class RunResult:
 
 
 def plan_job(
-    job: Job, options: RunOptions, *, plugins: Registry | None = None, reporter: Reporter | None = None
+    job: Job,
+    options: RunOptions,
+    *,
+    plugins: Registry | None = None,
+    reporter: Reporter | None = None,
+    dry: bool = False,
 ) -> Plan:
-    """Freeze the job, look at its inputs, and return the plan. A default sample is made on demand, as far as it is needed."""
+    """Freeze the job, look at its inputs, and return the plan.
+
+    A sample is made on demand, as far as it is needed; with ``dry`` only its first file, to know its columns.
+    """
     job.freeze()
     plugins = plugins or registry()
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         if options.inputs:
             raise JobOptionsError(f"job {job.name} reads no events: -i has no effect", hint="its tools only finalize")
         return Plan((), (), DataFlow())
-    return make_plan(job, _inputs(job, options, plugins, reporter or Reporter()), formats(plugins), events=options.events, skip=options.skip)
+    notes: list[str] = []
+    inputs = _inputs(job, options, plugins, reporter or Reporter(), notes if dry else None)
+    plan = make_plan(job, inputs, formats(plugins), events=options.events, skip=options.skip)
+    return replace(plan, notes=(*notes, *plan.notes))
 
 
 def formats(plugins: Registry) -> tuple[type[Any], ...]:
@@ -98,7 +109,9 @@ def formats(plugins: Registry) -> tuple[type[Any], ...]:
     return tuple(named.load() for named in plugins.names("readers").values())
 
 
-def _inputs(job: Job, options: RunOptions, plugins: Registry, reporter: Reporter) -> list[InputFile]:
+def _inputs(
+    job: Job, options: RunOptions, plugins: Registry, reporter: Reporter, notes: list[str] | None
+) -> list[InputFile]:
     from hepflow.execution.samples import sample_files
 
     patterns = list(options.inputs) or ([job.default_sample] if job.default_sample else [])
@@ -108,7 +121,7 @@ def _inputs(job: Job, options: RunOptions, plugins: Registry, reporter: Reporter
 
     def make(name: str) -> list[InputFile]:
         until = None if options.events is None else options.skip + options.events
-        return sample_files(name, until, workers=options.workers, plugins=plugins, reporter=reporter)
+        return sample_files(name, until, workers=options.workers, plugins=plugins, reporter=reporter, notes=notes)
 
     return expand(patterns, plugins, schemes, make)
 

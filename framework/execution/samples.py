@@ -57,14 +57,22 @@ def cache_directory() -> Path:
     return Path(own) if own else Path(platformdirs.user_cache_dir("hepflow"))
 
 
-def sample_files(name: str, until: int | None, *, workers: int, plugins: Registry, reporter: Reporter) -> list[InputFile]:
+def sample_files(
+    name: str, until: int | None, *, workers: int, plugins: Registry, reporter: Reporter, notes: list[str] | None = None
+) -> list[InputFile]:
     """Return the files of a sample that hold its first ``until`` events (all if None), making those that are missing.
 
+    With ``notes`` (a dry run) only files that are there are returned, at least one is made, and a note says what is missing.
     Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
     """
     recipe: SampleRecipe = plugins.load("samples", name)
     wanted = recipe.events if until is None else min(until, recipe.events)
     number = max(1, -(-wanted // recipe.per_file))
+    if notes is not None:
+        there = next((i for i in range(1, number + 1) if not recipe.path(i).exists()), number + 1) - 1
+        if there < number:
+            notes.append(f"{number - max(there, 1)} of {number} files of the sample {name} are not made yet; a run makes them first")
+            number = max(there, 1)
     try:
         recipe.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,7 +16,7 @@ __all__ = ["file_keys", "first_line", "local_path", "open_reader", "open_root"]
 
 
 def open_reader(path: str, formats: Iterable[Any]) -> Reader:
-    """Return the reader of an input: of the format whose scheme starts the path, else the first that knows the ROOT file.
+    """Return the reader of an input: by the scheme that starts the path, else the first format that knows the file.
 
     ``formats`` are reader classes. One with a ``scheme`` is made from the path, one without from the path and the open
     ROOT file; the file is opened once. Raises InputError where the input is missing, empty, truncated, no ROOT file, or

@@ -8,6 +8,7 @@ precision; they are carried out where they stand.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +108,10 @@ class _Compiler:
         self.vectors: dict[int, Value] = {}
         self.sequences: dict[int, Value] = {}
         self.wanted_vector, self.wanted_sequence = _wanted(network)
+        self.users = Counter(output.node for output in network.outputs)
+        for number in network.used:
+            if not network.nodes[number].type.startswith("input"):
+                self.users.update(network.nodes[number].sources)
 
     # ---- small steps
 
@@ -123,9 +128,7 @@ class _Compiler:
 
     def owned(self, node: int, value: Value) -> Value:
         """Return a value that may be changed in place: the node's own where nobody else reads it, or a copy."""
-        users = sum(number in self.network.used and node in other.sources for number, other in enumerate(self.network.nodes) if not other.type.startswith("input"))
-        users += sum(output.node == node for output in self.network.outputs)
-        if users <= 1:
+        if self.users[node] <= 1:
             return value
         made = self.emit(ops.Copy(self.fresh(), (value.number,), value.rows, value.packing))
         return replace(value, number=made.number)
@@ -158,9 +161,6 @@ class _Compiler:
         shift = None if value.shift is None else self.column(value.shift)
         self.emit(ops.Pointwise(value.number, value.rows, value.packing, scale, shift, activation))
         return replace(value, scale=None, shift=None)
-
-    def vector(self, node: int) -> Value:
-        return self.vectors[node]
 
     # ---- nodes
 
@@ -226,7 +226,7 @@ class _Compiler:
         if isinstance(layer, Normalization):
             scale = layer.weights if value.scale is None else layer.weights * value.scale
             shift = layer.weights * layer.bias if value.shift is None else layer.weights * (value.shift + layer.bias)
-            return self.shared(source, replace(value, scale=scale, shift=shift))
+            return self.owned(source, replace(value, scale=scale, shift=shift))
         if isinstance(layer, Dense):
             return self.dense(source, value, layer)
         value = self.settled(source, value)
@@ -234,10 +234,6 @@ class _Compiler:
             return self.emit(ops.HighwayOperation(self.fresh(), value.number, value.packing, layer, self.dtype))
         assert isinstance(layer, Maxout)
         return self.emit(ops.MaxoutOperation(self.fresh(), value.number, value.packing, layer, self.dtype))
-
-    def shared(self, source: int, value: Value) -> Value:
-        """Return a value that a second node may hold too, as its own."""
-        return self.owned(source, value)
 
     def dense(self, source: int, value: Value, layer: Dense) -> Value:
         if layer.weights is None:

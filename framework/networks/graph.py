@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepflow.errors import NetworkError, nearest
-from hepflow.networks.layers import Layer
+from hepflow.networks.layers import Conv1d, Layer
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -111,6 +111,20 @@ class Network:
     def is_sequence(self, node: int) -> bool:
         """Tell whether the node's natural value is one row an object (a recurrent node's is its last row)."""
         return self.nodes[node].type in ("input_sequence", "time_distributed")
+
+    def sequence_of(self, output: Output) -> tuple[str, int] | None:
+        """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses at most.
+
+        None for one row a tau. Only a convolution with valid padding loses objects.
+        """
+        if not self.is_sequence(output.node):
+            return None
+        node, lost = self.nodes[output.node], 0
+        while node.type != "input_sequence":
+            layer = self.layers[node.layer or 0]
+            lost += layer.reach if isinstance(layer, Conv1d) and layer.padding == "valid" else 0
+            node = self.nodes[node.sources[0]]
+        return self.input_sequences[node.sources[0]].name, lost
 
     @cached_property
     def used(self) -> frozenset[int]:

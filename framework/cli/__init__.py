@@ -1,0 +1,99 @@
+"""The command line. This module holds the table of commands and nothing heavy: ``hepflow --help`` imports click and the table."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from hepflow.errors import HepflowError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "run": ("hepflow.cli.run:run_command", "Run a job-option file."),
+    "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
+    "list": ("hepflow.cli.list:list_command", "List tools, streams, jobs, samples, formats, plugins."),
+    "describe": ("hepflow.cli.describe:describe_command", "Explain a tool, stream or job: properties, reads, writes."),
+    "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file holds."),
+    "merge": ("hepflow.cli.merge:merge_command", "Join the numbered parts of an output."),
+    "doctor": ("hepflow.cli.doctor:doctor_command", "Check the installation."),
+}
+
+# numpy and its kin would take all cores for every worker; who wants threads says so in the environment
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class _Commands(click.Group):
+    """The table as a click group: a command is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the built-in commands in the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command: a built-in one, or one that a plugin brings."""
+        import importlib
+
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), name)
+            return command
+        from hepflow.registry.manager import registry
+
+        found = registry().names("commands").get(cmd_name)
+        return found.load() if found is not None else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of this name."""
+        from hepflow.errors import nearest
+
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"there is no command {name!r}; {nearest(name, COMMANDS, what='commands')}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="hepflow COMMAND --help explains a command; hepflow list commands shows those that plugins bring.",
+)
+@click.version_option(package_name="hepflow", message="hepflow %(version)s")
+def hepflow() -> None:
+    """Hadronic-tau analysis and its machine learning, from xAOD to performance plots."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 fine, 1 an error that is explained, 2 wrong usage, 130 interrupted."""
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        sys.exit(hepflow.main(arguments, prog_name="hepflow", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        from hepflow.cli.console import show_interrupt
+
+        show_interrupt()
+        sys.exit(130)
+    except HepflowError as error:
+        if "--debug" in arguments:
+            raise
+        from hepflow.cli.console import show_error
+
+        show_error(error)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,82 @@
+"""``hepflow describe``."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from hepflow.cli.console import common_options, console
+from hepflow.errors import HepflowError, PluginError, nearest
+from hepflow.joboptions import JobFile, find_joboptions, load_joboptions, shipped_joboptions
+from hepflow.properties import Configurable
+from hepflow.registry.manager import registry
+from hepflow.tool import Tool
+
+__all__ = ["describe_command", "show_job"]
+
+
+@click.command("describe")
+@click.argument("name")
+@common_options
+def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
+    """Explain a tool, stream or job: what it does, properties with type, default and doc, columns read and written."""
+    known = registry(plugins)
+    for kind in ("tools", "streams"):
+        if name in known.names(kind):
+            _show_class(known.names(kind)[name].load())
+            return
+    jobs = shipped_joboptions(known)
+    if name in jobs or name.endswith(".py"):
+        show_job(load_joboptions(find_joboptions(name, known)))
+        return
+    everything = [*known.names("tools"), *known.names("streams"), *jobs]
+    raise PluginError(f"there is no tool, stream or job {name!r}", hint=nearest(name, everything))
+
+
+def _show_class(cls: type[Configurable]) -> None:
+    out = console()
+    kind = "tool" if issubclass(cls, Tool) else "stream"
+    out.print(f"[bold]{cls.__name__}[/] ({kind}, from {cls.__module__} import {cls.__name__})\n")
+    out.print(Text(inspect.getdoc(cls) or ""))
+    table = Table("property", "type", "default", "doc", box=None, pad_edge=False, title="\nproperties", title_justify="left")
+    for prop in cls.properties().values():
+        unit = f" [{prop.unit}]" if prop.unit else ""
+        choices = f" One of {', '.join(map(str, prop.choices))}." if prop.choices else ""
+        table.add_row(prop.name, prop.type_name, Text(repr(prop.default)), Text(prop.doc + unit + choices))
+    out.print(table if table.row_count else "\nno properties")
+    if issubclass(cls, Tool):
+        try:
+            tool = cls()
+            tool.freeze()
+            reads, writes = tool.reads(), tool.writes()
+        except HepflowError as error:
+            out.print(f"\nreads and writes depend on properties without default: {error.message}")
+            return
+        out.print(f"\n[bold]reads[/]   {', '.join(reads) or 'nothing'}")
+        out.print(f"[bold]writes[/]  {', '.join(writes) or 'nothing'}")
+
+
+def show_job(file: JobFile) -> None:
+    """Show a job as it is configured: its doc, options, tools and streams."""
+    out = console()
+    job = file.job
+    out.print(f"\n[bold]{job.name}[/] ({file.path})\n")
+    out.print(Text(inspect.cleandoc(file.module.__doc__ or "")))
+    if job.default_sample:
+        out.print(f"\nreads {job.default_sample} without -i")
+    table = Table("option", "type", "value", "doc", box=None, pad_edge=False, title="\noptions of the file", title_justify="left")
+    for name, option in job.declared_options.items():
+        choices = f" One of {', '.join(map(str, option.choices))}." if option.choices else ""
+        table.add_row(f"--{name}", option.type_name, str(job.options[name]), option.doc + choices)
+    if table.row_count:
+        out.print(table)
+    out.print("\n[bold]configured[/]")
+    for tool in job.tools:
+        out.print(Text(f"  {tool!r}"))
+    for stream in job.streams:
+        out.print(Text(f"  {stream!r}"))
+        for tool in stream.tools:
+            out.print(Text(f"    {tool!r}"))

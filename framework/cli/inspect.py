@@ -1,0 +1,85 @@
+"""``hepflow inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import numpy as np
+from rich.table import Table
+
+from hepflow.cli.console import common_options, console, size
+from hepflow.execution.run import formats
+from hepflow.io.opening import open_reader
+from hepflow.protocols import ColumnInfo, FileSchema, Reader
+from hepflow.registry.manager import registry
+
+__all__ = ["inspect_command"]
+
+SUMMARY_ENTRIES = 100_000
+
+
+@click.command("inspect")
+@click.argument("file")
+@click.option("--summary", is_flag=True, help=f"Add counts and ranges of the first {SUMMARY_ENTRIES:,} entries.")
+@common_options
+def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: bool) -> None:
+    """Show what a file holds: format, entries, containers, columns with types and sizes."""
+    reader = open_reader(file, formats(registry(plugins)))
+    schema = reader.schema()
+    out = console()
+    out.print(f"[bold]{file}[/]")
+    entries = "endless" if schema.endless else f"{schema.entries:,} entries"
+    tree = f", {schema.tree}" if schema.tree else ""
+    out.print(f"{schema.format}{tree}: {entries}, {size(schema.size)}, uuid {schema.identity}")
+    for key, value in schema.metadata.items():
+        out.print(f"{key}: {value}")
+    table = Table("column", "type", "size", "on disk", *(["values", "range"] if summary else []), box=None, pad_edge=False)
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for container, infos in _by_container(schema):
+        table.add_row(f"[bold]{container}[/]", f"{len(infos)} columns", *_sizes(infos))
+        found = _summaries(reader, infos, schema) if summary else {}
+        for info in infos:
+            table.add_row("  " + info.name.partition(".")[2], _type(info), *_sizes([info]), *found.get(info.name, ()))
+    out.print(table)
+    if schema.unreadable:
+        out.print(f"\n{len(schema.unreadable)} branches cannot be read:")
+        for name, reason in schema.unreadable.items():
+            out.print(f"  {name}: {reason}", style="dim")
+
+
+def _by_container(schema: FileSchema) -> Iterator[tuple[str, list[ColumnInfo]]]:
+    groups: dict[str, list[ColumnInfo]] = {}
+    for info in schema.columns.values():
+        groups.setdefault(info.container, []).append(info)
+    for container in sorted(groups):
+        yield container, sorted(groups[container], key=lambda info: info.name)
+
+
+def _type(info: ColumnInfo) -> str:
+    return "list of " * max(info.depth - 1, 0) + info.dtype + ("" if info.depth else " an entry")
+
+
+def _sizes(infos: list[ColumnInfo]) -> tuple[str, str]:
+    return tuple(size(sum(getattr(info, kind) for info in infos)) or "" for kind in ("nbytes", "compressed"))  # type: ignore[return-value]
+
+
+def _summaries(reader: Reader, infos: list[ColumnInfo], schema: FileSchema) -> dict[str, tuple[str, str]]:
+    """Return (number of values, range) of each column, over the first entries."""
+    stop = min(schema.entries, SUMMARY_ENTRIES)
+    return {name: _summary(column.content) for name, column in reader.read(infos, 0, stop).items()} if stop else {}
+
+
+def _summary(content: Any) -> tuple[str, str]:
+    if not isinstance(content, np.ndarray):
+        import awkward as ak
+
+        if content.fields or "string" in str(content.type):
+            return f"{len(content):,}", ""
+        content = ak.to_numpy(ak.flatten(content, axis=None))
+    values = content[np.isfinite(content)] if content.dtype.kind == "f" else content
+    odd = len(content) - len(values)
+    text = f"{values.min():.6g} … {values.max():.6g}" if len(values) else "no values"
+    return f"{len(content):,}", text + (f", {odd} not finite" if odd else "")

@@ -1,0 +1,51 @@
+"""``hepflow list``."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from hepflow.cli.console import common_options, console
+from hepflow.joboptions import shipped_joboptions
+from hepflow.registry.manager import Registry, registry
+
+__all__ = ["list_command"]
+
+WHAT = ("tools", "streams", "jobs", "samples", "formats", "plugins", "executors", "architectures", "commands")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(WHAT))
+@common_options
+def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
+    """List what there is, with one line on each. Nothing listed is imported."""
+    known = registry(plugins)
+    if what == "plugins":
+        _plugins(known)
+        return
+    table = Table("name", "what it does", "from", box=None, pad_edge=False)
+    if what == "jobs":
+        for name, path in shipped_joboptions(known).items():
+            table.add_row(name, _summary(path), str(path))
+    else:
+        for name, named in known.names("readers" if what == "formats" else what).items():
+            table.add_row(name, named.summary(), f"{named.plugin} ({known.plugins[named.plugin].distribution})")
+    console().print(table if table.row_count else f"there are no {what}")
+
+
+def _summary(path: Path) -> str:
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    except SyntaxError as error:
+        return f"(syntax error in line {error.lineno})"
+
+
+def _plugins(known: Registry) -> None:
+    table = Table("name", "distribution", "version", "state", "brings", box=None, pad_edge=False)
+    for plugin in known.plugins.values():
+        brings = ", ".join(hook.removeprefix("hepflow_") for hook in plugin.hooks)
+        table.add_row(plugin.name, plugin.distribution, plugin.version, "off" if plugin.blocked else "on", brings)
+    console().print(table)

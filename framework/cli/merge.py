@@ -1,0 +1,27 @@
+"""``hepflow merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hepflow.cli.console import common_options, console, size
+from hepflow.execution.merge import collect_parts, merge_parts
+
+__all__ = ["merge_command"]
+
+
+@click.command("merge")
+@click.argument("inputs", nargs=-1, required=True, metavar="FOLDER|FILES...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The joined file.")
+@click.option("--stream", metavar="NAME", help="Which stream of the folder, where it holds several.")
+@click.option("--force", is_flag=True, help="Replace the output if it exists.")
+@common_options
+def merge_command(
+    inputs: tuple[str, ...], output: str, stream: str | None, force: bool, plugins: tuple[str, ...], debug: bool
+) -> None:
+    """Join the numbered parts of an output into one file, in their order; refuses an incomplete set."""
+    parts = collect_parts([Path(text) for text in inputs], stream)
+    entries = merge_parts(parts, Path(output), force=force)
+    console().print(f"{output}: {entries:,} entries of {len(parts)} files, {size(Path(output).stat().st_size)}")

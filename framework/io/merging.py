@@ -1,0 +1,59 @@
+"""Joining ROOT files with the same columns into one, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hepflow.errors import InputError
+from hepflow.io.ntuple import NtupleRNTupleReader, NtupleTTreeReader
+from hepflow.io.opening import open_reader
+from hepflow.io.rntuple import RNTupleReader
+from hepflow.io.root import TTREE, RootReader
+from hepflow.io.ttree import TTreeReader
+from hepflow.io.writers import RNTupleWriter, TTreeWriter
+from hepflow.protocols import FileSchema
+
+__all__ = ["merge_files"]
+
+FORMATS = (TTreeReader, RNTupleReader, NtupleTTreeReader, NtupleRNTupleReader)
+BLOCK_ENTRIES = 100_000
+
+
+def merge_files(parts: Sequence[Path], target: Path) -> int:
+    """Write the entries of all parts, in order, to ``target`` in the format of the first; return their number.
+
+    InputError where the parts differ in format or columns.
+    """
+    first: FileSchema | None = None
+    writer: TTreeWriter | RNTupleWriter | None = None
+    entries = 0
+    for path in parts:
+        reader = open_reader(str(path), FORMATS)
+        assert isinstance(reader, RootReader)
+        schema = reader.schema()
+        if first is None or writer is None:
+            first = schema
+            spelled = {name: info.sources[0] for name, info in schema.columns.items()}
+            make = TTreeWriter if reader.kind == TTREE else RNTupleWriter
+            writer = make(target, schema.tree, spell=spelled.__getitem__, compression="ZSTD", metadata=schema.metadata)
+        _check_same(first, schema)
+        columns = [schema.columns[name] for name in first.columns]
+        for start in range(0, max(schema.entries, 1), BLOCK_ENTRIES):
+            writer.write(reader.read(columns, start, min(start + BLOCK_ENTRIES, schema.entries)))
+        entries += schema.entries
+        reader.close()
+    if writer is None:
+        raise InputError("there are no files to merge")
+    writer.close()
+    return entries
+
+
+def _check_same(first: FileSchema, other: FileSchema) -> None:
+    differing = sorted(first.columns.keys() ^ other.columns.keys())
+    if first.format != other.format or first.tree != other.tree:
+        raise InputError(f"{other.path} is {other.format} {other.tree}, not {first.format} {first.tree} as {first.path}")
+    if differing:
+        raise InputError(
+            f"{first.path} and {other.path} have different columns: {', '.join(differing[:8])}", hint="only outputs of one job can be merged"
+        )

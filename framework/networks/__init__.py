@@ -1,0 +1,75 @@
+"""Networks: read, write and evaluate lwtnn and ONNX models. The public names are loaded on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hepflow.networks.cases import evaluate_cases, largest_difference, read_cases
+    from hepflow.networks.converting import convert
+    from hepflow.networks.describing import describe
+    from hepflow.networks.evaluator import Evaluator
+    from hepflow.networks.graph import InputNode, InputVariable, Network, Node, Output
+    from hepflow.networks.keras2 import read_keras2
+    from hepflow.networks.keras3 import from_keras, open_keras
+    from hepflow.networks.lwtnn import read_lwtnn
+    from hepflow.networks.lwtnn_write import to_lwtnn, write_lwtnn
+    from hepflow.networks.onnx_runtime import OnnxNetwork
+    from hepflow.networks.onnx_write import to_onnx, write_onnx
+
+_PUBLIC = {
+    "Evaluator": "evaluator",
+    "InputNode": "graph",
+    "InputVariable": "graph",
+    "Network": "graph",
+    "Node": "graph",
+    "OnnxNetwork": "onnx_runtime",
+    "Output": "graph",
+    "convert": "converting",
+    "describe": "describing",
+    "evaluate_cases": "cases",
+    "from_keras": "keras3",
+    "largest_difference": "cases",
+    "open_keras": "keras3",
+    "read_cases": "cases",
+    "read_keras2": "keras2",
+    "read_lwtnn": "lwtnn",
+    "to_lwtnn": "lwtnn_write",
+    "to_onnx": "onnx_write",
+    "write_lwtnn": "lwtnn_write",
+    "write_onnx": "onnx_write",
+}
+
+__all__ = [
+    "Evaluator",
+    "InputNode",
+    "InputVariable",
+    "Network",
+    "Node",
+    "OnnxNetwork",
+    "Output",
+    "convert",
+    "describe",
+    "evaluate_cases",
+    "from_keras",
+    "largest_difference",
+    "open_keras",
+    "read_cases",
+    "read_keras2",
+    "read_lwtnn",
+    "to_lwtnn",
+    "to_onnx",
+    "write_lwtnn",
+    "write_onnx",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'hepflow.networks' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"hepflow.networks.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_PUBLIC)

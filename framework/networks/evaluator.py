@@ -1,0 +1,109 @@
+"""Runs a compiled network over many taus, block by block, on one thread."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+from hepflow.errors import NetworkError
+from hepflow.networks.compiler import compile_network
+from hepflow.networks.graph import Network
+from hepflow.networks.inputs import Batch, prepare
+from hepflow.networks.operations import Frame, Load
+from hepflow.networks.packing import Packing
+
+__all__ = ["Evaluator"]
+
+# Two values of a block together should stay in a core's second-level cache.
+BLOCK_BYTES = 320 * 1024
+LARGEST_BLOCK = 4096
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Find the linear-algebra libraries of this process once; looking for them takes a millisecond."""
+    return ThreadpoolController()
+
+
+class Evaluator:
+    """A network made ready for one number type.
+
+    float32 is for speed, float64 for checks. An evaluator holds no state between calls and may be used by several threads.
+    """
+
+    def __init__(self, network: Network, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise NetworkError(f"networks are evaluated in float32 or float64, not in {self.dtype}")
+        self.network = network
+        self.program = compile_network(network, self.dtype)
+        used = (network.nodes[number] for number in network.used)
+        self._required = frozenset(
+            (network.inputs if node.type == "input" else network.input_sequences)[node.sources[0]].name
+            for node in used
+            if node.type.startswith("input")
+        )
+
+    def __call__(self, inputs: Mapping[str, Any], *, block: int | None = None) -> dict[str, NDArray[np.floating]]:
+        """Evaluate many taus.
+
+        ``inputs`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus), and each sequence
+        to a pair (values, counts): the objects of all taus one after the other, (n_objects, n_variables) or a mapping from variable to
+        (n_objects), and the number of objects of each tau, (n_taus). Variables are in the order of the network's input.
+
+        Returns for each output an array (n_taus, n_labels); for an output on a sequence (n_objects, n_labels). Raises NetworkError where
+        inputs do not fit. ``block`` is the number of taus worked on at a time.
+        """
+        batch = prepare(inputs, self.network.inputs, self.network.input_sequences, self._required)
+        starts = {name: np.concatenate(([0], np.cumsum(counts))) for name, counts in batch.counts.items()}
+        results: list[list[NDArray[np.floating]]] = [[] for _ in self.network.outputs]
+        frame = Frame(self.dtype, self.program.n_buffers)
+        size = block or self._block(batch)
+        with _threads().limit(limits=1, user_api="blas"), np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for first in range(0, batch.n_taus, size):
+                frame.n_taus = min(size, batch.n_taus - first)
+                self._run(frame, batch, starts, first)
+                for held, value in zip(results, self.program.outputs, strict=True):
+                    held.append(_unpacked(frame, value.number, value.packing))
+        return {
+            output.name: np.concatenate(held) if held else np.empty((0, len(output.labels)), self.dtype)
+            for output, held in zip(self.network.outputs, results, strict=True)
+        }
+
+    def _run(self, frame: Frame, batch: Batch, starts: dict[str, NDArray[np.int64]], first: int) -> None:
+        """Run all operations on the block of taus that begins with ``first``."""
+        end = first + frame.n_taus
+        for name, number in self.program.packings:
+            frame.packings[number] = Packing(batch.counts[name][first:end])
+        for operation in self.program.operations:
+            if isinstance(operation, Load):
+                if operation.packing is None:
+                    operation.load(frame, batch.scalars[operation.name][first:end])
+                else:
+                    edges = starts[operation.name]
+                    operation.load(frame, batch.sequences[operation.name][edges[first] : edges[end]])
+            else:
+                operation.run(frame)
+
+    def _block(self, batch: Batch) -> int:
+        """Return a number of taus whose largest values stay in the cache."""
+        objects = {
+            number: max(1.0, batch.counts[name].mean() if batch.n_taus else 1.0) for name, number in self.program.packings
+        }
+        widest = max((operation.rows * objects.get(-1 if operation.packing is None else operation.packing, 1.0) for operation in self.program.operations), default=1.0)
+        return int(min(max(BLOCK_BYTES / (2 * widest * self.dtype.itemsize), 16), LARGEST_BLOCK))
+
+
+def _unpacked(frame: Frame, number: int, packing: int | None) -> NDArray[np.floating]:
+    """Return a copy of a value as rows in the order of taus (or of objects)."""
+    value = frame.values[number].T
+    if packing is None:
+        return value.copy(order="C")
+    rows = np.empty(value.shape, value.dtype)
+    rows[frame.packings[packing].objects] = value
+    return rows
