@@ -25,8 +25,8 @@ class Sample:
 class Context:
     """The run as seen by ``initialize`` (on a worker) and ``finalize`` (in the main process, after the event loop).
 
-    ``directory`` is the run directory; what a tool writes belongs in there (``path``). ``joboptions`` is the folder of the
-    job-option file, ``events`` the number of events that were read (0 in ``initialize``).
+    ``directory`` is the run directory; what a tool writes belongs in there (``path``). ``joboptions`` is the folder
+    of the job-option file, ``events`` the number of events that were read (0 in ``initialize``).
     """
 
     directory: Path
@@ -57,12 +57,16 @@ class Context:
         """Return the files of a closed stream, in plan order; JobOptionsError where there is no such stream."""
         if stream not in self.outputs:
             raise JobOptionsError(
-                f"there is no output of a stream {stream!r}", where=f"job {self.job}", hint=nearest(stream, self.outputs, what="streams")
+                f"there is no output of a stream {stream!r}",
+                where=f"job {self.job}",
+                hint=nearest(stream, self.outputs, what="streams"),
             )
         return self.outputs[stream]
 
     def path(self, name: str) -> Path:
-        """Return ``directory / name`` with its folder made; JobOptionsError where ``name`` leads out of the run directory."""
+        """Return ``directory / name`` with its folder made; JobOptionsError where ``name`` leads out of the run
+        directory.
+        """
         target = (self.directory / name).resolve()
         if not target.is_relative_to(self.directory.resolve()):
             raise JobOptionsError(f"the output name {name!r} leads out of the run directory", where=str(self.directory))

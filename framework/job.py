@@ -39,8 +39,8 @@ option_values: contextvars.ContextVar[OptionValues | None] = contextvars.Context
 class Job:
     """Tools that every event passes, plus streams; one pass over the events.
 
-    ``job += tool`` adds to the tools, ``job += stream`` to the streams. ``default_sample`` is read when no input is given: the name
-    of a sample, or an input such as ``pythia:Gammatautau``. ``seed`` is that of ``events.random``.
+    ``job += tool`` adds to the tools, ``job += stream`` to the streams. ``default_sample`` is read when no input is
+    given: the name of a sample, or an input such as ``pythia:Gammatautau``. ``seed`` is that of ``events.random``.
     """
 
     def __init__(self, name: str, *, default_sample: str = "", seed: int = 1) -> None:
@@ -148,17 +148,21 @@ class Job:
         for member in self.configurables():
             other = seen.get(member.name)
             if other is member:
-                raise JobOptionsError(f"{member!r} was added twice", hint="a tool that two streams need stands on the job")
+                raise JobOptionsError(
+                    f"{member!r} was added twice", hint="a tool that two streams need stands on the job"
+                )
             if other is not None:
                 raise JobOptionsError(
-                    f"two members of job {self.name} are called {member.name!r}: a {type(other).__name__} and a {type(member).__name__}",
+                    f"two members of job {self.name} are called {member.name!r}: "
+                    f"a {type(other).__name__} and a {type(member).__name__}",
                     hint="give one of them another name: names are unique in the whole job",
                 )
             seen[member.name] = member
         for name in self._options.texts:
             if name not in self._options.declared:
                 raise JobOptionsError(
-                    f"job {self.name} has no option --{name}", hint=nearest(name, self._options.declared, what="options")
+                    f"job {self.name} has no option --{name}",
+                    hint=nearest(name, self._options.declared, what="options"),
                 )
         self._apply_datatype()
         self._frozen = True

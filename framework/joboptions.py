@@ -31,7 +31,9 @@ class JobFile:
 
 
 def joboptions_folders(plugins: Registry | None = None) -> list[Path]:
-    """Return the folders searched for job options given by name: ``HEPFLOW_JOBOPTIONS_PATH`` first, then those of plugins."""
+    """Return the folders searched for job options given by name: ``HEPFLOW_JOBOPTIONS_PATH`` first, then those of
+    plugins.
+    """
     own = [Path(part).expanduser() for part in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if part]
     return own + (plugins or registry()).joboptions_folders()
 
@@ -59,7 +61,9 @@ def find_joboptions(name: str, plugins: Registry | None = None) -> Path:
         return known[path.stem].resolve()
     beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
     hint = nearest(path.name, [*beside, *known] if plain else beside or known, what="job options")
-    raise JobOptionsError(f"there is no job-option file {name!r}", hint=f"{hint}; hepflow list jobs shows those found by name")
+    raise JobOptionsError(
+        f"there is no job-option file {name!r}", hint=f"{hint}; hepflow list jobs shows those found by name"
+    )
 
 
 def load_joboptions(
@@ -67,8 +71,9 @@ def load_joboptions(
 ) -> JobFile:
     """Run a job-option file and return its frozen job.
 
-    ``texts`` are the option values as written on the command line, ``settings`` the ``--set`` assignments, applied after the
-    file has run. JobOptionsError where the file cannot be read, does not compile, raises, or builds no single job.
+    ``texts`` are the option values as written on the command line, ``settings`` the ``--set`` assignments, applied
+    after the file has run. JobOptionsError where the file cannot be read, does not compile, raises, or builds no
+    single job.
     """
     if datatype is not None and datatype not in DATATYPES:
         raise JobOptionsError(f"there is no datatype {datatype!r}", hint=nearest(datatype, DATATYPES, what="datatypes"))
@@ -89,7 +94,9 @@ def load_joboptions(
         raise type(error)(error.message, where=_where(path, error, error.where), hint=error.hint) from error
     except (Exception, SystemExit) as error:
         raise JobOptionsError(
-            f"the job-option file raised {type(error).__name__}: {error}", where=_where(path, error), hint="--debug shows the traceback"
+            f"the job-option file raised {type(error).__name__}: {error}",
+            where=_where(path, error),
+            hint="--debug shows the traceback",
         ) from error
     finally:
         option_values.reset(token)

@@ -6,11 +6,12 @@ A property is declared once, in the class; from that one line come the check whe
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import json
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from hepflow.errors import PropertyError, nearest
 
@@ -26,10 +27,10 @@ _FALSE = {"false", "no", "off", "0"}
 class Property(Generic[T]):
     """One typed, documented setting of a tool or a stream.
 
-    The type is that of ``default``: bool, int, float, str, tuple (any sequence is accepted and kept as a tuple), dict, or the
-    class given as ``type``; with ``default=None`` and a ``type`` the property may stay unset. ``item`` is the type of the
-    elements of a tuple or the values of a dict (by default that of the first). An int is accepted for a float. ``choices``,
-    ``minimum`` and ``maximum`` narrow the values; for a tuple they apply to each element.
+    The type is that of ``default``: bool, int, float, str, tuple (any sequence is accepted and kept as a tuple),
+    dict, or the class given as ``type``; with ``default=None`` and a ``type`` the property may stay unset. ``item``
+    is the type of the elements of a tuple or the values of a dict (by default that of the first). An int is accepted
+    for a float. ``choices``, ``minimum`` and ``maximum`` narrow the values; for a tuple they apply to each element.
 
     >>> class Cut(Configurable):
     ...     PtMin = Property(15_000.0, "lowest pt", unit="MeV", minimum=0)
@@ -52,7 +53,8 @@ class Property(Generic[T]):
         self.name = ""
         self.doc = doc
         self.optional = default is None
-        self.type: type[Any] = type or (tuple if isinstance(default, Sequence) and not isinstance(default, str) else default.__class__)
+        listed = isinstance(default, Sequence) and not isinstance(default, str)
+        self.type: builtins.type[Any] = type or (tuple if listed else default.__class__)
         self.item = item
         if item is None and isinstance(default, tuple | list | dict) and default:
             first = next(iter(default.values())) if isinstance(default, dict) else default[0]
@@ -86,8 +88,8 @@ class Property(Generic[T]):
     def __get__(self, instance: Configurable | None, owner: type[Any]) -> Property[T] | T:
         if instance is None:
             return self
-        values = instance.__dict__["_values"]
-        return values[self.name] if self.name in values else self.default
+        values: dict[str, T] = instance.__dict__["_values"]
+        return values.get(self.name, self.default)
 
     def __set__(self, instance: Configurable, value: T) -> None:
         instance._store(self, value)
@@ -95,7 +97,7 @@ class Property(Generic[T]):
     def check(self, value: Any) -> T:
         """Return ``value`` in the property's type; raise PropertyError where it does not fit."""
         if value is None and self.optional:
-            return value  # type: ignore[no-any-return]
+            return cast("T", value)
         if self.type is tuple:
             if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
                 raise self._error(value)
@@ -106,7 +108,7 @@ class Property(Generic[T]):
             checked = {key: self._one(element, self.item, value) for key, element in value.items()}
         else:
             checked = self._one(value, self.type, value)
-        return checked  # type: ignore[no-any-return]
+        return cast("T", checked)
 
     def _one(self, value: Any, kind: type[Any] | None, whole: Any) -> Any:
         if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
@@ -133,7 +135,9 @@ class Property(Generic[T]):
         return f" {self.unit}" if self.unit else ""
 
     def _error(self, value: Any) -> PropertyError:
-        return PropertyError(f"{self.name} wants {self.type_name}, got {value!r} ({type(value).__name__})", hint=self.doc)
+        return PropertyError(
+            f"{self.name} wants {self.type_name}, got {value!r} ({type(value).__name__})", hint=self.doc
+        )
 
     def parse(self, text: str) -> T:
         """Turn the text of ``--set`` or of a job option into a checked value.
@@ -145,7 +149,11 @@ class Property(Generic[T]):
             return self.check(None)
         try:
             if self.type is tuple:
-                elements = json.loads(stripped) if stripped.startswith("[") else [e.strip() for e in stripped.split(",") if e.strip()]
+                elements = (
+                    json.loads(stripped)
+                    if stripped.startswith("[")
+                    else [e.strip() for e in stripped.split(",") if e.strip()]
+                )
                 return self.check([_parse(e, self.item) if isinstance(e, str) else e for e in elements])
             if self.type is dict:
                 return self.check(json.loads(stripped))
@@ -171,9 +179,9 @@ def _parse(text: str, kind: type[Any] | None) -> Any:
 class Configurable:
     """A named thing with properties: the base of tools and streams.
 
-    ``X("name", Property=value)``, ``x.Property = value`` and ``x.setProperty("Property", value)`` are the same. Unknown names and
-    wrong values are errors where they are set. It pickles as (class, name, the properties that were set), so nothing
-    else travels to a worker.
+    ``X("name", Property=value)``, ``x.Property = value`` and ``x.setProperty("Property", value)`` are the same.
+    Unknown names and wrong values are errors where they are set. It pickles as (class, name, the properties that were
+    set), so nothing else travels to a worker.
     """
 
     _properties: ClassVar[dict[str, Property[Any]]] = {}
@@ -227,7 +235,8 @@ class Configurable:
     def _store(self, prop: Property[Any], value: Any) -> None:
         if self._phase != "configure":
             raise PropertyError(
-                f"{self._label}.{prop.name} cannot be set: the job is frozen", hint="set properties in the job options or with --set"
+                f"{self._label}.{prop.name} cannot be set: the job is frozen",
+                hint="set properties in the job options or with --set",
             )
         try:
             self.__dict__["_values"][prop.name] = prop.check(value)
@@ -236,7 +245,9 @@ class Configurable:
 
     def _unknown(self, name: str) -> PropertyError:
         return PropertyError(
-            f"{type(self).__name__} has no property {name!r}", where=self._label, hint=nearest(name, self._properties, what="properties")
+            f"{type(self).__name__} has no property {name!r}",
+            where=self._label,
+            hint=nearest(name, self._properties, what="properties"),
         )
 
     @property

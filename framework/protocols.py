@@ -19,9 +19,10 @@ Result = TypeVar("Result")
 class ColumnInfo:
     """What a file says about one column.
 
-    ``name`` is hepflow's name (``TauJets.pt``), ``sources`` how the file spells it (one name; two for single element links that a
-    TTree splits into key and index). ``dtype`` is a numpy name, ``"string"`` or ``"link"``. ``depth`` is 0 for one value an
-    event, 1 for one an object, 2 for a list an object (3 and more likewise). Sizes are in bytes, 0 where unknown.
+    ``name`` is hepflow's name (``TauJets.pt``), ``sources`` how the file spells it (one name; two for single element
+    links that a TTree splits into key and index). ``dtype`` is a numpy name, ``"string"`` or ``"link"``. ``depth`` is
+    0 for one value an event, 1 for one an object, 2 for a list an object (3 and more likewise). Sizes are in bytes, 0
+    where unknown.
     """
 
     name: str
@@ -41,10 +42,11 @@ class ColumnInfo:
 class FileSchema:
     """What a file holds: made once, travels in the plan, so that workers need not look again.
 
-    ``boundaries`` are entry numbers, from 0 to ``entries``, at which reading may be cut without reading anything twice.
-    ``identity`` tells two files with one path apart (ROOT file UUID, or what a generator is seeded with).
-    ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of a work unit
-    where the input wants to say (a generator), 0 where the engine decides; ``endless`` inputs need ``-n``.
+    ``boundaries`` are entry numbers, from 0 to ``entries``, at which reading may be cut without reading anything
+    twice. ``identity`` tells two files with one path apart (ROOT file UUID, or what a generator is seeded with).
+    ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of
+    a work unit where the input wants to say (a generator), 0 where the engine decides; ``endless`` inputs need
+    ``-n``.
     """
 
     path: str
@@ -65,8 +67,8 @@ class FileSchema:
 class Reader(Protocol):
     """One open input. Made by ``open(path)`` of its format; kept open by a worker from unit to unit.
 
-    ``scheme`` is the prefix (``"pythia"`` in ``pythia:Gammatautau``) that the format claims, or "" for ROOT files, where
-    ``recognises`` decides by what the open file holds.
+    ``scheme`` is the prefix (``"pythia"`` in ``pythia:Gammatautau``) that the format claims, or "" for ROOT files,
+    where ``recognises`` decides by what the open file holds.
     """
 
     format: ClassVar[str]

@@ -26,7 +26,9 @@ def as_tools(thing: object, owner: str) -> list[Tool]:
     """Return the tools in what was added with ``+=``: one tool, or a list of them as a factory returns it."""
     things = list(thing) if isinstance(thing, Iterable) and not isinstance(thing, str | Configurable) else [thing]
     if not things:
-        raise JobOptionsError(f"an empty list of tools was added to {owner}", hint="a factory that returns nothing configures nothing")
+        raise JobOptionsError(
+            f"an empty list of tools was added to {owner}", hint="a factory that returns nothing configures nothing"
+        )
     for item in things:
         if not isinstance(item, Tool):
             hint = "did you forget the parentheses?" if isinstance(item, type) else "add tools with +="
@@ -37,8 +39,8 @@ def as_tools(thing: object, owner: str) -> list[Tool]:
 class Stream(Configurable):
     """An output with the tools that feed it. Tools are added with ``stream += tool``.
 
-    ``Keep`` and ``Drop`` are name patterns (``TauJets.*``) of columns that the stream passes on from its input and from the job's
-    tools, besides what its own tools write.
+    ``Keep`` and ``Drop`` are name patterns (``TauJets.*``) of columns that the stream passes on from its input and
+    from the job's tools, besides what its own tools write.
     """
 
     suffix: ClassVar[str] = ".root"
@@ -70,7 +72,8 @@ class Stream(Configurable):
         return _rebuild, (type(self), self.name, self.values_set, self.tools)
 
     def kept(self, available: Mapping[str, ColumnInfo | None]) -> list[str]:
-        """Return the columns, of those available, that the stream passes on; JobOptionsError for a Keep that matches nothing.
+        """Return the columns, of those available, that the stream passes on; JobOptionsError for a Keep that matches
+        nothing.
 
         ``available`` gives what the plan knows of a column: its description, or None for a column made by a tool.
         """
@@ -79,7 +82,9 @@ class Stream(Configurable):
             matching = fnmatch.filter(available, pattern)
             if not matching:
                 raise JobOptionsError(
-                    f"Keep = {pattern!r} matches no column", where=self._label, hint="hepflow inspect FILE lists what there is"
+                    f"Keep = {pattern!r} matches no column",
+                    where=self._label,
+                    hint="hepflow inspect FILE lists what there is",
                 )
             names += matching
         dropped = {name for pattern in self.Drop for name in fnmatch.filter(available, pattern)}

@@ -19,9 +19,9 @@ class Tool(Configurable):
 
     Override what is needed, nothing else:
 
-    - ``reads`` and ``writes`` declare columns (``"TauJets.pt"``; ``"TauJets.x?"`` is optional; ``"TauTrack.*"`` in ``writes`` is a new
-      container). A tool can use only what it declares. In a stream, a column that a tool both reads and writes is passed
-      on to the output as it is, unless the tool assigns it.
+    - ``reads`` and ``writes`` declare columns (``"TauJets.pt"``; ``"TauJets.x?"`` is optional; ``"TauTrack.*"`` in
+      ``writes`` is a new container). A tool can use only what it declares. In a stream, a column that a tool both
+      reads and writes is passed on to the output as it is, unless the tool assigns it.
     - ``initialize`` opens what is needed (a model), once a worker; attributes can be set here and only here.
     - ``start`` returns the empty result of a work unit; ``execute`` is called once a chunk and fills it in place.
     - ``finalize`` is called once a job, in the main process, with the sum of all results; what it returns is the tool's
@@ -40,7 +40,9 @@ class Tool(Configurable):
         """Prepare the worker's copy of the tool."""
 
     def start(self) -> Any:
-        """Return the empty result of a work unit: numbers, arrays, objects with ``+``, or dicts, lists, dataclasses of these."""
+        """Return the empty result of a work unit: numbers, arrays, objects with ``+``, or dicts, lists, dataclasses
+        of these.
+        """
         return None
 
     def execute(self, events: Events, result: Any) -> None:

@@ -8,7 +8,10 @@ from hepflow.streams import MxAODStream, NtupleStream
 
 job = Job("NNDecayMode", default_sample="Gammatautau")
 mode = job.option(
-    "mode", default="tree", choices=("tree", "pfo", "both"), doc="tree: training ntuple; pfo: MxAOD decorated by the PFO count"
+    "mode",
+    default="tree",
+    choices=("tree", "pfo", "both"),
+    doc="tree: training ntuple; pfo: MxAOD decorated by the PFO count",
 )
 
 job += TauSelection("TauSelection", PtMin=15_000.0, AbsEtaMax=2.5)

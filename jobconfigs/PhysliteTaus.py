@@ -14,7 +14,9 @@ job += TauSelection("TauSelection", PtMin=0.0, AbsEtaMax=10.0)
 ntuple = NtupleStream("tree")
 ntuple.Keep = ["TauJets.*", "EventInfo.eventNumber", "EventInfo.mcEventNumber"]
 ntuple.Drop = ["TauJets.*Link", "TauJets.*Links"]
-ntuple += LinkedObjects("TauTracks", Link="TauJets.tauTrackLinks", To="TauTracks", Columns=["pt", "eta", "phi", "flagSet"])
+ntuple += LinkedObjects(
+    "TauTracks", Link="TauJets.tauTrackLinks", To="TauTracks", Columns=["pt", "eta", "phi", "flagSet"]
+)
 job += ntuple
 
 mxaod = MxAODStream("output")

@@ -20,9 +20,9 @@ __all__ = ["MxAODStream"]
 class MxAODStream(Stream):
     """Write an MxAOD: containers with their xAOD names, decorations, and element links that stay valid.
 
-    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, and a link to an object that is
-    gone becomes the null link. Only RNTuple can hold links; TTree is for flat containers. uproot, ROOT 6.36 and later and
-    RDataFrame read these files, xAOD::TEvent does not.
+    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, and a link to
+    an object that is gone becomes the null link. Only RNTuple can hold links; TTree is for flat containers. uproot,
+    ROOT 6.36 and later and RDataFrame read these files, xAOD::TEvent does not.
     """
 
     always: ClassVar[tuple[str, ...]] = ("EventInfo.mcEventNumber",)
@@ -35,7 +35,11 @@ class MxAODStream(Stream):
         """Refuse what a TTree cannot hold, before the loop."""
         if self.Format == "RNTuple":
             return
-        deep = [name for name, info in columns.items() if info is not None and (info.dtype in ("link", "string") or info.depth > 1)]
+        deep = [
+            name
+            for name, info in columns.items()
+            if info is not None and (info.dtype in ("link", "string") or info.depth > 1)
+        ]
         if deep:
             shown = ", ".join(deep[:8]) + (f", … ({len(deep)} in all)" if len(deep) > 8 else "")
             raise OutputError(
@@ -49,8 +53,12 @@ class MxAODStream(Stream):
         from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
         if self.Format == "RNTuple":
-            return RNTupleWriter(path, "EventData", compression=self.Compression, spell=partial(xaod_spelling, separator=":"))
-        return TTreeWriter(path, "CollectionTree", compression=self.Compression, spell=partial(xaod_spelling, separator="."))
+            return RNTupleWriter(
+                path, "EventData", compression=self.Compression, spell=partial(xaod_spelling, separator=":")
+            )
+        return TTreeWriter(
+            path, "CollectionTree", compression=self.Compression, spell=partial(xaod_spelling, separator=".")
+        )
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible objects of the columns, links remapped."""

@@ -17,8 +17,9 @@ __all__ = ["NtupleStream"]
 class NtupleStream(Stream):
     """Write an ntuple with one entry for each object of a container, or for each event.
 
-    Branches are called ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one group share
-    the counter ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each object.
+    Branches are called ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one
+    group share the counter ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each
+    object.
     """
 
     Container = Property("TauJets", "container whose objects are the entries; empty for one entry an event")

@@ -1,4 +1,6 @@
-"""The command line. This module holds the table of commands and nothing heavy: ``hepflow --help`` imports click and the table."""
+"""The command line. This module holds the table of commands and nothing heavy: ``hepflow --help`` imports click and
+the table.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class _Commands(click.Group):
         found = registry().names("commands").get(cmd_name)
         return found.load() if found is not None else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command where there is none of this name."""
         from hepflow.errors import nearest
 

@@ -19,7 +19,16 @@ from hepflow.errors import HepflowError
 from hepflow.execution.plan import Plan
 from hepflow.execution.run import Reporter
 
-__all__ = ["ConsoleReporter", "common_options", "console", "memory", "show_error", "show_interrupt", "size", "start_logging"]
+__all__ = [
+    "ConsoleReporter",
+    "common_options",
+    "console",
+    "memory",
+    "show_error",
+    "show_interrupt",
+    "size",
+    "start_logging",
+]
 
 
 @cache
@@ -36,7 +45,9 @@ def _errors() -> Console:
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command takes."""
     function = click.option("--debug", is_flag=True, help="Show tracebacks.")(function)
-    return click.option("-p", "plugins", multiple=True, metavar="no:NAME", help="Switch a plugin off.", callback=_blocked)(function)
+    return click.option(
+        "-p", "plugins", multiple=True, metavar="no:NAME", help="Switch a plugin off.", callback=_blocked
+    )(function)
 
 
 def _blocked(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,7 +138,11 @@ class ConsoleReporter(Reporter):
         self._total = plan.entries
         self._began = self._shown = time.monotonic()
         if console().is_terminal and self._total:
-            columns = (TextColumn(f"{self._indent}{{task.description}}"), BarColumn(), TextColumn("{task.completed:,}/{task.total:,}"))
+            columns = (
+                TextColumn(f"{self._indent}{{task.description}}"),
+                BarColumn(),
+                TextColumn("{task.completed:,}/{task.total:,}"),
+            )
             self._bar = Progress(*columns, _Rate(), TimeRemainingColumn(), _Memory(), console=console(), transient=True)
             self._task = self._bar.add_task("events", total=self._total)
             self._bar.start()
@@ -143,7 +158,10 @@ class ConsoleReporter(Reporter):
             self._shown = now
             rate = self._done / (now - self._began)
             left = (self._total - self._done) / rate
-            console().print(f"{self._indent}{self._done:,}/{self._total:,} events, {rate:,.0f} events/s, {left:.0f} s left, {size(memory())}")
+            console().print(
+                f"{self._indent}{self._done:,}/{self._total:,} events, {rate:,.0f} events/s, "
+                f"{left:.0f} s left, {size(memory())}"
+            )
 
     def step(self, text: str) -> None:
         """Print what comes next."""

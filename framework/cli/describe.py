@@ -41,7 +41,9 @@ def _show_class(cls: type[Configurable]) -> None:
     kind = "tool" if issubclass(cls, Tool) else "stream"
     out.print(f"[bold]{cls.__name__}[/] ({kind}, from {cls.__module__} import {cls.__name__})\n")
     out.print(Text(inspect.getdoc(cls) or ""))
-    table = Table("property", "type", "default", "doc", box=None, pad_edge=False, title="\nproperties", title_justify="left")
+    table = Table(
+        "property", "type", "default", "doc", box=None, pad_edge=False, title="\nproperties", title_justify="left"
+    )
     for prop in cls.properties().values():
         unit = f" [{prop.unit}]" if prop.unit else ""
         choices = f" One of {', '.join(map(str, prop.choices))}." if prop.choices else ""
@@ -67,7 +69,9 @@ def show_job(file: JobFile) -> None:
     out.print(Text(inspect.cleandoc(file.module.__doc__ or "")))
     if job.default_sample:
         out.print(f"\nreads {job.default_sample} without -i")
-    table = Table("option", "type", "value", "doc", box=None, pad_edge=False, title="\noptions of the file", title_justify="left")
+    table = Table(
+        "option", "type", "value", "doc", box=None, pad_edge=False, title="\noptions of the file", title_justify="left"
+    )
     for name, option in job.declared_options.items():
         choices = f" One of {', '.join(map(str, option.choices))}." if option.choices else ""
         table.add_row(f"--{name}", option.type_name, str(job.options[name]), option.doc + choices)

@@ -21,7 +21,9 @@ __all__ = ["doctor_command", "foreign_distributions"]
 
 
 def foreign_distributions() -> list[str]:
-    """Return other installed distributions that bring a package called ``hepflow`` and may have overwritten this one."""
+    """Return other installed distributions that bring a package called ``hepflow`` and may have overwritten this
+    one.
+    """
     owners = importlib.metadata.packages_distributions().get("hepflow", [])
     return sorted({name for name in owners if name != "hepflow"})
 
@@ -33,10 +35,13 @@ def doctor_command(plugins: tuple[str, ...], debug: bool) -> None:
     out = console()
     out.print(f"hepflow {hepflow.__version__} in {Path(hepflow.__file__ or '').parent}")
     out.print(f"Python {platform.python_version()} in {sys.prefix}, {platform.system()} {platform.machine()}")
-    problems = []
-    for other in foreign_distributions():
-        problems.append(f"{other} also installs a package called hepflow: keep the two in different environments (pip uninstall {other})")
-    table = Table("extra", "package", "wanted", "installed", box=None, pad_edge=False, title="\npackages", title_justify="left")
+    problems = [
+        f"{other} also installs a package called hepflow: keep the two in different environments, pip uninstall {other}"
+        for other in foreign_distributions()
+    ]
+    table = Table(
+        "extra", "package", "wanted", "installed", box=None, pad_edge=False, title="\npackages", title_justify="left"
+    )
     missing = set()
     for extra, package, wanted, installed in _requirements():
         table.add_row(extra or "-", package, wanted, installed or "[yellow]missing[/]")
@@ -46,7 +51,9 @@ def doctor_command(plugins: tuple[str, ...], debug: bool) -> None:
                 problems.append(f"{package} is missing, which hepflow needs: pip install '{package}{wanted}'")
     out.print(table)
     for extra in sorted(filter(None, missing)):
-        out.print(f"the extra {extra!r} is not complete: pip install -e '.[{extra}]' in hepflow's folder, if you need it")
+        out.print(
+            f"the extra {extra!r} is not complete: pip install -e '.[{extra}]' in hepflow's folder, if you need it"
+        )
     try:
         known = registry(plugins)
         out.print(f"plugins: {', '.join(known.plugins)}")

@@ -35,7 +35,9 @@ def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: b
     out.print(f"{schema.format}{tree}: {entries}, {size(schema.size)}, uuid {schema.identity}")
     for key, value in schema.metadata.items():
         out.print(f"{key}: {value}")
-    table = Table("column", "type", "size", "on disk", *(["values", "range"] if summary else []), box=None, pad_edge=False)
+    table = Table(
+        "column", "type", "size", "on disk", *(["values", "range"] if summary else []), box=None, pad_edge=False
+    )
     for column in table.columns[2:4]:
         column.justify = "right"
     for container, infos in _by_container(schema):

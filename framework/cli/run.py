@@ -27,15 +27,34 @@ _SETTINGS = {"ignore_unknown_options": True, "help_option_names": [], "max_conte
 def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that decide what is read."""
     options = [
-        click.option("-n", "--events", type=click.IntRange(min=0), help="Events to read, over all files in plan order, before selection."),
+        click.option(
+            "-n",
+            "--events",
+            type=click.IntRange(min=0),
+            help="Events to read, over all files in plan order, before selection.",
+        ),
         click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning."),
         click.option(
-            "-i", "--input", "inputs", multiple=True, metavar="[NAME=]PATTERN",
+            "-i",
+            "--input",
+            "inputs",
+            multiple=True,
+            metavar="[NAME=]PATTERN",
             help="File, glob, folder, URL, sample or generator; may be given several times.",
         ),
-        click.option("-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"),
-        click.option("--set", "settings", multiple=True, metavar="TOOL.PROPERTY=VALUE", help="Set a property after the file has run."),
-        click.option("-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."),
+        click.option(
+            "-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="TOOL.PROPERTY=VALUE",
+            help="Set a property after the file has run.",
+        ),
+        click.option(
+            "-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."
+        ),
         click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="FILE [OPTIONS OF THE FILE]"),
     ]
     for option in reversed(options):
@@ -45,8 +64,16 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("run", context_settings=_SETTINGS)
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/<job>-<time>]")
-@click.option("-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel.")
-@click.option("--chunk", type=click.IntRange(min=1), default=100_000, show_default=True, help="Most events that a tool gets at once.")
+@click.option(
+    "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
+)
+@click.option(
+    "--chunk",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Most events that a tool gets at once.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
@@ -61,9 +88,16 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     file, plugins = _load(ctx, given)
     if file is None:
         return
-    options = RunOptions(**{name: given[name] for name in ("inputs", "output", "events", "skip", "workers", "chunk", "resume", "force", "checksum")})
+    options = RunOptions(
+        **{
+            name: given[name]
+            for name in ("inputs", "output", "events", "skip", "workers", "chunk", "resume", "force", "checksum")
+        }
+    )
     if options.resume and options.force:
-        raise JobOptionsError("--resume and --force exclude each other", hint="--resume continues a run, --force replaces it")
+        raise JobOptionsError(
+            "--resume and --force exclude each other", hint="--resume continues a run, --force replaces it"
+        )
     if given["dry_run"]:
         _show_plan(file, options, plugins)
         return
@@ -100,7 +134,9 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
             click.echo(ctx.get_help())
             return None, plugins
         if arguments:
-            raise click.UsageError(f"{_unknown(ctx, arguments[0])}; options of the job-option file stand behind it", ctx)
+            raise click.UsageError(
+                f"{_unknown(ctx, arguments[0])}; options of the job-option file stand behind it", ctx
+            )
         raise click.UsageError("which job-option file? hepflow list jobs shows those that ship", ctx)
     path = find_joboptions(arguments[0], plugins)
     texts = _texts(ctx, arguments[1:])
@@ -124,7 +160,8 @@ def _texts(ctx: click.Context, arguments: Sequence[str]) -> dict[str, str]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("--") or len(word) < 3:
-            raise click.UsageError(f"what is {word!r}? {_unknown(ctx, word) if word.startswith('-') else 'one job-option file is run at a time'}", ctx)
+            reason = _unknown(ctx, word) if word.startswith("-") else "one job-option file is run at a time"
+            raise click.UsageError(f"what is {word!r}? {reason}", ctx)
         name, equals, value = word[2:].partition("=")
         if not equals:
             if not rest or rest[0].startswith("--"):
@@ -150,12 +187,16 @@ def _with_run_options(ctx: click.Context, error: JobOptionsError) -> JobOptionsE
         return error
     name = "--" + error.message.rpartition("--")[2]
     hint = nearest(name, _names(ctx), what="options")
-    return JobOptionsError(error.message, where=error.where, hint=f"{error.hint}; of run: {hint}" if "mean" in hint else error.hint)
+    return JobOptionsError(
+        error.message, where=error.where, hint=f"{error.hint}; of run: {hint}" if "mean" in hint else error.hint
+    )
 
 
 def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) -> None:
     out = console()
-    others = [f"{p.name} {p.version}" for p in plugins.plugins.values() if not p.blocked and p.distribution != "hepflow"]
+    others = [
+        f"{p.name} {p.version}" for p in plugins.plugins.values() if not p.blocked and p.distribution != "hepflow"
+    ]
     off = [p.name for p in plugins.plugins.values() if p.blocked]
     tail = (f", plugins {', '.join(others)}" if others else "") + (f", off: {', '.join(off)}" if off else "")
     out.print(f"[bold]hepflow {hepflow.__version__}[/]{tail}")
@@ -163,7 +204,10 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
     if plan.units:
         samples = dict.fromkeys(f.sample for f in plan.files)
-        out.print(f"input    {len(plan.files)} files of {', '.join(samples)}: {plan.entries:,} events in {len(plan.units)} work units")
+        out.print(
+            f"input    {len(plan.files)} files of {', '.join(samples)}: "
+            f"{plan.entries:,} events in {len(plan.units)} work units"
+        )
     _show_notes(plan)
     out.print(f"output   {directory}")
 
@@ -181,23 +225,35 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     out = console()
     out.print(f"[bold]job {job.name}[/] ({file.path}), datatype {job.datatype}")
     _show_notes(plan)
-    tools = Table("", "tool", "reads", "writes", title="tools, in order", title_justify="left", box=None, pad_edge=False)
+    tools = Table(
+        "", "tool", "reads", "writes", title="tools, in order", title_justify="left", box=None, pad_edge=False
+    )
     for owner, members in [("job", job.tools), *((stream.name, stream.tools) for stream in job.streams)]:
         for tool in members:
             if tool.has_loop:
-                tools.add_row(owner, repr(tool), *(_joined(sorted(names)) for names in (plan.flow.access[tool.name].reads, tool.writes())))
+                tools.add_row(
+                    owner,
+                    repr(tool),
+                    *(_joined(sorted(names)) for names in (plan.flow.access[tool.name].reads, tool.writes())),
+                )
             else:
                 tools.add_row(owner, repr(tool), "", "(finalizes)")
     out.print(tools)
     bytes_read = sum(f.columns[name].nbytes for f in plan.files for name in plan.flow.reads if name in f.columns)
     if plan.units:
-        out.print(f"\n[bold]columns read[/] ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}")
+        out.print(
+            f"\n[bold]columns read[/] ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}"
+        )
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
         out.print(f"\n[bold]stream {stream.name}[/] {stream!r} writes {len(names)} columns: {_joined(names)}")
-    units = Table("unit", "file", "entries", "blocks", title="\nwork units", title_justify="left", box=None, pad_edge=False)
+    units = Table(
+        "unit", "file", "entries", "blocks", title="\nwork units", title_justify="left", box=None, pad_edge=False
+    )
     for unit in plan.units[:20]:
-        units.add_row(str(unit.number), plan.files[unit.file].path, f"{unit.start:,}–{unit.stop:,}", str(len(unit.blocks)))
+        units.add_row(
+            str(unit.number), plan.files[unit.file].path, f"{unit.start:,}–{unit.stop:,}", str(len(unit.blocks))
+        )
     out.print(units)
     if len(plan.units) > 20:
         out.print(f"… {len(plan.units)} in all")
@@ -210,13 +266,27 @@ def _joined(names: Sequence[str]) -> str:
     for name in names:
         container, _, column = name.partition(".")
         groups.setdefault(container, []).append(column)
-    return "  ".join(f"{c}.{columns[0]}" if len(columns) == 1 else f"{c}.{{{', '.join(columns)}}}" for c, columns in groups.items())
+    return "  ".join(
+        f"{c}.{columns[0]}" if len(columns) == 1 else f"{c}.{{{', '.join(columns)}}}" for c, columns in groups.items()
+    )
 
 
 def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None:
     out = console()
     if result.cutflow:
-        table = Table("stream", "tool", "selection", "of", "before", "after", "kept", box=None, pad_edge=False, title="\ncutflow", title_justify="left")
+        table = Table(
+            "stream",
+            "tool",
+            "selection",
+            "of",
+            "before",
+            "after",
+            "kept",
+            box=None,
+            pad_edge=False,
+            title="\ncutflow",
+            title_justify="left",
+        )
         for column in table.columns[4:]:
             column.justify = "right"
         for (stream, tool, container, label), (before, after) in result.cutflow.items():
@@ -228,7 +298,9 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
         out.print(f"\n{name}: {first} ({len(paths)} files, {size(total)})")
     kept = f", {result.kept} work units kept from before" if result.kept else ""
-    rate = f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}" if result.events else ""
+    rate = (
+        f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}" if result.events else ""
+    )
     out.print(f"[bold green]done[/] {result.events:,} events in {result.seconds:.1f} s{rate}{kept}")
 
 
@@ -241,5 +313,7 @@ def _show_kept(directory: Path | None, file: JobFile) -> None:
     for stream in file.job.streams:
         parts = state.finished_parts(stream.name)
         if parts:
-            out.print(f"kept: {len(parts)} finished parts of {stream.name}: {', '.join(path.name for _, path in parts)}")
+            out.print(
+                f"kept: {len(parts)} finished parts of {stream.name}: {', '.join(path.name for _, path in parts)}"
+            )
     out.print(f"continue with: hepflow run {file.path} … -o {directory} --resume")

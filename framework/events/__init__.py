@@ -24,8 +24,8 @@ __all__ = ["Access", "Column", "Container", "EventRandom", "Events", "Linked", "
 class Events:
     """The events of one chunk, as one tool sees them.
 
-    ``events["TauJets"]`` gives a container; ``select`` and ``select_events`` hide what fails a cut from every later tool in the
-    same scope; ``add`` makes a container and ``link`` a column of element links.
+    ``events["TauJets"]`` gives a container; ``select`` and ``select_events`` hide what fails a cut from every later
+    tool in the same scope; ``add`` makes a container and ``link`` a column of element links.
     """
 
     def __init__(self, scope: Scope, access: Access | None = None) -> None:
@@ -93,9 +93,9 @@ class Events:
     ) -> Container:
         """Make a new container and return it.
 
-        The columns are events × objects, or flat together with ``counts``, the number of objects of each visible event. With
-        ``parent`` there is one list for each visible object of that container instead (the tracks of each tau). Without
-        ``counts`` and with flat columns the container has one entry an event.
+        The columns are events × objects, or flat together with ``counts``, the number of objects of each visible
+        event. With ``parent`` there is one list for each visible object of that container instead (the tracks of each
+        tau). Without ``counts`` and with flat columns the container has one entry an event.
         """
         if self._access is not None and container not in self._access.created:
             self._access.check_write(f"{container}.*")
@@ -107,7 +107,8 @@ class Events:
             length = self._scope.full_length(parent) if parent else self._scope.n_events
             listed = np.asarray(counts, dtype=np.int64)
             if len(listed) != (length if outer is None else len(outer)):
-                raise ColumnError(f"{container} gets {len(listed)} lists for {len(self[parent]) if parent else len(self)} {parent or 'events'}")
+                owners = len(self._container(parent)) if parent else len(self)
+                raise ColumnError(f"{container} gets {len(listed)} lists for {owners} {parent or 'events'}")
             group = Group(offsets_from(scatter(listed, outer, length)), parent)
         self._scope.define(container, group)
         made = Container(self._scope, container, self._access)
@@ -128,15 +129,17 @@ class Events:
     def link(self, to: str, indices: Any) -> Any:
         """Return element links to objects of ``to`` of the same event.
 
-        ``indices`` are positions among the visible objects of ``to`` in the event (negative: null link), events × objects for
-        one link an object, events × objects × links for lists of links. Assign the result to a column.
+        ``indices`` are positions among the visible objects of ``to`` in the event (negative: null link), events ×
+        objects for one link an object, events × objects × links for lists of links. Assign the result to a column.
         """
         import awkward as ak
 
         target = self[to]
         array = ak.to_packed(ak.Array(indices))
         if array.ndim not in (2, 3):
-            raise ColumnError(f"links to {to} need indices of the form events × objects (× links)", hint=f"got {array.type}")
+            raise ColumnError(
+                f"links to {to} need indices of the form events × objects (× links)", hint=f"got {array.type}"
+            )
         per_event = ak.to_numpy(ak.num(array, axis=1))
         per_object = None if array.ndim == 2 else ak.to_numpy(ak.flatten(ak.num(array, axis=2)))
         flat = ak.to_numpy(ak.flatten(array, axis=None)).astype(np.int64)

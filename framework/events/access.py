@@ -14,7 +14,8 @@ __all__ = ["Access"]
 class Access:
     """The declared columns of one tool, wildcards in ``reads`` resolved by the plan.
 
-    ``optional`` are reads that the input may lack (they read as missing); ``created`` are the containers declared as ``"C.*"``.
+    ``optional`` are reads that the input may lack (they read as missing); ``created`` are the containers declared as
+    ``"C.*"``.
     """
 
     tool: str
@@ -40,13 +41,19 @@ class Access:
             raise ColumnError(
                 f"{self.tool} uses the container {container!r}, which it did not declare",
                 where=f"tool {self.tool}",
-                hint=nearest(container, self.containers(), what="declared containers") + "; declare its columns in reads()",
+                hint=nearest(container, self.containers(), what="declared containers")
+                + "; declare its columns in reads()",
             )
 
     def check_read(self, name: str) -> None:
         """Raise ColumnError unless the column was declared."""
         container = name.partition(".")[0]
-        if name not in self.reads and name not in self.writes and name not in self.optional and container not in self.created:
+        if (
+            name not in self.reads
+            and name not in self.writes
+            and name not in self.optional
+            and container not in self.created
+        ):
             raise ColumnError(
                 f"{self.tool} reads {name}, which it did not declare",
                 where=f"tool {self.tool}",

@@ -24,10 +24,11 @@ Content: TypeAlias = "npt.NDArray[Any] | ak.Array"
 class Column:
     """Values of one column for a range of events.
 
-    ``offsets`` (int64, one more than there are events, starting at 0) tells that event i owns ``content[offsets[i]:offsets[i+1]]``;
-    it is None where there is one value an event (``EventInfo.mcEventNumber``). ``content`` is a numpy array of numbers, or a
-    flat awkward array for anything else: lists per object, strings, element links (records of ``m_persKey`` and
-    ``m_persIndex``, both uint32; key 0 is the null link) and lists of links.
+    ``offsets`` (int64, one more than there are events, starting at 0) tells that event i owns
+    ``content[offsets[i]:offsets[i+1]]``; it is None where there is one value an event (``EventInfo.mcEventNumber``).
+    ``content`` is a numpy array of numbers, or a flat awkward array for anything else: lists per object, strings,
+    element links (records of ``m_persKey`` and ``m_persIndex``, both uint32; key 0 is the null link) and lists of
+    links.
     """
 
     offsets: Offsets | None

@@ -24,9 +24,9 @@ __all__ = ["Container", "Linked"]
 class Container:
     """The visible objects of one container, as a tool sees them.
 
-    ``taus["pt"]`` (or ``taus.pt``) is an awkward array, events × objects; for a container with one entry an event it is a numpy
-    array, one value an event. ``taus.flat("pt")`` gives the same values without the event structure. ``taus["x"] = values``
-    decorates; ``values`` has either form.
+    ``taus["pt"]`` (or ``taus.pt``) is an awkward array, events × objects; for a container with one entry an event it
+    is a numpy array, one value an event. ``taus.flat("pt")`` gives the same values without the event structure.
+    ``taus["x"] = values`` decorates; ``values`` has either form.
     """
 
     def __init__(self, scope: Scope, name: str, access: Access | None) -> None:
@@ -49,7 +49,9 @@ class Container:
         return self._scope.find(f"{self._name}.{column}") is not None
 
     def flat(self, column: str) -> Any:
-        """Return the values of all visible objects without event structure: numpy for numbers, else a flat awkward array."""
+        """Return the values of all visible objects without event structure: numpy for numbers, else a flat awkward
+        array.
+        """
         name = f"{self._name}.{column}"
         if self._access is not None:
             self._access.check_read(name)
@@ -80,19 +82,26 @@ class Container:
         return flatten(values, self._structure(), self._name)
 
     def p4(self, suffix: str = "") -> ak.Array:
-        """Return four-momenta (vector, MeV) from the columns pt, eta, phi and m with a suffix (``"IntermediateAxis"``)."""
+        """Return four-momenta (vector, MeV) from the columns pt, eta, phi and m with a suffix
+        (``"IntermediateAxis"``).
+        """
         import vector
 
         vector.register_awkward()
         return vector.zip(
-            {"pt": self[f"pt{suffix}"], "eta": self[f"eta{suffix}"], "phi": self[f"phi{suffix}"], "mass": self[f"m{suffix}"]}
+            {
+                "pt": self[f"pt{suffix}"],
+                "eta": self[f"eta{suffix}"],
+                "phi": self[f"phi{suffix}"],
+                "mass": self[f"m{suffix}"],
+            }
         )
 
     def follow(self, link: str, to: str = "") -> Linked:
         """Return the objects that an element-link column points to; null links and links to hidden objects drop out.
 
-        The target container is found by the links' keys; give ``to`` where links may point to several containers or none of
-        them may be set. The target's columns must be declared like all others.
+        The target container is found by the links' keys; give ``to`` where links may point to several containers or
+        none of them may be set. The target's columns must be declared like all others.
         """
         values = self.flat(link)
         target = to or self._target(values, link)

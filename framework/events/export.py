@@ -20,14 +20,16 @@ __all__ = ["event_column", "object_column"]
 def event_column(events: Events, name: str, written: Collection[str]) -> Column:
     """Return a column as events × objects, visible ones only.
 
-    Links into a container of ``written`` are renumbered (a link to a hidden object becomes the null link); links into a container
-    that is not written become null links, because there is nothing left to point to.
+    Links into a container of ``written`` are renumbered (a link to a hidden object becomes the null link); links into
+    a container that is not written become null links, because there is nothing left to point to.
     """
     scope = events._scope
     container = name.partition(".")[0]
     group = scope.group(container)
     if group.parent:
-        raise ColumnError(f"{name} belongs to the objects of {group.parent}, not to events", hint="an NtupleStream can write it")
+        raise ColumnError(
+            f"{name} belongs to the objects of {group.parent}, not to events", hint="an NtupleStream can write it"
+        )
     column = scope.column(name)
     index = scope.index(container)
     content = flat_take(column.content, index)
@@ -51,7 +53,7 @@ def object_column(events: Events, name: str, entry: str) -> Column:
         return Column(None, values[flat_take(scope.event_of(entry), scope.index(entry))])
     raise ColumnError(
         f"{name} cannot be written with one entry for each object of {entry}",
-        hint=f"it belongs neither to {entry} nor to the event; a tool can write it as a sub-container (parent={entry!r})",
+        hint=f"it belongs neither to {entry} nor to the event; a tool can make it a sub-container (parent={entry!r})",
     )
 
 

@@ -1,4 +1,6 @@
-"""Between awkward arrays and flat content: the few conversions that views and writers need, without copies where possible."""
+"""Between awkward arrays and flat content: the few conversions that views and writers need, without copies where
+possible.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,8 @@ def plain(values: Any) -> Any:
 def flatten(values: Any, structure: Sequence[Offsets], name: str) -> Any:
     """Return the flat content of values; ColumnError where they do not fit.
 
-    ``structure`` holds the offsets of the lists around one value, outermost first. Values may have all of these lists, only
-    the inner ones, or none; a single number fills all.
+    ``structure`` holds the offsets of the lists around one value, outermost first. Values may have all of these
+    lists, only the inner ones, or none; a single number fills all.
     """
     import awkward as ak
 
@@ -79,7 +81,9 @@ def _strip(layout: Any, structure: Sequence[Offsets]) -> Any:
 
 
 def scatter(content: Any, index: Ints | None, length: int) -> Any:
-    """Return full-length content whose entries at ``index`` are those of ``content``; the hidden rest is zero or empty."""
+    """Return full-length content whose entries at ``index`` are those of ``content``; the hidden rest is zero or
+    empty.
+    """
     import awkward as ak
 
     if index is None:
@@ -128,7 +132,8 @@ def pack_links(counts: Sequence[Ints], keys: Any, index: Any) -> ak.Array:
     import awkward as ak
 
     layout = ak.contents.RecordArray(
-        [ak.contents.NumpyArray(np.asarray(part, dtype=np.uint32)) for part in (keys, index)], ["m_persKey", "m_persIndex"]
+        [ak.contents.NumpyArray(np.asarray(part, dtype=np.uint32)) for part in (keys, index)],
+        ["m_persKey", "m_persIndex"],
     )
     for lengths in reversed(counts):
         layout = ak.contents.ListOffsetArray(ak.index.Index64(offsets_from(lengths)), layout)

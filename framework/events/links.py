@@ -25,8 +25,8 @@ CLIDS = {
 def link_key(container: str, clid: int) -> int:
     """Return the 30-bit key of a container: CRC-64 over its name, then over the bytes of its class identifier.
 
-    Reflected polynomial 0x95AC9329AC4BC9B5, register starting with all ones, no final inversion; class identifier low byte
-    first until the rest is zero (Athena's ``SGKey``).
+    Reflected polynomial 0x95AC9329AC4BC9B5, register starting with all ones, no final inversion; class identifier low
+    byte first until the rest is zero (Athena's ``SGKey``).
     """
     data = bytearray(container.encode())
     while clid:
@@ -41,7 +41,9 @@ def link_key(container: str, clid: int) -> int:
 
 
 def key_for(container: str) -> int:
-    """Return the key that hepflow writes for links into a container; a container of unknown class is hashed by name alone."""
+    """Return the key that hepflow writes for links into a container; a container of unknown class is hashed by name
+    alone.
+    """
     return link_key(container, CLIDS.get(container, 0))
 
 

@@ -1,7 +1,7 @@
 """Random numbers that belong to an event: keyed by (seed, tool, event number), never by chunk or worker.
 
-Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC11, 2011): the n-th number of an
-event is a function of the key and n alone, computed for all events at once.
+Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC11, 2011): the n-th
+number of an event is a function of the key and n alone, computed for all events at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Words = npt.NDArray[np.uint64]
 
 
 def philox(counter: Sequence[Words], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
-    """Return four arrays of 32-bit random words (held in uint64) for four arrays of 32-bit counters and a 64-bit key."""
+    """Return four arrays of 32-bit random words (held in uint64) for four arrays of 32-bit counters and a 64-bit
+    key.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     for _ in range(10):
@@ -37,8 +39,8 @@ def philox(counter: Sequence[Words], key: tuple[int, int]) -> tuple[Words, Words
 class EventRandom:
     """Random numbers for the visible events of a chunk.
 
-    Every method takes ``counts``, how many numbers each event gets (an int for the same number in all events), and returns
-    them flat, event by event. A second call continues each event's sequence with fresh numbers.
+    Every method takes ``counts``, how many numbers each event gets (an int for the same number in all events), and
+    returns them flat, event by event. A second call continues each event's sequence with fresh numbers.
     """
 
     def __init__(self, seed: int, tool: str, event_numbers: npt.NDArray[Any], first_call: int = 0) -> None:
@@ -81,4 +83,5 @@ class EventRandom:
 
 def _double(high: Words, low: Words) -> npt.NDArray[np.float64]:
     """Return 53 of the 64 bits as a number in [0, 1)."""
-    return ((high << np.uint64(21)) | (low >> np.uint64(11))).astype(np.float64) * 2.0**-53
+    bits: Words = (high << np.uint64(21)) | (low >> np.uint64(11))
+    return bits.astype(np.float64) * 2.0**-53

@@ -1,14 +1,14 @@
 """The columns and selections behind an ``Events`` view: full-length columns, and what of them is visible.
 
-A scope never copies or drops values when something is hidden: it keeps masks. A child scope (one per stream) reads through to
-its parent and keeps its own columns and masks on top.
+A scope never copies or drops values when something is hidden: it keeps masks. A child scope (one per stream) reads
+through to its parent and keeps its own columns and masks on top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,9 @@ from hepflow.context import Sample
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
 
-if TYPE_CHECKING:
-    import awkward as ak
-
 __all__ = ["Bools", "Cutflow", "Group", "Ints", "Scope", "counts_of", "flat_take", "offsets_from"]
+
+T = TypeVar("T")
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -135,7 +134,9 @@ class Scope:
         """Return the shape of a container; ColumnError where there is none of this name."""
         found = self._groups.get(container)
         if found is None:
-            raise ColumnError(f"there is no container {container!r} here", hint=nearest(container, self._groups, what="containers"))
+            raise ColumnError(
+                f"there is no container {container!r} here", hint=nearest(container, self._groups, what="containers")
+            )
         return found
 
     def knows(self, container: str) -> bool:
@@ -150,7 +151,9 @@ class Scope:
 
     def event_index(self) -> Ints | None:
         """Return the visible events, or None where all are."""
-        return self._cached("", "events", lambda: None if self._event_mask is None else np.flatnonzero(self._event_mask))
+        return self._cached(
+            "", "events", lambda: None if self._event_mask is None else np.flatnonzero(self._event_mask)
+        )
 
     def visible_events(self) -> int:
         """Return the number of visible events."""
@@ -245,11 +248,12 @@ class Scope:
         """Return the number of objects of a container, hidden ones included."""
         return self._length(container)
 
-    def _cached(self, container: str, what: str, make: Callable[[], Any]) -> Any:
+    def _cached(self, container: str, what: str, make: Callable[[], T]) -> T:
         key = (container, what)
         if key not in self._cache:
             self._cache[key] = make()
-        return self._cache[key]
+        value: T = self._cache[key]
+        return value
 
     def _forget(self) -> None:
         self._cache = {key: value for key, value in self._cache.items() if key[1] == "event"}
@@ -261,5 +265,3 @@ class Scope:
         line = self.cutflow.setdefault((self.label, tool, container, label), [0, 0])
         line[0] += before
         line[1] += after
-
-

@@ -20,8 +20,8 @@ __all__ = ["DataFlow", "resolve"]
 class DataFlow:
     """The resolved declarations of a job.
 
-    ``reads`` are the columns fetched from the input, ``access`` what each tool may touch, ``outputs`` the columns that each
-    stream writes (``C.*`` for all columns of a container that its tools make).
+    ``reads`` are the columns fetched from the input, ``access`` what each tool may touch, ``outputs`` the columns
+    that each stream writes (``C.*`` for all columns of a container that its tools make).
     """
 
     reads: list[str] = field(default_factory=list)
@@ -46,8 +46,8 @@ class _Scope:
 def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
     """Return the data flow of a frozen job on an input with these columns.
 
-    ColumnError where a tool reads what neither the input nor an earlier tool provides; JobOptionsError where two tools write the
-    same column or a declaration is malformed.
+    ColumnError where a tool reads what neither the input nor an earlier tool provides; JobOptionsError where two
+    tools write the same column or a declaration is malformed.
     """
     flow = DataFlow()
     needed: dict[str, None] = {}
@@ -121,9 +121,12 @@ def _expand(name: str, scope: _Scope, columns: Mapping[str, ColumnInfo]) -> list
 def _check_write(tool: Tool, name: str, reads: Iterable[str], scope: _Scope, columns: Mapping[str, ColumnInfo]) -> None:
     container, _, column = name.partition(".")
     if column == "*":
-        if container in scope.containers or any(known.partition(".")[0] == container for known in [*columns, *scope.made]):
+        if container in scope.containers or any(
+            known.partition(".")[0] == container for known in [*columns, *scope.made]
+        ):
             raise JobOptionsError(
-                f"{tool.name} makes the container {container!r}, which there is already", hint="give the new container another name"
+                f"{tool.name} makes the container {container!r}, which there is already",
+                hint="give the new container another name",
             )
         return
     if "*" in name:
@@ -137,7 +140,12 @@ def _check_write(tool: Tool, name: str, reads: Iterable[str], scope: _Scope, col
 
 
 def _unsatisfied(
-    tool: Tool, stream: Stream | None, name: str, scope: _Scope, columns: Mapping[str, ColumnInfo], later: Mapping[str, str]
+    tool: Tool,
+    stream: Stream | None,
+    name: str,
+    scope: _Scope,
+    columns: Mapping[str, ColumnInfo],
+    later: Mapping[str, str],
 ) -> ColumnError:
     where = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "")
     container = name.partition(".")[0]
@@ -157,7 +165,9 @@ def _unsatisfied(
             hint=nearest(container, containers, what="containers"),
         )
     siblings = [k for k in known if k.partition(".")[0] == container]
-    return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=nearest(name, siblings, what="columns"))
+    return ColumnError(
+        f"{tool.name} reads {name}, which is not there", where=where, hint=nearest(name, siblings, what="columns")
+    )
 
 
 def _outputs(
@@ -167,12 +177,15 @@ def _outputs(
     available: dict[str, ColumnInfo | None] = {**columns, **dict.fromkeys(scope.made)}
     outputs = dict.fromkeys(stream.kept(available))
     outputs.update(dict.fromkeys(passed))
-    stream.check({name: available.get(name) if name not in scope.made else None for name in outputs if not name.endswith(".*")})
+    stream.check(
+        {name: available.get(name) if name not in scope.made else None for name in outputs if not name.endswith(".*")}
+    )
     for name in outputs:
         if not scope.has(name):
             needed[name] = None
     if not outputs:
         raise JobOptionsError(
-            f"stream {stream.name} writes nothing", hint="add a tool that writes columns, or set Keep to name patterns of columns"
+            f"stream {stream.name} writes nothing",
+            hint="add a tool that writes columns, or set Keep to name patterns of columns",
         )
     return list(outputs)

@@ -16,6 +16,7 @@ __all__ = ["ProcessExecutor", "SerialExecutor"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+
 class SerialExecutor:
     """Runs everything in this process, in order."""
 
@@ -29,13 +30,17 @@ class SerialExecutor:
 
 
 class ProcessExecutor:
-    """Runs units in spawned processes. A unit whose process dies is tried once more, alone; if it kills again, it is named."""
+    """Runs units in spawned processes. A unit whose process dies is tried once more, alone; if it kills again, it is
+    named.
+    """
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
 
     def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
-        """Yield (position, result) in the order of completion; WorkerError names the position of an item that kills its process."""
+        """Yield (position, result) in the order of completion; WorkerError names the position of an item that kills
+        its process.
+        """
         waiting = list(enumerate(items))
         while waiting:
             suspects: list[tuple[int, Item]] = []
@@ -49,7 +54,9 @@ class ProcessExecutor:
     def _pool(
         self, function: Callable[[Item], Result], waiting: list[tuple[int, Item]], suspects: list[tuple[int, Item]]
     ) -> Iterator[tuple[int, Result]]:
-        """Work through ``waiting`` from the front; when a process dies, move what was in flight to ``suspects`` and return."""
+        """Work through ``waiting`` from the front; when a process dies, move what was in flight to ``suspects`` and
+        return.
+        """
         workers = min(self.workers, len(waiting))
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)

@@ -1,4 +1,6 @@
-"""The event loop: one work unit from the file to the results and output parts. A unit is a pure function of job, file and range."""
+"""The event loop: one work unit from the file to the results and output parts. A unit is a pure function of job, file
+and range.
+"""
 
 from __future__ import annotations
 
@@ -86,8 +88,7 @@ class Worker:
                 if report is not None:
                     report(scope.n_events)
             while writers:
-                name, writer = writers.popitem()
-                writer.close()
+                writers.popitem()[1].close()
         except BaseException:
             for writer in writers.values():
                 _close_quietly(writer)
@@ -128,7 +129,9 @@ class Worker:
                 scope.cutflow = outcome.cutflow
                 yield scope, f"{file.path}, entries {first}–{last}"
 
-    def _process(self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit) -> None:
+    def _process(
+        self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
+    ) -> None:
         for tool in self.job.tools:
             self._execute(tool, None, scope, where, outcome)
         for stream in self.job.streams:
@@ -159,7 +162,9 @@ class Worker:
                 writers[stream.name] = stream.open(path)
             writers[stream.name].write(columns)
         except HepflowError as error:
-            raise type(error)(error.message, where=error.where or f"stream {stream.name}, {where}", hint=error.hint) from error
+            raise type(error)(
+                error.message, where=error.where or f"stream {stream.name}, {where}", hint=error.hint
+            ) from error
 
 
 class UnitRunner:
@@ -209,7 +214,9 @@ def _check_written(tool: Tool, access: Access, scope: Scope) -> None:
             raise ToolError(f"{tool.name} declares that it writes {name}, but did not", where=f"tool {tool.name}")
     for container in sorted(access.created):
         if not scope.knows(container):
-            raise ToolError(f"{tool.name} declares that it makes the container {container}, but did not", where=f"tool {tool.name}")
+            raise ToolError(
+                f"{tool.name} declares that it makes the container {container}, but did not", where=f"tool {tool.name}"
+            )
 
 
 def _guarded(tool: Tool, stream: Stream | None, where: str, function: Callable[[], Any]) -> Any:
@@ -222,7 +229,9 @@ def _guarded(tool: Tool, stream: Stream | None, where: str, function: Callable[[
 def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> HepflowError:
     """Return the error to show for a tool that raised: which tool, which stream, where in the input, which line."""
     place = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "") + f", {where}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in ("execute", "initialize", "start", "finalize")]
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if f.name in ("execute", "initialize", "start", "finalize")
+    ]
     line = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     if isinstance(error, HepflowError):
         return type(error)(error.message, where=place + line, hint=error.hint)

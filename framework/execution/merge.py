@@ -39,17 +39,23 @@ def _of_folder(folder: Path, stream: str | None) -> list[Path]:
     if not streams:
         raise InputError(f"the folder {folder} holds no numbered parts (NAME_000001.root)")
     if stream is None and len(streams) > 1:
-        raise InputError(f"the folder {folder} holds the parts of {len(streams)} streams: {', '.join(streams)}", hint="say which with --stream")
+        raise InputError(
+            f"the folder {folder} holds the parts of {len(streams)} streams: {', '.join(streams)}",
+            hint="say which with --stream",
+        )
     name = stream or next(iter(streams))
     if name not in streams:
-        raise InputError(f"the folder {folder} holds no parts of a stream {name!r}", hint=nearest(name, streams, what="streams"))
+        raise InputError(
+            f"the folder {folder} holds no parts of a stream {name!r}", hint=nearest(name, streams, what="streams")
+        )
     record = folder / PROVENANCE
     if record.exists():
         expected = json.loads(record.read_text(encoding="utf-8"))["outputs"].get(name, [])
         lacking = sorted(set(expected) - {path.name for path in streams[name]})
         if lacking:
             raise InputError(
-                f"{len(lacking)} of {len(expected)} parts of {name} are missing: {', '.join(lacking[:5])}", where=str(folder),
+                f"{len(lacking)} of {len(expected)} parts of {name} are missing: {', '.join(lacking[:5])}",
+                where=str(folder),
                 hint="a merged file would be incomplete; make them again with hepflow run … --resume",
             )
     _check_numbers(streams[name])

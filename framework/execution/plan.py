@@ -1,10 +1,13 @@
-"""The plan of a job: which files, which work units, which columns; made before the first event, the same for any number of workers."""
+"""The plan of a job: which files, which work units, which columns; made before the first event, the same for any
+number of workers.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from hepflow.errors import ColumnError, InputError
@@ -77,8 +80,8 @@ def make_plan(
 ) -> Plan:
     """Look at the inputs and plan the job; no event is read.
 
-    ``events`` and ``skip`` count entries over all files in plan order. Raises InputError for files that cannot be used, ColumnError
-    for columns that are not there.
+    ``events`` and ``skip`` count entries over all files in plan order. Raises InputError for files that cannot be
+    used, ColumnError for columns that are not there.
     """
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         return Plan((), (), DataFlow())
@@ -91,14 +94,23 @@ def make_plan(
     except ColumnError as error:
         raise _explain(error, schemas) from None
     notes = _check_all(flow, schemas)
-    files, units = [], []
+    files: list[PlannedFile] = []
+    units: list[WorkUnit] = []
     left = events
     for file, reader, schema in schemas:
         index = len(files)
         wanted = {name: schema.columns[name] for name in flow.reads if name in schema.columns}
         files.append(
             PlannedFile(
-                file.path, file.sample, schema.format, schema.entries, schema.identity, schema.size, schema.mtime, wanted, file.metadata
+                file.path,
+                file.sample,
+                schema.format,
+                schema.entries,
+                schema.identity,
+                schema.size,
+                schema.mtime,
+                wanted,
+                file.metadata,
             )
         )
         first = min(skip, schema.entries)
@@ -119,7 +131,9 @@ def make_plan(
 _Opened = tuple[InputFile, Reader, FileSchema]
 
 
-def _schemas(job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]]) -> tuple[list[_Opened], dict[str, str]]:
+def _schemas(
+    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]]
+) -> tuple[list[_Opened], dict[str, str]]:
     """Open every input; files found in a folder that hold none of the containers the job reads are skipped."""
     wanted = {name.partition(".")[0] for tool in job.all_tools() for name in tool.reads() if not name.endswith("?")}
     made = {name.partition(".")[0] for tool in job.all_tools() for name in tool.writes()}
@@ -144,7 +158,9 @@ def _schemas(job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reade
         opened.append((file, reader, schema))
     if not opened:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:5])
-        raise InputError("no input file holds what the job reads", where=reasons, hint=f"the job reads {', '.join(sorted(wanted))}")
+        raise InputError(
+            "no input file holds what the job reads", where=reasons, hint=f"the job reads {', '.join(sorted(wanted))}"
+        )
     return opened, skipped
 
 
@@ -170,7 +186,9 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
             notes.append(f"{name} has different types: {', '.join(sorted(dtype for _, dtype in kinds))}")
         other = next((file for file, info in having if info.sources != having[0][1].sources), None)
         if other is not None:
-            notes.append(f"{name} is spelled {having[0][1].sources[0]} in {having[0][0].path}, otherwise in {other.path}")
+            notes.append(
+                f"{name} is spelled {having[0][1].sources[0]} in {having[0][0].path}, otherwise in {other.path}"
+            )
     return notes
 
 
@@ -179,14 +197,18 @@ def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     path = schemas[0][0].path
     words = error.message.split()
     unreadable = {name: why for _, _, schema in schemas for name, why in schema.unreadable.items()}
-    reason = next((f"{name} is in the file but cannot be read: {why}" for name, why in unreadable.items() if name in words), "")
+    reason = next(
+        (f"{name} is in the file but cannot be read: {why}" for name, why in unreadable.items() if name in words), ""
+    )
     return ColumnError(error.message, where=f"{error.where}, input {path}", hint=reason or error.hint)
 
 
 def _cut(
     reader: Reader, schema: FileSchema, wanted: Mapping[str, ColumnInfo], first: int, last: int
 ) -> Iterator[tuple[int, int, tuple[tuple[int, int], ...]]]:
-    """Cut the entries ``[first, last)`` into work units of blocks; cuts depend on the file alone, not on first and last."""
+    """Cut the entries ``[first, last)`` into work units of blocks; cuts depend on the file alone, not on first and
+    last.
+    """
     if first >= last:
         return
     marks = reader.boundaries(list(wanted.values()))
@@ -205,7 +227,9 @@ def _cut(
 
 
 def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Join neighbouring intervals between marks up to ``limit`` entries; longer ones are cut evenly. Only those that touch [first, last)."""
+    """Join neighbouring intervals between marks up to ``limit`` entries; longer ones are cut evenly. Only those that
+    touch [first, last).
+    """
     position = 0
     while position < len(marks) - 1 and marks[position] < last:
         start = marks[position]
@@ -219,7 +243,7 @@ def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[
         stop = marks[position + 1]
         pieces = -(-(stop - start) // limit)
         edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             if high > first and low < last:
                 yield low, high
         position += 1

@@ -13,8 +13,8 @@ __all__ = ["add"]
 def add(left: Any, right: Any, where: str = "") -> Any:
     """Return the sum of two results of the same tool.
 
-    None adds nothing; dicts add key by key (a key may be missing on one side), lists and tuples element by element (they must
-    have the same length), dataclasses field by field. ToolError where two values cannot be added.
+    None adds nothing; dicts add key by key (a key may be missing on one side), lists and tuples element by element
+    (they must have the same length), dataclasses field by field. ToolError where two values cannot be added.
     """
     if left is None or right is None:
         return right if left is None else left
@@ -32,7 +32,9 @@ def add(left: Any, right: Any, where: str = "") -> Any:
         return type(left)(added) if type(left) in (list, tuple) else type(left)(*added)
     if dataclasses.is_dataclass(left) and type(left) is type(right) and not hasattr(left, "__add__"):
         fields = [field.name for field in dataclasses.fields(left)]
-        return dataclasses.replace(left, **{n: add(getattr(left, n), getattr(right, n), f"{where}.{n}") for n in fields})  # type: ignore[type-var]
+        return dataclasses.replace(
+            left, **{n: add(getattr(left, n), getattr(right, n), f"{where}.{n}") for n in fields}
+        )  # type: ignore[type-var]
     if isinstance(left, str) and left == right:
         return left
     try:

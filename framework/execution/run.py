@@ -15,7 +15,7 @@ from typing import Any
 
 import hepflow
 from hepflow.context import Context
-from hepflow.errors import HepflowError, InputError, JobOptionsError, WorkerError
+from hepflow.errors import JobOptionsError, WorkerError
 from hepflow.events.scope import Cutflow
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
@@ -69,7 +69,9 @@ class Reporter:
 
 @dataclass
 class RunResult:
-    """What a run gives: its directory, tool results by name, output files by stream, the cutflow, and how long it took."""
+    """What a run gives: its directory, tool results by name, output files by stream, the cutflow, and how long it
+    took.
+    """
 
     directory: Path
     results: dict[str, Any] = field(default_factory=dict)
@@ -135,7 +137,8 @@ def run(
 ) -> RunResult:
     """Run a job: plan, event loop, streams, finalize; returns what it gave.
 
-    Everything it writes is in the run directory; on any error the finished parts stay there for ``resume``. Raises HepflowErrors.
+    Everything it writes is in the run directory; on any error the finished parts stay there for ``resume``. Raises
+    HepflowErrors.
     """
     options = options or RunOptions()
     reporter = reporter or Reporter()
@@ -143,7 +146,12 @@ def run(
     file = job if isinstance(job, JobFile) else None
     job = job.job if isinstance(job, JobFile) else job
     began = time.perf_counter()
-    if options.workers < 1 or options.chunk < 1 or options.skip < 0 or (options.events is not None and options.events < 0):
+    if (
+        options.workers < 1
+        or options.chunk < 1
+        or options.skip < 0
+        or (options.events is not None and options.events < 0)
+    ):
         raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
@@ -268,7 +276,9 @@ def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) 
         "options": job.options,
         "properties": {member.name: [type(member).__name__, member.values] for member in job.configurables()},
         "seed": job.seed,
-        "versions": {name: version for name, version in versions().items() if name in ("hepflow", "numpy", "awkward", "uproot")},
+        "versions": {
+            name: version for name, version in versions().items() if name in ("hepflow", "numpy", "awkward", "uproot")
+        },
         "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
         "inputs": {f.path: [f.size, f.mtime, f.identity] for f in plan.files},
         "models": {str(path): sha256(path) for path in model_files(job)},
@@ -299,7 +309,14 @@ def versions() -> dict[str, str]:
 
 def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
     return [
-        {"stream": stream, "tool": tool, "container": container or "events", "selection": label, "before": before, "after": after}
+        {
+            "stream": stream,
+            "tool": tool,
+            "container": container or "events",
+            "selection": label,
+            "before": before,
+            "after": after,
+        }
         for (stream, tool, container, label), (before, after) in cutflow.items()
     ]
 
@@ -319,9 +336,19 @@ def _provenance(
         "seed": job.seed,
         "properties": {m.name: {"class": type(m).__name__, **m.values} for m in job.configurables()},
         "versions": versions(),
-        "plugins": {p.name: f"{p.distribution} {p.version}" + (" (off)" if p.blocked else "") for p in plugins.plugins.values()},
+        "plugins": {
+            p.name: f"{p.distribution} {p.version}" + (" (off)" if p.blocked else "") for p in plugins.plugins.values()
+        },
         "inputs": [
-            {"path": f.path, "sample": f.sample, "format": f.format, "entries": f.entries, "size": f.size, "mtime": f.mtime, "uuid": f.identity}
+            {
+                "path": f.path,
+                "sample": f.sample,
+                "format": f.format,
+                "entries": f.entries,
+                "size": f.size,
+                "mtime": f.mtime,
+                "uuid": f.identity,
+            }
             | ({"sha256": sha256(Path(f.path))} if options.checksum and Path(f.path).is_file() else {})
             for f in plan.files
         ],

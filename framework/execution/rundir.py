@@ -31,10 +31,11 @@ def sha256(path: Path) -> str:
 
 
 class RunDirectory:
-    """A folder that belongs to one run. ``.hepflow`` in it holds the ledger: one file a finished work unit or finalize step.
+    """A folder that belongs to one run. ``.hepflow`` in it holds the ledger: one file a finished work unit or
+    finalize step.
 
-    The ledger is written and read by hepflow alone, in a folder that the user's own run made; it holds tool results of any type
-    and is therefore pickled.
+    The ledger is written and read by hepflow alone, in a folder that the user's own run made; it holds tool results
+    of any type and is therefore pickled.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +48,8 @@ class RunDirectory:
     def prepare(cls, output: str | None, job: str, *, resume: bool, force: bool) -> RunDirectory:
         """Return the folder of a run, made if needed; OutputError where it is taken or cannot be written.
 
-        Without ``output`` it is ``output/<job>-<time>``, with a link ``output/<job>-latest``; ``resume`` then continues the latest.
+        Without ``output`` it is ``output/<job>-<time>``, with a link ``output/<job>-latest``; ``resume`` then
+        continues the latest.
         """
         path = Path(output).expanduser() if output else _default(job, resume)
         directory = cls(path)
@@ -55,7 +57,9 @@ class RunDirectory:
             if path.is_symlink() or path.exists():
                 directory._reuse(resume, force)
             elif resume:
-                raise OutputError(f"there is no run to resume in {path}", hint="leave --resume out, or give its folder with -o")
+                raise OutputError(
+                    f"there is no run to resume in {path}", hint="leave --resume out, or give its folder with -o"
+                )
             directory.parts.mkdir(parents=True, exist_ok=True)
             directory.ledger.mkdir(exist_ok=True)
             if not os.access(path, os.W_OK):
@@ -63,7 +67,9 @@ class RunDirectory:
             if not output:
                 _link_latest(path, job)
         except OSError as error:
-            raise OutputError(f"the output folder {path} cannot be made: {error.strerror or error}", hint="give another one with -o") from error
+            raise OutputError(
+                f"the output folder {path} cannot be made: {error.strerror or error}", hint="give another one with -o"
+            ) from error
         return directory
 
     def _reuse(self, resume: bool, force: bool) -> None:
@@ -110,7 +116,9 @@ class RunDirectory:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def check_fingerprint(self, fingerprint: Mapping[str, Any], *, resume: bool) -> None:
-        """Record what the run is made of; when resuming, refuse to continue with anything else, showing the difference."""
+        """Record what the run is made of; when resuming, refuse to continue with anything else, showing the
+        difference.
+        """
         earlier = self._load("fingerprint.json")
         current = json.loads(json.dumps(fingerprint, default=str))
         if resume and earlier is not None and earlier != current:
@@ -159,9 +167,13 @@ class RunDirectory:
         return (True, pickle.loads(path.read_bytes())) if path.exists() else (False, None)  # noqa: S301 - as above
 
     def close(self, before: Iterable[Path]) -> list[Path]:
-        """Note which files the run wrote, for --force; return them. ``before`` are the files that were there already."""
+        """Note which files the run wrote, for --force; return them. ``before`` are the files that were there
+        already.
+        """
         known = set(before)
-        own = [p for p in sorted(self.path.rglob("*")) if p.is_file() and self.state not in p.parents and p not in known]
+        own = [
+            p for p in sorted(self.path.rglob("*")) if p.is_file() and self.state not in p.parents and p not in known
+        ]
         earlier = [self.path / name for name in self._load("files.json") or []]
         files = sorted({*own, *(path for path in earlier if path.exists())})
         self.write_json(f"{STATE}/files.json", [str(path.relative_to(self.path)) for path in files])
@@ -176,7 +188,9 @@ def _default(job: str, resume: bool) -> Path:
     latest = Path("output") / f"{job}-latest"
     if resume:
         if not latest.exists():
-            raise OutputError(f"there is no run of {job} to resume: {latest} is not there", hint="give its folder with -o")
+            raise OutputError(
+                f"there is no run of {job} to resume: {latest} is not there", hint="give its folder with -o"
+            )
         return latest.resolve()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     path = Path("output") / f"{job}-{stamp}"

@@ -28,8 +28,9 @@ __all__ = ["SampleRecipe", "cache_directory", "sample_files"]
 class SampleRecipe:
     """How a named sample is made.
 
-    ``job`` (a job-option file by name) writes it through its stream ``stream``, ``events`` in all, ``per_file`` in each file.
-    ``version`` names everything its content depends on (generator, detector, seed); another version is another folder of the cache.
+    ``job`` (a job-option file by name) writes it through its stream ``stream``, ``events`` in all, ``per_file`` in
+    each file. ``version`` names everything its content depends on (generator, detector, seed); another version is
+    another folder of the cache.
     """
 
     name: str
@@ -62,8 +63,9 @@ def sample_files(
 ) -> list[InputFile]:
     """Return the files of a sample that hold its first ``until`` events (all if None), making those that are missing.
 
-    With ``notes`` (a dry run) only files that are there are returned, at least one is made, and a note says what is missing.
-    Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
+    With ``notes`` (a dry run) only files that are there are returned, at least one is made, and a note says what is
+    missing. Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be
+    written.
     """
     recipe: SampleRecipe = plugins.load("samples", name)
     wanted = recipe.events if until is None else min(until, recipe.events)
@@ -71,13 +73,16 @@ def sample_files(
     if notes is not None:
         there = next((i for i in range(1, number + 1) if not recipe.path(i).exists()), number + 1) - 1
         if there < number:
-            notes.append(f"{number - max(there, 1)} of {number} files of the sample {name} are not made yet; a run makes them first")
+            later = number - max(there, 1)
+            notes.append(f"{later} of {number} files of the sample {name} are not made yet; a run makes them first")
             number = max(there, 1)
     try:
         recipe.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"the cache folder for the sample {name} cannot be made: {error.strerror}", where=str(recipe.folder), hint="set HEPFLOW_CACHE"
+            f"the cache folder for the sample {name} cannot be made: {error.strerror}",
+            where=str(recipe.folder),
+            hint="set HEPFLOW_CACHE",
         ) from error
     if not all(recipe.path(i).exists() for i in range(1, number + 1)):
         with FileLock(recipe.folder / "lock"):

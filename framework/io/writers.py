@@ -62,6 +62,8 @@ class _RootWriter(ABC):
         self._output: Any = None
         self._failed = False
         with self._errors():
+            if not self.path.parent.is_dir():  # uproot would make it
+                raise OutputError(f"there is no folder {self.path.parent}", where=str(self.path))
             self._file = uproot.recreate(str(self.path), compression=codecs[compression])
             self._file[METADATA_KEY] = json.dumps({**(metadata or {}), "note": NOTE}, sort_keys=True)
 
@@ -178,10 +180,9 @@ class _RootWriter(ABC):
 
 
 def _free_space(path: Path) -> str:
-    try:
+    with suppress(OSError):
         return f"free on this disk: {shutil.disk_usage(path.parent).free / 1e6:.0f} MB"
-    except OSError:
-        return f"there is no folder {path.parent}"
+    return ""
 
 
 class TTreeWriter(_RootWriter):

@@ -217,6 +217,9 @@ class _Compiler:
             value = self.settled(source, value)
         assert value.packing is not None
         shift = None if value.shift is None else self.column(value.shift)
+        for operation in reversed(self.operations):
+            if isinstance(operation, ops.Affine) and operation.target == value.number:
+                operation.by_column = True
         return self.emit(ops.Sum(self.fresh(), value.number, value.rows, value.packing, shift))
 
     def pointwise(self, number: int, value: Value) -> Value:

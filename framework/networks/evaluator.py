@@ -20,7 +20,7 @@ from hepflow.networks.packing import Packing
 __all__ = ["Evaluator"]
 
 # Two values of a block together should stay in a core's second-level cache.
-BLOCK_BYTES = 320 * 1024
+BLOCK_BYTES = 1200 * 1024
 LARGEST_BLOCK = 4096
 
 

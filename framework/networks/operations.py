@@ -99,14 +99,22 @@ class Load(Operation):
 
 
 class Affine(Operation):
-    """``weights @ x``, nothing else; the bias follows where it is needed."""
+    """``weights @ x``, nothing else; the bias follows where it is needed. ``by_column`` lays the result out column after column."""
+
+    by_column = False
 
     def __init__(self, target: int, source: int, packing: int | None, weights: Floats) -> None:
         super().__init__(target, (source,), weights.shape[0], packing)
         self.weights = weights
 
     def run(self, frame: Frame) -> None:
-        np.matmul(self.weights, frame.values[self.sources[0]], out=self.result(frame))
+        if self.by_column:
+            x = frame.values[self.sources[0]]
+            rows = frame.new(self.buffer, self.columns(frame), self.rows)
+            np.matmul(x.T, self.weights.T, out=rows)
+            frame.values[self.target] = rows.T
+        else:
+            np.matmul(self.weights, frame.values[self.sources[0]], out=self.result(frame))
 
 
 class Pointwise(Operation):
@@ -169,7 +177,10 @@ def _unsort(frame: Frame, operation: Operation, values: Floats, packing: Packing
 
 
 class Sum(Operation):
-    """The sum over the objects of each tau, plus ``shift`` once an object; no objects give zero. ``over`` numbers the packing."""
+    """The sum over the objects of each tau, plus ``shift`` once an object; no objects give zero. ``over`` numbers the packing.
+
+    Works on one row an object: then every slice is one run of memory, and bringing back the order of the taus moves whole rows.
+    """
 
     def __init__(self, target: int, source: int, rows: int, over: int, shift: Floats | None) -> None:
         super().__init__(target, (source,), rows, None)
@@ -177,22 +188,24 @@ class Sum(Operation):
 
     def run(self, frame: Frame) -> None:
         packing = frame.packings[self.over]
-        x = frame.values[self.sources[0]]
-        total = frame.scratch(0, self.rows, frame.n_taus)
+        x = frame.values[self.sources[0]].T
+        total = frame.scratch(0, frame.n_taus, self.rows)
         steps = packing.steps
         if self.shift is not None:
-            np.multiply(self.shift, packing.counts.astype(frame.dtype), out=total)
+            np.multiply(packing.counts.astype(frame.dtype)[:, None], self.shift.T, out=total)
         elif steps:
             size = steps[0][1]
-            np.copyto(total[:, :size], x[:, :size])
-            total[:, size:] = 0
+            np.copyto(total[:size], x[:size])
+            total[size:] = 0
             steps = steps[1:]
         else:
             total[...] = 0
         for offset, size in steps:
-            part = total[:, :size]
-            np.add(part, x[:, offset : offset + size], out=part)
-        _unsort(frame, self, total, packing)
+            part = total[:size]
+            np.add(part, x[offset : offset + size], out=part)
+        rows = frame.new(self.buffer, frame.n_taus, self.rows)
+        np.take(total, packing.inverse, axis=0, out=rows, mode="clip")
+        frame.values[self.target] = rows.T
 
 
 class Last(Operation):

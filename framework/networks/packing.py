@@ -6,6 +6,8 @@ objects and steps of a recurrent layer are then operations on contiguous slices.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ __all__ = ["Packing"]
 class Packing:
     """Order of the objects of one block.
 
-    ``order`` (n_taus) lists the taus by falling count and ``inverse`` undoes it (None where nothing moves); ``steps`` has (offset,
+    ``order`` (n_taus) lists the taus by falling count and ``inverse`` undoes it; ``steps`` has (offset,
     size) of each slice; ``objects`` (n_objects) gives, for each packed place, the object's place in the block; ``counts`` is sorted.
     """
 
@@ -23,18 +25,25 @@ class Packing:
 
     def __init__(self, counts: NDArray[np.int64]) -> None:
         self.n_taus = counts.size
-        longest = int(counts.max(initial=0))
-        starts = np.cumsum(counts)
-        self.n_objects = int(starts[-1]) if starts.size else 0
-        starts -= counts
-        falling = longest - counts
-        self.order = np.argsort(falling.astype(np.uint16) if longest < 65536 else falling, kind="stable")
-        self.inverse: NDArray[np.int64] | None = np.empty_like(self.order)
+        histogram = np.bincount(counts, minlength=1).tolist() if counts.size else [0]
+        longest = len(histogram) - 1
+        # small keys are sorted by radix
+        self.order = np.argsort((longest - counts).astype(np.uint8 if longest < 256 else np.int64), kind="stable")
+        self.inverse = np.empty_like(self.order)
         self.inverse[self.order] = np.arange(self.n_taus)
         self.counts = counts[self.order]
-        sizes = self.n_taus - np.cumsum(np.bincount(counts, minlength=longest + 1))[:longest]
-        self.steps = _steps(sizes)
-        starts = starts[self.order]
+        sizes, left = [], self.n_taus
+        for taus in histogram[:-1]:
+            left -= taus
+            sizes.append(left)
+        ends = np.cumsum(counts)
+        ends -= counts
+        self._place(sizes, ends[self.order])
+
+    def _place(self, sizes: list[int], starts: NDArray[np.int64]) -> None:
+        """Fill ``steps`` from their sizes, and ``objects`` from the place of each sorted tau's first object."""
+        self.steps = list(zip(itertools.accumulate([0, *sizes[:-1]]), sizes, strict=True)) if sizes else []
+        self.n_objects = sum(sizes)
         self.objects = np.empty(self.n_objects, np.int64)
         for step, (offset, size) in enumerate(self.steps):
             np.add(starts[:size], step, out=self.objects[offset : offset + size])
@@ -44,14 +53,8 @@ class Packing:
         new: Packing = object.__new__(Packing)
         new.n_taus, new.order, new.inverse = self.n_taus, self.order, self.inverse
         new.counts = np.maximum(self.counts - by, 0)
-        new.steps = _steps(np.array([size for _, size in self.steps[by:]], dtype=np.int64))
-        new.n_objects = sum(size for _, size in new.steps)
-        starts = np.empty(self.n_taus, np.int64)
-        starts[self.order] = new.counts
-        starts = (np.cumsum(starts) - starts)[self.order]
-        new.objects = np.empty(new.n_objects, np.int64)
-        for step, (offset, size) in enumerate(new.steps):
-            np.add(starts[:size], step, out=new.objects[offset : offset + size])
+        ends = np.cumsum(new.counts[self.inverse])
+        new._place([size for _, size in self.steps[by:]], ends[self.order] - new.counts)
         return new
 
     def last(self) -> NDArray[np.int64]:
@@ -61,7 +64,3 @@ class Packing:
         places: NDArray[np.int64] = offsets[full - 1] + np.arange(full.size) if full.size else np.zeros(0, np.int64)
         return places
 
-
-def _steps(sizes: NDArray[np.int64]) -> list[tuple[int, int]]:
-    offsets = np.cumsum(sizes) - sizes
-    return list(zip(offsets.tolist(), sizes.tolist(), strict=True))

@@ -21,4 +21,7 @@ def hepflow_readers() -> Mapping[str, str]:
 @hookimpl
 def hepflow_executors() -> Mapping[str, str]:
     """Return the local executors."""
-    return {"serial": "hepflow.execution.executors:SerialExecutor", "processes": "hepflow.execution.executors:ProcessExecutor"}
+    return {
+        "serial": "hepflow.execution.executors:SerialExecutor",
+        "processes": "hepflow.execution.executors:ProcessExecutor",
+    }

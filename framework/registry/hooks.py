@@ -1,7 +1,8 @@
 """The hooks of hepflow: what a plugin can bring.
 
-A plugin is a module named by an entry point of the group ``hepflow``; it implements any of these hooks with ``@hookimpl``. A hook
-returns names with import strings (``"package.module:Class"``), so that finding plugins imports none of what they bring.
+A plugin is a module named by an entry point of the group ``hepflow``; it implements any of these hooks with
+``@hookimpl``. A hook returns names with import strings (``"package.module:Class"``), so that finding plugins imports
+none of what they bring.
 """
 
 from __future__ import annotations

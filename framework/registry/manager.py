@@ -37,7 +37,8 @@ class Named:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise PluginError(
-                f"{self.name} cannot be imported from {self.target!r}: {error}", where=f"plugin {self.plugin}",
+                f"{self.name} cannot be imported from {self.target!r}: {error}",
+                where=f"plugin {self.plugin}",
                 hint="hepflow doctor lists missing packages",
             ) from error
 
@@ -74,7 +75,7 @@ class Registry:
         self._manager = pluggy.PluginManager("hepflow")
         self._manager.add_hookspecs(hooks)
         self.plugins: dict[str, Plugin] = {}
-        entry_points = {}
+        entry_points: dict[str, importlib.metadata.EntryPoint] = {}
         for entry in importlib.metadata.entry_points(group="hepflow"):
             other = entry_points.get(entry.name)
             if other is not None and other.value != entry.value:
@@ -86,7 +87,9 @@ class Registry:
         unknown = set(blocked) - set(entry_points)
         if unknown:
             name = sorted(unknown)[0]
-            raise PluginError(f"-p no:{name}: there is no plugin {name!r}", hint=nearest(name, entry_points, what="plugins"))
+            raise PluginError(
+                f"-p no:{name}: there is no plugin {name!r}", hint=nearest(name, entry_points, what="plugins")
+            )
         for name, entry in sorted(entry_points.items()):
             self._register(name, entry, name in set(blocked))
 
@@ -102,7 +105,8 @@ class Registry:
             self._manager.check_pending()
         except (ImportError, AttributeError, pluggy.PluginValidationError) as error:
             raise PluginError(
-                f"the plugin {name!r} of {distribution} cannot be loaded: {error}", hint=f"repair it, or switch it off with -p no:{name}"
+                f"the plugin {name!r} of {distribution} cannot be loaded: {error}",
+                hint=f"repair it, or switch it off with -p no:{name}",
             ) from error
         found = tuple(caller.name for caller in self._manager.get_hookcallers(module) or [])
         self.plugins[name] = Plugin(name, distribution, version, blocked=False, hooks=found)
@@ -115,7 +119,8 @@ class Registry:
                 named = Named(name, target, implementation.plugin_name)
                 if name in found:
                     raise PluginError(
-                        f"two plugins bring {kind} called {name!r}: {self._label(found[name].plugin)} and {self._label(named.plugin)}",
+                        f"two plugins bring {kind} called {name!r}: "
+                        f"{self._label(found[name].plugin)} and {self._label(named.plugin)}",
                         hint=f"switch one off with -p no:{named.plugin}",
                     )
                 found[name] = named

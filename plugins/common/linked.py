@@ -11,7 +11,8 @@ __all__ = ["LinkedObjects"]
 
 
 class LinkedObjects(Tool):
-    """Make a container of the objects that the links of another one point to, one list an object (the tracks of each tau).
+    """Make a container of the objects that the links of another one point to, one list an object (the tracks of each
+    tau).
 
     An NtupleStream writes it as jagged branches ``<OutputName>.<column>``.
     """
@@ -34,5 +35,8 @@ class LinkedObjects(Tool):
         source, _, link = self.Link.partition(".")
         linked = events[source].follow(link, self.To)
         events.add(
-            self.OutputName, {column: linked.flat(column) for column in self.Columns}, counts=linked.counts, parent=source
+            self.OutputName,
+            {column: linked.flat(column) for column in self.Columns},
+            counts=linked.counts,
+            parent=source,
         )

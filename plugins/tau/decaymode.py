@@ -1,6 +1,7 @@
 """The inputs of the decay-mode networks: which objects, in which order, with which variables.
 
-One function calculates them, for the ntuple and for the classifier. Definitions follow Athena's ``TauDecayModeNNClassifier``.
+One function calculates them, for the ntuple and for the classifier. Definitions follow Athena's
+``TauDecayModeNNClassifier``.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ TRACKS, NEUTRAL, SHOTS = "TauTracks", "TauNeutralParticleFlowObjects", "TauShotP
 
 @dataclass(frozen=True)
 class SequenceSpec:
-    """One input sequence: the container its objects come from, the link that leads there, its variables beyond the common six.
+    """One input sequence: the container its objects come from, the link that leads there, its variables beyond the
+    common six.
 
     ``prefix`` is what stands before a variable's name in the container.
     """
@@ -68,10 +70,14 @@ SEQUENCES: Mapping[str, SequenceSpec] = {
 def decay_mode_reads() -> list[str]:
     """Return the columns that the inputs are calculated from."""
     names = [f"TauJets.{name}" for name in ("ptIntermediateAxis", "etaIntermediateAxis", "phiIntermediateAxis")]
-    names += [f"{TRACKS}.{name}" for name in ("flagSet", "CaloSamplingEtaEM", "CaloSamplingPhiEM")] + [f"{SHOTS}.tauShots_nPhotons"]
+    names += [f"{TRACKS}.{name}" for name in ("flagSet", "CaloSamplingEtaEM", "CaloSamplingPhiEM")] + [
+        f"{SHOTS}.tauShots_nPhotons"
+    ]
     for spec in SEQUENCES.values():
         names += [f"TauJets.{spec.link}"]
-        names += [f"{spec.container}.{name}" for name in ("pt", "eta", "phi", *(spec.prefix + v for v in spec.variables))]
+        names += [
+            f"{spec.container}.{name}" for name in ("pt", "eta", "phi", *(spec.prefix + v for v in spec.variables))
+        ]
     return list(dict.fromkeys(names))
 
 
@@ -80,8 +86,9 @@ def decay_mode_sequences(
 ) -> dict[str, tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]]:
     """Return for each sequence (objects per tau, raw variables of all objects, tau after tau).
 
-    Tracks are those classified as charged (TauTrack) or conversion (ConvTrack), neutral PFOs have at least ``neutral_pt_cut``
-    (GeV), shots at least one photon; each sorted by descending pt and then cut to ``caps``. Momenta in MeV, lengths in mm.
+    Tracks are those classified as charged (TauTrack) or conversion (ConvTrack), neutral PFOs have at least
+    ``neutral_pt_cut`` (GeV), shots at least one photon; each sorted by descending pt and then cut to ``caps``.
+    Momenta in MeV, lengths in mm.
     """
     taus = events["TauJets"]
     tracks = taus.follow("tauTrackLinks", TRACKS)
@@ -117,21 +124,25 @@ def _variables(spec: SequenceSpec, taus: Container, objects: Linked, charged: Li
         "jetpt": taus.flat("ptIntermediateAxis")[owners],
     }
     columns |= {name: objects.flat(spec.prefix + name) for name in spec.variables}
-    return {name: values.astype(np.float32) if values.dtype == np.float64 else values for name, values in columns.items()}
+    return {
+        name: values.astype(np.float32) if values.dtype == np.float64 else values for name, values in columns.items()
+    }
 
 
 class NNDecayModeTree(Tool):
-    """Write the training ntuple of the decay-mode networks: four sequences of raw variables for each tau, and the tau itself.
+    """Write the training ntuple of the decay-mode networks: four sequences of raw variables for each tau, and the tau
+    itself.
 
-    The sequences TauTrack, NeutralPFO, ShotPFO and ConvTrack are selected and sorted as the classifier does, but not capped.
+    The sequences TauTrack, NeutralPFO, ShotPFO and ConvTrack are selected and sorted as the classifier does, but not
+    capped.
     """
 
     NeutralPFOPtCut = Property(1.5, "neutral particle-flow objects have at least this pt", unit="GeV", minimum=0)
 
     def _passed(self) -> list[str]:
         columns = (
-            "pt eta phi charge nTracks ptIntermediateAxis mu nVtxPU IsTruthMatched truthIsHadronicTau truthDecayMode truthProng "
-            "truthPtVis truthEtaVis truthPhiVis"
+            "pt eta phi charge nTracks ptIntermediateAxis mu nVtxPU "
+            "IsTruthMatched truthIsHadronicTau truthDecayMode truthProng truthPtVis truthEtaVis truthPhiVis"
         )
         return [f"TauJets.{column}" for column in columns.split()]
 

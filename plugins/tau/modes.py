@@ -17,7 +17,8 @@ NOT_SET = 6
 def decay_mode(charged: npt.NDArray[Any], neutral: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Return the decay modes of taus with these numbers of charged and neutral particles.
 
-    1p0n, 1p1n, 1pXn (two or more neutral), 3p0n, 3pXn (one or more); 2, 4 and 5 charged are Other, 0 and from 6 on NotSet.
+    1p0n, 1p1n, 1pXn (two or more neutral), 3p0n, 3pXn (one or more); 2, 4 and 5 charged are Other, 0 and from 6 on
+    NotSet.
     """
     mode = np.full(len(charged), NOT_SET, dtype=np.int32)
     mode[np.isin(charged, (2, 4, 5))] = OTHER

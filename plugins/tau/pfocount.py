@@ -17,7 +17,9 @@ class PFOCountDecayMode(Tool):
     """Classify tau decays by the numbers of charged tracks and of neutral particle-flow objects above a pt cut."""
 
     OutputName = Property("PFOCountDecayMode", "name of the decoration (int, 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet)")
-    NeutralPFOPtCut = Property(2.5, "neutral particle-flow objects above this pt count as neutral pions", unit="GeV", minimum=0)
+    NeutralPFOPtCut = Property(
+        2.5, "neutral particle-flow objects above this pt count as neutral pions", unit="GeV", minimum=0
+    )
 
     def reads(self) -> Sequence[str]:
         """Return the number of tracks and the neutral particle-flow objects."""

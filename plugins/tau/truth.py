@@ -55,25 +55,33 @@ def truth_decay_mode(products: ak.Array) -> npt.NDArray[np.int32]:
 class TauTruthMatching(Tool):
     """Match taus to truth taus, muons and electrons, and keep those that the datatype asks for.
 
-    The first truth particle within ``MaxDeltaR`` wins, in the order of TruthTaus (visible momentum), TruthMuons, TruthElectrons.
-    ``IsTruthMatched`` is 1 for any of them. ``truthIsHadronicTau`` is 1 for a hadronically decaying tau; only then are
-    ``truthDecayMode`` (else 6, NotSet), ``truthProng`` (else 0) and ``truthPtVis``, ``truthEtaVis``, ``truthPhiVis`` (else -1111) set.
+    The first truth particle within ``MaxDeltaR`` wins, in the order of TruthTaus (visible momentum), TruthMuons,
+    TruthElectrons. ``IsTruthMatched`` is 1 for any of them. ``truthIsHadronicTau`` is 1 for a hadronically decaying
+    tau; only then are ``truthDecayMode`` (else 6, NotSet), ``truthProng`` (else 0) and ``truthPtVis``,
+    ``truthEtaVis``, ``truthPhiVis`` (else -1111) set.
     """
 
     Container = Property("TauJets", "container of the taus")
     MaxDeltaR = Property(0.2, "largest distance of a match", minimum=0)
     DataType = Property(
-        "TAU", "keep taus from hadronic truth taus, all (JET), or those matched to electrons or muons; set by -dt",
+        "TAU",
+        "keep taus from hadronic truth taus, all (JET), or those matched to electrons or muons; set by -dt",
         choices=("TAU", "JET", "ELE", "MUON"),
     )
 
     def _outputs(self) -> list[str]:
-        columns = "IsTruthMatched truthIsHadronicTau truthDecayMode truthProng truthPtVis truthEtaVis truthPhiVis truthParticleLink"
+        columns = (
+            "IsTruthMatched truthIsHadronicTau truthDecayMode truthProng truthPtVis truthEtaVis truthPhiVis "
+            "truthParticleLink"
+        )
         return [f"{self.Container}.{column}" for column in columns.split()]
 
     def reads(self) -> Sequence[str]:
         """Return directions of taus and truth particles; what is written replaces what the input may have."""
-        truth = [f"TruthTaus.{name}" for name in ("pt_vis", "eta_vis", "phi_vis", "IsHadronicTau", "DecayModeVector", "numCharged")]
+        truth = [
+            f"TruthTaus.{name}"
+            for name in ("pt_vis", "eta_vis", "phi_vis", "IsHadronicTau", "DecayModeVector", "numCharged")
+        ]
         leptons = [
             f"{name}.{column}" + ("" if self.DataType == datatype else "?")
             for name, datatype in LEPTONS.items()
@@ -101,7 +109,9 @@ class TauTruthMatching(Tool):
             new = (kind == "") & (taus.flatten(lepton) >= 0)
             kind[new] = datatype
             other, chosen = events.link(name, lepton), taus.unflatten(new)
-            links = ak.zip({f: ak.where(chosen, other[f], links[f]) for f in ("m_persKey", "m_persIndex")}, depth_limit=2)
+            links = ak.zip(
+                {f: ak.where(chosen, other[f], links[f]) for f in ("m_persKey", "m_persIndex")}, depth_limit=2
+            )
         taus["truthParticleLink"] = links
         taus["IsTruthMatched"] = (kind != "").astype(np.int8)
         self._decorate(events, taus.flatten(match))

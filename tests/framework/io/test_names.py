@@ -60,7 +60,10 @@ def test_names_have_one_dot():
 
 
 @pytest.mark.parametrize("separator", [".", ":"])
-@given(container=st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}", fullmatch=True), variable=st.from_regex(r"\w{1,12}", fullmatch=True))
+@given(
+    container=st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}", fullmatch=True),
+    variable=st.from_regex(r"\w{1,12}", fullmatch=True),
+)
 def test_what_is_written_is_found_again(separator, container, variable):
     name = f"{container}.{variable}"
     assert canonical_names([xaod_spelling(name, separator)], {}) == {name: xaod_spelling(name, separator)}

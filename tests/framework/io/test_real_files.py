@@ -22,7 +22,9 @@ def read(reader, *names):
 
 
 def test_taus_of_the_ttree(physlite_ttree):
-    columns = read(physlite_ttree, "TauJets.pt", "TauJets.ptFinalCalib", "TauJets.NNDecayMode", "TauJets.PanTau_DecayMode")
+    columns = read(
+        physlite_ttree, "TauJets.pt", "TauJets.ptFinalCalib", "TauJets.NNDecayMode", "TauJets.PanTau_DecayMode"
+    )
     assert len(columns["TauJets.pt"]) == 100
     assert columns["TauJets.pt"].offsets[-1] == len(columns["TauJets.pt"].content) == 143
     assert np.bincount(columns["TauJets.NNDecayMode"].content).tolist() == [36, 84, 5, 6, 12]
@@ -58,7 +60,9 @@ def test_truth_links_that_the_tree_splits(physlite_ttree):
 
 
 def test_links_of_the_rntuple(physlite_rntuple):
-    columns = read(physlite_rntuple, "TauJets.tauTrackLinks", "TauTracks.flagSet", "TauJets.vertexLink", "TauJets.truthJetLink")
+    columns = read(
+        physlite_rntuple, "TauJets.tauTrackLinks", "TauTracks.flagSet", "TauJets.vertexLink", "TauJets.truthJetLink"
+    )
     links = columns["TauJets.tauTrackLinks"].content
     assert len(links) == 139
     assert set(ak.flatten(links.m_persKey).to_list()) == {0, link_key("TauTracks", TAU_TRACKS)}
@@ -111,7 +115,13 @@ def found_type(column):
 def test_same_values_as_uproot(physlite_rntuple):
     """The values that were cut out by hand are those of uproot's own reading."""
     ntuple = uproot.open(physlite_rntuple.path)["EventData"]
-    names = ["TauJets.pt", "TauJets.tauTrackLinks", "EventInfo.mcEventWeights", "EventInfo.beamPosX", "EventInfo.detDescrTags__0"]
+    names = [
+        "TauJets.pt",
+        "TauJets.tauTrackLinks",
+        "EventInfo.mcEventWeights",
+        "EventInfo.beamPosX",
+        "EventInfo.detDescrTags__0",
+    ]
     schema = physlite_rntuple.schema()
     columns = physlite_rntuple.read([schema.columns[name] for name in names], 13, 77)
     for name in names:
@@ -136,9 +146,16 @@ def test_schema_is_complete_and_fast(physlite_ttree):
     began = time.perf_counter()
     reader = TTreeReader(physlite_ttree.path)
     schema = reader.schema()
-    assert time.perf_counter() - began < 5  # 0.9 s on an idle core; uproot's own listing of an RNTuple takes longer than this
+    assert (
+        time.perf_counter() - began < 5
+    )  # 0.9 s on an idle core; uproot's own listing of an RNTuple takes longer than this
     reader.close()
-    assert (schema.format, schema.tree, schema.entries, schema.boundaries) == ("xaod-ttree", "CollectionTree", 100, (0, 100))
+    assert (schema.format, schema.tree, schema.entries, schema.boundaries) == (
+        "xaod-ttree",
+        "CollectionTree",
+        100,
+        (0, 100),
+    )
     assert schema.identity == str(uproot.open(schema.path).file.uuid)
     assert schema.size == 1641551
     info = schema.columns["TauJets.pt"]

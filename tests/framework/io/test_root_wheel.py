@@ -1,0 +1,51 @@
+"""ROOT itself opens what the writers write; its wheel on PyPI is an alpha, so these tests run only where it is installed."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow.events.column import Column
+from hepflow.io.names import xaod_spelling
+from hepflow.io.writers import RNTupleWriter, TTreeWriter
+
+ROOT = pytest.importorskip("ROOT", reason="PyROOT (wheel `root`, alpha) is not installed")
+OFFSETS = np.array([0, 2, 2, 3], dtype=np.int64)
+
+
+def link_array(keys, index, counts=None):
+    """Element links as a reader returns them: records, in lists where ``counts`` are given."""
+    parts = {"m_persKey": keys, "m_persIndex": index}
+    records = ak.zip({name: np.asarray(part, dtype=np.uint32) for name, part in parts.items()})
+    return records if counts is None else ak.unflatten(records, counts)
+
+
+def test_ntuple(tmp_path):
+    writer = TTreeWriter(tmp_path / "n.root", "tree")
+    writer.write(
+        {
+            "TauJets.pt": Column(None, np.array([1, 2, 3], dtype=np.float32)),
+            "TauTrack.dphi": Column(OFFSETS, np.array([1, 2, 3], dtype=np.float32)),
+        }
+    )
+    writer.close()
+    frame = ROOT.RDataFrame("tree", str(tmp_path / "n.root"))
+    assert frame.Count().GetValue() == 3
+    assert frame.Sum("TauTrack.dphi").GetValue() == pytest.approx(6)
+
+
+def test_mxaod(tmp_path):
+    writer = RNTupleWriter(tmp_path / "m.root", "EventData", spell=lambda name: xaod_spelling(name, ":"))
+    writer.write(
+        {
+            "EventInfo.mcEventNumber": Column(None, np.array([1, 2, 3], dtype=np.uint64)),
+            "TauJets.pt": Column(OFFSETS, np.array([1, 2, 3], dtype=np.float32)),
+            "TauJets.tauTrackLinks": Column(OFFSETS, link_array([1, 2], [0, 1], np.array([1, 0, 1]))),
+        }
+    )
+    writer.close()
+    reader = ROOT.RNTupleReader.Open("EventData", str(tmp_path / "m.root"))
+    assert reader.GetNEntries() == 3
+    view = reader.GetView["std::vector<float>"]("TauJetsAuxDyn:pt")
+    assert [list(view(entry)) for entry in range(3)] == [[1.0, 2.0], [], [3.0]]

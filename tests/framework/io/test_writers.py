@@ -1,0 +1,212 @@
+"""What the writers refuse, what they cast, and how they fail."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import subprocess
+import sys
+import textwrap
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow.errors import OutputError
+from hepflow.events.column import Column
+from hepflow.io.opening import open_reader
+from hepflow.io.writers import RNTupleWriter, TTreeWriter
+
+BOTH = pytest.mark.parametrize("writer", [TTreeWriter, RNTupleWriter])
+OFFSETS = np.array([0, 1, 3], dtype=np.int64)
+
+
+def link_array(keys, index, counts=None):
+    """Element links as a reader returns them: records, in lists where ``counts`` are given."""
+    parts = {"m_persKey": keys, "m_persIndex": index}
+    records = ak.zip({name: np.asarray(part, dtype=np.uint32) for name, part in parts.items()})
+    return records if counts is None else ak.unflatten(records, counts)
+
+
+def one(values, offsets=None):
+    return {"C.x": Column(offsets, values)}
+
+
+def test_a_ttree_refuses_what_it_cannot_hold(tmp_path):
+    columns = {
+        "TauJets.pt": Column(OFFSETS, np.zeros(3)),
+        "TauJets.cells": Column(OFFSETS, ak.Array([[1.0], [], [2.0]])),
+        "TauJets.truthParticleLink": Column(OFFSETS, link_array([1, 2, 3], [0, 0, 0])),
+        "EventInfo.label": Column(None, ak.Array(["a", "b"])),
+    }
+    with pytest.raises(OutputError, match="TTree cannot hold") as caught:
+        TTreeWriter(tmp_path / "n.root", "tree").write(columns)
+    for name in ("TauJets.cells", "TauJets.truthParticleLink", "EventInfo.label", "RNTuple"):
+        assert name in str(caught.value)
+    assert "TauJets.pt" not in str(caught.value)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (np.array([1, 2], dtype=np.complex64), "complex64"),
+        (ak.Array([1.0, None]), "C.x"),
+        (ak.Array([{"a": 1}, {"a": 2}]), "record"),
+    ],
+)
+def test_values_that_no_column_holds(tmp_path, writer, values, named):
+    with pytest.raises(OutputError, match=named):
+        writer(tmp_path / "n.root", "tree").write(one(values))
+
+
+@BOTH
+def test_later_chunks_get_the_types_of_the_first(tmp_path, formats, writer, caplog):
+    output = writer(tmp_path / "n.root", "tree")
+    output.write({"C.f": Column(None, np.array([0.5], np.float32)), "C.i": Column(None, np.array([1], np.int16))})
+    with caplog.at_level(logging.WARNING, logger="hepflow"):
+        for value in (0.1, 0.2):
+            output.write({"C.f": Column(None, np.array([value])), "C.i": Column(None, np.array([32767], np.int64))})
+    output.close()
+    assert [record.message for record in caplog.records] == [
+        "C.f: float64 values are written as float32, as in the first chunk"
+    ]
+    reader = open_reader(str(tmp_path / "n.root"), formats)
+    found = reader.read(list(reader.schema().columns.values()), 0, 3)
+    assert found["C.f"].content.tolist() == np.array([0.5, 0.1, 0.2], np.float32).tolist()
+    assert found["C.i"].content.dtype == np.int16
+    assert found["C.i"].content.tolist() == [1, 32767, 32767]
+    reader.close()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (one(np.array([1])), one(np.array([1.0]))),
+        (one(np.array([1.0])), one(np.array([1]))),
+        (one(np.array([True])), one(np.array([1]))),
+        (one(np.array([1], np.int16)), one(np.array([32768]))),
+        (one(np.array([1], np.uint64)), one(np.array([-1]))),
+        (one(np.array([1.0])), one(np.zeros(3), OFFSETS)),
+        (one(np.array([1.0])), {"C.x": Column(None, np.zeros(1)), "C.y": Column(None, np.zeros(1))}),
+        (one(np.array([1.0])), {"C.y": Column(None, np.zeros(1))}),
+    ],
+)
+def test_chunks_that_do_not_fit_the_first(tmp_path, writer, first, later):
+    output = writer(tmp_path / "n.root", "tree")
+    output.write(first)
+    with pytest.raises(OutputError, match=r"C\.[xy]"):
+        output.write(later)
+    with pytest.raises(OutputError, match="not whole"):
+        output.close()
+
+
+@BOTH
+def test_columns_of_one_container_belong_together(tmp_path, writer):
+    columns = {"C.x": Column(OFFSETS, np.zeros(3)), "C.y": Column(np.array([0, 2, 3]), np.zeros(3))}
+    with pytest.raises(OutputError, match=r"C\.x and C\.y have different numbers of objects"):
+        writer(tmp_path / "n.root", "tree").write(columns)
+
+
+@BOTH
+def test_columns_of_different_length(tmp_path, writer):
+    with pytest.raises(OutputError, match="numbers of events"):
+        writer(tmp_path / "n.root", "tree").write({"C.x": Column(None, np.zeros(2)), "D.y": Column(None, np.zeros(3))})
+
+
+@BOTH
+def test_lists_without_a_type_get_that_of_later_chunks(tmp_path, formats, writer):
+    output = writer(tmp_path / "n.root", "tree")
+    for values in ([[], []], [[1.5], []], [[]]):
+        output.write({"E.n": Column(None, np.zeros(len(values))), "E.x": Column(None, ak.Array(values))})
+    output.close()
+    reader = open_reader(str(tmp_path / "n.root"), formats)
+    assert reader.read([reader.schema().columns["E.x"]], 0, 5)["E.x"].content.to_list() == [[], [], [1.5], [], []]
+    reader.close()
+
+
+@BOTH
+def test_lists_that_never_get_a_type(tmp_path, writer):
+    output = writer(tmp_path / "n.root", "tree")
+    output.write({"E.x": Column(None, ak.Array([[], []]))})
+    with pytest.raises(OutputError, match=r"type of E\.x is unknown"):
+        output.close()
+
+
+@BOTH
+def test_indexed_and_sliced_awkward_values(tmp_path, formats, writer):
+    values = ak.Array([[1.0, 2.0], [3.0], [], [4.0]])
+    output = writer(tmp_path / "n.root", "tree")
+    output.write({"E.n": Column(None, np.zeros(3)), "E.x": Column(None, values[[3, 0, 2]])})
+    output.write({"E.n": Column(None, np.zeros(2)), "E.x": Column(None, values[1:3])})
+    output.close()
+    reader = open_reader(str(tmp_path / "n.root"), formats)
+    assert reader.read([reader.schema().columns["E.x"]], 0, 5)["E.x"].content.to_list() == [
+        [4.0],
+        [1.0, 2.0],
+        [],
+        [3.0],
+        [],
+    ]
+    reader.close()
+
+
+@BOTH
+def test_nothing_written_is_an_error(tmp_path, writer):
+    with pytest.raises(OutputError, match="no columns"):
+        writer(tmp_path / "n.root", "tree").close()
+
+
+def test_two_columns_with_one_name_in_the_file(tmp_path):
+    with pytest.raises(OutputError, match="would both be called"):
+        RNTupleWriter(tmp_path / "n.root", "tree", spell=lambda name: "x").write(
+            {"C.x": Column(None, np.zeros(1)), "D.x": Column(None, np.zeros(1))}
+        )
+
+
+@BOTH
+def test_a_folder_that_is_not_there(tmp_path, writer):
+    with pytest.raises(OutputError, match="there is no folder") as caught:
+        writer(tmp_path / "missing" / "n.root", "tree")
+    assert "missing" in str(caught.value)
+
+
+def test_unknown_compression(tmp_path):
+    with pytest.raises(OutputError, match="did you mean 'ZSTD'"):
+        TTreeWriter(tmp_path / "n.root", "tree", compression="ZST")
+
+
+@BOTH
+def test_a_full_disk(tmp_path, writer):
+    """A limit on the size of files gives the error of a full disk."""
+    path = tmp_path / "n.root"
+    script = f"""
+        import resource, signal
+        import numpy as np
+        from hepflow.errors import OutputError
+        from hepflow.events.column import Column
+        from hepflow.io.writers import {writer.__name__}
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        output = {writer.__name__}({str(path)!r}, "tree", compression="none")
+        try:
+            for _ in range(20):
+                output.write({{"C.x": Column(None, np.random.default_rng(1).normal(size=60_000))}})
+            output.close()
+        except OutputError as error:
+            print(error)
+        try:
+            output.close()
+        except OutputError as error:
+            print(error.message)
+    """
+    assert resource.RLIMIT_FSIZE
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "writing failed" in done.stdout
+    assert str(path) in done.stdout
+    assert "MB" in done.stdout
+    assert "not whole" in done.stdout
