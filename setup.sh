@@ -173,7 +173,7 @@ if unknown:
                 "$python" -I -m pip install -e ".${extras:+[$extras]}" >"$log" 2>&1 && return
             logged=yes
             if command grep -q -e 'No space left' -e 'Disk quota' "$log"; then
-                set -- "the disk is full: make room (TensorFlow alone takes 2 GB; HEPFLOW_EXTRAS=sample,test does without),"
+                set -- "the disk is full: make room (TensorFlow takes most; HEPFLOW_EXTRAS=sample,test does without),"
             elif command grep -q -i -e 'connection' -e 'resolution' -e 'timed out' -e 'from versions: none' "$log"; then
                 set -- "the package index was not reached: check network and proxy (what was installed is kept),"
             else

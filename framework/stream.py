@@ -94,8 +94,8 @@ class Stream(Configurable):
     def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
         """Raise OutputError where a column of known type cannot be written by this stream; called before the loop."""
 
-    def open(self, path: Path) -> Writer:
-        """Return a writer of a new file; ``path`` is a temporary name."""
+    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
+        """Return a writer of a new file; ``path`` is a temporary name, ``metadata`` says how the file is made."""
         raise TypeError(f"{type(self).__name__} does not say how to write: override open()")
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from hepflow import Events, Property, Stream
+from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column
 from hepflow.io.names import xaod_spelling
 from hepflow.protocols import ColumnInfo, Writer
+from hepflow.streams.rootfile import RootStream
 
 __all__ = ["MxAODStream"]
 
 
-class MxAODStream(Stream):
+class MxAODStream(RootStream):
     """Write an MxAOD: containers with their xAOD names, decorations, and element links that stay valid.
 
     ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, and a link to
@@ -29,7 +30,7 @@ class MxAODStream(Stream):
 
     Keep: Property[tuple[str, ...]] = Property(("*",), "name patterns of the columns to pass on", item=str)
     Format = Property("RNTuple", "how the file is written", choices=("RNTuple", "TTree"))
-    Compression = Property("ZSTD", "compression", choices=("ZSTD", "LZ4", "ZLIB", "none"))
+    Compression = Property("ZSTD", "compression", choices=("LZ4", "ZSTD", "ZLIB", "none"))
 
     def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
         """Refuse what a TTree cannot hold, before the loop."""
@@ -48,17 +49,15 @@ class MxAODStream(Stream):
                 hint=f'leave them out with Drop, or set {self.name}.Format = "RNTuple"',
             )
 
-    def open(self, path: Path) -> Writer:
+    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
         """Return a writer with xAOD spelling."""
         from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
         if self.Format == "RNTuple":
-            return RNTupleWriter(
-                path, "EventData", compression=self.Compression, spell=partial(xaod_spelling, separator=":")
-            )
-        return TTreeWriter(
-            path, "CollectionTree", compression=self.Compression, spell=partial(xaod_spelling, separator=".")
-        )
+            spell = partial(xaod_spelling, separator=":")
+            return RNTupleWriter(path, "EventData", compression=self.Compression, metadata=metadata, spell=spell)
+        spell = partial(xaod_spelling, separator=".")
+        return TTreeWriter(path, "CollectionTree", compression=self.Compression, metadata=metadata, spell=spell)
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible objects of the columns, links remapped."""

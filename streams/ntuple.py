@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from hepflow import Events, Property, Stream
+from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, object_column
 from hepflow.protocols import ColumnInfo, Writer
+from hepflow.streams.rootfile import RootStream
 
 __all__ = ["NtupleStream"]
 
 
-class NtupleStream(Stream):
+class NtupleStream(RootStream):
     """Write an ntuple with one entry for each object of a container, or for each event.
 
     Branches are called ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one
@@ -25,7 +27,6 @@ class NtupleStream(Stream):
     Container = Property("TauJets", "container whose objects are the entries; empty for one entry an event")
     TreeName = Property("tree", "name of the TTree or RNTuple")
     Format = Property("TTree", "how the file is written", choices=("TTree", "RNTuple"))
-    Compression = Property("LZ4", "compression", choices=("LZ4", "ZSTD", "ZLIB", "none"))
 
     def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
         """Refuse links, which mean nothing in an ntuple, before the loop."""
@@ -37,12 +38,12 @@ class NtupleStream(Stream):
                 hint="leave them out with Drop; LinkedObjects writes what they point to",
             )
 
-    def open(self, path: Path) -> Writer:
+    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
         """Return a TTree or RNTuple writer."""
         from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
         writer = TTreeWriter if self.Format == "TTree" else RNTupleWriter
-        return writer(path, self.TreeName, compression=self.Compression)
+        return writer(path, self.TreeName, compression=self.Compression, metadata=metadata)
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible entries of the columns."""

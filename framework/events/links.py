@@ -8,17 +8,33 @@ __all__ = ["CLIDS", "key_for", "keys_of", "link_key"]
 
 _POLYNOMIAL = 0x95AC9329AC4BC9B5
 
-TRUTH = 1237340765
-CLIDS = {
-    "TauTracks": 1306133771,
-    "TruthTaus": TRUTH,
-    "TruthElectrons": TRUTH,
-    "TruthMuons": TRUTH,
-    "TruthPhotons": TRUTH,
-    "TruthBoson": TRUTH,
-    "TruthNeutrinos": TRUTH,
-    "TruthParticles": TRUTH,
+_CLASSES = {
+    1177172564: ("TauJets",),
+    1306133771: ("TauTracks",),
+    1177172577: (
+        "TauNeutralParticleFlowObjects",
+        "TauShotParticleFlowObjects",
+        "TauChargedParticleFlowObjects",
+        "TauHadronicParticleFlowObjects",
+    ),
+    1219821989: ("CaloCalTopoClusters", "TauPi0Clusters", "TauShotClusters"),
+    1092961325: ("PrimaryVertices", "TauSecondaryVertices"),
+    1287425431: ("InDetTrackParticles", "GSFTrackParticles"),
+    1244316195: ("Jets", "AntiKt4LCTopoJets", "AntiKt4EMPFlowJets"),
+    1087532415: ("Electrons",),
+    1178459224: ("Muons",),
+    1237340765: (
+        "TruthTaus",
+        "TruthElectrons",
+        "TruthMuons",
+        "TruthPhotons",
+        "TruthBoson",
+        "TruthNeutrinos",
+        "TruthParticles",
+    ),
 }
+CLIDS = {name: clid for clid, names in _CLASSES.items() for name in names}
+"""Container → class identifier, as the class definitions of Athena's ``Event/xAOD`` packages give it."""
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,8 @@ from typing import Any
 
 import cloudpickle
 
+import hepflow
+
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError, ToolError
 from hepflow.events import Access, Column, Events, Scope
@@ -105,6 +107,9 @@ class Worker:
             reader.close()
         self._readers.clear()
 
+    def _metadata(self, stream: Stream) -> dict[str, Any]:
+        return {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
+
     def _reader(self, path: str) -> Reader:
         if path not in self._readers:
             while len(self._readers) >= OPEN_FILES:
@@ -159,7 +164,7 @@ class Worker:
             if stream.name not in writers:
                 path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.part"
                 outcome.parts[stream.name] = path
-                writers[stream.name] = stream.open(path)
+                writers[stream.name] = stream.open(path, self._metadata(stream))
             writers[stream.name].write(columns)
         except HepflowError as error:
             raise type(error)(

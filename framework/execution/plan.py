@@ -19,7 +19,7 @@ from hepflow.protocols import ColumnInfo, FileSchema, Reader
 
 __all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
 
-UNIT_ENTRIES = 250_000
+UNIT_ENTRIES = 500_000
 BLOCK_BYTES = 128 * 2**20
 
 

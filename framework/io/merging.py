@@ -52,8 +52,11 @@ def merge_files(parts: Sequence[Path], target: Path) -> int:
 def _check_same(first: FileSchema, other: FileSchema) -> None:
     differing = sorted(first.columns.keys() ^ other.columns.keys())
     if first.format != other.format or first.tree != other.tree:
-        raise InputError(f"{other.path} is {other.format} {other.tree}, not {first.format} {first.tree} as {first.path}")
+        raise InputError(
+            f"{other.path} is {other.format} {other.tree}, not {first.format} {first.tree} as {first.path}"
+        )
     if differing:
         raise InputError(
-            f"{first.path} and {other.path} have different columns: {', '.join(differing[:8])}", hint="only outputs of one job can be merged"
+            f"{first.path} and {other.path} have different columns: {', '.join(differing[:8])}",
+            hint="only outputs of one job can be merged",
         )

@@ -23,7 +23,9 @@ Result = dict[str, dict[str, Any]]
 def read_cases(path: str | Path) -> list[dict[str, Any]]:
     """Read ``{"cases": [{"in": {"inputs": …, "input_sequences": …}, "out": …}]}``; raises NetworkError."""
     try:
-        cases: list[dict[str, Any]] = jsontext.section(jsontext.parse_json(jsontext.read_bytes(path)), "cases", list, "the file of cases")
+        cases: list[dict[str, Any]] = jsontext.section(
+            jsontext.parse_json(jsontext.read_bytes(path)), "cases", list, "the file of cases"
+        )
         for number, case in enumerate(cases):
             jsontext.section(case, "in", dict, f"case {number}")
     except NetworkError as error:
@@ -31,17 +33,25 @@ def read_cases(path: str | Path) -> list[dict[str, Any]]:
     return cases
 
 
-def evaluate_cases(network: Network | OnnxNetwork, cases: list[dict[str, Any]], *, float64: bool = False) -> list[Result]:
+def evaluate_cases(
+    network: Network | OnnxNetwork, cases: list[dict[str, Any]], *, float64: bool = False
+) -> list[Result]:
     """Evaluate all cases at once; returns ``{output: {label: value}}`` of each, a list of values for an output on a sequence.
 
     Raises NetworkError naming case, input and variable where a case does not fit the network.
     """
     inputs: dict[str, Any] = {}
     for group in network.inputs:
-        rows = [_scalar_row(_given(case, "inputs", group, number, network), group, number) for number, case in enumerate(cases)]
+        rows = [
+            _scalar_row(_given(case, "inputs", group, number, network), group, number)
+            for number, case in enumerate(cases)
+        ]
         inputs[group.name] = np.array(rows, dtype=np.float64).reshape(len(cases), len(group.variables))
     for group in network.input_sequences:
-        tables = [_table(_given(case, "input_sequences", group, number, network), group, number) for number, case in enumerate(cases)]
+        tables = [
+            _table(_given(case, "input_sequences", group, number, network), group, number)
+            for number, case in enumerate(cases)
+        ]
         counts = np.array([len(table) for table in tables], dtype=np.int64)
         inputs[group.name] = (np.concatenate(tables) if tables else np.zeros((0, len(group.variables))), counts)
     for number, case in enumerate(cases):
@@ -71,10 +81,14 @@ def largest_difference(results: list[Result], cases: list[dict[str, Any]]) -> tu
         if len(result) == 1 and set(wanted) == set(next(iter(result.values()))):
             wanted = {next(iter(result)): wanted}
         if set(wanted) != set(result):
-            raise NetworkError(f"case {number} expects the outputs {', '.join(sorted(wanted))}; the network has {', '.join(sorted(result))}")
+            raise NetworkError(
+                f"case {number} expects the outputs {', '.join(sorted(wanted))}; the network has {', '.join(sorted(result))}"
+            )
         for name, labels in wanted.items():
             if not isinstance(labels, dict) or set(labels) != set(result[name]):
-                raise NetworkError(f"case {number}: output {name!r} has the labels {', '.join(result[name])}; the case expects others")
+                raise NetworkError(
+                    f"case {number}: output {name!r} has the labels {', '.join(result[name])}; the case expects others"
+                )
             for label, value in labels.items():
                 difference = _difference(result[name][label], value)
                 if not difference <= largest:
@@ -95,7 +109,9 @@ def _difference(found: Any, wanted: Any) -> float:
     return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))
 
 
-def _given(case: dict[str, Any], key: str, group: InputNode, number: int, network: Network | OnnxNetwork) -> Mapping[str, Any]:
+def _given(
+    case: dict[str, Any], key: str, group: InputNode, number: int, network: Network | OnnxNetwork
+) -> Mapping[str, Any]:
     """Return the variables of one input of a case."""
     nodes = case["in"].get(key) or {}
     if not isinstance(nodes, dict):
@@ -110,10 +126,16 @@ def _given(case: dict[str, Any], key: str, group: InputNode, number: int, networ
         raise NetworkError(f"case {number}: input {name!r} is no object of variables")
     for variable in group.names:
         if variable not in found:
-            raise NetworkError(f"case {number}: input {name!r}: variable {variable!r} is missing", hint=nearest(variable, found, what="variables"))
+            raise NetworkError(
+                f"case {number}: input {name!r}: variable {variable!r} is missing",
+                hint=nearest(variable, found, what="variables"),
+            )
     for variable in found:
         if variable not in group.names:
-            raise NetworkError(f"case {number}: input {name!r} has no variable {variable!r}", hint=nearest(variable, group.names, what="variables"))
+            raise NetworkError(
+                f"case {number}: input {name!r} has no variable {variable!r}",
+                hint=nearest(variable, group.names, what="variables"),
+            )
     return found
 
 
@@ -144,4 +166,6 @@ def _no_others(given: dict[str, Any], network: Network | OnnxNetwork, number: in
         known = [group.name for group in groups]
         others = [name for name in given.get(key) or {} if name not in known]
         if others and not (network.origin == "lwtnn sequential JSON" and len(given[key]) == 1):
-            raise NetworkError(f"case {number}: the network has no input {others[0]!r}", hint=nearest(others[0], known, what=key))
+            raise NetworkError(
+                f"case {number}: the network has no input {others[0]!r}", hint=nearest(others[0], known, what=key)
+            )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hepflow.networks import operations as ops
 from hepflow.networks.activations import Activation
 from hepflow.networks.graph import InputNode, Network
-from hepflow.networks.layers import Conv1d, Dense, Embedding, Highway, Maxout, Normalization, Recurrent
+from hepflow.networks.layers import GATES, Conv1d, Dense, Embedding, Highway, Maxout, Normalization, Recurrent
 
 __all__ = ["Program", "Value", "compile_network"]
 
@@ -66,7 +66,9 @@ def _depth_first(network: Network) -> list[int]:
     while waiting:
         number = waiting[-1]
         node = network.nodes[number]
-        open_sources = [] if node.type.startswith("input") else [source for source in node.sources if source not in done]
+        open_sources = (
+            [] if node.type.startswith("input") else [source for source in node.sources if source not in done]
+        )
         if number in done:
             waiting.pop()
         elif open_sources:
@@ -143,7 +145,9 @@ class _Compiler:
         self.emit(ops.Pointwise(value.number, value.rows, value.packing, scale, shift))
         return replace(value, scale=None, shift=None)
 
-    def absorbed(self, node: int, value: Value, weights: NDArray[np.float64]) -> tuple[Value, NDArray[np.float64], NDArray[np.float64]]:
+    def absorbed(
+        self, node: int, value: Value, weights: NDArray[np.float64]
+    ) -> tuple[Value, NDArray[np.float64], NDArray[np.float64]]:
         """Return (value, weights, bias) such that ``weights @ stored + bias`` is the product with what the value stands for."""
         if value.shift is not None and np.abs(value.shift).max() > LARGEST_SHIFT:
             value = self.settled(node, value)
@@ -155,7 +159,12 @@ class _Compiler:
         if activation.function == "linear":
             return value
         scale = None if value.scale is None else self.column(value.scale)
-        if activation.function == "rectified" and scale is None and value.shift is not None and np.abs(value.shift).max() <= LARGEST_SHIFT:
+        if (
+            activation.function == "rectified"
+            and scale is None
+            and value.shift is not None
+            and np.abs(value.shift).max() <= LARGEST_SHIFT
+        ):
             self.emit(ops.Pointwise(value.number, value.rows, value.packing, floor=self.column(-value.shift)))
             return value
         shift = None if value.shift is None else self.column(value.shift)
@@ -246,7 +255,9 @@ class _Compiler:
         else:
             value, weights, bias = self.absorbed(source, value, layer.weights)
             bias = bias if layer.bias is None else bias + layer.bias
-            value = self.emit(ops.Affine(self.fresh(), value.number, value.packing, np.ascontiguousarray(weights.astype(self.dtype))))
+            value = self.emit(
+                ops.Affine(self.fresh(), value.number, value.packing, np.ascontiguousarray(weights.astype(self.dtype)))
+            )
             value = replace(value, shift=bias if bias.any() else None)
         return self.activate(value, layer.activation)
 
@@ -260,13 +271,22 @@ class _Compiler:
         assert value.packing is not None
         if isinstance(layer, Recurrent):
             value, weights, bias = self.absorbed(source, value, layer.weights)
-            arrays = tuple(np.ascontiguousarray(a.astype(self.dtype)) for a in (weights, layer.recurrent, bias + layer.bias))
-            made = ops.RECURRENT_OPERATIONS[layer.cell](
+            operation = ops.RECURRENT_OPERATIONS[layer.cell]
+            rows = [
+                GATES[layer.cell].index(gate) * layer.n_out + unit
+                for gate in operation.order
+                for unit in range(layer.n_out)
+            ]
+            made = operation(
                 self.fresh(),
                 value.number,
                 value.packing if every else None,
                 value.packing or 0,
-                (arrays[0], arrays[1], arrays[2]),
+                (
+                    weights[rows].astype(self.dtype),
+                    layer.recurrent[rows].astype(self.dtype),
+                    (bias + layer.bias)[rows].astype(self.dtype),
+                ),
                 (layer.activation, layer.inner_activation),
             )
             if not every:

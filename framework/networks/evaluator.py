@@ -20,7 +20,7 @@ from hepflow.networks.packing import Packing
 __all__ = ["Evaluator"]
 
 # Two values of a block together should stay in a core's second-level cache.
-BLOCK_BYTES = 1200 * 1024
+BLOCK_BYTES = 2400 * 1024
 LARGEST_BLOCK = 4096
 
 
@@ -93,9 +93,16 @@ class Evaluator:
     def _block(self, batch: Batch) -> int:
         """Return a number of taus whose largest values stay in the cache."""
         objects = {
-            number: max(1.0, batch.counts[name].mean() if batch.n_taus else 1.0) for name, number in self.program.packings
+            number: max(1.0, batch.counts[name].mean() if batch.n_taus else 1.0)
+            for name, number in self.program.packings
         }
-        widest = max((operation.rows * objects.get(-1 if operation.packing is None else operation.packing, 1.0) for operation in self.program.operations), default=1.0)
+        widest = max(
+            (
+                operation.rows * objects.get(-1 if operation.packing is None else operation.packing, 1.0)
+                for operation in self.program.operations
+            ),
+            default=1.0,
+        )
         return int(min(max(BLOCK_BYTES / (2 * widest * self.dtype.itemsize), 16), LARGEST_BLOCK))
 
 

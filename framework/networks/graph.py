@@ -171,7 +171,9 @@ def topological_order(nodes: Sequence[Node]) -> tuple[int, ...]:
             continue
         for source in node.sources:
             if not 0 <= source < len(nodes):
-                raise NetworkError(f"node {number} ({node.type}) has the source {source}, but there are {len(nodes)} nodes")
+                raise NetworkError(
+                    f"node {number} ({node.type}) has the source {source}, but there are {len(nodes)} nodes"
+                )
             users[source].append(number)
             missing[number] += 1
     order = [number for number, count in enumerate(missing) if count == 0]
@@ -182,7 +184,10 @@ def topological_order(nodes: Sequence[Node]) -> tuple[int, ...]:
                 order.append(user)
     if len(order) < len(nodes):
         stuck = [str(number) for number, count in enumerate(missing) if count]
-        raise NetworkError(f"the graph has a cycle; it runs through or before node {', '.join(stuck[:8])}", hint="a node may only use earlier results")
+        raise NetworkError(
+            f"the graph has a cycle; it runs through or before node {', '.join(stuck[:8])}",
+            hint="a node may only use earlier results",
+        )
     return tuple(order)
 
 
@@ -204,7 +209,9 @@ def _check_inputs(network: Network) -> None:
         for variable in group.variables:
             values = (variable.offset, variable.scale, 0.0 if variable.default is None else variable.default)
             if not np.all(np.isfinite(values)):
-                raise NetworkError(f"input {group.name!r}: offset, scale or default of variable {variable.name!r} is not a finite number")
+                raise NetworkError(
+                    f"input {group.name!r}: offset, scale or default of variable {variable.name!r} is not a finite number"
+                )
 
 
 def _check_nodes(network: Network) -> tuple[int, ...]:
@@ -214,7 +221,10 @@ def _check_nodes(network: Network) -> tuple[int, ...]:
         node = network.nodes[number]
         where = f"node {number} ({node.type})"
         if node.type not in NODE_TYPES:
-            raise NetworkError(f"node {number} has the unknown type {node.type!r}", hint=nearest(str(node.type), NODE_TYPES, what="node types"))
+            raise NetworkError(
+                f"node {number} has the unknown type {node.type!r}",
+                hint=nearest(str(node.type), NODE_TYPES, what="node types"),
+            )
         if node.type in ("concatenate", "add"):
             if not node.sources:
                 raise NetworkError(f"{where} has no sources")
@@ -259,9 +269,14 @@ def _size(network: Network, node: Node, sources: list[int], where: str) -> int:
     layer = network.layers[node.layer]
     allowed = LAYERS_OF_NODE[node.type]
     if layer.kind not in allowed:
-        raise NetworkError(f"{where} cannot use layer {node.layer} of architecture {layer.kind!r}", hint=f"it takes: {', '.join(allowed)}")
+        raise NetworkError(
+            f"{where} cannot use layer {node.layer} of architecture {layer.kind!r}",
+            hint=f"it takes: {', '.join(allowed)}",
+        )
     if layer.n_in != sources[0]:
-        raise NetworkError(f"{where}: layer {node.layer} ({layer.kind}) takes {layer.n_in} features, its source gives {sources[0]}")
+        raise NetworkError(
+            f"{where}: layer {node.layer} ({layer.kind}) takes {layer.n_in} features, its source gives {sources[0]}"
+        )
     return layer.n_out
 
 
@@ -271,7 +286,9 @@ def _check_outputs(network: Network) -> None:
     unique((output.name for output in network.outputs), "output")
     for output in network.outputs:
         if not 0 <= output.node < len(network.nodes):
-            raise NetworkError(f"output {output.name!r} reads node {output.node}, but there are {len(network.nodes)} nodes")
+            raise NetworkError(
+                f"output {output.name!r} reads node {output.node}, but there are {len(network.nodes)} nodes"
+            )
         unique(output.labels, f"output {output.name!r}: label")
         if len(output.labels) != network.sizes[output.node]:
             raise NetworkError(

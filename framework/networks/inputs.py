@@ -58,7 +58,9 @@ def prepare(
             batch.counts[group.name] = counts
             batch.sequences[group.name] = _values(values, group, int(counts.sum()), "objects")
             if counts.size != batch.n_taus:
-                raise NetworkError(f"input {group.name!r} has counts for {counts.size} taus, other inputs have {batch.n_taus}")
+                raise NetworkError(
+                    f"input {group.name!r} has counts for {counts.size} taus, other inputs have {batch.n_taus}"
+                )
     return batch
 
 
@@ -78,7 +80,9 @@ def _n_taus(given: Mapping[str, Any], inputs: tuple[InputNode, ...], input_seque
 
 def _pair(value: Any, name: str) -> tuple[Any, NDArray[np.int64]]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise NetworkError(f"input {name!r} is a sequence: it takes a pair (values of all objects, number of objects of each tau)")
+        raise NetworkError(
+            f"input {name!r} is a sequence: it takes a pair (values of all objects, number of objects of each tau)"
+        )
     counts = np.asarray(value[1])
     if counts.ndim != 1 or (counts.size and counts.dtype.kind not in "iu") or (counts.size and counts.min() < 0):
         raise NetworkError(f"the counts of input {name!r} must be a one-dimensional array of whole numbers from 0")
@@ -101,15 +105,22 @@ def _values(value: Any, group: InputNode, rows: int, what: str) -> NDArray[Any]:
 def _columns(value: Mapping[str, Any], group: InputNode, rows: int, what: str) -> NDArray[Any]:
     for name in value:
         if name not in group.names:
-            raise NetworkError(f"input {group.name!r} has no variable {name!r}", hint=nearest(str(name), group.names, what="variables"))
+            raise NetworkError(
+                f"input {group.name!r} has no variable {name!r}", hint=nearest(str(name), group.names, what="variables")
+            )
     columns = []
     for name in group.names:
         if name not in value:
-            raise NetworkError(f"input {group.name!r}: variable {name!r} is missing", hint=f"given: {', '.join(map(str, value)) or 'none'}")
+            raise NetworkError(
+                f"input {group.name!r}: variable {name!r} is missing",
+                hint=f"given: {', '.join(map(str, value)) or 'none'}",
+            )
         column = _numeric(value[name], f"input {group.name!r}: variable {name!r}")
         if column.shape != (rows,):
             found = "has no single axis" if column.ndim != 1 else f"has {column.size} values"
-            raise NetworkError(f"input {group.name!r}: variable {name!r} {found}, expected one for each of {rows} {what}")
+            raise NetworkError(
+                f"input {group.name!r}: variable {name!r} {found}, expected one for each of {rows} {what}"
+            )
         columns.append(column)
     return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
 

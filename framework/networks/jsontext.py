@@ -71,7 +71,9 @@ def section(data: Any, key: str, kind: type[Any], where: str) -> Any:
         raise NetworkError(f"{where} has no {key!r}")
     value = data[key]
     if not isinstance(value, kind):
-        raise NetworkError(f"{key!r} of {where} is {_name(value)}, not {'a list' if kind is list else 'an object' if kind is dict else 'a text'}")
+        raise NetworkError(
+            f"{key!r} of {where} is {_name(value)}, not {'a list' if kind is list else 'an object' if kind is dict else 'a text'}"
+        )
     return value
 
 
@@ -91,7 +93,9 @@ def number(value: Any, what: str) -> float:
 def integer(value: Any, what: str) -> int:
     """Return a whole number that is not negative; raises NetworkError."""
     if type(value) is not int or value < 0:
-        raise NetworkError(f"{what} is {value if isinstance(value, (int, float)) else _name(value)}, not a whole number from 0")
+        raise NetworkError(
+            f"{what} is {value if isinstance(value, (int, float)) else _name(value)}, not a whole number from 0"
+        )
     if value > 2**31:
         raise NetworkError(f"{what} is absurdly large")
     return value
@@ -123,4 +127,11 @@ def numbers(values: Any, what: str) -> NDArray[np.float64]:
 def _name(value: Any) -> str:
     if value is None:
         return "null"
-    return {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}[type(value)]
+    return {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }[type(value)]

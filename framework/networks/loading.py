@@ -30,4 +30,6 @@ def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionPro
 
         return open_onnx(path, content, threads=threads, provider=provider)
     except NetworkError as error:
-        raise NetworkError(error.message, where=f"{path}{': ' + error.where if error.where else ''}", hint=error.hint) from error
+        raise NetworkError(
+            error.message, where=f"{path}{': ' + error.where if error.where else ''}", hint=error.hint
+        ) from error

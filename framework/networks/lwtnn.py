@@ -12,7 +12,18 @@ from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
 from hepflow.networks.activations import Activation
 from hepflow.networks.graph import NODE_TYPES, InputNode, InputVariable, Network, Node, Output, topological_order
-from hepflow.networks.layers import GATES, PADDINGS, Conv1d, Dense, Embedding, Highway, Layer, Maxout, Normalization, Recurrent
+from hepflow.networks.layers import (
+    GATES,
+    PADDINGS,
+    Conv1d,
+    Dense,
+    Embedding,
+    Highway,
+    Layer,
+    Maxout,
+    Normalization,
+    Recurrent,
+)
 
 __all__ = ["SEQUENTIAL_INPUT", "SEQUENTIAL_OUTPUT", "read_lwtnn"]
 
@@ -36,20 +47,28 @@ def read_lwtnn(data: Any) -> Network:
     if "layers" in data and "inputs" in data and "outputs" in data:
         return _read_sequential(data, record)
     wanted = "inputs, input_sequences, nodes, layers, outputs (graph) or inputs, layers, outputs (sequential)"
-    raise NetworkError("the JSON is no lwtnn network", hint=f"it needs the keys {wanted}; it has {', '.join(sorted(data)[:10]) or 'none'}")
+    raise NetworkError(
+        "the JSON is no lwtnn network",
+        hint=f"it needs the keys {wanted}; it has {', '.join(sorted(data)[:10]) or 'none'}",
+    )
 
 
 def _read_graph(data: dict[str, Any], record: dict[str, Any]) -> Network:
     inputs = [read_input(entry, "inputs") for entry in jsontext.section(data, "inputs", list, "the network")]
-    sequences = [read_input(entry, "input_sequences") for entry in jsontext.section(data, "input_sequences", list, "the network")]
+    sequences = [
+        read_input(entry, "input_sequences") for entry in jsontext.section(data, "input_sequences", list, "the network")
+    ]
     nodes = [
-        _read_node(entry, number, (inputs, sequences)) for number, entry in enumerate(jsontext.section(data, "nodes", list, "the network"))
+        _read_node(entry, number, (inputs, sequences))
+        for number, entry in enumerate(jsontext.section(data, "nodes", list, "the network"))
     ]
     layers, renumbered = _read_layers(jsontext.section(data, "layers", list, "the network"), nodes, (inputs, sequences))
     outputs = []
     for name, entry in jsontext.section(data, "outputs", dict, "the network").items():
         where = f"output {name!r}"
-        labels = [jsontext.text(label, f"a label of {where}") for label in jsontext.section(entry, "labels", list, where)]
+        labels = [
+            jsontext.text(label, f"a label of {where}") for label in jsontext.section(entry, "labels", list, where)
+        ]
         outputs.append(Output(name, jsontext.integer(entry.get("node_index"), f"node_index of {where}"), tuple(labels)))
     return Network(tuple(inputs), tuple(sequences), renumbered, layers, tuple(outputs), record, "lwtnn graph JSON")
 
@@ -83,7 +102,9 @@ def _read_node(entry: Any, number: int, groups: tuple[list[InputNode], list[Inpu
     kind = jsontext.section(entry, "type", str, where)
     if kind not in NODE_TYPES:
         raise NetworkError(f"{where} has the unknown type {kind!r}", hint=nearest(kind, NODE_TYPES, what="node types"))
-    sources = [jsontext.integer(source, f"a source of {where}") for source in jsontext.section(entry, "sources", list, where)]
+    sources = [
+        jsontext.integer(source, f"a source of {where}") for source in jsontext.section(entry, "sources", list, where)
+    ]
     layer = None
     if kind in ("feed_forward", "time_distributed", "sequence"):
         layer = jsontext.integer(entry.get("layer_index"), f"layer_index of {where}")
@@ -92,7 +113,9 @@ def _read_node(entry: Any, number: int, groups: tuple[list[InputNode], list[Inpu
         group = groups[kind == "input_sequence"]
         if len(sources) == 1 and sources[0] < len(group) and len(group[sources[0]].variables) != size:
             given = group[sources[0]]
-            raise NetworkError(f"{where} has size {size}, but its input {given.name!r} has {len(given.variables)} variables")
+            raise NetworkError(
+                f"{where} has size {size}, but its input {given.name!r} has {len(given.variables)} variables"
+            )
     return Node(kind, tuple(sources), layer)
 
 
@@ -106,18 +129,30 @@ def _read_layers(
         node = nodes[number]
         if node.type in ("input", "input_sequence"):
             group = groups[node.type == "input_sequence"]
-            sizes[number] = len(group[node.sources[0]].variables) if node.sources and node.sources[0] < len(group) else 0
+            sizes[number] = (
+                len(group[node.sources[0]].variables) if node.sources and node.sources[0] < len(group) else 0
+            )
         elif node.layer is None:
-            sizes[number] = sum(sizes[source] for source in node.sources) if node.type == "concatenate" else sizes[node.sources[0]] if node.sources else 0
+            sizes[number] = (
+                sum(sizes[source] for source in node.sources)
+                if node.type == "concatenate"
+                else sizes[node.sources[0]]
+                if node.sources
+                else 0
+            )
         else:
             if node.layer >= len(entries):
-                raise NetworkError(f"node {number} ({node.type}) uses layer {node.layer}, but there are {len(entries)} layers")
+                raise NetworkError(
+                    f"node {number} ({node.type}) uses layer {node.layer}, but there are {len(entries)} layers"
+                )
             n_in = sizes[node.sources[0]] if node.sources else 0
             if node.layer not in built:
                 built[node.layer] = read_layer(entries[node.layer], n_in, f"layer {node.layer}, used by node {number}")
             sizes[number] = built[node.layer].n_out
     numbering = {old: new for new, old in enumerate(sorted(built))}
-    renumbered = tuple(Node(node.type, node.sources, None if node.layer is None else numbering[node.layer]) for node in nodes)
+    renumbered = tuple(
+        Node(node.type, node.sources, None if node.layer is None else numbering[node.layer]) for node in nodes
+    )
     return tuple(built[old] for old in sorted(built)), renumbered
 
 
@@ -131,9 +166,17 @@ def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
     variables = [read_variable(entry, "the network") for entry in entries]
     for name in defaults:
         if name not in {variable.name for variable in variables}:
-            raise NetworkError(f"'defaults' names {name!r}, which is no input", hint=nearest(name, (v.name for v in variables), what="inputs"))
+            raise NetworkError(
+                f"'defaults' names {name!r}, which is no input",
+                hint=nearest(name, (v.name for v in variables), what="inputs"),
+            )
     variables = [
-        InputVariable(v.name, v.offset, v.scale, jsontext.number(defaults[v.name], f"default of variable {v.name!r}") if v.name in defaults else v.default)
+        InputVariable(
+            v.name,
+            v.offset,
+            v.scale,
+            jsontext.number(defaults[v.name], f"default of variable {v.name!r}") if v.name in defaults else v.default,
+        )
         for v in variables
     ]
     group = (InputNode(SEQUENTIAL_INPUT, tuple(variables)),)
@@ -141,7 +184,10 @@ def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
     kinds = [jsontext.section(config, "architecture", str, f"layer {number}") for number, config in enumerate(configs)]
     n_recurrent = sum(kind in _RECURRENT for kind in kinds)
     if any(kind in _RECURRENT for kind in kinds[n_recurrent:]):
-        raise NetworkError("a recurrent layer stands after a feed-forward layer", hint="use lwtnn's graph form, with time_distributed nodes")
+        raise NetworkError(
+            "a recurrent layer stands after a feed-forward layer",
+            hint="use lwtnn's graph form, with time_distributed nodes",
+        )
     nodes = [Node("input_sequence" if n_recurrent else "input", (0,))]
     layers: list[Layer] = []
     size = len(variables)
@@ -150,7 +196,9 @@ def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
         nodes.append(Node("sequence" if number < n_recurrent else "feed_forward", (number,), number))
         layers.append(layer)
         size = layer.n_out
-    labels = tuple(jsontext.text(label, "a label of the outputs") for label in jsontext.section(data, "outputs", list, where))
+    labels = tuple(
+        jsontext.text(label, "a label of the outputs") for label in jsontext.section(data, "outputs", list, where)
+    )
     outputs = (Output(SEQUENTIAL_OUTPUT, len(nodes) - 1, labels),)
     record = {"miscellaneous": data["miscellaneous"], **record} if "miscellaneous" in data else record
     scalar, sequence = ((), group) if n_recurrent else (group, ())
@@ -164,7 +212,9 @@ def read_layer(config: Any, n_in: int, where: str) -> Layer:
     """Build a layer that takes ``n_in`` features; raises NetworkError where weights are missing or their number does not fit."""
     kind = jsontext.section(config, "architecture", str, where)
     if kind not in _READERS:
-        raise NetworkError(f"{where} has the unknown architecture {kind!r}", hint=nearest(kind, _READERS, what="architectures"))
+        raise NetworkError(
+            f"{where} has the unknown architecture {kind!r}", hint=nearest(kind, _READERS, what="architectures")
+        )
     if n_in < 1:
         raise NetworkError(f"{where} ({kind}) gets no features")
     return _READERS[kind](config, n_in, f"{where} ({kind})")
@@ -222,7 +272,9 @@ def _maxout(config: Any, n_in: int, where: str) -> Maxout:
 
 
 def _component(config: Any, key: str, where: str) -> tuple[Any, str]:
-    return jsontext.section(jsontext.section(config, "components", dict, where), key, dict, where), f"component {key!r} of {where}"
+    return jsontext.section(
+        jsontext.section(config, "components", dict, where), key, dict, where
+    ), f"component {key!r} of {where}"
 
 
 def _highway(config: Any, n_in: int, where: str) -> Highway:
@@ -250,7 +302,14 @@ def _recurrent(config: Any, n_in: int, where: str) -> Recurrent:
     if "activation" not in config or (cell != "simplernn" and "inner_activation" not in config):
         raise NetworkError(f"{where} has no 'activation' or no 'inner_activation'")
     inner = Activation() if cell == "simplernn" else _activation(config, where, "inner_activation")
-    return Recurrent(cell, np.concatenate(weights), np.concatenate(recurrent), np.concatenate(bias), _activation(config, where), inner)
+    return Recurrent(
+        cell,
+        np.concatenate(weights),
+        np.concatenate(recurrent),
+        np.concatenate(bias),
+        _activation(config, where),
+        inner,
+    )
 
 
 def _conv1d(config: Any, n_in: int, where: str) -> Conv1d:
@@ -262,7 +321,9 @@ def _conv1d(config: Any, n_in: int, where: str) -> Conv1d:
     kernel = rows.reshape(bias.size, n_in, -1).transpose(2, 0, 1)
     padding = config.get("padding", "valid")
     if padding not in PADDINGS:
-        raise NetworkError(f"{where} has the unknown padding {padding!r}", hint=nearest(str(padding), PADDINGS, what="paddings"))
+        raise NetworkError(
+            f"{where} has the unknown padding {padding!r}", hint=nearest(str(padding), PADDINGS, what="paddings")
+        )
     dilation = jsontext.integer(config.get("dilation_rate", 1), f"dilation_rate of {where}")
     if not 1 <= dilation <= 10_000:
         raise NetworkError(f"dilation_rate of {where} is {dilation}, expected 1 to 10000")

@@ -173,7 +173,7 @@ class Add(Operation):
 
 def _unsort(frame: Frame, operation: Operation, values: Floats, packing: Packing) -> None:
     """Bring columns sorted by count back into the order of the taus."""
-    np.take(values, packing.inverse, axis=1, out=operation.result(frame), mode="clip")
+    np.copyto(operation.result(frame), values[:, packing.inverse])
 
 
 class Sum(Operation):
@@ -228,7 +228,10 @@ class RecurrentOperation(Operation):
     """LSTM, GRU or simple recurrent layer, stepping through all sequences of the block at once.
 
     Gives the last state of each tau (``packing`` None) or the state after every object. ``over`` numbers the packing of the source.
+    ``weights`` are those of the inputs, of the state, and the bias, gate below gate in ``order``.
     """
+
+    order = ""
 
     def __init__(
         self,
@@ -239,85 +242,125 @@ class RecurrentOperation(Operation):
         weights: tuple[Floats, Floats, Floats],
         activations: tuple[Activation, Activation],
     ) -> None:
-        self.weights, self.recurrent, bias = weights
-        super().__init__(target, (source,), self.recurrent.shape[1], packing)
+        self.weights, recurrent, bias = weights
+        super().__init__(target, (source,), recurrent.shape[1], packing)
         self.over, self.bias = over, bias[:, None]
+        # the state carries a row of ones, so that the product with it brings the bias along
+        self.recurrent = np.ascontiguousarray(np.concatenate((recurrent, self.bias), axis=1))
         self.activation, self.inner = activations
 
     def run(self, frame: Frame) -> None:
         packing = frame.packings[self.over]
-        state = frame.scratch(0, self.rows, frame.n_taus)
-        state[...] = 0
-        memory = frame.scratch(1, self.rows, frame.n_taus)
-        product = frame.scratch(2, self.weights.shape[0], frame.n_taus)
-        gates = frame.scratch(3, self.weights.shape[0], packing.n_objects)
-        np.matmul(self.weights, frame.values[self.sources[0]], out=gates)
-        gates += self.bias
+        state = frame.scratch(0, self.rows + 1, frame.n_taus)
+        memory = frame.scratch(1, self.rows + 1, frame.n_taus)
+        state[:-1] = 0
+        state[-1] = memory[-1] = 1
+        inputs = frame.scratch(2, self.weights.shape[0], packing.n_objects)
+        np.matmul(self.weights, frame.values[self.sources[0]], out=inputs)
         every = None if self.packing is None else self.result(frame)
         for offset, size in packing.steps:
             now = slice(offset, offset + size)
-            self.step(gates[:, now], state[:, :size], memory[:, :size], product[:, :size], first=offset == 0)
+            if offset == 0:
+                self.first(frame, inputs[:, now], state[:-1, :size], memory[:-1, :size])
+            else:
+                self.step(frame, inputs[:, now], state[:, :size], memory[:, :size])
             if every is not None:
-                every[:, now] = state[:, :size]
+                every[:, now] = state[:-1, :size]
         if every is None:
-            _unsort(frame, self, state, packing)
+            _unsort(frame, self, state[:-1], packing)
 
-    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
-        """Advance ``state`` (units, taus) by one object of each tau."""
+    def first(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
+        """Set ``state`` and ``memory`` (units, taus) from the first object of each tau; the state before it is zero."""
+        raise NetworkError(f"{type(self).__name__} has no first step")
+
+    def step(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
+        """Advance ``state`` and ``memory`` (units and a row of ones, taus) by one object of each tau."""
         raise NetworkError(f"{type(self).__name__} has no step")
 
 
 class Lstm(RecurrentOperation):
-    """Gates i, f, o, c: memory = f * memory + i * act(c), state = o * act(memory)."""
+    """Gates c, i, o, f: memory = f * memory + i * act(c), state = o * act(memory)."""
 
-    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
+    order = "ciof"
+
+    def first(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
         n = self.rows
-        if not first:
-            np.matmul(self.recurrent, state, out=product)
-            gates += product
-        _each(self.inner, gates[: 3 * n], n)
-        candidate = gates[3 * n :]
-        apply_activation(self.activation, candidate)
-        candidate *= gates[:n]
-        if first:
-            np.copyto(memory, candidate)
-        else:
-            memory *= gates[n : 2 * n]
-            memory += candidate
-        np.copyto(state, memory)
-        apply_activation(self.activation, state)
-        state *= gates[2 * n : 3 * n]
+        gates = frame.scratch(3, 3 * n, inputs.shape[1])
+        np.add(inputs[: 3 * n], self.bias[: 3 * n], out=gates)
+        self._gates(gates)
+        np.multiply(gates[:n], gates[n : 2 * n], out=memory)
+        self._state(frame, gates, state, memory)
+
+    def step(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
+        n = self.rows
+        gates = frame.scratch(3, 4 * n, inputs.shape[1])
+        np.matmul(self.recurrent, state, out=gates)
+        gates += inputs
+        self._gates(gates)
+        memory = memory[:n]
+        memory *= gates[3 * n :]
+        candidate = gates[:n]
+        candidate *= gates[n : 2 * n]
+        memory += candidate
+        self._state(frame, gates, state[:n], memory)
+
+    def _gates(self, gates: Floats) -> None:
+        apply_activation(self.activation, gates[: self.rows])
+        _each(self.inner, gates[self.rows :], self.rows)
+
+    def _state(self, frame: Frame, gates: Floats, state: Floats, memory: Floats) -> None:
+        out = gates[: self.rows]
+        np.copyto(out, memory)
+        apply_activation(self.activation, out)
+        np.multiply(out, gates[2 * self.rows : 3 * self.rows], out=state)
 
 
 class Gru(RecurrentOperation):
     """Gates z, r, h: candidate = act(h + U_h (r * state)), state = z * state + (1 - z) * candidate."""
 
-    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
+    order = "zrh"
+
+    def first(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
+        gates = frame.scratch(3, *inputs.shape)
+        np.add(inputs, self.bias, out=gates)
+        self._mix(gates, state)
+
+    def step(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
         n = self.rows
-        if not first:
-            np.matmul(self.recurrent[: 2 * n], state, out=product[: 2 * n])
-            gates[: 2 * n] += product[: 2 * n]
-        _each(self.inner, gates[: 2 * n], n)
-        candidate = gates[2 * n :]
-        if not first:
-            np.multiply(gates[n : 2 * n], state, out=memory)
-            np.matmul(self.recurrent[2 * n :], memory, out=product[2 * n :])
-            candidate += product[2 * n :]
+        gates = frame.scratch(3, *inputs.shape)
+        np.matmul(self.recurrent[: 2 * n], state, out=gates[: 2 * n])
+        gates[: 2 * n] += inputs[: 2 * n]
+        reset = frame.scratch(4, n, inputs.shape[1])
+        np.copyto(reset, gates[n : 2 * n])
+        _each(self.inner, reset, n)
+        np.multiply(reset, state[:n], out=memory[:n])
+        np.matmul(self.recurrent[2 * n :], memory, out=gates[2 * n :])
+        gates[2 * n :] += inputs[2 * n :]
+        self._mix(gates, state[:n])
+
+    def _mix(self, gates: Floats, state: Floats) -> None:
+        update, candidate = gates[: self.rows], gates[2 * self.rows :]
+        apply_activation(self.inner, update)
         apply_activation(self.activation, candidate)
         state -= candidate
-        state *= gates[:n]
+        state *= update
         state += candidate
 
 
 class SimpleRnn(RecurrentOperation):
     """state = act(W x + b + U state)."""
 
-    def step(self, gates: Floats, state: Floats, memory: Floats, product: Floats, *, first: bool) -> None:
-        if not first:
-            np.matmul(self.recurrent, state, out=product)
-            gates += product
-        np.copyto(state, gates)
+    order = "h"
+
+    def first(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
+        np.add(inputs, self.bias, out=state)
         apply_activation(self.activation, state)
+
+    def step(self, frame: Frame, inputs: Floats, state: Floats, memory: Floats) -> None:
+        gates = frame.scratch(3, *inputs.shape)
+        np.matmul(self.recurrent, state, out=gates)
+        np.add(gates, inputs, out=state[:-1])
+        apply_activation(self.activation, state[:-1])
 
 
 def _each(activation: Activation, gates: Floats, rows: int) -> None:
@@ -411,7 +454,9 @@ class MaxoutOperation(Operation):
 class EmbeddingOperation(Operation):
     """Integer features replaced by rows of tables. Raises NetworkError for a value that is no category."""
 
-    def __init__(self, target: int, source: int, packing: int | None, layer: Embedding, dtype: np.dtype[Any], where: str) -> None:
+    def __init__(
+        self, target: int, source: int, packing: int | None, layer: Embedding, dtype: np.dtype[Any], where: str
+    ) -> None:
         super().__init__(target, (source,), layer.n_out, packing)
         self.tables = [(index, table.astype(dtype)) for index, table in layer.tables]
         self.where = where
@@ -423,6 +468,8 @@ class EmbeddingOperation(Operation):
             good = (values >= 0) & (values < table.shape[1]) & (np.floor(values) == values)
             if not good.all():
                 wrong = values[~good][0]
-                raise NetworkError(f"{self.where}: {wrong:g} is no category; feature {index} takes whole numbers from 0 to {table.shape[1] - 1}")
+                raise NetworkError(
+                    f"{self.where}: {wrong:g} is no category; feature {index} takes whole numbers from 0 to {table.shape[1] - 1}"
+                )
             x = np.concatenate((x[:index], table[:, values.astype(np.int64)], x[index + 1 :]), axis=0)
         np.copyto(self.result(frame), x)

@@ -63,4 +63,3 @@ class Packing:
         full = self.counts[self.counts > 0]
         places: NDArray[np.int64] = offsets[full - 1] + np.arange(full.size) if full.size else np.zeros(0, np.int64)
         return places
-

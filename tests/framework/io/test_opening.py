@@ -25,9 +25,7 @@ def ntuple(tmp_path):
     path = tmp_path / "ntuple.root"
     writer = TTreeWriter(path, "tree")
     rng = np.random.default_rng(3)
-    writer.write(
-        {"TauJets.pt": Column(None, rng.normal(size=5000)), "TauJets.eta": Column(None, rng.normal(size=5000))}
-    )
+    writer.write({f"TauJets.{name}": Column(None, rng.integers(0, 9, 5000).astype(float)) for name in ("pt", "eta")})
     writer.close()
     return path
 
@@ -68,7 +66,7 @@ def test_damaged_basket_names_file_column_and_entries(ntuple, formats):
         place = int(file["tree"]["TauJets.eta"].member("fBasketSeek")[0])
     with ntuple.open("r+b") as stream:
         stream.seek(place + 100)
-        stream.write(b"\x00\xff" * 3000)
+        stream.write(b"\x00\xff" * 1000)
     reader = open_reader(str(ntuple), formats)
     with pytest.raises(InputError, match="reading failed") as caught:
         reader.read(list(reader.schema().columns.values()), 100, 2000)
@@ -92,7 +90,7 @@ def test_two_trees_and_none_is_called_tree(tmp_path, formats):
             for name in names:
                 file.mktree(name, {"x": "f4"}).extend({"x": np.ones(2, "f4")})
         if expected is None:
-            with pytest.raises(InputError, match="one .TTree., two .TTree."):
+            with pytest.raises(InputError, match=r"one \(TTree\), two \(TTree\)"):
                 open_reader(str(tmp_path / "t.root"), formats)
         else:
             reader = open_reader(str(tmp_path / "t.root"), formats)
@@ -126,14 +124,8 @@ def test_a_foreign_ntuple(tmp_path, formats):
     }
     found = reader.read(list(columns.values()), 1, 2)
     assert all(column.offsets is None for column in found.values())
-    assert {
-        name.partition(".")[2]: list(column.content)[0]
-        for name, column in found.items()
-        if "name" in name or "weight" in name
-    } == {
-        "weight": 2.0,
-        "name": "bc",
-    }
+    assert found["nominal.weight"].content.tolist() == [2.0]
+    assert found["nominal.name"].content.to_list() == ["bc"]
     assert found["nominal.lepton"].content.to_list() == [[3]]
     assert found["nominal.p4"].content.to_list() == [[3.0, 4.0, 5.0]]
     reader.close()
@@ -156,7 +148,7 @@ def test_a_column_that_this_file_lacks(ntuple, formats):
     reader = open_reader(str(ntuple), formats)
     with pytest.raises(ColumnError, match=r"TauJets\.etta") as caught:
         reader.read([ColumnInfo("TauJets.etta", ("TauJets.etta",), "float64", 0)], 0, 1)
-    assert "did you mean 'TauJets.eta'?" in str(caught.value)
+    assert "did you mean 'TauJets.eta'" in str(caught.value)
     assert reader.read([], 0, 10) == {}
     reader.close()
 

@@ -1,4 +1,4 @@
-"""ROOT itself opens what the writers write; its wheel on PyPI is an alpha, so these tests run only where it is installed."""
+"""ROOT itself opens what the writers write; its wheel on PyPI is an alpha: these tests run where it is installed."""
 
 from __future__ import annotations
 

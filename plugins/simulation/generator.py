@@ -1,0 +1,191 @@
+"""Pythia 8 as a source of events: processes, settings, the selection bias, and blocks of 100 events that stand on their own.
+
+Every generator of a process is initialised with the same seed; before each block the random numbers are set anew from (seed,
+block). So a block is the same wherever and after whatever it is generated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import InputError
+
+__all__ = ["BLOCK_EVENTS", "PROCESSES", "Block", "Generator", "Process", "block_seed"]
+
+BLOCK_EVENTS = 100
+LARGEST_SEED = 900_000_000
+"""Largest seed that Pythia accepts."""
+
+TAU, LEPTONS = 15, (11, 13)
+
+COMMON = (
+    "Print:quiet = on",
+    "Random:setSeed = on",
+    "Beams:idA = 2212",
+    "Beams:idB = 2212",
+    "Beams:eCM = 13000.",
+    "Tune:pp = 21",  # A14 with NNPDF2.3LO
+    "TauDecays:mode = 1",  # hadronic currents; mode 0 decays in flat phase space, without rho and a1
+    "PartonLevel:MPI = off",  # the underlying event comes from the minimum-bias library
+)
+
+
+@dataclass(frozen=True)
+class Process:
+    """What is generated: Pythia settings and the selection bias (scale / ``lowest``) ** ``power``.
+
+    The scale is the mass of the hard process, or its transverse momentum where ``transverse``; ``lowest`` in GeV. ``channel``
+    is the number written to ``EventInfo.mcChannelNumber``.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    lowest: float
+    power: float
+    channel: int
+    transverse: bool = False
+    doc: str = ""
+
+
+PROCESSES: Mapping[str, Process] = {
+    "Gammatautau": Process(
+        "Gammatautau",
+        (
+            "WeakSingleBoson:ffbar2gmZ = on",
+            "WeakZ0:gmZmode = 1",
+            "PhaseSpace:mHatMin = 60.",
+            "PhaseSpace:mHatMax = 2000.",
+            "23:onMode = off",
+            "23:onIfAny = 15",
+        ),
+        lowest=60.0,
+        power=3.0,
+        channel=425200,
+        doc="pure γ* → ττ, 60–2000 GeV, selection biased by mass³",
+    ),
+    "Dijet": Process(
+        "Dijet",
+        ("HardQCD:all = on", "PhaseSpace:pTHatMin = 18.", "PhaseSpace:pTHatMax = 1000."),
+        lowest=18.0,
+        power=4.5,
+        channel=364700,
+        transverse=True,
+        doc="quark and gluon jets, pT-hat 18–1000 GeV, selection biased by pT-hat^4.5",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Generated events: flat arrays of all particles, the numbers of particles and one weight per event.
+
+    ``particles`` holds id, status, mother1, mother2 (Pythia's numbering, 0 is the event as a whole), px, py, pz, e, m (GeV), x, y, z
+    (mm, production vertex) and charge (units of e).
+    """
+
+    counts: npt.NDArray[np.int64]
+    particles: Mapping[str, npt.NDArray[Any]]
+    weights: npt.NDArray[np.float64]
+
+
+def block_seed(seed: int, block: int) -> int:
+    """Return the random seed of a block, from 1 to Pythia's largest."""
+    digest = hashlib.sha256(f"hepflow/{seed}/{block}".encode()).digest()
+    return 1 + int.from_bytes(digest[:8], "little") % LARGEST_SEED
+
+
+class Generator:
+    """An initialised Pythia for one process.
+
+    ``decays`` is "hadronic" (no leptonic tau decays) or "all"; ``power`` replaces the process's own exponent of the bias.
+    Raises InputError where Pythia is not installed or does not accept the settings.
+    """
+
+    def __init__(self, process: Process, *, seed: int, decays: str = "hadronic", power: float | None = None) -> None:
+        self.process, self.seed = process, seed
+        pythia8 = _pythia_module()
+        self._pythia = pythia8.Pythia("", False)
+        self._hook = _bias_hook(pythia8, process, process.power if power is None else power)
+        for setting in (*COMMON, *process.settings, f"Random:seed = {1 + seed % LARGEST_SEED}"):
+            if not self._pythia.readString(setting):
+                raise InputError(f"Pythia does not accept {setting!r}", where=f"pythia:{process.name}")
+        if decays == "hadronic":
+            _close_leptonic_channels(self._pythia)
+        self._pythia.setUserHooksPtr(self._hook)
+        if not self._pythia.init():
+            raise InputError("Pythia could not be initialised", where=f"pythia:{process.name}")
+        self._charges: dict[int, float] = {}
+
+    def block(self, number: int) -> Block:
+        """Return the events of a block, whatever was generated before."""
+        self._pythia.rndm.init(block_seed(self.seed, number))
+        batches: list[Any] = []
+        missing = BLOCK_EVENTS
+        while missing:
+            batches.append(self._pythia.nextBatch(missing))
+            missing -= len(batches[-1])
+        events = ak.concatenate(batches) if len(batches) > 1 else batches[0]
+        return self._unpack(events)
+
+    def _unpack(self, events: Any) -> Block:
+        particles = events.prt
+        counts = ak.to_numpy(ak.num(particles, axis=1)).astype(np.int64)
+        flat = ak.flatten(particles, axis=1)
+        columns = {name: ak.to_numpy(flat[name]) for name in ("id", "status", "mother1", "mother2", "m")}
+        columns |= {name: ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e")}
+        for name, source in (("x", "px"), ("y", "py"), ("z", "pz")):
+            columns[name] = ak.to_numpy(ak.fill_none(flat.vProd[source], 0.0))
+        columns["charge"] = self._charge(columns["id"])
+        return Block(counts, columns, ak.to_numpy(events.info.weights[:, 0]).astype(np.float64))
+
+    def _charge(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        unique, inverse = np.unique(ids, return_inverse=True)
+        for code in unique:
+            if int(code) not in self._charges:
+                self._charges[int(code)] = self._pythia.particleData.charge(int(code))
+        return np.array([self._charges[int(code)] for code in unique], dtype=np.float32)[inverse]
+
+
+def _pythia_module() -> Any:
+    try:
+        import pythia8mc
+    except ImportError as error:
+        raise InputError("generating events needs Pythia, which is not installed", hint="pip install 'pythia8mc<8.318'") from error
+    return pythia8mc
+
+
+def _bias_hook(pythia8: Any, process: Process, power: float) -> Any:
+    """Return user hooks that bias the selection of events and give each the inverse bias as its weight."""
+
+    class Bias(pythia8.UserHooks):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = 1.0
+
+        def canBiasSelection(self) -> bool:  # noqa: N802 - names of Pythia
+            return True
+
+        def biasSelectionBy(self, sigma: Any, phase_space: Any, in_event: bool) -> float:  # noqa: N802, ARG002
+            scale = phase_space.pTHat() if process.transverse else phase_space.mHat
+            self.bias = (scale / process.lowest) ** power
+            return self.bias
+
+        def biasedSelectionWeight(self) -> float:  # noqa: N802
+            return 1.0 / self.bias
+
+    return Bias()
+
+
+def _close_leptonic_channels(pythia: Any) -> None:
+    tau = pythia.particleData.findParticle(TAU)
+    for index in range(tau.sizeChannels()):
+        channel = tau.channel(index)
+        products = {abs(channel.product(k)) for k in range(channel.multiplicity())}
+        channel.onMode(0 if products & set(LEPTONS) else 1)

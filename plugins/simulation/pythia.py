@@ -1,0 +1,198 @@
+"""The reader of ``pythia:`` inputs: generated events look like a file without end.
+
+``pythia:Gammatautau`` and ``pythia:Dijet``, with options as in an address: ``pythia:Gammatautau?decays=all&seed=7&power=0``. The columns
+hold the whole event record (``TruthParticles``), what reaches a detector (``StableParticles``) and ``EventInfo``, in MeV and mm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
+
+import awkward as ak
+import numpy as np
+
+from hepflow.errors import ColumnError, InputError, nearest
+from hepflow.events.column import Column
+from hepflow.plugins.simulation.generator import BLOCK_EVENTS, PROCESSES, Block, Generator
+from hepflow.protocols import ColumnInfo, FileSchema
+
+__all__ = ["ENTRIES", "SAMPLE_SEED", "UNIT_EVENTS", "PythiaReader"]
+
+UNIT_EVENTS = 500
+ENTRIES = 2**31 // UNIT_EVENTS * UNIT_EVENTS
+"""How many events the source claims to hold; event numbers fit into 32 bits."""
+SAMPLE_SEED = 20_260
+GEV = 1000.0
+
+STATUS_STABLE, STATUS_DECAYED = 1, 2
+
+_Values = Callable[[Mapping[str, Any]], Any]
+
+_PARTICLES: Mapping[str, tuple[str, _Values]] = {
+    "pdgId": ("int32", lambda p: p["id"]),
+    "px": ("float64", lambda p: p["px"] * GEV),
+    "py": ("float64", lambda p: p["py"] * GEV),
+    "pz": ("float64", lambda p: p["pz"] * GEV),
+    "m": ("float64", lambda p: p["m"] * GEV),
+    "charge": ("float32", lambda p: p["charge"]),
+    "prodX": ("float32", lambda p: p["x"]),
+    "prodY": ("float32", lambda p: p["y"]),
+    "prodZ": ("float32", lambda p: p["z"]),
+}
+_RECORD: Mapping[str, tuple[str, _Values]] = {
+    "e": ("float64", lambda p: p["e"] * GEV),
+    "status": ("int32", lambda p: np.where(p["status"] > 0, STATUS_STABLE, STATUS_DECAYED)),
+    "parentIndex": ("int32", lambda p: p["mother1"] - 1),
+}
+_EVENT = {
+    "eventNumber": "uint64",
+    "mcEventNumber": "uint64",
+    "runNumber": "uint32",
+    "mcChannelNumber": "uint32",
+    "mcEventWeights": "float32",
+    "beamSpotWeight": "float32",
+}
+
+
+class PythiaReader:
+    """Events of a generator, read like a file; event number k is the same wherever reading starts.
+
+    ``path`` is ``pythia:PROCESS?option=value&…`` with the options ``decays`` (hadronic, all), ``seed`` and ``power`` (exponent of the
+    selection bias). Raises InputError for anything unknown.
+    """
+
+    format: ClassVar[str] = "pythia"
+    scheme: ClassVar[str] = "pythia"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        name, _, query = path.removeprefix("pythia:").partition("?")
+        if name not in PROCESSES:
+            raise InputError(f"there is no process {name!r}", where=path, hint=nearest(name, PROCESSES, what="processes"))
+        self._process = PROCESSES[name]
+        self._options = _options(path, query)
+        self._generator: Generator | None = None
+        self._last: tuple[int, dict[str, Column]] | None = None
+
+    def schema(self) -> FileSchema:
+        """Describe the source; Pythia is not started for that."""
+        return FileSchema(
+            path=self.path,
+            format=self.format,
+            tree=self._process.name,
+            entries=ENTRIES,
+            columns={info.name: info for info in _columns()},
+            boundaries=(0, ENTRIES),
+            identity=f"{self._process} {sorted(self._options.items())} {_version()}",
+            unit_entries=UNIT_EVENTS,
+            endless=True,
+            metadata={"generator": _version(), "process": self._process.doc},
+        )
+
+    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:  # noqa: ARG002 - the same for all columns
+        """Return every 500th entry: work units, and so files, are independent of what is asked for."""
+        return range(0, ENTRIES + 1, UNIT_EVENTS)
+
+    def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
+        """Generate the blocks that hold the entries ``[start, stop)`` and return these entries of the given columns."""
+        known = {info.name for info in _columns()}
+        for info in columns:
+            if info.name not in known:
+                raise ColumnError(f"there is no column {info.name}", where=self.path, hint=nearest(info.name, known, what="columns"))
+        pieces: list[dict[str, Column]] = []
+        for block in range(start // BLOCK_EVENTS, -(-stop // BLOCK_EVENTS)):
+            first = block * BLOCK_EVENTS
+            inside = slice(max(start - first, 0), min(stop - first, BLOCK_EVENTS))
+            made = self._block(block)
+            pieces.append({info.name: made[info.name][inside] for info in columns})
+        return {info.name: _join([piece[info.name] for piece in pieces]) for info in columns}
+
+    def close(self) -> None:
+        """Let go of the generator."""
+        self._generator = self._last = None
+
+    def _block(self, number: int) -> dict[str, Column]:
+        if self._last is None or self._last[0] != number:
+            if self._generator is None:
+                self._generator = Generator(self._process, **self._options)
+            self._last = (number, _block_columns(self._generator.block(number), number, self._process.channel))
+        return self._last[1]
+
+
+def _options(path: str, query: str) -> dict[str, Any]:
+    """Read the options behind the question mark."""
+    kinds: dict[str, Any] = {"seed": int, "decays": str, "power": float}
+    options: dict[str, Any] = {"seed": SAMPLE_SEED}
+    for key, text in parse_qsl(query, keep_blank_values=True):
+        if key not in kinds:
+            raise InputError(f"there is no option {key!r} of generated events", where=path, hint=nearest(key, kinds, what="options"))
+        try:
+            options[key] = kinds[key](text)
+        except ValueError:
+            raise InputError(f"the option {key} wants {kinds[key].__name__}, not {text!r}", where=path) from None
+    if options.get("decays", "all") not in ("all", "hadronic"):
+        raise InputError(f"decays is 'hadronic' or 'all', not {options['decays']!r}", where=path)
+    if options["seed"] < 0:
+        raise InputError(f"the seed is a number from 0 on, not {options['seed']}", where=path)
+    return options
+
+
+def _columns() -> list[ColumnInfo]:
+    particles = {name: dtype for name, (dtype, _) in _PARTICLES.items()}
+    record = particles | {name: dtype for name, (dtype, _) in _RECORD.items()}
+    infos = [(f"TruthParticles.{name}", dtype, 1) for name, dtype in record.items()]
+    infos += [(f"StableParticles.{name}", dtype, 1) for name, dtype in particles.items()]
+    infos += [(f"EventInfo.{name}", dtype, int(name == "mcEventWeights")) for name, dtype in _EVENT.items()]
+    return [ColumnInfo(name, (name,), dtype, depth) for name, dtype, depth in infos]
+
+
+def _block_columns(block: Block, number: int, channel: int) -> dict[str, Column]:
+    """Return all columns of a block. The entry 0 of Pythia's record, which stands for the event, is left out."""
+    events = np.repeat(np.arange(len(block.counts)), block.counts)
+    first = np.cumsum(block.counts) - block.counts
+    real = np.arange(len(events)) != first[events]
+    final = block.particles["status"] > 0
+    columns: dict[str, Column] = {}
+    for container, mask, wanted in (
+        ("TruthParticles", real, {**_PARTICLES, **_RECORD}),
+        ("StableParticles", real & final, _PARTICLES),
+    ):
+        chosen = {name: values[mask] for name, values in block.particles.items()}
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(events[mask], minlength=len(block.counts)))]).astype(np.int64)
+        for name, (dtype, values) in wanted.items():
+            columns[f"{container}.{name}"] = Column(offsets, np.asarray(values(chosen)).astype(dtype))
+    size = len(block.counts)
+    numbers = number * BLOCK_EVENTS + 1 + np.arange(size)
+    event = {
+        "eventNumber": numbers,
+        "mcEventNumber": numbers,
+        "runNumber": np.full(size, channel),
+        "mcChannelNumber": np.full(size, channel),
+        "beamSpotWeight": np.ones(size),
+    }
+    columns |= {f"EventInfo.{name}": Column(None, values.astype(_EVENT[name])) for name, values in event.items()}
+    columns["EventInfo.mcEventWeights"] = Column(None, ak.unflatten(block.weights.astype(np.float32), 1))
+    return columns
+
+
+def _join(pieces: list[Column]) -> Column:
+    """Put the columns of neighbouring ranges together."""
+    if len(pieces) == 1:
+        return pieces[0]
+    content = [piece.content for piece in pieces]
+    joined = ak.concatenate(content) if isinstance(content[0], ak.Array) else np.concatenate(content)
+    if pieces[0].offsets is None:
+        return Column(None, joined)
+    counts = np.concatenate([np.diff(piece.offsets) for piece in pieces if piece.offsets is not None])
+    return Column(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), joined)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"pythia8mc {version('pythia8mc')}"
+    except PackageNotFoundError:
+        return "pythia8mc"

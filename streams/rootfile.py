@@ -1,0 +1,34 @@
+"""What the streams that write ROOT files share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hepflow import Context, Property, Stream
+
+__all__ = ["RootStream"]
+
+
+class RootStream(Stream):
+    """A stream of ROOT files: one file for each work unit, or one in all with ``Merge``."""
+
+    Compression = Property("LZ4", "compression", choices=("LZ4", "ZSTD", "ZLIB", "none"))
+    Merge = Property(False, "join the parts into one file <stream>.root at the end")
+
+    def close(self, parts: Sequence[Path], context: Context) -> list[Path]:
+        """Give the parts their final names, or join them."""
+        if not self.Merge:
+            return super().close(parts, context)
+        from hepflow.io.merging import merge_files
+
+        target = context.path(f"{self.name}{self.suffix}")
+        temporary = target.with_name(f".{target.name}.part")
+        try:
+            merge_files(parts, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        for part in parts:
+            part.unlink()
+        return [target]
