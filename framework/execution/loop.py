@@ -14,7 +14,6 @@ from typing import Any
 import cloudpickle
 
 import hepflow
-
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError, ToolError
 from hepflow.events import Access, Column, Events, Scope

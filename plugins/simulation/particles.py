@@ -1,0 +1,89 @@
+"""Particles as arrays: what the simulated detector gets to see of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ELECTRON", "INVISIBLE", "MASSES", "MUON", "PHOTON", "Particles", "delta_phi"]
+
+Floats = npt.NDArray[np.float64]
+
+ELECTRON, MUON, PHOTON = 11, 13, 22
+INVISIBLE = (12, 14, 16)
+
+MASSES = {
+    11: 0.511, 13: 105.66, 22: 0.0, 130: 497.61, 211: 139.57, 310: 497.61, 321: 493.68,
+    2112: 939.57, 2212: 938.27, 3112: 1197.45, 3122: 1115.68, 3222: 1189.37, 3312: 1321.71, 3322: 1314.86, 3334: 1672.45,
+}  # fmt: skip
+"""Masses in MeV (Particle Data Group) by |PDG id|, of everything long-lived enough to enter a detector."""
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Final-state particles: momentum (MeV), charge, PDG id, production vertex (mm) relative to the middle of the detector.
+
+    ``vertex`` numbers the collision that a particle comes from, 0 for the hard one. All arrays have the same length.
+    """
+
+    pt: Floats
+    eta: Floats
+    phi: Floats
+    pdg: npt.NDArray[np.int32]
+    charge: Floats
+    x: Floats
+    y: Floats
+    z: Floats
+    vertex: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.pt)
+
+    def __getitem__(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Particles:
+        """Return some of the particles (mask or positions)."""
+        return Particles(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    @property
+    def code(self) -> npt.NDArray[np.int32]:
+        """Return |PDG id|."""
+        return np.abs(self.pdg)
+
+    @property
+    def mass(self) -> Floats:
+        """Return masses (MeV), by PDG id."""
+        return _mass(self.code)
+
+    @property
+    def momentum(self) -> Floats:
+        """Return |p| (MeV)."""
+        return self.pt * np.cosh(self.eta)
+
+    @property
+    def energy(self) -> Floats:
+        """Return energies (MeV)."""
+        return np.hypot(self.momentum, self.mass)
+
+    @classmethod
+    def join(cls, parts: Sequence[Particles]) -> Particles:
+        """Return all particles of several sets, in order."""
+        return cls(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+
+
+_KNOWN = np.array(sorted(MASSES), dtype=np.int32)
+_KNOWN_MASS = np.array([MASSES[int(code)] for code in _KNOWN])
+_HEAVY = 1000.0
+"""Mass (MeV) given to what the table does not know (light nuclei and other rarities)."""
+
+
+def _mass(code: npt.NDArray[np.int32]) -> Floats:
+    position = np.minimum(np.searchsorted(_KNOWN, code), len(_KNOWN) - 1)
+    return np.where(_KNOWN[position] == code, _KNOWN_MASS[position], _HEAVY)
+
+
+def delta_phi(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
+    """Return first − second wrapped to [−π, π)."""
+    difference: Floats = np.mod(np.asarray(first) - np.asarray(second) + np.pi, 2.0 * np.pi) - np.pi
+    return difference
