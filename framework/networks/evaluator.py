@@ -19,8 +19,8 @@ from hepflow.networks.packing import Packing
 
 __all__ = ["Evaluator"]
 
-# Two values of a block together should stay in a core's second-level cache.
-BLOCK_BYTES = 2400 * 1024
+# Two values of a block together have about this size: larger blocks fall out of the caches, smaller ones pay for calls.
+BLOCK_BYTES = 2 * 1024**2
 LARGEST_BLOCK = 4096
 
 

@@ -40,8 +40,7 @@ def read_lwtnn(data: Any) -> Network:
     """
     if not isinstance(data, dict):
         raise NetworkError("the JSON is no network: lwtnn files hold an object with layers, inputs and outputs")
-    record = data.get("hepflow", {})
-    record = record if isinstance(record, dict) else {}
+    record = _own_record(data)
     if "nodes" in data:
         return _read_graph(data, record)
     if "layers" in data and "inputs" in data and "outputs" in data:
@@ -51,6 +50,16 @@ def read_lwtnn(data: Any) -> Network:
         "the JSON is no lwtnn network",
         hint=f"it needs the keys {wanted}; it has {', '.join(sorted(data)[:10]) or 'none'}",
     )
+
+
+def _own_record(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what hepflow wrote beside the network; raises NetworkError where the network was changed since."""
+    record = data.get("hepflow", {})
+    if not isinstance(record, dict):
+        return {}
+    if "checksum" in record and record["checksum"] != checksum(data):
+        raise NetworkError("the network was changed after hepflow wrote it, or is damaged", hint="its checksum does not fit; convert it again")
+    return {key: value for key, value in record.items() if key not in ("checksum", "format")}
 
 
 def _read_graph(data: dict[str, Any], record: dict[str, Any]) -> Network:

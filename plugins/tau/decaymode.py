@@ -16,68 +16,52 @@ import numpy.typing as npt
 from hepflow import Events, Property, Tool
 from hepflow.events import Container, Linked
 from hepflow.plugins.tau.truth import wrap
+from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES
 
 __all__ = ["SEQUENCES", "NNDecayModeTree", "SequenceSpec", "decay_mode_reads", "decay_mode_sequences"]
 
-COMMON = ("dphiECal", "dphi", "detaECal", "deta", "pt", "jetpt")
-IMPACT = ("d0TJVA", "d0SigTJVA", "z0sinthetaTJVA", "z0sinthetaSigTJVA")
-SHOWER = (
-    "FIRST_ETA",
-    "SECOND_R",
-    "DELTA_THETA",
-    "CENTER_LAMBDA",
-    "LONGITUDINAL",
-    "SECOND_ENG_DENS",
-    "ENG_FRAC_CORE",
-    "NPosECells_EM1",
-    "NPosECells_EM2",
-    "energy_EM1",
-    "energy_EM2",
-    "EM1CoreFrac",
-    "firstEtaWRTClusterPosition_EM1",
-    "firstEtaWRTClusterPosition_EM2",
-    "secondEtaWRTClusterPosition_EM1",
-    "secondEtaWRTClusterPosition_EM2",
-)
 CHARGED_BIT, CONVERSION_BIT = 5, 7
 """Bits of ``TauTracks.flagSet``: classifiedCharged, classifiedConversion."""
 
 TRACKS, NEUTRAL, SHOTS = "TauTracks", "TauNeutralParticleFlowObjects", "TauShotParticleFlowObjects"
 
 
+COMMON = ("dphiECal", "dphi", "detaECal", "deta", "pt", "jetpt")
+"""Variables that are calculated from directions and momenta; the others are attributes of the objects."""
+
+
 @dataclass(frozen=True)
 class SequenceSpec:
-    """One input sequence: the container its objects come from, the link that leads there, its variables beyond the
-    common six.
+    """Where the objects of an input sequence come from: their container, the link that leads there.
 
-    ``prefix`` is what stands before a variable's name in the container.
+    ``prefix`` is what stands before the name of an attribute in the container.
     """
 
     container: str
     link: str
-    variables: tuple[str, ...]
     prefix: str = ""
 
 
 SEQUENCES: Mapping[str, SequenceSpec] = {
-    "TauTrack": SequenceSpec(TRACKS, "tauTrackLinks", IMPACT),
-    "NeutralPFO": SequenceSpec(NEUTRAL, "neutralPFOLinks", SHOWER, "cellBased_"),
-    "ShotPFO": SequenceSpec(SHOTS, "shotPFOLinks", ()),
-    "ConvTrack": SequenceSpec(TRACKS, "tauTrackLinks", IMPACT),
+    "TauTrack": SequenceSpec(TRACKS, "tauTrackLinks"),
+    "NeutralPFO": SequenceSpec(NEUTRAL, "neutralPFOLinks", "cellBased_"),
+    "ShotPFO": SequenceSpec(SHOTS, "shotPFOLinks"),
+    "ConvTrack": SequenceSpec(TRACKS, "tauTrackLinks"),
 }
+
+
+def _attributes(sequence: str) -> list[str]:
+    return [variable.column for variable in DECAY_MODE_VARIABLES[sequence] if variable.column not in COMMON]
 
 
 def decay_mode_reads() -> list[str]:
     """Return the columns that the inputs are calculated from."""
     names = [f"TauJets.{name}" for name in ("ptIntermediateAxis", "etaIntermediateAxis", "phiIntermediateAxis")]
-    names += [f"{TRACKS}.{name}" for name in ("flagSet", "CaloSamplingEtaEM", "CaloSamplingPhiEM")] + [
-        f"{SHOTS}.tauShots_nPhotons"
-    ]
-    for spec in SEQUENCES.values():
-        names += [f"TauJets.{spec.link}"]
-        names += [
-            f"{spec.container}.{name}" for name in ("pt", "eta", "phi", *(spec.prefix + v for v in spec.variables))
-        ]
+    names += [f"{TRACKS}.{name}" for name in ("flagSet", "CaloSamplingEtaEM", "CaloSamplingPhiEM")]
+    names += [f"{SHOTS}.tauShots_nPhotons"]
+    for sequence, spec in SEQUENCES.items():
+        attributes = [spec.prefix + name for name in _attributes(sequence)]
+        names += [f"TauJets.{spec.link}", *(f"{spec.container}.{name}" for name in ("pt", "eta", "phi", *attributes))]
     return list(dict.fromkeys(names))
 
 
@@ -106,11 +90,11 @@ def decay_mode_sequences(
         ordered = selected.sort(selected.flat("pt"))
         if caps is not None:
             ordered = ordered.first(caps[name])
-        result[name] = ordered.counts, _variables(SEQUENCES[name], taus, ordered, charged)
+        result[name] = ordered.counts, _variables(name, taus, ordered, charged)
     return result
 
 
-def _variables(spec: SequenceSpec, taus: Container, objects: Linked, charged: Linked) -> dict[str, npt.NDArray[Any]]:
+def _variables(sequence: str, taus: Container, objects: Linked, charged: Linked) -> dict[str, npt.NDArray[Any]]:
     owners = objects.owners
     eta, phi = objects.flat("eta"), objects.flat("phi")
     track_eta = charged.one("CaloSamplingEtaEM", np.nan)[owners]
@@ -123,7 +107,8 @@ def _variables(spec: SequenceSpec, taus: Container, objects: Linked, charged: Li
         "pt": objects.flat("pt"),
         "jetpt": taus.flat("ptIntermediateAxis")[owners],
     }
-    columns |= {name: objects.flat(spec.prefix + name) for name in spec.variables}
+    prefix = SEQUENCES[sequence].prefix
+    columns |= {name: objects.flat(prefix + name) for name in _attributes(sequence)}
     return {
         name: values.astype(np.float32) if values.dtype == np.float64 else values for name, values in columns.items()
     }
