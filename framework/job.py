@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import JobOptionsError, PropertyError, nearest
 from hepflow.properties import Configurable, Property
 from hepflow.stream import Stream, as_tools
@@ -56,6 +58,7 @@ class Job:
         self._options = context if context is not None else OptionValues()
         self._options.jobs.append(self)
         self._frozen = False
+        self.folder: Path | None = None
 
     @property
     def datatype(self) -> str:
@@ -165,9 +168,28 @@ class Job:
                     hint=nearest(name, self._options.declared, what="options"),
                 )
         self._apply_datatype()
+        self._find_files()
         self._frozen = True
         for member in self._members:
             member.freeze()
+
+    def _find_files(self) -> None:
+        """Replace the names of data files by the paths where they are found."""
+        named = [(m, n, v) for m in self.configurables() for n, v in m.values.items() if m.properties()[n].file and v]
+        if not named:
+            return
+        folders = [*([self.folder] if self.folder else []), *data_folders()]
+        for member, name, value in named:
+            member.setProperty(name, str(find_data_file(value, folders, where=f"{member.name}.{name}")))
+
+    def data_files(self) -> dict[str, Path]:
+        """Return the data files of a frozen job, by ``Tool.Property``."""
+        return {
+            f"{member.name}.{name}": Path(value)
+            for member in self.configurables()
+            for name, value in member.values.items()
+            if member.properties()[name].file and value
+        }
 
     def _apply_datatype(self) -> None:
         """Give ``-dt`` to the tools that have a property DataType and do not set it themselves."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import cloudpickle
+
 from hepflow.errors import HepflowError, JobOptionsError, nearest
 from hepflow.job import DATATYPES, Job, OptionValues, option_values
 from hepflow.registry.manager import Registry, registry
@@ -35,7 +37,7 @@ def joboptions_folders(plugins: Registry | None = None) -> list[Path]:
     plugins.
     """
     own = [Path(part).expanduser() for part in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if part]
-    return own + (plugins or registry()).joboptions_folders()
+    return own + (plugins or registry()).folders("joboptions")
 
 
 def shipped_joboptions(plugins: Registry | None = None) -> dict[str, Path]:
@@ -101,6 +103,7 @@ def load_joboptions(
     finally:
         option_values.reset(token)
     job = _single(values, module, path)
+    job.folder = path.parent
     for assignment in settings:
         job.set(assignment)
     job.freeze()
@@ -115,6 +118,7 @@ def _module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__dict__.update(__file__=str(path))
     sys.modules[name] = module
+    cloudpickle.register_pickle_by_value(module)
     return module
 
 

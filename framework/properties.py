@@ -31,6 +31,7 @@ class Property(Generic[T]):
     dict, or the class given as ``type``; with ``default=None`` and a ``type`` the property may stay unset. ``item``
     is the type of the elements of a tuple or the values of a dict (by default that of the first). An int is accepted
     for a float. ``choices``, ``minimum`` and ``maximum`` narrow the values; for a tuple they apply to each element.
+    ``file`` marks the name of a data file: it is searched when the job is frozen, and recorded with its checksum.
 
     >>> class Cut(Configurable):
     ...     PtMin = Property(15_000.0, "lowest pt", unit="MeV", minimum=0)
@@ -49,6 +50,7 @@ class Property(Generic[T]):
         minimum: float | None = None,
         maximum: float | None = None,
         unit: str = "",
+        file: bool = False,
     ) -> None:
         self.name = ""
         self.doc = doc
@@ -63,6 +65,7 @@ class Property(Generic[T]):
         self.minimum = minimum
         self.maximum = maximum
         self.unit = unit
+        self.file = file
         self._default = default
 
     def __set_name__(self, owner: type[Any], name: str) -> None:

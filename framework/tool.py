@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hepflow.context import Context
@@ -51,6 +51,10 @@ class Tool(Configurable):
     def finalize(self, total: Any, context: Context) -> Any:
         """Finish with the total of all work units; by default the total is the tool's result."""
         return total
+
+    def record(self) -> Mapping[str, Any]:
+        """Return what users of the tool's output must know of it (of its model); written into the output's metadata."""
+        return {}
 
     def prepare(self, context: Context) -> None:
         """Run ``initialize`` in the one phase in which attributes can be set; called by the engine."""

@@ -368,3 +368,12 @@ def physlite():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def sample_cache():
+    """The folder where the built-in samples are kept: the user's own, whose name depends on all that makes a sample."""
+    pytest.importorskip("pythia8mc", reason="the built-in sample needs the extra 'sample'")
+    from hepflow.execution.samples import cache_directory
+
+    return cache_directory()

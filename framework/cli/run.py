@@ -208,6 +208,8 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
             f"input    {len(plan.files)} files of {', '.join(samples)}: "
             f"{plan.entries:,} events in {len(plan.units)} work units"
         )
+    for name, path in file.job.data_files().items():
+        out.print(f"data     {name} = {path}")
     _show_notes(plan)
     out.print(f"output   {directory}")
 

@@ -16,7 +16,20 @@ from hepflow.events.scope import Ints, counts_of, offsets_from
 if TYPE_CHECKING:
     import awkward as ak
 
-__all__ = ["flatten", "has_links", "jagged", "pack_links", "plain", "scatter", "unpack_links"]
+__all__ = [
+    "LINK_PARTS",
+    "content_of",
+    "flatten",
+    "has_links",
+    "jagged",
+    "normal_layout",
+    "pack_links",
+    "plain",
+    "scatter",
+    "unpack_links",
+]
+
+LINK_PARTS = ("m_persKey", "m_persIndex")
 
 
 def jagged(values: Any, offsets: Offsets, outer: Offsets | None = None) -> ak.Array:
@@ -30,38 +43,81 @@ def jagged(values: Any, offsets: Offsets, outer: Offsets | None = None) -> ak.Ar
     return ak.Array(layout)
 
 
-def plain(values: Any) -> Any:
-    """Return an array without lists as numpy, anything else as a packed awkward array; missing values are refused."""
+def normal_layout(layout: Any) -> Any:
+    """Return a layout of lists with 64-bit offsets from 0, plain numbers, strings and records without class names.
+
+    Values are copied only where an index has to be applied. Raises TypeError for missing values and unions.
+    """
     import awkward as ak
 
-    if not isinstance(values, ak.Array):
-        return np.asarray(values)
-    layout = ak.to_packed(values).layout
-    if layout.is_option:
-        if layout.to_ByteMaskedArray(valid_when=True).mask.data.all():
-            return plain(ak.Array(layout.content))
-        raise ColumnError("a column cannot hold None", hint="fill missing values first, e.g. with ak.fill_none")
+    if layout.is_numpy:
+        return normal_layout(layout.to_RegularArray()) if layout.data.ndim > 1 else layout
+    if layout.is_record:
+        return ak.contents.RecordArray([normal_layout(layout[field]) for field in layout.fields], layout.fields)
+    if layout.is_list:
+        lists = layout.to_ListOffsetArray64(True)
+        content = lists.content[: int(lists.offsets.data[-1])]
+        if not lists.parameter("__array__"):
+            return ak.contents.ListOffsetArray(lists.offsets, normal_layout(content))
+        content = content.to_packed() if not content.is_numpy else content
+        return ak.contents.ListOffsetArray(
+            lists.offsets, content, parameters={"__array__": lists.parameter("__array__")}
+        )
+    if layout.is_indexed or (layout.is_option and not layout.mask_as_bool(valid_when=False).any()):
+        return normal_layout(layout.project())
+    if layout.is_unknown:
+        return layout
+    raise TypeError(f"values of type {layout.form.type} are neither numbers, strings, links nor lists of these")
+
+
+def content_of(layout: Any) -> Any:
+    """Return a layout as a column's content: numpy for numbers, else an awkward array."""
+    import awkward as ak
+
     return layout.data if layout.is_numpy else ak.Array(layout)
+
+
+def plain(values: Any) -> Any:
+    """Return values as a column's content: numpy for an array of numbers, anything else as an awkward array.
+
+    ColumnError where values are missing or of several types.
+    """
+    import awkward as ak
+
+    if isinstance(values, np.ma.MaskedArray | list | tuple):
+        values = ak.Array(values)
+    elif not isinstance(values, ak.Array):
+        values = np.asarray(values)
+        if values.ndim < 2 and values.dtype.kind in "biuf":
+            return values
+        values = ak.Array(values.tolist() if values.dtype.kind == "O" else values)
+    try:
+        return content_of(normal_layout(values.layout))
+    except TypeError as error:
+        raise ColumnError(
+            f"a column cannot hold values of type {values.type.content}",
+            hint="fill missing values first, e.g. with ak.fill_none",
+        ) from error
 
 
 def flatten(values: Any, structure: Sequence[Offsets], name: str) -> Any:
     """Return the flat content of values; ColumnError where they do not fit.
 
     ``structure`` holds the offsets of the lists around one value, outermost first. Values may have all of these
-    lists, only the inner ones, or none; a single number fills all.
+    lists, only the inner ones, or none.
     """
     import awkward as ak
 
     total = int(structure[-1][-1]) if structure else -1
+    values = plain(values)
     if not isinstance(values, ak.Array):
-        flat = np.asarray(values)
-        return np.full(total, flat) if flat.ndim == 0 and structure else flat
+        return values
     for start in range(len(structure)):
         content = _strip(values.layout, structure[start:])
         if content is not None:
-            return plain(ak.Array(content))
+            return content_of(content)
     if not structure or len(values) == total:
-        return plain(values)
+        return values
     raise ColumnError(
         f"{name} gets values of another structure than its container",
         hint=f"{len(values)} × {values.type.content} for {len(structure[0]) - 1} lists with {total} objects in all",
@@ -71,12 +127,9 @@ def flatten(values: Any, structure: Sequence[Offsets], name: str) -> Any:
 def _strip(layout: Any, structure: Sequence[Offsets]) -> Any:
     """Return what is inside lists with exactly these offsets, or None."""
     for offsets in structure:
-        if not layout.is_list or layout.parameter("__array__"):
+        if not layout.is_list or layout.parameter("__array__") or not np.array_equal(layout.offsets.data, offsets):
             return None
-        layout = layout.to_ListOffsetArray64(True)
-        if not np.array_equal(layout.offsets.data, offsets):
-            return None
-        layout = layout.content[: int(offsets[-1])]
+        layout = layout.content
     return layout
 
 
@@ -93,18 +146,14 @@ def scatter(content: Any, index: Ints | None, length: int) -> Any:
         full[index] = content
         return full
     layout = content.layout
-    if layout.is_list and not layout.parameter("__array__"):
+    if layout.is_list:
         counts = np.zeros(length, dtype=np.int64)
-        packed = layout.to_ListOffsetArray64(True)
-        counts[index] = counts_of(packed.offsets.data)
-        return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets_from(counts)), packed.content))
+        counts[index] = counts_of(layout.offsets.data)
+        offsets = ak.index.Index64(offsets_from(counts))
+        return ak.Array(ak.contents.ListOffsetArray(offsets, layout.content, parameters=layout.parameters))
     if layout.is_record:
         return ak.zip({field: scatter(plain(content[field]), index, length) for field in content.fields}, depth_limit=1)
-    if layout.is_list:
-        strings = np.full(length, "", dtype=object)
-        strings[index] = content.to_list()
-        return ak.Array(list(strings))
-    raise ColumnError(f"values of type {content.type.content} cannot be a column of a selected container")
+    return ak.Array([]) if not length else ak.Array(np.zeros(length))
 
 
 def has_links(values: Any) -> bool:

@@ -107,7 +107,10 @@ class Worker:
         self._readers.clear()
 
     def _metadata(self, stream: Stream) -> dict[str, Any]:
-        return {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
+        records = {tool.name: dict(tool.record()) for tool in [*self.job.tools, *stream.tools]}
+        tools = {name: record for name, record in records.items() if record}
+        own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
+        return {**own, "tools": tools} if tools else own
 
     def _reader(self, path: str) -> Reader:
         if path not in self._readers:
@@ -169,6 +172,12 @@ class Worker:
             raise type(error)(
                 error.message, where=error.where or f"stream {stream.name}, {where}", hint=error.hint
             ) from error
+        except Exception as error:
+            raise ToolError(
+                f"stream {stream.name} failed: {type(error).__name__}: {error}",
+                where=where,
+                hint="--debug shows the traceback",
+            ) from error
 
 
 class UnitRunner:
@@ -179,9 +188,17 @@ class UnitRunner:
     def __init__(self, payload: Path) -> None:
         self.payload = payload
 
-    def __call__(self, unit: WorkUnit) -> UnitResult:
-        """Run a unit in this process."""
-        return self.worker().run(unit)
+    def __call__(self, unit: WorkUnit) -> bytes:
+        """Run a unit in this process; return its pickled UnitResult, with what the job-option file defines by value."""
+        outcome = self.worker().run(unit)
+        try:
+            return cloudpickle.dumps(outcome)
+        except Exception as error:
+            raise ToolError(
+                f"the results of a work unit cannot be sent to the main process: {error}",
+                where=", ".join(f"tool {name}" for name, value in outcome.results.items() if value is not None),
+                hint="a result is made of numbers, arrays, objects with +, and dicts, lists, dataclasses of these",
+            ) from error
 
     def worker(self) -> Worker:
         """Return this process's worker."""

@@ -98,6 +98,8 @@ def make_plan(
     units: list[WorkUnit] = []
     left = events
     for file, reader, schema in schemas:
+        if schema.endless and events is None:
+            raise InputError(f"{file.path} has no end", hint="say how many events to make with -n")
         index = len(files)
         wanted = {name: schema.columns[name] for name in flow.reads if name in schema.columns}
         files.append(

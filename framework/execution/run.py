@@ -8,14 +8,17 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 import hepflow
 from hepflow.context import Context
-from hepflow.errors import JobOptionsError, WorkerError
+from hepflow.errors import JobOptionsError, OutputError, WorkerError
 from hepflow.events.scope import Cutflow
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
@@ -170,8 +173,17 @@ def run(
         result.seconds = time.perf_counter() - began
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
         directory.write_json(PROVENANCE, _provenance(job, file, plan, options, plugins, result))
-    finally:
         directory.close(before)
+    except OSError as error:
+        raise OutputError(
+            f"the run directory cannot be written: {error.strerror or error}",
+            where=str(error.filename or directory.path),
+            hint="is the disk full? finished work units are kept, --resume continues",
+        ) from error
+    except BaseException:
+        with suppress(OSError):
+            directory.close(before)
+        raise
     return result
 
 
@@ -204,7 +216,8 @@ def _loop(
                     directory.record(done[unit.number])
             else:
                 executor = plugins.load("executors", "processes")(options.workers)
-                for position, outcome in executor.run(runner, todo):
+                for position, packed in executor.run(runner, todo):
+                    outcome: UnitResult = cloudpickle.loads(packed)
                     done[todo[position].number] = outcome
                     directory.record(outcome)
                     reporter.progress(outcome.entries)
@@ -234,11 +247,11 @@ def _finish(
     result: RunResult,
 ) -> None:
     """Add up in plan order, close the streams, finalize the tools in job order."""
-    totals: dict[str, Any] = {tool.name: tool.copy().start() for tool in job.all_tools() if tool.has_loop}
+    totals: dict[str, Any] = {}
     for unit in units:
         result.events += unit.entries
-        for name in totals:
-            totals[name] = add(totals[name], unit.results[name], where=f"tool {name}")
+        for name, value in unit.results.items():
+            totals[name] = add(totals.get(name), value, where=f"tool {name}")
         for line, (before, after) in unit.cutflow.items():
             counts = result.cutflow.setdefault(line, [0, 0])
             counts[0] += before
@@ -281,19 +294,9 @@ def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) 
         },
         "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
         "inputs": {f.path: [f.size, f.mtime, f.identity] for f in plan.files},
-        "models": {str(path): sha256(path) for path in model_files(job)},
+        "models": {str(path): sha256(path) for path in job.data_files().values()},
         "plan": [[u.file, u.start, u.stop] for u in plan.units],
     }
-
-
-def model_files(job: Job) -> list[Path]:
-    """Return the model files that the job's tools name in a property ending in ``File`` and that exist."""
-    found = []
-    for member in job.configurables():
-        for name, value in member.values.items():
-            if name.endswith("File") and isinstance(value, str) and value and Path(value).is_file():
-                found.append(Path(value))
-    return found
 
 
 def versions() -> dict[str, str]:
@@ -352,7 +355,7 @@ def _provenance(
             | ({"sha256": sha256(Path(f.path))} if options.checksum and Path(f.path).is_file() else {})
             for f in plan.files
         ],
-        "models": {str(path): sha256(path) for path in model_files(job)},
+        "models": {str(path): sha256(path) for path in job.data_files().values()},
         "units": len(plan.units),
         "outputs": {name: [path.name for path in paths] for name, paths in result.outputs.items()},
     }

@@ -12,6 +12,7 @@ from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
 from hepflow.networks.activations import Activation
 from hepflow.networks.graph import NODE_TYPES, InputNode, InputVariable, Network, Node, Output, topological_order
+from hepflow.networks.lwtnn_write import checksum
 from hepflow.networks.layers import (
     GATES,
     PADDINGS,

@@ -57,5 +57,10 @@ def hepflow_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_data() -> Sequence[Path]:  # type: ignore[empty-body]
+    """Return folders with data files (trained networks) that properties such as ``WeightFile`` can name."""
+
+
+@hookspec
 def hepflow_joboptions() -> Sequence[Path]:  # type: ignore[empty-body]
     """Return folders with job-option files that ``hepflow run NAME`` searches."""

@@ -114,7 +114,7 @@ class Registry:
     def names(self, kind: str) -> Mapping[str, Named]:
         """Return what the plugins bring of one kind (see KINDS), by name; PluginError where two bring the same name."""
         found: dict[str, Named] = {}
-        for implementation in self._manager.hook.__getattribute__(f"hepflow_{kind}").get_hookimpls():
+        for implementation in getattr(self._manager.hook, f"hepflow_{kind}").get_hookimpls():
             for name, target in implementation.function().items():
                 named = Named(name, target, implementation.plugin_name)
                 if name in found:
@@ -136,10 +136,10 @@ class Registry:
             raise PluginError(f"there is no {kind[:-1]} {name!r}", hint=nearest(name, known, what=kind))
         return known[name].load()
 
-    def joboptions_folders(self) -> list[Path]:
-        """Return the folders with job options that plugins bring."""
-        folders: list[Path] = [Path(folder) for group in self._manager.hook.hepflow_joboptions() for folder in group]
-        return folders
+    def folders(self, kind: str) -> list[Path]:
+        """Return the folders that plugins bring: of ``joboptions``, or of ``data``."""
+        hook = getattr(self._manager.hook, f"hepflow_{kind}")
+        return [Path(folder) for group in hook() for folder in group]
 
 
 def _origin(entry: importlib.metadata.EntryPoint) -> str:

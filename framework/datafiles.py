@@ -1,0 +1,45 @@
+"""Finding data files (trained networks) that a property names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from hepflow.errors import JobOptionsError, nearest
+from hepflow.registry.manager import registry
+
+__all__ = ["PATH_VARIABLE", "data_folders", "find_data_file"]
+
+PATH_VARIABLE = "HEPFLOW_DATA_PATH"
+
+
+def data_folders() -> list[Path]:
+    """Return the folders searched for data files: those of ``HEPFLOW_DATA_PATH``, then those of plugins."""
+    own = [Path(part).expanduser() for part in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if part]
+    return own + registry().folders("data")
+
+
+def find_data_file(name: str, folders: Sequence[Path], *, where: str = "") -> Path:
+    """Return the file: ``name`` as a path, or in the first of the folders that has it.
+
+    JobOptionsError names the folders searched and the nearest files there.
+    """
+    path = Path(name).expanduser()
+    candidates = [path] if path.is_absolute() else [path, *(folder / path for folder in folders)]
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is not None:
+        return found.resolve()
+    beside = {
+        file.name
+        for folder in [path.parent, *folders]
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.is_file()
+    }
+    searched = ", ".join(dict.fromkeys(str(candidate.parent.resolve()) for candidate in candidates))
+    raise JobOptionsError(
+        f"there is no data file {name!r}",
+        where=where,
+        hint=f"{nearest(path.name, beside, what='files there')}; searched: {searched}; {PATH_VARIABLE} adds folders",
+    )

@@ -1,0 +1,188 @@
+"""Clusters of electromagnetic cells and their moments: where, how deep, how wide, how dense.
+
+Moments are defined as in ATLAS, "Topological cell clustering in the ATLAS calorimeters and its performance in LHC Run 1", EPJ C77 (2017) 490,
+section 4. Lengths in mm, energies in MeV; sums over cells of positive energy, as there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.plugins.simulation.calorimeter import Grid, noise_of, watershed
+from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
+from hepflow.plugins.simulation.particles import delta_phi
+
+__all__ = ["LAYER_CENTRE", "Pixels", "cluster_cells", "cluster_hadronic", "moments"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+LAYER_CENTRE = (45.0, 250.0, 440.0, 1100.0)
+"""Depth of the middle of EM1, EM2, EM3 and HAD behind the calorimeter's front, in mm along the particle's way."""
+LAYER_THICKNESS = (90.0, 320.0, 60.0, 1200.0)
+LONGITUDINAL_CORE = 100.0
+"""mm: distance that the two hottest cells get in the normalised second moment (EPJ C77 (2017) 490, section 4.2.2)."""
+LARGEST_TILT = np.radians(30.0)
+"""A principal axis further than this from the line to the vertex is replaced by that line."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Cells, or shares of cells, that belong to clusters: cluster number, layer, cell number in the layer, η, φ, energy."""
+
+    label: Ints
+    layer: Ints
+    cell: Ints
+    eta: Floats
+    phi: Floats
+    energy: Floats
+    n_clusters: int
+
+
+def cluster_cells(grid: Grid, mu: float) -> Pixels:
+    """Cluster the electromagnetic cells: maxima of EM2 collect EM2 cells and what lies in front and behind.
+
+    A strip of EM1 covers four EM2 cells in φ and is shared by their energies; a cell of EM3 covers two in η.
+    """
+    em2 = grid.energy["EM2"]
+    label, n = watershed(em2, noise_of("EM2", grid.eta, mu))
+    positive = np.where(label >= 0, np.maximum(em2, 1.0), 0.0)
+    parts = [_select(grid, 1, label, np.where(label >= 0, em2, 0.0), 1, 1)]
+    strips = round(CELLS["EM2"][0] / CELLS["EM1"][0])
+    parts.append(_front(grid, label, positive, strips))
+    parts.append(_behind(grid, label, positive))
+    arrays = [np.concatenate([part[k] for part in parts]) for k in range(6)]
+    return Pixels(*arrays, n_clusters=n)
+
+
+def _select(grid: Grid, layer: int, label: Ints, energy: Floats, per_eta: int, per_phi: int) -> tuple[Ints | Floats, ...]:
+    """Return labelled pixels; ``per_eta`` × ``per_phi`` neighbouring pixels share one cell, whose centre they get."""
+    name = ("EM1", "EM2", "EM3")[layer]
+    i, j = np.nonzero(label >= 0)
+    rows, columns = i // per_eta, j // per_phi
+    cell = rows * (label.shape[1] // per_phi) + columns
+    owner = label[i, j]
+    return owner, np.full(len(i), layer), cell, grid.etas(name)[rows], grid.phis(name)[columns], energy[i, j]
+
+
+def _front(grid: Grid, label: Ints, positive: Floats, strips: int) -> tuple[Ints | Floats, ...]:
+    """Share the strips of EM1 among the clusters behind them."""
+    behind = positive.reshape(len(positive), -1, 4)
+    total = behind.sum(axis=2, keepdims=True)
+    share = (behind / np.maximum(total, 1e-9)).reshape(positive.shape)
+    energy = np.repeat(share, strips, axis=0) * np.repeat(grid.energy["EM1"], 4, axis=1)
+    return _select(grid, 0, np.repeat(label, strips, axis=0), energy, 1, 4)
+
+
+def _behind(grid: Grid, label: Ints, positive: Floats) -> tuple[Ints | Floats, ...]:
+    """Share the cells of EM3 among the clusters before them."""
+    before = positive.reshape(-1, 2, positive.shape[1])
+    share = (before / np.maximum(before.sum(axis=1, keepdims=True), 1e-9)).reshape(positive.shape)
+    return _select(grid, 2, label, share * np.repeat(grid.energy["EM3"], 2, axis=0), 2, 1)
+
+
+def cluster_hadronic(grid: Grid, mu: float) -> tuple[Floats, Floats, Floats]:
+    """Return energy (MeV), η and φ of the clusters of hadronic cells."""
+    energy = grid.energy["HAD"]
+    label, n = watershed(energy, noise_of("HAD", grid.eta, mu))
+    i, j = np.nonzero(label >= 0)
+    owner, weight = label[i, j], np.maximum(energy[i, j], 0.0)
+    total = np.bincount(owner, weights=weight, minlength=n)
+    eta = np.bincount(owner, weights=weight * grid.etas("HAD")[i], minlength=n) / np.maximum(total, 1e-9)
+    phi = np.bincount(owner, weights=weight * grid.phis("HAD")[j], minlength=n) / np.maximum(total, 1e-9)
+    return np.bincount(owner, weights=energy[i, j], minlength=n), eta, phi
+
+
+def moments(pixels: Pixels) -> dict[str, Floats]:
+    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by ATLAS's names."""
+    n, label = pixels.n_clusters, pixels.label
+    weight = np.maximum(pixels.energy, 0.0)
+
+    def add(values: Floats) -> Floats:
+        return np.bincount(label, weights=values, minlength=n)
+
+    total = np.maximum(add(weight), 1e-9)
+    eta, phi = add(weight * pixels.eta) / total, add(weight * pixels.phi) / total
+    radius = calorimeter_radius(eta)[label]
+    depth = np.array(LAYER_CENTRE)[pixels.layer]
+    centre = add(weight * depth) / total
+    place = np.stack([(pixels.eta - eta[label]) * radius, (pixels.phi - phi[label]) * radius, depth - centre[label]], axis=1)
+    axis, tilt = _axes(place, weight, label, n)
+    along = np.einsum("ij,ij->i", place, axis[label])
+    across = np.maximum(np.einsum("ij,ij->i", place, place) - along**2, 0.0)
+    thickness, width = np.array(LAYER_THICKNESS), np.array([CELLS[name] for name in ("EM1", "EM2", "EM3")])
+    volume = thickness[pixels.layer] * width[pixels.layer].prod(axis=1) * radius**2
+    result = {
+        "energy": add(pixels.energy),
+        "eta": eta,
+        "phi": phi,
+        "FIRST_ETA": eta,
+        "SECOND_R": add(weight * across) / total,
+        "DELTA_THETA": tilt,
+        "CENTER_LAMBDA": centre,
+        "LONGITUDINAL": _longitudinal(weight, along, label, n),
+        "ENG_FRAC_CORE": sum(_largest(weight * (pixels.layer == layer), label, n) for layer in range(3)) / total,
+        "SECOND_ENG_DENS": add(weight * (weight / volume) ** 2) / total,
+    }
+    return result | _layer_moments(pixels, eta)
+
+
+def _layer_moments(pixels: Pixels, eta: Floats) -> dict[str, Floats]:
+    """Return what is measured in EM1 and EM2 alone."""
+    n, result = pixels.n_clusters, {}
+    for layer, name in ((0, "EM1"), (1, "EM2")):
+        here = pixels.layer == layer
+        label, energy = pixels.label[here], pixels.energy[here]
+        weight, offset = np.maximum(energy, 0.0), pixels.eta[here] - eta[label]
+        total = np.maximum(np.bincount(label, weights=weight, minlength=n), 1e-9)
+        cells = np.unique(np.stack([label, pixels.cell[here]])[:, energy > 0.0], axis=1)[0]
+        result[f"NPosECells_{name}"] = np.bincount(cells, minlength=n).astype(np.float64)
+        result[f"energy_{name}"] = np.bincount(label, weights=energy, minlength=n)
+        result[f"firstEtaWRTClusterPosition_{name}"] = np.bincount(label, weights=weight * offset, minlength=n) / total
+        result[f"secondEtaWRTClusterPosition_{name}"] = np.bincount(label, weights=weight * offset**2, minlength=n) / total
+        if layer == 0:
+            near = np.abs(offset) < 2.0 * CELLS["EM1"][0]
+            result["EM1CoreFrac"] = np.bincount(label[near], weights=weight[near], minlength=n) / total
+    return result
+
+
+def _axes(place: Floats, weight: Floats, label: Ints, n: int) -> tuple[Floats, Floats]:
+    """Return the principal axes of clusters (n, 3) and their angles to the line to the vertex."""
+    straight = np.tile([0.0, 0.0, 1.0], (n, 1))
+    if n == 0:
+        return straight, np.zeros(0)
+    spread = np.zeros((n, 3, 3))
+    for a in range(3):
+        for b in range(a + 1):
+            spread[:, a, b] = spread[:, b, a] = np.bincount(label, weights=weight * place[:, a] * place[:, b], minlength=n)
+    axis = np.linalg.eigh(spread)[1][:, :, 2]
+    tilt = np.arccos(np.clip(np.abs(axis[:, 2]), 0.0, 1.0))
+    wrong = tilt > LARGEST_TILT
+    return np.where(wrong[:, None], straight, axis), tilt
+
+
+def _largest(weight: Floats, label: Ints, n: int) -> Floats:
+    largest = np.zeros(n)
+    np.maximum.at(largest, label, weight)
+    return largest
+
+
+def _longitudinal(weight: Floats, along: Floats, label: Ints, n: int) -> Floats:
+    """Return the normalised second longitudinal moment: Σ E λ² without the two hottest cells, over the same plus those two at 100 mm."""
+    order = np.lexsort((-weight, label))
+    first = np.searchsorted(label[order], np.arange(n))
+    rank = np.arange(len(order)) - first[label[order]]
+    hot = np.zeros(len(order), dtype=bool)
+    hot[order] = rank < 2
+    rest = np.bincount(label, weights=np.where(hot, 0.0, weight * along**2), minlength=n)
+    core = np.bincount(label, weights=np.where(hot, weight, 0.0), minlength=n) * LONGITUDINAL_CORE**2
+    return rest / np.maximum(rest + core, 1e-9)
+
+
+def angular_distance(eta: Floats, phi: Floats, eta0: float, phi0: float) -> Floats:
+    """Return ΔR to one direction."""
+    distance: Floats = np.hypot(eta - eta0, delta_phi(phi, phi0))
+    return distance
