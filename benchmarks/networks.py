@@ -91,7 +91,10 @@ def measure(path: str, n: int, rounds: int, limit: float) -> bool:
         exported = Path(folder) / "network.onnx"
         write_onnx(network, exported)
         onnx = Network.load(exported)
-        runs: dict[str, Callable[[], object]] = {"hepflow": lambda: evaluate(inputs), "ONNX Runtime": lambda: onnx.evaluate(inputs)}
+        runs: dict[str, Callable[[], object]] = {
+            "hepflow": lambda: evaluate(inputs),
+            "ONNX Runtime": lambda: onnx.evaluate(inputs),
+        }
         for block in BLOCKS:
             runs[f"bare, blocks of {block}"] = bare(products(network, inputs, block), n // block)
         best = dict.fromkeys(runs, float("inf"))
@@ -106,7 +109,9 @@ def measure(path: str, n: int, rounds: int, limit: float) -> bool:
     for name, time_taken in best.items():
         print(f"  {name:22s} {n / time_taken / 1000:8.1f} ktaus/s   {time_taken / floor:5.2f} × bare")
     ratio = best["hepflow"] / floor
-    print(f"  hepflow takes {ratio:.2f} × the bare products, limit {limit:.2f}: {'kept' if ratio <= limit else 'MISSED'}")
+    print(
+        f"  hepflow takes {ratio:.2f} × the bare products, limit {limit:.2f}: {'kept' if ratio <= limit else 'MISSED'}"
+    )
     return ratio <= limit
 
 
@@ -118,7 +123,10 @@ def main() -> int:
     parser.add_argument("-n", "--taus", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    kept = [measure(options.deepset, options.taus, options.rounds, 1 / 0.6), measure(options.lstm, options.taus, options.rounds, 1 / 0.4)]
+    kept = [
+        measure(options.deepset, options.taus, options.rounds, 1 / 0.6),
+        measure(options.lstm, options.taus, options.rounds, 1 / 0.4),
+    ]
     return 0 if all(kept) else 1
 
 

@@ -52,13 +52,21 @@ class Job:
         self.name = name
         self.default_sample = default_sample
         self.seed = seed
-        self.tools: list[Tool] = []
-        self.streams: list[Stream] = []
         self._members: list[Tool | Stream] = []
         self._options = context if context is not None else OptionValues()
         self._options.jobs.append(self)
         self._frozen = False
         self.folder: Path | None = None
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the tools that every event passes, in order."""
+        return tuple(member for member in self._members if isinstance(member, Tool))
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Return the streams, in order."""
+        return tuple(member for member in self._members if isinstance(member, Stream))
 
     @property
     def datatype(self) -> str:
@@ -84,7 +92,9 @@ class Job:
         self._options.declared[name] = declared
         try:
             text = self._options.texts.get(name)
-            value: T = declared.check(default) if text is None else declared.parse(text)
+            value: T = declared.check(default)
+            if text is not None:
+                value = declared.parse(text)
         except PropertyError as error:
             raise JobOptionsError(f"--{error.message}", where=f"job {self.name}", hint=error.hint) from None
         self._options.values[name] = value
@@ -93,13 +103,7 @@ class Job:
     def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:
         if self._frozen:
             raise JobOptionsError(f"job {self.name} is frozen: nothing can be added")
-        if isinstance(thing, Stream):
-            self.streams.append(thing)
-            self._members.append(thing)
-        else:
-            tools = as_tools(thing, f"job {self.name}")
-            self.tools.extend(tools)
-            self._members.extend(tools)
+        self._members += [thing] if isinstance(thing, Stream) else as_tools(thing, f"job {self.name}")
         return self
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -55,12 +56,12 @@ def find_joboptions(name: str, plugins: Registry | None = None) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path.resolve()
-    if path.is_dir():
-        raise JobOptionsError(f"{name} is a folder, not a job-option file")
     known = shipped_joboptions(plugins)
     plain = path.parent == Path()
     if plain and path.stem in known and path.suffix in ("", ".py"):
         return known[path.stem].resolve()
+    if path.is_dir():
+        raise JobOptionsError(f"{name} is a folder, not a job-option file")
     beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
     hint = nearest(path.name, [*beside, *known] if plain else beside or known, what="job options")
     raise JobOptionsError(
@@ -98,7 +99,7 @@ def load_joboptions(
         raise JobOptionsError(
             f"the job-option file raised {type(error).__name__}: {error}",
             where=_where(path, error),
-            hint="--debug shows the traceback",
+            hint=_meant(error, module) or "--debug shows the traceback",
         ) from error
     finally:
         option_values.reset(token)
@@ -135,6 +136,16 @@ def _single(values: OptionValues, module: ModuleType, path: Path) -> Job:
             hint="call the one to run `job`; what needs two passes is two jobs, joined by files",
         )
     raise JobOptionsError("the job-option file builds no job", where=str(path), hint='start it with job = Job("Name")')
+
+
+def _meant(error: BaseException, module: ModuleType) -> str:
+    """Return which name may have been meant where the file uses or imports one that is not there."""
+    missing = re.search(r"name '(\w+)'", str(error))
+    if missing is None or not isinstance(error, NameError | ImportError):
+        return ""
+    source = sys.modules.get(error.name or "") if isinstance(error, ImportError) else module
+    hint = nearest(missing[1], [name for name in dir(source) if not name.startswith("_")])
+    return hint if hint.startswith("did you mean") else ""
 
 
 def _where(path: Path, error: BaseException, inner: str = "") -> str:

@@ -92,7 +92,8 @@ class Property(Generic[T]):
         if instance is None:
             return self
         values: dict[str, T] = instance.__dict__["_values"]
-        return values.get(self.name, self.default)
+        value = values.get(self.name, self.default)
+        return cast("T", dict(value)) if isinstance(value, dict) else value  # a copy: what is set stays as checked
 
     def __set__(self, instance: Configurable, value: T) -> None:
         instance._store(self, value)
@@ -175,7 +176,7 @@ def _parse(text: str, kind: type[Any] | None) -> Any:
             raise ValueError(text)
         return lowered in _TRUE
     if kind in (int, float):
-        return kind(text.strip().replace("_", ""))
+        return kind(text.strip())
     raise ValueError(f"a {kind.__name__} cannot be written as text")
 
 
@@ -191,14 +192,25 @@ class Configurable:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = {name: value for name, value in vars(cls).items() if isinstance(value, Property)}
-        inherited = [base._properties for base in reversed(cls.__mro__[1:]) if issubclass(base, Configurable)]
-        cls._properties = {name: prop for group in [*inherited, own] for name, prop in group.items()}
-        for name, prop in own.items():
+        declared: dict[str, Property[Any]] = {}
+        others = {"name", "tools"}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                if isinstance(value, Property):
+                    declared[name] = value
+                else:
+                    others.add(name)
+        for name, prop in declared.items():
+            if name in others:
+                raise PropertyError(
+                    f"{cls.__name__}.{name} is a property and something else",
+                    hint="give the property another name, or its new default in a Property",
+                )
             try:
                 prop.check(prop._default)
             except PropertyError as error:
                 raise PropertyError(f"default of {cls.__name__}.{name}: {error.message}", hint=error.hint) from None
+        cls._properties = declared
 
     def __init__(self, name: str = "", /, **properties: Any) -> None:
         cls = type(self)

@@ -116,5 +116,5 @@ def _rebuild(cls: type[S], name: str, values: Mapping[str, Any], tools: Sequence
     made = cls(name)
     for key, value in values.items():
         made.setProperty(key, value)
-    made.tools.extend(tools)
+    made.tools.extend(tool.copy() for tool in tools)
     return made

@@ -13,7 +13,7 @@ from hepflow.errors import ColumnError
 from hepflow.events.access import Access
 from hepflow.events.column import Column
 from hepflow.events.container import Container, Linked
-from hepflow.events.layout import flatten, pack_links, plain, scatter
+from hepflow.events.layout import content_of, flatten, normal_layout, pack_links, plain, scatter
 from hepflow.events.links import key_for
 from hepflow.events.random import EventRandom
 from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
@@ -44,8 +44,8 @@ class Events:
         for name, values in arrays.items():
             layout = values.layout if isinstance(values, ak.Array) else None
             if layout is not None and layout.is_list and not layout.parameter("__array__"):
-                packed = ak.to_packed(values).layout.to_ListOffsetArray64(True)
-                columns[name] = Column(np.asarray(packed.offsets.data), plain(ak.Array(packed.content)))
+                layout = normal_layout(layout)
+                columns[name] = Column(layout.offsets.data, content_of(layout.content))
             else:
                 columns[name] = Column(None, plain(values))
         lengths = {len(column) for column in columns.values()}
@@ -97,10 +97,12 @@ class Events:
         event. With ``parent`` there is one list for each visible object of that container instead (the tracks of each
         tau). Without ``counts`` and with flat columns the container has one entry an event.
         """
-        if self._access is not None and container not in self._access.created:
+        if self._access is not None:
             self._access.check_write(f"{container}.*")
         if counts is None and columns:
             counts = self._counts(next(iter(columns.values())), parent)
+        if counts is None and parent:
+            raise ColumnError(f"{container} needs one list for each object of {parent}", hint="give its counts")
         group = Group(None, parent)
         if counts is not None:
             outer = self._scope.index(parent) if parent else self._scope.event_index()
@@ -121,10 +123,10 @@ class Events:
 
         if not isinstance(values, ak.Array) or not values.layout.is_list:
             return None
-        layout = values.layout
-        if parent and len(layout) == len(self) and layout.to_ListOffsetArray64(True).content.is_list:
-            layout = layout.to_ListOffsetArray64(True).content
-        return counts_of(np.asarray(layout.to_ListOffsetArray64(True).offsets.data))
+        layout = normal_layout(values.layout)
+        if parent and len(layout) == len(self) and layout.content.is_list:
+            layout = layout.content
+        return counts_of(layout.offsets.data)
 
     def link(self, to: str, indices: Any) -> Any:
         """Return element links to objects of ``to`` of the same event.
@@ -135,14 +137,15 @@ class Events:
         import awkward as ak
 
         target = self[to]
-        array = ak.to_packed(ak.Array(indices))
-        if array.ndim not in (2, 3):
+        array = ak.fill_none(ak.Array(indices), -1)
+        if array.ndim not in (2, 3) or len(array) != len(self):
             raise ColumnError(
-                f"links to {to} need indices of the form events × objects (× links)", hint=f"got {array.type}"
+                f"links to {to} need indices of the form events × objects (× links)",
+                hint=f"got {array.type} for {len(self)} events",
             )
         per_event = ak.to_numpy(ak.num(array, axis=1))
         per_object = None if array.ndim == 2 else ak.to_numpy(ak.flatten(ak.num(array, axis=2)))
-        flat = ak.to_numpy(ak.flatten(array, axis=None)).astype(np.int64)
+        flat = ak.to_numpy(ak.flatten(array, axis=None)).astype(np.int64, casting="same_kind")
         events = np.repeat(np.arange(len(self)), per_event)
         events = events if per_object is None else np.repeat(events, per_object)
         offsets = target._offsets()
@@ -175,9 +178,10 @@ class Events:
         return self._access.tool if self._access is not None else ""
 
     def _mask(self, values: Any, length: int, label: str) -> Bools:
-        mask = np.asarray(values)
-        if mask.dtype != np.bool_:
-            raise ColumnError(f"the selection {label!r} is no mask: its values are {mask.dtype}, not bool")
-        if mask.shape != (length,):
-            raise ColumnError(f"the selection {label!r} has {mask.size} values for {length} entries")
-        return mask
+        if not isinstance(values, np.ndarray):
+            raise ColumnError(f"the selection {label!r} is no mask for {length} entries: its type is {values.type}")
+        if values.dtype != np.bool_:
+            raise ColumnError(f"the selection {label!r} is no mask: its values are {values.dtype}, not bool")
+        if values.shape != (length,):
+            raise ColumnError(f"the selection {label!r} has {values.size} values for {length} entries")
+        return values

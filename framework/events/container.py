@@ -112,10 +112,11 @@ class Container:
             raise ColumnError(f"{self._name}.{link} holds lists of lists of links, which cannot be followed")
         counts = lists[0] if lists else np.ones(len(values), dtype=np.int64)
         rows = np.repeat(flat_take(self._scope.event_of(self._name), self._scope.index(self._name)), counts)
-        group = self._scope.group(target)
-        if group.offsets is None or group.parent:
+        if not self._scope.linkable(target):
             raise ColumnError(f"{self._name}.{link} cannot point into {target}, which is no list of objects per event")
-        first, last = group.offsets[rows], group.offsets[rows + 1]
+        offsets = self._scope.group(target).offsets
+        assert offsets is not None
+        first, last = offsets[rows], offsets[rows + 1]
         position = first + index
         valid = np.isin(keys, keys_of(target)) & (position < last)
         mask = self._scope.mask(target)
@@ -127,14 +128,15 @@ class Container:
         return Linked(self._scope, target, self._access, position[valid], offsets_from(kept), self._offsets())
 
     def _target(self, values: Any, link: str) -> str:
-        candidates = self._access.containers() if self._access is not None else self._scope.known()
-        candidates = {name for name in candidates if name != self._name}
+        declared = self._access.containers() if self._access is not None else self._scope.known()
+        candidates = [name for name in sorted(declared) if name != self._name and self._scope.linkable(name)]
         keys = np.unique(unpack_links(values)[1])
-        found = [name for name in sorted(candidates) if np.isin(keys_of(name), keys).any()]
-        if not found and len(candidates) == 1:
-            found = list(candidates)
+        found = [name for name in candidates if np.isin(keys_of(name), keys).any()]
+        if not keys.any() and len(candidates) == 1:
+            found = candidates
         if len(found) != 1:
-            state = "points into " + " and ".join(found) if found else "has no valid link here"
+            state = "points into other containers than those declared" if keys.any() else "has no valid link here"
+            state = "points into " + " and ".join(found) if found else state
             raise ColumnError(
                 f"{self._name}.{link} {state}: its target is not clear",
                 hint=f"say which: follow({link!r}, to=...); {nearest('', candidates, what='declared containers')}",
@@ -147,9 +149,9 @@ class Container:
         name = f"{self._name}.{column}"
         if self._access is not None:
             self._access.check_write(name)
+        if np.isscalar(values):
+            values = np.full(len(self), values)
         content = flatten(values, self._structure(), name)
-        if getattr(content, "shape", None) == ():
-            content = np.full(len(self), content)
         if len(content) != len(self):
             raise ColumnError(f"{name} gets {len(content)} values for {len(self)} objects")
         full = scatter(content, self._scope.index(self._name), self._scope.full_length(self._name))
@@ -227,15 +229,29 @@ class Linked:
         out[some] = values[self._offsets[:-1][some]]
         return out
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> Linked:
-        """Keep the linked objects for which the flat ``mask`` is true."""
-        running = offsets_from(mask)
-        return self._with(self._index[mask], running[self._offsets])
+    def flatten(self, values: Any) -> Any:
+        """Return values with the structure of the lists as flat values, the reverse of ``unflatten``."""
+        outer = [] if self._outer is None else [self._outer]
+        flat = flatten(values, [*outer, self._offsets], self._name)
+        if len(flat) != len(self):
+            raise ColumnError(f"{len(flat)} values for {len(self)} linked objects of {self._name}")
+        return flat
 
-    def sort(self, values: npt.NDArray[Any], *, descending: bool = True) -> Linked:
-        """Order each list by flat ``values``; equal values keep their order."""
-        order = np.lexsort((-values if descending else values, self.owners))
-        return self._with(self._index[order], self._offsets)
+    def where(self, mask: Any) -> Linked:
+        """Keep the linked objects for which ``mask`` (flat, or in the structure of the lists) is true."""
+        kept = np.asarray(self.flatten(mask))
+        if kept.dtype != np.bool_:
+            raise ColumnError(f"this is no mask of {self._name}: its values are {kept.dtype}, not bool")
+        return self._with(self._index[kept], offsets_from(kept)[self._offsets])
+
+    def sort(self, values: Any, *, descending: bool = True) -> Linked:
+        """Order each list by ``values`` (flat, or in the structure of the lists); equal values keep their order, NaN
+        comes last.
+        """
+        keys = np.asarray(self.flatten(values))
+        if descending:
+            keys = -keys if keys.dtype.kind == "f" else ~keys  # -x of an unsigned integer would wrap around
+        return self._with(self._index[np.lexsort((keys, self.owners))], self._offsets)
 
     def first(self, number: int) -> Linked:
         """Keep at most the first ``number`` objects of each list."""

@@ -63,12 +63,12 @@ def _remapped(scope: Any, content: Any, rows: Ints, written: Collection[str]) ->
         rows = np.repeat(rows, counts)
     new_key, new_index = np.zeros_like(keys), np.zeros_like(index)
     for target in written:
-        group = scope.group(target)
-        if group.offsets is None or group.parent:
+        if not scope.linkable(target):
             continue
+        offsets = scope.group(target).offsets
         mine = np.flatnonzero(np.isin(keys, keys_of(target)))
-        position = group.offsets[rows[mine]] + index[mine]
-        inside = position < group.offsets[rows[mine] + 1]
+        position = offsets[rows[mine]] + index[mine]
+        inside = position < offsets[rows[mine] + 1]
         mine, position = mine[inside], position[inside]
         local = scope.local_index(target)[position]
         new_key[mine[local >= 0]] = key_for(target)

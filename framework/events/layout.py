@@ -63,7 +63,9 @@ def normal_layout(layout: Any) -> Any:
         return ak.contents.ListOffsetArray(
             lists.offsets, content, parameters={"__array__": lists.parameter("__array__")}
         )
-    if layout.is_indexed or (layout.is_option and not layout.mask_as_bool(valid_when=False).any()):
+    if layout.is_indexed or layout.is_option:
+        if layout.is_option and layout.mask_as_bool(valid_when=False).any():
+            raise TypeError("values are missing")
         return normal_layout(layout.project())
     if layout.is_unknown:
         return layout
@@ -153,7 +155,7 @@ def scatter(content: Any, index: Ints | None, length: int) -> Any:
         return ak.Array(ak.contents.ListOffsetArray(offsets, layout.content, parameters=layout.parameters))
     if layout.is_record:
         return ak.zip({field: scatter(plain(content[field]), index, length) for field in content.fields}, depth_limit=1)
-    return ak.Array([]) if not length else ak.Array(np.zeros(length))
+    return content  # of unknown type: there is no object to fill
 
 
 def has_links(values: Any) -> bool:

@@ -127,7 +127,9 @@ class Scope:
         self._columns[name] = column
 
     def define(self, container: str, group: Group) -> None:
-        """Make a new, empty container."""
+        """Make a new, empty container; ColumnError where there is one of this name."""
+        if container in self._groups:
+            raise ColumnError(f"there is a container {container!r} already", hint="give the new one another name")
         self._groups[container] = group
 
     def group(self, container: str) -> Group:
@@ -146,6 +148,11 @@ class Scope:
     def known(self) -> list[str]:
         """Return the names of all containers."""
         return sorted(self._groups)
+
+    def linkable(self, container: str) -> bool:
+        """Tell whether links can point into a container: whether it is a list of objects per event."""
+        group = self._groups.get(container)
+        return group is not None and group.offsets is not None and not group.parent
 
     # ── what is visible ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,13 +208,13 @@ class Scope:
         """Return, for each object (full length), its position among the visible ones of its event, or -1 if hidden."""
 
         def make() -> Ints:
-            group = self.group(container)
-            if group.offsets is None or group.parent:
+            offsets = self.group(container).offsets
+            if offsets is None or not self.linkable(container):
                 raise ColumnError(f"{container} is no list of objects per event; links cannot point into it")
             mask = self.mask(container)
-            seen = np.ones(int(group.offsets[-1]), dtype=bool) if mask is None else mask
+            seen = np.ones(int(offsets[-1]), dtype=bool) if mask is None else mask
             running = offsets_from(seen)
-            position = running[:-1] - np.repeat(running[group.offsets[:-1]], counts_of(group.offsets))
+            position = running[:-1] - np.repeat(running[offsets[:-1]], counts_of(offsets))
             return np.where(seen, position, -1)
 
         return self._cached(container, "local", make)
@@ -226,10 +233,10 @@ class Scope:
 
     def hide(self, container: str, visible: Bools) -> None:
         """Narrow a container to those of its visible objects for which ``visible`` is true."""
-        full = self._masks.get(container)
-        index = self.index(container)
-        mask = np.zeros(len(full) if full is not None else self._length(container), dtype=bool)
-        mask[flat_take(np.arange(len(mask)), index)] = visible
+        if self.group(container).offsets is None:
+            raise ColumnError(f"{container} has one entry an event", hint="select_events hides events")
+        mask = np.zeros(self.full_length(container), dtype=bool)
+        mask[flat_take(np.arange(len(mask)), self.index(container))] = visible
         self._masks[container] = mask
         self._forget()
 
@@ -240,13 +247,10 @@ class Scope:
         self._event_mask = mask
         self._forget()
 
-    def _length(self, container: str) -> int:
-        group = self.group(container)
-        return self.n_events if group.offsets is None else int(group.offsets[-1])
-
     def full_length(self, container: str) -> int:
         """Return the number of objects of a container, hidden ones included."""
-        return self._length(container)
+        group = self.group(container)
+        return self.n_events if group.offsets is None else int(group.offsets[-1])
 
     def _cached(self, container: str, what: str, make: Callable[[], T]) -> T:
         key = (container, what)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hepflow.errors import ColumnError, JobOptionsError, nearest
+from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
 from hepflow.events.access import Access
 from hepflow.job import Job
 from hepflow.protocols import ColumnInfo
 from hepflow.stream import Stream
 from hepflow.tool import Tool
 
-__all__ = ["DataFlow", "resolve"]
+__all__ = ["DataFlow", "declared", "resolve"]
 
 
 @dataclass
@@ -51,7 +51,7 @@ def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
     """
     flow = DataFlow()
     needed: dict[str, None] = {}
-    later = {name: tool.name for tool in job.all_tools() for name in tool.writes()}
+    later = {name: tool.name for tool in job.all_tools() for name in declared(tool, "writes")}
     scope = _Scope()
     for tool in job.tools:
         _walk(tool, None, scope, columns, flow, needed, later)
@@ -77,8 +77,8 @@ def _walk(
     """Resolve one tool; return the columns that it writes or passes on to its stream."""
     reads: dict[str, None] = {}
     optionals: list[str] = []
-    for declared in _names(tool, "reads"):
-        name, optional = declared.removesuffix("?"), declared.endswith("?")
+    for text in declared(tool, "reads"):
+        name, optional = text.removesuffix("?"), text.endswith("?")
         matches = _expand(name, scope, columns)
         if not matches and not optional:
             raise _unsatisfied(tool, stream, name, scope, columns, later)
@@ -88,7 +88,7 @@ def _walk(
             reads[match] = None
             if not scope.has(match):
                 needed[match] = None
-    writes = list(_names(tool, "writes"))
+    writes = declared(tool, "writes")
     for name in writes:
         _check_write(tool, name, reads, scope, columns)
         container, _, column = name.partition(".")
@@ -100,15 +100,26 @@ def _walk(
     return writes
 
 
-def _names(tool: Tool, method: str) -> Iterator[str]:
-    declared = getattr(tool, method)()
-    if isinstance(declared, str) or not isinstance(declared, Iterable):
-        raise JobOptionsError(f"{tool.name}.{method}() must return a list of columns, not {declared!r}")
-    for name in declared:
-        container, dot, column = str(name).partition(".")
+def declared(tool: Tool, method: str) -> list[str]:
+    """Return what ``tool.reads()`` or ``tool.writes()`` names; JobOptionsError where that is no list of columns."""
+    try:
+        names = getattr(tool, method)()
+        names = names if isinstance(names, str) or not isinstance(names, Iterable) else [str(name) for name in names]
+    except HepflowError:
+        raise
+    except Exception as error:
+        raise JobOptionsError(
+            f"{tool.name}.{method}() failed: {type(error).__name__}: {error}",
+            where=f"tool {tool.name}",
+            hint="--debug shows the traceback",
+        ) from error
+    if not isinstance(names, list):
+        raise JobOptionsError(f"{tool.name}.{method}() must return a list of columns, not {names!r}")
+    for name in names:
+        container, dot, column = name.partition(".")
         if not (dot and container and column):
             raise JobOptionsError(f"{tool.name}.{method}() names {name!r}, which is no Container.column")
-        yield str(name)
+    return names
 
 
 def _expand(name: str, scope: _Scope, columns: Mapping[str, ColumnInfo]) -> list[str]:
@@ -148,6 +159,8 @@ def _unsatisfied(
     later: Mapping[str, str],
 ) -> ColumnError:
     where = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "")
+    if "DataType" in tool.values_set:
+        where += f" (-dt {tool.values_set['DataType']})"
     container = name.partition(".")[0]
     writer = later.get(name) or later.get(f"{container}.*")
     if writer is not None and writer != tool.name:

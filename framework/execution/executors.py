@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from hepflow.errors import WorkerError
@@ -59,13 +60,14 @@ class ProcessExecutor:
         """
         workers = min(self.workers, len(waiting))
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)
+        pool = ProcessPoolExecutor(workers, mp_context=context)
         running: dict[Future[Result], tuple[int, Item]] = {}
         finished = False
         try:
             while waiting or running:
                 while waiting and len(running) < workers + 1:
-                    running[pool.submit(function, waiting[0][1])] = waiting[0]
+                    with _without_interrupts():
+                        running[pool.submit(function, waiting[0][1])] = waiting[0]
                     waiting.pop(0)
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -85,8 +87,15 @@ class ProcessExecutor:
             if not finished:
                 for process in processes:
                     process.terminate()
+                for process in processes:  # what they were writing can be removed only when they have ended
+                    process.join()
 
 
-def _start() -> None:
-    """Leave Ctrl-C to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Block Ctrl-C: a process started in here inherits that, and leaves Ctrl-C to the main process from the start."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -45,7 +45,7 @@ def expand(
     files: list[InputFile] = []
     samples = plugins.names("samples")
     for text in patterns:
-        match = _NAMED.match(text)
+        match = None if Path(text).exists() else _NAMED.match(text)
         name, pattern = (match.group(1), match.group(2)) if match else ("", text)
         if pattern in samples and not Path(pattern).exists():
             made = make_sample(pattern)
@@ -54,11 +54,12 @@ def expand(
             files += _expand_one(pattern, name, schemes, list(samples))
     seen: set[str] = set()
     for file in files:
-        if file.path in seen:
+        same = str(Path(file.path).resolve()) if Path(file.path).exists() else file.path
+        if same in seen:
             raise InputError(
                 f"the input {file.path} is given twice", hint="its events would be counted twice; leave one out"
             )
-        seen.add(file.path)
+        seen.add(same)
     return files
 
 

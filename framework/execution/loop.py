@@ -192,13 +192,14 @@ class UnitRunner:
         """Run a unit in this process; return its pickled UnitResult, with what the job-option file defines by value."""
         outcome = self.worker().run(unit)
         try:
-            return cloudpickle.dumps(outcome)
+            packed: bytes = cloudpickle.dumps(outcome)
         except Exception as error:
             raise ToolError(
                 f"the results of a work unit cannot be sent to the main process: {error}",
                 where=", ".join(f"tool {name}" for name, value in outcome.results.items() if value is not None),
                 hint="a result is made of numbers, arrays, objects with +, and dicts, lists, dataclasses of these",
             ) from error
+        return packed
 
     def worker(self) -> Worker:
         """Return this process's worker."""

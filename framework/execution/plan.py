@@ -7,11 +7,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 from hepflow.errors import ColumnError, InputError
-from hepflow.execution.dataflow import DataFlow, resolve
+from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.inputs import InputFile
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
@@ -137,9 +136,10 @@ def _schemas(
     job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]]
 ) -> tuple[list[_Opened], dict[str, str]]:
     """Open every input; files found in a folder that hold none of the containers the job reads are skipped."""
-    wanted = {name.partition(".")[0] for tool in job.all_tools() for name in tool.reads() if not name.endswith("?")}
-    made = {name.partition(".")[0] for tool in job.all_tools() for name in tool.writes()}
-    wanted = (wanted - made) or wanted
+    tools = list(job.all_tools())
+    reads = [name.partition(".") for tool in tools for name in declared(tool, "reads") if not name.endswith("?")]
+    made = {name[:-2] for tool in tools for name in declared(tool, "writes") if name.endswith(".*")}
+    wanted = {container for container, _, _ in reads if "*" not in container} - made
     opened: list[_Opened] = []
     skipped: dict[str, str] = {}
     for file in inputs:
@@ -147,7 +147,7 @@ def _schemas(
             reader = open_reader(file.path, formats)
             schema = reader.schema()
         except InputError as error:
-            if not file.searched or "truncated" in str(error):
+            if not file.searched or "truncated" in error.message:
                 raise
             skipped[file.path] = error.message
             continue
@@ -182,8 +182,12 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
             notes.append(f"{text}; it reads as missing there")
         having = [(file, schema.columns[name]) for file, _, schema in schemas if name in schema.columns]
         kinds = {(info.depth, info.dtype) for _, info in having}
-        if len({depth for depth, _ in kinds}) > 1:
-            raise ColumnError(f"{name} has different structure in different files: {sorted(kinds)}")
+        other = next((file for file, info in having if info.depth != having[0][1].depth), None)
+        if other is not None:
+            raise ColumnError(
+                f"{name} has one structure in {having[0][0].path} and another in {other.path}",
+                hint="give files of one kind: an ntuple and an xAOD cannot be read in one job",
+            )
         if len(kinds) > 1:
             notes.append(f"{name} has different types: {', '.join(sorted(dtype for _, dtype in kinds))}")
         other = next((file for file, info in having if info.sources != having[0][1].sources), None)
@@ -243,11 +247,13 @@ def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[
             position = following
             continue
         stop = marks[position + 1]
-        pieces = -(-(stop - start) // limit)
-        edges = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
-        for low, high in pairwise(edges):
-            if high > first and low < last:
+        length, pieces = stop - start, -(-(stop - start) // limit)
+        piece = max((first - start) * pieces // length, 0)
+        while piece < pieces and (low := start + length * piece // pieces) < last:
+            high = start + length * (piece + 1) // pieces
+            if high > first:
                 yield low, high
+            piece += 1
         position += 1
 
 

@@ -159,15 +159,15 @@ def run(
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
     before = directory.files()
-    directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
-    if file is not None:
-        (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
     context = Context(
         directory.path, job.name, seed=job.seed, workers=options.workers, joboptions=file.path.parent if file else None
     )
     result = RunResult(directory.path, kept=0)
-    reporter.planned(plan, directory.path)
     try:
+        directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
+        if file is not None:
+            (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
+        reporter.planned(plan, directory.path)
         units = _loop(job, plan, options, directory, context, plugins, reporter, result)
         _finish(job, plan, directory, context, units, reporter, result)
         result.seconds = time.perf_counter() - began

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -93,13 +94,13 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Remove what the earlier run wrote, and nothing else."""
-        for name in self._load("files.json") or []:
-            (self.path / name).unlink(missing_ok=True)
-        for name in (PROVENANCE, "joboptions.py"):
-            (self.path / name).unlink(missing_ok=True)
+        written = [self.path / name for name in [*(self._load("files.json") or []), PROVENANCE, "joboptions.py"]]
+        for path in written:
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.state)
-        for folder in sorted((p for p in self.path.rglob("*") if p.is_dir()), reverse=True):
-            if not any(folder.iterdir()):
+        folders = {folder for path in written for folder in path.parents if self.path in folder.parents}
+        for folder in sorted(folders, reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
     # ── what belongs to the run ──────────────────────────────────────────────────────────────────────────────────────
@@ -134,7 +135,14 @@ class RunDirectory:
         self.save_step(f"unit_{result.number:06d}", result)
 
     def finished_units(self) -> dict[int, UnitResult]:
-        """Return the units of the ledger, by number, whose parts are still there or in a stream that was closed."""
+        """Return the units of the ledger, by number, whose parts are still there or in a stream that was closed.
+
+        Where a file of a closed stream is gone, nothing is finished: the ledger is emptied.
+        """
+        closed = [self.load_step(path.stem)[1] for path in self.ledger.glob("stream_*.pkl")]
+        if not all(Path(file).exists() for files in closed for file in files):
+            for path in [*self.ledger.iterdir(), *self.parts.iterdir()]:
+                path.unlink()
         found: dict[int, UnitResult] = {}
         for path in sorted(self.ledger.glob("unit_*.pkl")):
             result: UnitResult = pickle.loads(path.read_bytes())  # noqa: S301 - written by this run (see the class)
@@ -144,17 +152,15 @@ class RunDirectory:
 
     def finished_parts(self, stream: str) -> list[tuple[int, Path]]:
         """Return (number of the work unit, path) of the finished parts of a stream that is not closed yet."""
-        return [
-            (int(path.stem.rpartition("_")[2]), path)
-            for path in sorted(self.parts.glob(f"{stream}_*"))
-            if path.suffix != ".part"
-        ]
+        name = re.compile(re.escape(stream) + r"_(\d{6})\.\w+")
+        matches = [(name.fullmatch(path.name), path) for path in sorted(self.parts.glob("*"))]
+        return [(int(match[1]), path) for match, path in matches if match]
 
     def save_step(self, name: str, value: Any) -> None:
         """Add a step to the ledger in one step; a value that cannot be pickled is left out and made again on resume."""
         try:
             blob = pickle.dumps(value)
-        except (pickle.PicklingError, AttributeError, TypeError):
+        except Exception:  # whatever a value's own pickling raises
             return
         path = self.ledger / f"{name}.pkl"
         temporary = path.with_suffix(".tmp")

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
+from hepflow.events.layout import LINK_PARTS, content_of, normal_layout
 from hepflow.io.cpptypes import LINK, STRING
-from hepflow.io.layouts import LINK_PARTS, content_of, normal_layout
 
 __all__ = ["ColumnType", "Pieces", "cast_column", "column_type", "inner_layout"]
 

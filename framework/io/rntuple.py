@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.events.column import Column
+from hepflow.events.layout import LINK_PARTS
 from hepflow.io.cpptypes import LINK, STRING, describe_type
-from hepflow.io.layouts import LINK_PARTS
 from hepflow.io.root import RNTUPLE, RootReader
 from hepflow.protocols import ColumnInfo
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hepflow.events.column import Column
+from hepflow.events.layout import LINK_PARTS, content_of, normal_layout
 from hepflow.io.cpptypes import LINK, STRING, describe_type
-from hepflow.io.layouts import LINK_PARTS, content_of, normal_layout
 from hepflow.io.root import TTREE, RootReader
 from hepflow.protocols import ColumnInfo
 
@@ -75,6 +75,11 @@ class TTreeReader(RootReader):
         return columns, unreadable
 
     @cached_property
+    def _sources(self) -> dict[str, Any]:
+        """Every branch that is read, by name; looking it up in the tree would search all branches each time."""
+        return {part.name: part for branch in self._branches.values() for part in branch.branches or [branch]}
+
+    @cached_property
     def _singles(self) -> set[str]:
         return self.per_event(self.schema().columns.values())
 
@@ -83,7 +88,7 @@ class TTreeReader(RootReader):
         common: set[int] | None = None
         for info in columns:
             for source in info.sources:
-                offsets = _basket_edges(self._tree[source])
+                offsets = _basket_edges(self._sources[source])
                 common = offsets if common is None else common & offsets
         return tuple(sorted({0, entries} | {edge for edge in common or () if edge < entries}))
 

@@ -26,16 +26,29 @@ def read_keras2(architecture: str | Path, weights: str | Path, variables: str | 
     spec = _json(variables)
     kind = arch.get("class_name") if isinstance(arch, dict) else None
     if kind not in ("Model", "Functional", "Sequential"):
-        raise NetworkError("the file is no Keras architecture", where=str(architecture), hint="write it with model.to_json()")
+        raise NetworkError(
+            "the file is no Keras architecture", where=str(architecture), hint="write it with model.to_json()"
+        )
     version = str(arch.get("keras_version", "2"))
     if not version.startswith("2"):
-        raise NetworkError(f"the architecture was written by Keras {version}, only Keras 2 is read from these files", where=str(architecture), hint="convert the .keras file")
+        raise NetworkError(
+            f"the architecture was written by Keras {version}, only Keras 2 is read from these files",
+            where=str(architecture),
+            hint="convert the .keras file",
+        )
     arrays = _Weights(weights)
     try:
         graph = _sequential(arch["config"], arrays) if kind == "Sequential" else _functional(arch["config"], arrays)
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        raise NetworkError(f"the Keras architecture is damaged: {type(error).__name__} {error}", where=str(architecture)) from error
-    return build(graph, _as_graph(spec, graph) if kind == "Sequential" else spec, {"versions": {"keras": version}}, "Keras 2 files")
+        raise NetworkError(
+            f"the Keras architecture is damaged: {type(error).__name__} {error}", where=str(architecture)
+        ) from error
+    return build(
+        graph,
+        _as_graph(spec, graph) if kind == "Sequential" else spec,
+        {"versions": {"keras": version}},
+        "Keras 2 files",
+    )
 
 
 def _json(path: str | Path) -> Any:
@@ -67,7 +80,9 @@ class _Weights:
         import h5py
 
         if depth > 8 or isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-            raise NetworkError(f"the weights of {name!r} are nested too deep or stand in another file", where=str(self.path))
+            raise NetworkError(
+                f"the weights of {name!r} are nested too deep or stand in another file", where=str(self.path)
+            )
         item = group[name]
         if isinstance(item, h5py.Dataset):
             if item.dtype.kind not in "fiu":
@@ -89,7 +104,10 @@ def _layer(entry: dict[str, Any], weights: _Weights, name: str) -> KerasLayer:
 def _input_call(layer: KerasLayer) -> Call:
     shape = layer.config["batch_input_shape"]
     if len(shape) not in (2, 3) or not isinstance(shape[-1], int):
-        raise NetworkError(f"the Keras input {layer.name!r} has the shape {shape}", hint="expected (batch, variables) or (batch, objects, variables)")
+        raise NetworkError(
+            f"the Keras input {layer.name!r} has the shape {shape}",
+            hint="expected (batch, variables) or (batch, objects, variables)",
+        )
     return Call(layer, (), shape[-1], len(shape) == 3)
 
 
@@ -129,7 +147,9 @@ def _sequential(config: Any, weights: _Weights) -> KerasGraph:
     first = named[0]
     calls: dict[Key, Call] = {}
     if first.kind != "inputlayer":
-        first = KerasLayer(SEQUENTIAL_INPUT, "inputlayer", {"batch_input_shape": first.config["batch_input_shape"]}, {}, 2)
+        first = KerasLayer(
+            SEQUENTIAL_INPUT, "inputlayer", {"batch_input_shape": first.config["batch_input_shape"]}, {}, 2
+        )
         named.insert(0, first)
     key: Key = (first.name, 0)
     calls[key] = _input_call(first)
@@ -146,7 +166,9 @@ def _as_graph(spec: Any, graph: KerasGraph) -> Any:
     if not isinstance(spec, dict) or "class_labels" not in spec:
         return spec
     group = [{"name": SEQUENTIAL_INPUT, "variables": spec.get("inputs")}]
-    sequence = graph.calls[graph.inputs[0]].sequence or any(call.layer.kind in SEQUENCES for call in graph.calls.values())
+    sequence = graph.calls[graph.inputs[0]].sequence or any(
+        call.layer.kind in SEQUENCES for call in graph.calls.values()
+    )
     return {
         "inputs": [] if sequence else group,
         "input_sequences": group if sequence else [],

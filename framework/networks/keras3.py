@@ -36,7 +36,9 @@ def open_keras(path: str | Path, custom_objects: Mapping[str, Any] | None = None
         ) from error
 
 
-def from_keras(model: Any, variables: Mapping[str, Any] | None = None, record: Mapping[str, Any] | None = None) -> Network:
+def from_keras(
+    model: Any, variables: Mapping[str, Any] | None = None, record: Mapping[str, Any] | None = None
+) -> Network:
     """Make a network of a live Keras 3 model, functional or sequential.
 
     ``variables`` is the content of a variables file: ``{"inputs": [{"name", "variables": [{"name", "offset", "scale"}]}],
@@ -47,7 +49,8 @@ def from_keras(model: Any, variables: Mapping[str, Any] | None = None, record: M
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise NetworkError(
-            f"the Keras model {getattr(model, 'name', model)!r} has no graph", hint="use a functional or sequential model and call it once before converting"
+            f"the Keras model {getattr(model, 'name', model)!r} has no graph",
+            hint="use a functional or sequential model and call it once before converting",
         )
     calls: dict[Key, Call] = {}
     layers: dict[str, KerasLayer] = {}
@@ -88,7 +91,12 @@ def _layer(operation: Any) -> KerasLayer:
     """Describe a Keras layer, or an operation such as ``a + b`` or ``keras.ops.sum``."""
     kind = type(operation).__name__.lower()
     if not hasattr(operation, "weights") or kind in ("functional", "sequential"):
-        return KerasLayer(operation.name, kind, {name: value for name, value in vars(operation).items() if not name.startswith("_")}, {})
+        return KerasLayer(
+            operation.name,
+            kind,
+            {name: value for name, value in vars(operation).items() if not name.startswith("_")},
+            {},
+        )
     config = dict(operation.get_config()) if kind not in ("lambda",) else {}
     weights: dict[str, NDArray[Any]] = {}
     for variable, value in zip(operation.weights, operation.get_weights(), strict=True):
@@ -100,7 +108,10 @@ def _call(layer: KerasLayer, node: Any) -> Call:
     if layer.kind == "inputlayer":
         shape = tuple(node.outputs[0].shape)
         if len(shape) not in (2, 3) or shape[-1] is None:
-            raise NetworkError(f"the Keras input {layer.name!r} has the shape {shape}", hint="expected (batch, variables) or (batch, objects, variables)")
+            raise NetworkError(
+                f"the Keras input {layer.name!r} has the shape {shape}",
+                hint="expected (batch, variables) or (batch, objects, variables)",
+            )
         return Call(layer, (), int(shape[-1]), len(shape) == 3)
     if layer.kind == "sum":
         axis = layer.config.get("axis", 1)

@@ -61,13 +61,17 @@ class KerasLayer:
         """Return the error that refuses this layer."""
         reason = f": {why}" if why else ""
         return NetworkError(
-            f"lwtnn cannot express the Keras layer {self.name!r} ({self.kind}){reason}", hint=instead or _INSTEAD.get(self.kind, _GENERAL)
+            f"lwtnn cannot express the Keras layer {self.name!r} ({self.kind}){reason}",
+            hint=instead or _INSTEAD.get(self.kind, _GENERAL),
         )
 
     def weight(self, name: str) -> NDArray[Any]:
         """Return a weight; raises NetworkError where there is none."""
         if name not in self.weights:
-            raise NetworkError(f"the Keras layer {self.name!r} ({self.kind}) has no weights {name!r}", hint="do weights and architecture belong together?")
+            raise NetworkError(
+                f"the Keras layer {self.name!r} ({self.kind}) has no weights {name!r}",
+                hint="do weights and architecture belong together?",
+            )
         return self.weights[name]
 
 
@@ -116,7 +120,9 @@ def build(graph: KerasGraph, variables: dict[str, Any] | None, record: dict[str,
     for (name, labels), key in zip(_outputs(graph, variables, sizes), graph.outputs, strict=True):
         resolved = builder.resolved(key)
         if builder.sequence[resolved] and builder.types[resolved] == "sequence":
-            raise graph.calls[resolved].layer.refuse("its whole sequence is an output", "set return_sequences=False, or follow it by a TimeDistributed layer")
+            raise graph.calls[resolved].layer.refuse(
+                "its whole sequence is an output", "set return_sequences=False, or follow it by a TimeDistributed layer"
+            )
         outputs.append(Output(name, numbers[resolved], labels))
     inputs = tuple(group for _, group in groups[0])
     sequences = tuple(group for _, group in groups[1])
@@ -144,7 +150,9 @@ class _Builder:
             if len(call.sources) != 1:
                 raise call.layer.refuse("it has more than one input")
             if call.layer.kind == "flatten" and self.is_sequence(call.sources[0]):
-                raise call.layer.refuse("it would flatten a sequence", "sum over the objects with a Sum layer, or use a recurrent layer")
+                raise call.layer.refuse(
+                    "it would flatten a sequence", "sum over the objects with a Sum layer, or use a recurrent layer"
+                )
             key = call.sources[0]
         raise NetworkError("the Keras graph has a cycle")
 
@@ -182,7 +190,9 @@ class _Builder:
             self.finish(key, "input", call.features, call.sequence)
         elif kind in ("concatenate", "add"):
             if any(on_sequence):
-                raise layer.refuse("it works on sequences", "concatenate or add after the Sum or recurrent layer of each sequence")
+                raise layer.refuse(
+                    "it works on sequences", "concatenate or add after the Sum or recurrent layer of each sequence"
+                )
             if kind == "concatenate" and layer.config.get("axis", -1) not in (-1, 1):
                 raise layer.refuse(f"it concatenates along axis {layer.config['axis']}")
             self.finish(key, kind, sum(self.sizes[s] for s in sources) if kind == "concatenate" else size, False)
@@ -203,7 +213,13 @@ class _Builder:
         inner = layer
         if layer.kind == "timedistributed":
             wrapped = layer.config.get("layer") or {}
-            inner = KerasLayer(layer.name, str(wrapped.get("class_name", "")).lower(), wrapped.get("config") or {}, layer.weights, layer.major)
+            inner = KerasLayer(
+                layer.name,
+                str(wrapped.get("class_name", "")).lower(),
+                wrapped.get("config") or {},
+                layer.weights,
+                layer.major,
+            )
         if inner.kind not in _CONVERTERS:
             raise inner.refuse()
         if inner.kind in SEQUENCES and not on_sequence:
@@ -230,7 +246,9 @@ def _does_nothing(layer: KerasLayer) -> bool:
 # ------------------------------------------------------------------------------------------------- variables and labels
 
 
-def _input_groups(graph: KerasGraph, variables: dict[str, Any] | None) -> tuple[list[tuple[Key, InputNode]], list[tuple[Key, InputNode]]]:
+def _input_groups(
+    graph: KerasGraph, variables: dict[str, Any] | None
+) -> tuple[list[tuple[Key, InputNode]], list[tuple[Key, InputNode]]]:
     """Return scalar and sequence inputs with their variables; matched by name where all names fit, else by order as in lwtnn."""
     held: tuple[list[tuple[Key, InputNode]], list[tuple[Key, InputNode]]] = ([], [])
     for kind, section in enumerate(("inputs", "input_sequences")):
@@ -240,20 +258,29 @@ def _input_groups(graph: KerasGraph, variables: dict[str, Any] | None) -> tuple[
                 numbered = tuple(InputVariable(f"variable_{n}") for n in range(graph.calls[key].features))
                 held[kind].append((key, InputNode(key[0], numbered)))
             continue
-        groups = [read_input(entry, section) for entry in jsontext.section(variables, section, list, "the variables file")]
+        groups = [
+            read_input(entry, section) for entry in jsontext.section(variables, section, list, "the variables file")
+        ]
         if len(groups) != len(keys):
-            raise NetworkError(f"the variables file has {len(groups)} {section}, the Keras model has {len(keys)}", hint=f"in Keras: {', '.join(k[0] for k in keys) or 'none'}")
+            raise NetworkError(
+                f"the variables file has {len(groups)} {section}, the Keras model has {len(keys)}",
+                hint=f"in Keras: {', '.join(k[0] for k in keys) or 'none'}",
+            )
         if {group.name for group in groups} == {key[0] for key in keys}:
             by_name = {key[0]: key for key in keys}
             keys = [by_name[group.name] for group in groups]
         for key, group in zip(keys, groups, strict=True):
             if graph.calls[key].features != len(group.variables):
-                raise NetworkError(f"input {group.name!r} has {len(group.variables)} variables, the Keras input {key[0]!r} takes {graph.calls[key].features}")
+                raise NetworkError(
+                    f"input {group.name!r} has {len(group.variables)} variables, the Keras input {key[0]!r} takes {graph.calls[key].features}"
+                )
             held[kind].append((key, group))
     return held
 
 
-def _outputs(graph: KerasGraph, variables: dict[str, Any] | None, sizes: list[int]) -> list[tuple[str, tuple[str, ...]]]:
+def _outputs(
+    graph: KerasGraph, variables: dict[str, Any] | None, sizes: list[int]
+) -> list[tuple[str, tuple[str, ...]]]:
     if variables is None:
         names = [name if number == 0 else f"{name}_{number}" for name, number in graph.outputs]
         return [(name, tuple(f"out_{n}" for n in range(size))) for name, size in zip(names, sizes, strict=True)]
@@ -263,7 +290,10 @@ def _outputs(graph: KerasGraph, variables: dict[str, Any] | None, sizes: list[in
     found = []
     for entry, size in zip(entries, sizes, strict=True):
         name = jsontext.section(entry, "name", str, "an entry of outputs")
-        labels = tuple(jsontext.text(label, f"a label of output {name!r}") for label in jsontext.section(entry, "labels", list, f"output {name!r}"))
+        labels = tuple(
+            jsontext.text(label, f"a label of output {name!r}")
+            for label in jsontext.section(entry, "labels", list, f"output {name!r}")
+        )
         if len(labels) != size:
             raise NetworkError(f"output {name!r} has {len(labels)} labels, the Keras output has {size} values")
         found.append((name, labels))
@@ -290,7 +320,9 @@ def _wide(array: NDArray[Any]) -> NDArray[np.float64]:
 def _dense(layer: KerasLayer, n_in: int) -> Dense:
     kernel = _wide(layer.weight("kernel"))
     if kernel.ndim != 2 or kernel.shape[0] != n_in:
-        raise NetworkError(f"the kernel of the Keras layer {layer.name!r} has the shape {kernel.shape}, its input has {n_in} features")
+        raise NetworkError(
+            f"the kernel of the Keras layer {layer.name!r} has the shape {kernel.shape}, its input has {n_in} features"
+        )
     activation, factor = _activation(layer)
     bias = _wide(layer.weight("bias")) * factor if layer.config.get("use_bias", True) else None
     return Dense(np.ascontiguousarray(kernel.T) * factor, bias, activation, n_in)
@@ -324,15 +356,24 @@ def _normalization(layer: KerasLayer, n_in: int) -> Normalization:
 
 def _scaling(layer: KerasLayer, n_in: int) -> Normalization:
     """Return a layer (x + offset) * scale; both as weights or in the configuration."""
-    offset, scale = (np.broadcast_to(_wide(layer.weights.get(name, layer.config.get(name, 0.0))).ravel(), n_in) for name in ("offset", "scale"))
+    offset, scale = (
+        np.broadcast_to(_wide(layer.weights.get(name, layer.config.get(name, 0.0))).ravel(), n_in)
+        for name in ("offset", "scale")
+    )
     return Normalization(scale.copy(), offset.copy())
 
 
 def _recurrent(layer: KerasLayer, n_in: int) -> Recurrent:
     """Stack the gates in our order; Keras has i, f, c, o for the LSTM and z, r, h for the GRU."""
-    for flag, why in (("go_backwards", "it runs backwards"), ("stateful", "it keeps its state"), ("return_state", "it returns its state")):
+    for flag, why in (
+        ("go_backwards", "it runs backwards"),
+        ("stateful", "it keeps its state"),
+        ("return_state", "it returns its state"),
+    ):
         if layer.config.get(flag):
-            raise layer.refuse(why, f"set {flag}=False" + ("; sort the objects the other way round" if flag == "go_backwards" else ""))
+            raise layer.refuse(
+                why, f"set {flag}=False" + ("; sort the objects the other way round" if flag == "go_backwards" else "")
+            )
     bias = _wide(layer.weights["bias"]) if layer.config.get("use_bias", True) and "bias" in layer.weights else None
     if layer.kind == "gru" and (layer.config.get("reset_after") or (bias is not None and bias.ndim == 2)):
         raise layer.refuse("it resets after the matrix product", "build the layer with GRU(…, reset_after=False)")
@@ -340,7 +381,9 @@ def _recurrent(layer: KerasLayer, n_in: int) -> Recurrent:
     kernel, recurrent = _wide(layer.weight("kernel")), _wide(layer.weight("recurrent_kernel"))
     units = recurrent.shape[0]
     if kernel.shape != (n_in, len(order) * units) or recurrent.shape != (units, len(order) * units):
-        raise NetworkError(f"the weights of the Keras layer {layer.name!r} have the shapes {kernel.shape} and {recurrent.shape}, its input has {n_in} features")
+        raise NetworkError(
+            f"the weights of the Keras layer {layer.name!r} have the shapes {kernel.shape} and {recurrent.shape}, its input has {n_in} features"
+        )
     bias = np.zeros(len(order) * units) if bias is None else bias
     activation, outer = _activation(layer)
     inner, factor = (Activation(), 1.0) if layer.kind == "simplernn" else _activation(layer, "recurrent_activation")
@@ -366,7 +409,9 @@ def _conv1d(layer: KerasLayer, n_in: int) -> Conv1d:
         raise layer.refuse("its data format is channels_first")
     kernel = _wide(layer.weight("kernel"))
     if kernel.ndim != 3 or kernel.shape[1] != n_in:
-        raise NetworkError(f"the kernel of the Keras layer {layer.name!r} has the shape {kernel.shape}, its input has {n_in} features")
+        raise NetworkError(
+            f"the kernel of the Keras layer {layer.name!r} has the shape {kernel.shape}, its input has {n_in} features"
+        )
     bias = _wide(layer.weight("bias")) if layer.config.get("use_bias", True) else np.zeros(kernel.shape[2])
     activation, factor = _activation(layer)
     dilation = int(np.ravel(layer.config.get("dilation_rate", 1))[0])
@@ -376,7 +421,9 @@ def _conv1d(layer: KerasLayer, n_in: int) -> Conv1d:
         spread = np.zeros((reach + 2, *kernel.shape[1:]))
         spread[1::dilation] = kernel
         kernel, dilation = spread, 1
-    return Conv1d(np.ascontiguousarray(kernel.transpose(0, 2, 1)) * factor, bias * factor, activation, padding, dilation)
+    return Conv1d(
+        np.ascontiguousarray(kernel.transpose(0, 2, 1)) * factor, bias * factor, activation, padding, dilation
+    )
 
 
 def _only_activation(layer: KerasLayer, n_in: int) -> Dense:

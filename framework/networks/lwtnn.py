@@ -59,7 +59,10 @@ def _own_record(data: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(record, dict):
         return {}
     if "checksum" in record and record["checksum"] != checksum(data):
-        raise NetworkError("the network was changed after hepflow wrote it, or is damaged", hint="its checksum does not fit; convert it again")
+        raise NetworkError(
+            "the network was changed after hepflow wrote it, or is damaged",
+            hint="its checksum does not fit; convert it again",
+        )
     return {key: value for key, value in record.items() if key not in ("checksum", "format")}
 
 

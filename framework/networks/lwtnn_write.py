@@ -36,7 +36,9 @@ def to_lwtnn(network: Network) -> dict[str, Any]:
         "input_sequences": [_input(group) for group in network.input_sequences],
         "nodes": [_node(node, size) for node, size in zip(network.nodes, network.sizes, strict=True)],
         "layers": [layer_to_json(layer) for layer in network.layers],
-        "outputs": {output.name: {"node_index": output.node, "labels": list(output.labels)} for output in network.outputs},
+        "outputs": {
+            output.name: {"node_index": output.node, "labels": list(output.labels)} for output in network.outputs
+        },
     }
     return {**data, "hepflow": own_record(network, checksum(data))}
 
@@ -100,7 +102,9 @@ def layer_to_json(layer: Layer) -> dict[str, Any]:
         entry |= {"weights": weights, "bias": _flat(layer.bias), "activation": layer.activation.to_json()}
         entry |= {"padding": layer.padding, "dilation_rate": layer.dilation}
     elif isinstance(layer, Embedding):
-        entry["sublayers"] = [{"index": index, "n_out": table.shape[0], "weights": _flat(table)} for index, table in layer.tables]
+        entry["sublayers"] = [
+            {"index": index, "n_out": table.shape[0], "weights": _flat(table)} for index, table in layer.tables
+        ]
     return entry
 
 
@@ -109,7 +113,11 @@ def _recurrent(layer: Recurrent) -> dict[str, Any]:
     components = {}
     for number, gate in enumerate(GATES[layer.cell]):
         rows = slice(number * units, (number + 1) * units)
-        components[gate] = {"weights": _flat(layer.weights[rows]), "U": _flat(layer.recurrent[rows]), "bias": _flat(layer.bias[rows])}
+        components[gate] = {
+            "weights": _flat(layer.weights[rows]),
+            "U": _flat(layer.recurrent[rows]),
+            "bias": _flat(layer.bias[rows]),
+        }
     entry: dict[str, Any] = {"components": components, "activation": layer.activation.to_json()}
     if layer.cell != "simplernn":
         entry["inner_activation"] = layer.inner_activation.to_json()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
-import importlib.util
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,22 @@ class Named:
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:
             raise PluginError(
-                f"{self.name} cannot be imported from {self.target!r}: {error}",
+                f"{self.name} cannot be imported from {self.target!r}: {type(error).__name__}: {error}",
                 where=f"plugin {self.plugin}",
                 hint="hepflow doctor lists missing packages",
             ) from error
 
     def summary(self) -> str:
-        """Return the first line of the class docstring, read from the source without importing it."""
+        """Return the first paragraph of the docstring, read from the source without importing it."""
         module, _, attribute = self.target.partition(":")
-        try:
-            spec = importlib.util.find_spec(module)
-        except ImportError:
+        source = _source(module)
+        if source is None:
             return ""
-        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-            return ""
-        for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        for node in ast.parse(source.read_bytes()).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
-                return (ast.get_docstring(node) or "").partition("\n")[0]
+                return " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
         return ""
 
 
@@ -103,9 +101,9 @@ class Registry:
             module = entry.load()
             self._manager.register(module, name)
             self._manager.check_pending()
-        except (ImportError, AttributeError, pluggy.PluginValidationError) as error:
+        except Exception as error:
             raise PluginError(
-                f"the plugin {name!r} of {distribution} cannot be loaded: {error}",
+                f"the plugin {name!r} of {distribution} cannot be loaded: {type(error).__name__}: {error}",
                 hint=f"repair it, or switch it off with -p no:{name}",
             ) from error
         found = tuple(caller.name for caller in self._manager.get_hookcallers(module) or [])
@@ -115,7 +113,7 @@ class Registry:
         """Return what the plugins bring of one kind (see KINDS), by name; PluginError where two bring the same name."""
         found: dict[str, Named] = {}
         for implementation in getattr(self._manager.hook, f"hepflow_{kind}").get_hookimpls():
-            for name, target in implementation.function().items():
+            for name, target in self._brought(implementation).items():
                 named = Named(name, target, implementation.plugin_name)
                 if name in found:
                     raise PluginError(
@@ -125,6 +123,24 @@ class Registry:
                     )
                 found[name] = named
         return dict(sorted(found.items()))
+
+    def _brought(self, implementation: pluggy.HookImpl) -> Mapping[str, str]:
+        """Return what one plugin brings; PluginError where that is no mapping of names to import strings."""
+        plugin, hook = implementation.plugin_name, implementation.function.__name__
+        hint = f"repair it, or switch it off with -p no:{plugin}"
+        try:
+            brought = implementation.function()
+        except Exception as error:
+            raise PluginError(
+                f"{hook} of the plugin {self._label(plugin)} failed: {type(error).__name__}: {error}", hint=hint
+            ) from error
+        if not isinstance(brought, Mapping) or not all(":" in str(target) for target in brought.values()):
+            raise PluginError(
+                f"{hook} of the plugin {self._label(plugin)} must return names with import strings "
+                f"('package.module:Class'), not {brought!r}",
+                hint=hint,
+            )
+        return brought
 
     def _label(self, plugin: str) -> str:
         return f"{plugin} ({self.plugins[plugin].distribution})"
@@ -140,6 +156,18 @@ class Registry:
         """Return the folders that plugins bring: of ``joboptions``, or of ``data``."""
         hook = getattr(self._manager.hook, f"hepflow_{kind}")
         return [Path(folder) for group in hook() for folder in group]
+
+
+def _source(module: str) -> Path | None:
+    """Return the source file of a module, found without importing it or its packages; None where there is none."""
+    spec, path = None, None
+    for name in accumulate(module.split("."), "{}.{}".format):
+        found = (finder.find_spec(name, path) for finder in sys.meta_path)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _origin(entry: importlib.metadata.EntryPoint) -> str:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from hepflow.plugins.simulation.calorimeter import Grid, noise_of, watershed
 from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
-from hepflow.plugins.simulation.particles import delta_phi
 
 __all__ = ["LAYER_CENTRE", "Pixels", "cluster_cells", "cluster_hadronic", "moments"]
 
@@ -23,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 LAYER_CENTRE = (45.0, 250.0, 440.0, 1100.0)
 """Depth of the middle of EM1, EM2, EM3 and HAD behind the calorimeter's front, in mm along the particle's way."""
 LAYER_THICKNESS = (90.0, 320.0, 60.0, 1200.0)
+STRIPS = round(CELLS["EM2"][0] / CELLS["EM1"][0])
+"""Strips of EM1 in front of a cell of EM2."""
 LONGITUDINAL_CORE = 100.0
 """mm: distance that the two hottest cells get in the normalised second moment (EPJ C77 (2017) 490, section 4.2.2)."""
 LARGEST_TILT = np.radians(30.0)
@@ -50,38 +51,33 @@ def cluster_cells(grid: Grid, mu: float) -> Pixels:
     em2 = grid.energy["EM2"]
     label, n = watershed(em2, noise_of("EM2", grid.eta, mu))
     positive = np.where(label >= 0, np.maximum(em2, 1.0), 0.0)
-    parts = [_select(grid, 1, label, np.where(label >= 0, em2, 0.0), 1, 1)]
-    strips = round(CELLS["EM2"][0] / CELLS["EM1"][0])
-    parts.append(_front(grid, label, positive, strips))
-    parts.append(_behind(grid, label, positive))
+    em1 = np.repeat(grid.energy["EM1"], 4, axis=1) * np.repeat(_shares(positive, 1, 4), STRIPS, axis=0)
+    em3 = np.repeat(grid.energy["EM3"], 2, axis=0) * _shares(positive, 2, 1)
+    eta, phi = grid.etas("EM2"), grid.phis("EM2")
+    parts = [
+        _pixels(0, np.repeat(label, STRIPS, axis=0), em1, grid.etas("EM1"), phi, (1, 4)),
+        _pixels(1, label, em2, eta, phi, (1, 1)),
+        _pixels(2, label, em3, eta, phi, (2, 1)),
+    ]
     arrays = [np.concatenate([part[k] for part in parts]) for k in range(6)]
     return Pixels(*arrays, n_clusters=n)
 
 
-def _select(grid: Grid, layer: int, label: Ints, energy: Floats, per_eta: int, per_phi: int) -> tuple[Ints | Floats, ...]:
-    """Return labelled pixels; ``per_eta`` × ``per_phi`` neighbouring pixels share one cell, whose centre they get."""
-    name = ("EM1", "EM2", "EM3")[layer]
+def _shares(positive: Floats, per_eta: int, per_phi: int) -> Floats:
+    """Return each EM2 cell's share of the energy of the ``per_eta`` × ``per_phi`` cells that it forms a group with."""
+    rows, columns = positive.shape
+    groups = positive.reshape(rows // per_eta, per_eta, columns // per_phi, per_phi)
+    shares: Floats = (groups / np.maximum(groups.sum(axis=(1, 3), keepdims=True), 1e-9)).reshape(rows, columns)
+    return shares
+
+
+def _pixels(
+    layer: int, label: Ints, energy: Floats, etas: Floats, phis: Floats, group: tuple[int, int]
+) -> tuple[Ints | Floats, ...]:
+    """Return the labelled pixels of a layer; ``group`` neighbouring ones in η and φ are shares of one cell."""
     i, j = np.nonzero(label >= 0)
-    rows, columns = i // per_eta, j // per_phi
-    cell = rows * (label.shape[1] // per_phi) + columns
-    owner = label[i, j]
-    return owner, np.full(len(i), layer), cell, grid.etas(name)[rows], grid.phis(name)[columns], energy[i, j]
-
-
-def _front(grid: Grid, label: Ints, positive: Floats, strips: int) -> tuple[Ints | Floats, ...]:
-    """Share the strips of EM1 among the clusters behind them."""
-    behind = positive.reshape(len(positive), -1, 4)
-    total = behind.sum(axis=2, keepdims=True)
-    share = (behind / np.maximum(total, 1e-9)).reshape(positive.shape)
-    energy = np.repeat(share, strips, axis=0) * np.repeat(grid.energy["EM1"], 4, axis=1)
-    return _select(grid, 0, np.repeat(label, strips, axis=0), energy, 1, 4)
-
-
-def _behind(grid: Grid, label: Ints, positive: Floats) -> tuple[Ints | Floats, ...]:
-    """Share the cells of EM3 among the clusters before them."""
-    before = positive.reshape(-1, 2, positive.shape[1])
-    share = (before / np.maximum(before.sum(axis=1, keepdims=True), 1e-9)).reshape(positive.shape)
-    return _select(grid, 2, label, share * np.repeat(grid.energy["EM3"], 2, axis=0), 2, 1)
+    cell = (i // group[0]) * label.shape[1] + j // group[1]
+    return label[i, j], np.full(len(i), layer), cell, etas[i], phis[j], energy[i, j]
 
 
 def cluster_hadronic(grid: Grid, mu: float) -> tuple[Floats, Floats, Floats]:
@@ -181,8 +177,3 @@ def _longitudinal(weight: Floats, along: Floats, label: Ints, n: int) -> Floats:
     core = np.bincount(label, weights=np.where(hot, weight, 0.0), minlength=n) * LONGITUDINAL_CORE**2
     return rest / np.maximum(rest + core, 1e-9)
 
-
-def angular_distance(eta: Floats, phi: Floats, eta0: float, phi0: float) -> Floats:
-    """Return ΔR to one direction."""
-    distance: Floats = np.hypot(eta - eta0, delta_phi(phi, phi0))
-    return distance

@@ -96,7 +96,7 @@ def decay_mode_sequences(
 
 def _variables(sequence: str, taus: Container, objects: Linked, charged: Linked) -> dict[str, npt.NDArray[Any]]:
     owners = objects.owners
-    eta, phi = objects.flat("eta"), objects.flat("phi")
+    eta, phi = (objects.flat(name).astype(np.float64) for name in ("eta", "phi"))
     track_eta = charged.one("CaloSamplingEtaEM", np.nan)[owners]
     track_phi = charged.one("CaloSamplingPhiEM", np.nan)[owners]
     columns = {

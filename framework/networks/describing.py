@@ -1,0 +1,73 @@
+"""What a model file holds: inputs with variables, graph, outputs, number of parameters, origin."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hepflow.networks import jsontext
+from hepflow.networks.graph import InputNode, Network, Output
+from hepflow.networks.loading import load
+from hepflow.networks.onnx_runtime import OnnxNetwork
+
+__all__ = ["Description", "describe"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A summary of a model file. ``graph`` has one line a node, or a tensor of an ONNX model; ``n_parameters`` is None for ONNX."""
+
+    path: str
+    format: str
+    origin: str
+    sha256: str
+    inputs: tuple[InputNode, ...]
+    input_sequences: tuple[InputNode, ...]
+    outputs: tuple[Output, ...]
+    graph: tuple[str, ...]
+    n_parameters: int | None
+    record: dict[str, Any]
+
+
+def describe(path: str | Path) -> Description:
+    """Open a model file and summarise it; raises NetworkError where it is damaged."""
+    content = jsontext.read_bytes(path)
+    network = load(path)
+    is_lwtnn = isinstance(network, Network)
+    if isinstance(network, OnnxNetwork):
+        graph = [
+            f"{word} {t.name}: {t.type} {list(t.shape)}"
+            for word, held in (("in ", network.tensors), ("out", network.results))
+            for t in held
+        ]
+    else:
+        graph = [_node(network, number) for number in network.order]
+    return Description(
+        str(path),
+        "lwtnn JSON" if is_lwtnn else "ONNX",
+        str(network.record.get("origin", network.origin)),
+        hashlib.sha256(content).hexdigest(),
+        network.inputs,
+        network.input_sequences,
+        network.outputs,
+        tuple(graph),
+        network.n_parameters if isinstance(network, Network) else None,
+        dict(network.record),
+    )
+
+
+def _node(network: Network, number: int) -> str:
+    """Return one line: number, type, layer and sizes of a node, and where its input comes from."""
+    node = network.nodes[number]
+    if node.type in ("input", "input_sequence"):
+        group = (network.inputs if node.type == "input" else network.input_sequences)[node.sources[0]]
+        return f"{number}: {node.type} {group.name} → {network.sizes[number]}"
+    what = ""
+    if node.layer is not None:
+        layer = network.layers[node.layer]
+        functions = ", ".join(str(a) for a in layer.activations if a.function != "linear")
+        what = f" {layer.kind}" + (f" ({functions})" if functions else "")
+    sources = ", ".join(map(str, node.sources))
+    return f"{number}: {node.type}{what} of {sources} → {network.sizes[number]}"

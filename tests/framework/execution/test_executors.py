@@ -1,0 +1,56 @@
+"""Where work units run; a process that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from hepflow.errors import InputError, WorkerError
+from hepflow.execution.executors import ProcessExecutor, SerialExecutor
+
+
+class Task:
+    """A function that can be sent to a process: squares, or dies the first times, or raises."""
+
+    def __init__(self, folder=None, die_on=(), times=1, raise_on=()):
+        self.folder, self.die_on, self.times, self.raise_on = folder, die_on, times, raise_on
+
+    def __call__(self, item):
+        if item in self.raise_on:
+            raise InputError(f"bad {item}", where="here", hint="leave it out")
+        if item in self.die_on:
+            tries = Path(self.folder) / f"{item}"
+            tries.open("a").write("x")
+            if len(tries.read_text()) <= self.times:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return item**2
+
+
+def test_serial_is_in_order():
+    assert list(SerialExecutor(4).run(Task(), [3, 1, 2])) == [(0, 9), (1, 1), (2, 4)]
+
+
+def test_processes_give_every_result_once():
+    assert sorted(ProcessExecutor(2).run(Task(), range(7))) == [(i, i**2) for i in range(7)]
+
+
+def test_a_process_that_dies_once_is_tried_again(tmp_path):
+    assert sorted(ProcessExecutor(2).run(Task(tmp_path, die_on=[2]), range(5))) == [(i, i**2) for i in range(5)]
+    assert len((tmp_path / "2").read_text()) == 2
+
+
+def test_the_one_that_kills_again_is_named_and_the_others_are_kept(tmp_path):
+    found = []
+    with pytest.raises(WorkerError) as caught:
+        found.extend(ProcessExecutor(2).run(Task(tmp_path, die_on=[1], times=99), range(4)))
+    assert caught.value.where == "1"
+    assert len((tmp_path / "1").read_text()) == 2
+
+
+def test_an_error_of_the_task_comes_through():
+    with pytest.raises(InputError, match="bad 1") as caught:
+        list(ProcessExecutor(1).run(Task(raise_on=[1]), range(3)))
+    assert (caught.value.where, caught.value.hint) == ("here", "leave it out")

@@ -1,0 +1,117 @@
+"""From what the user gives with -i to a list of files."""
+
+from __future__ import annotations
+
+import pytest
+
+from hepflow.errors import InputError
+from hepflow.execution.inputs import InputFile, expand
+from hepflow.registry.manager import registry
+
+
+def _make_sample(name):
+    return [InputFile(f"/cache/{name}_1.root", name, metadata={"xs": 2.0})]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.root", "b.root", "sub/c.root", "sub/notes.txt", ".hidden/d.root", "sub/e.root.1"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def paths(monkeypatch):
+    plugins = registry()
+    names = plugins.names
+    monkeypatch.setattr(
+        plugins, "names", lambda kind: {"Gammatautau": None} if kind == "samples" else names(kind), raising=True
+    )
+
+    def call(*patterns):
+        return expand([str(p) for p in patterns], plugins, ["pythia"], _make_sample)
+
+    return call
+
+
+def test_file(folder, paths):
+    assert paths(folder / "a.root") == [InputFile(str(folder / "a.root"), "in")]
+
+
+def test_name_before_a_pattern_names_the_sample(folder, paths):
+    (found,) = paths(f"Ztautau={folder}/a.root")
+    assert (found.path, found.sample) == (str(folder / "a.root"), "Ztautau")
+
+
+def test_a_file_whose_name_has_an_equals_sign(folder, paths, monkeypatch):
+    (folder / "mass=5.root").write_bytes(b"x")
+    monkeypatch.chdir(folder)
+    assert [f.path for f in paths("mass=5.root")] == ["mass=5.root"]
+
+
+def test_folder_is_searched_recursively_in_order_without_hidden_files(folder, paths):
+    found = paths(folder)
+    assert [f.path for f in found] == [str(folder / n) for n in ("a.root", "b.root", "sub/c.root", "sub/e.root.1")]
+    assert all(f.searched and f.sample == "in" for f in found)
+
+
+def test_glob(folder, paths):
+    assert [f.path for f in paths(f"{folder}/**/*.root")] == [
+        str(folder / name) for name in ("a.root", "b.root", "sub/c.root")
+    ]
+    assert not paths(f"{folder}/[a]*.root")[0].searched
+
+
+def test_several_patterns_keep_their_order(folder, paths):
+    assert [f.path[-6:] for f in paths(folder / "b.root", folder / "a.root")] == ["b.root", "a.root"]
+
+
+def test_addresses_and_generators_are_left_alone(paths):
+    found = paths("root://eos.cern.ch//eos/x/DAOD.root", "pythia:Gammatautau?seed=7", "Ztt=https://host/f.root?a=1")
+    assert [(f.path, f.sample) for f in found] == [
+        ("root://eos.cern.ch//eos/x/DAOD.root", "DAOD.root"),
+        ("pythia:Gammatautau?seed=7", "Gammatautau"),
+        ("https://host/f.root?a=1", "Ztt"),
+    ]
+
+
+def test_sample_by_name(paths):
+    assert paths("Gammatautau") == [InputFile("/cache/Gammatautau_1.root", "Gammatautau", False, {"xs": 2.0})]
+    assert paths("mine=Gammatautau")[0].sample == "mine"
+
+
+def test_no_such_file_names_the_nearest(folder, paths):
+    with pytest.raises(InputError, match=r"there is no input .*aa\.root") as caught:
+        paths(folder / "aa.root")
+    assert "did you mean 'a.root'" in caught.value.hint
+    assert caught.value.where == str(folder)
+
+
+def test_misspelt_sample_and_scheme(paths, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        paths("Gammatautua")
+    assert "Gammatautau" in caught.value.hint
+    with pytest.raises(InputError) as caught:
+        paths("pytia:Dijet")
+    assert "did you mean 'pythia'" in caught.value.hint
+
+
+def test_pattern_that_matches_nothing(folder, paths):
+    with pytest.raises(InputError, match="matches no file"):
+        paths(f"{folder}/*.rot")
+
+
+def test_folder_without_root_files(tmp_path, paths):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no ROOT files"):
+        paths(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("again", ["in/a.root", "./in/../in/a.root", "in/a*.root", "in"])
+def test_twice_the_same_file_is_refused_however_it_is_spelt(folder, paths, again, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="given twice"):
+        paths(folder / "a.root", again)
