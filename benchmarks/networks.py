@@ -1,7 +1,9 @@
-"""Network evaluation beside the bare matrix products and ONNX Runtime: python benchmarks/networks.py DSNN.json LSTM.json
+"""Network evaluation beside the bare matrix products and ONNX Runtime: python benchmarks/networks.py DSNN.json
+LSTM.json
 
-One thread, one run, the same taus for all. «bare» is np.matmul(…, out=) over the same weights and objects, without bias, activation or sum
-over objects, at its best block size. Times are of the calling thread, the best of several interleaved rounds.
+One thread, one run, the same taus for all. «bare» is np.matmul(…, out=) over the same weights and objects, without
+bias, activation or sum over objects, at its best block size. Times are of the calling thread, the best of several
+interleaved rounds.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ BLOCKS = (128, 256, 384, 512, 768, 1024, 2048)
 
 
 def taus(network: Network, n: int, seed: int = 1) -> dict[str, Any]:
-    """Make taus with realistic multiplicities: 1 or 3 tracks, 3 neutral PFOs, 1.5 shots, 0.3 conversions; capped as in the tool."""
+    """Make taus with realistic multiplicities: 1 or 3 tracks, 3 neutral PFOs, 1.5 shots, 0.3 conversions; capped as
+    in the tool.
+    """
     rng = np.random.default_rng(seed)
     draws = {
         "TauTrack": lambda: np.where(rng.random(n) < 0.75, 1, 3),
@@ -40,7 +44,9 @@ def taus(network: Network, n: int, seed: int = 1) -> dict[str, Any]:
 
 
 def products(network: Network, inputs: dict[str, Any], block: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """List (rows, weights, out) of every matrix product that ``block`` taus need, each recurrent product once an object."""
+    """List (rows, weights, out) of every matrix product that ``block`` taus need, each recurrent product once an
+    object.
+    """
     size: dict[int, int] = {}
     listed = []
     rng = np.random.default_rng(2)

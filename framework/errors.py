@@ -95,7 +95,9 @@ def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:
     """
     options = sorted(set(known))
     lowered = {option.lower(): option for option in options}
-    close = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
+    close = [option for option in options if option.lower() == name.lower()] or [
+        lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+    ]
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     if not options:

@@ -10,4 +10,8 @@ from hepflow import hookimpl
 @hookimpl
 def hepflow_streams() -> Mapping[str, str]:
     """Return the built-in streams."""
-    return {"MxAODStream": "hepflow.streams.mxaod:MxAODStream", "NtupleStream": "hepflow.streams.ntuple:NtupleStream"}
+    return {
+        "DatasetStream": "hepflow.streams.dataset:DatasetStream",
+        "MxAODStream": "hepflow.streams.mxaod:MxAODStream",
+        "NtupleStream": "hepflow.streams.ntuple:NtupleStream",
+    }

@@ -101,3 +101,11 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        from hepflow.cli.console import show_error
+
+        text = f"hepflow itself failed: {type(error).__name__}: {error}"
+        show_error(HepflowError(text, hint="this is a bug of hepflow; --debug shows the traceback to report"))
+        sys.exit(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -33,8 +35,9 @@ __all__ = [
 
 @cache
 def console() -> Console:
-    """Return the one console of the command line."""
-    return Console(highlight=False, soft_wrap=True)
+    """Return the one console of the command line; where no terminal tells its width, tables are wide."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+    return Console(highlight=False, soft_wrap=True, width=wide)
 
 
 @cache

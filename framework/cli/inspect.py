@@ -38,6 +38,7 @@ def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: b
     table = Table(
         "column", "type", "size", "on disk", *(["values", "range"] if summary else []), box=None, pad_edge=False
     )
+    table.columns[0].no_wrap = True
     for column in table.columns[2:4]:
         column.justify = "right"
     for container, infos in _by_container(schema):

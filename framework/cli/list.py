@@ -21,13 +21,17 @@ WHAT = ("tools", "streams", "jobs", "samples", "formats", "plugins", "executors"
 @click.argument("what", type=click.Choice(WHAT))
 @common_options
 def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
-    """List what there is, with one line on each. Nothing listed is imported."""
+    """List what there is, with one line on each. Nothing is imported for it but samples."""
     known = registry(plugins)
     if what == "plugins":
         _plugins(known)
         return
     table = Table("name", "what it does", "from", box=None, pad_edge=False)
-    if what == "jobs":
+    if what == "samples":
+        for name, named in known.names(what).items():
+            recipe = named.load()
+            table.add_row(name, f"{recipe.doc} ({recipe.events:,} events)", f"{named.plugin}, kept in {recipe.folder}")
+    elif what == "jobs":
         for name, path in shipped_joboptions(known).items():
             table.add_row(name, _summary(path), str(path))
     else:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from hepflow.context import Sample
 from hepflow.errors import ColumnError
 from hepflow.events.access import Access
-from hepflow.events.column import Column
+from hepflow.events.column import Column, Offsets
 from hepflow.events.container import Container, Linked
-from hepflow.events.layout import content_of, flatten, normal_layout, pack_links, plain, scatter
+from hepflow.events.layout import content_of, flatten, has_lists, normal_layout, pack_links, plain, scatter
 from hepflow.events.links import key_for
 from hepflow.events.random import EventRandom
 from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
@@ -36,21 +36,25 @@ class Events:
     def from_arrays(cls, arrays: Mapping[str, Any], *, sample: Sample | None = None, seed: int = 0) -> Events:
         """Return events made of ``{"TauJets.pt": array}``, to try a tool without a file.
 
-        A jagged awkward array is a column of a container with objects, a flat array one value an event.
+        A jagged awkward array is a column of a container with objects, a flat array one value an event; where a
+        container has both, its lists are lists of the event (``EventInfo.mcEventWeights``).
         """
-        import awkward as ak
-
-        columns = {}
-        for name, values in arrays.items():
-            layout = values.layout if isinstance(values, ak.Array) else None
-            if layout is not None and layout.is_list and not layout.parameter("__array__"):
-                layout = normal_layout(layout)
-                columns[name] = Column(layout.offsets.data, content_of(layout.content))
-            else:
-                columns[name] = Column(None, plain(values))
-        lengths = {len(column) for column in columns.values()}
+        contents = {name: plain(values) for name, values in arrays.items()}
+        lengths = {len(content) for content in contents.values()}
         if len(lengths) > 1:
             raise ColumnError(f"the columns have different numbers of events: {sorted(lengths)}")
+        single = {name.partition(".")[0] for name, content in contents.items() if not has_lists(content)}
+        columns: dict[str, Column] = {}
+        shapes: dict[str, Offsets] = {}
+        for name, content in contents.items():
+            container = name.partition(".")[0]
+            if container in single:
+                columns[name] = Column(None, content)
+                continue
+            offsets = content.layout.offsets.data
+            columns[name] = Column(offsets, content_of(content.layout.content))
+            if not np.array_equal(shapes.setdefault(container, offsets), offsets):
+                raise ColumnError(f"the columns of {container} have different numbers of objects")
         return cls(Scope.from_columns(columns, lengths.pop() if lengths else 0, sample=sample, seed=seed))
 
     def __len__(self) -> int:
@@ -136,7 +140,9 @@ class Events:
         """
         import awkward as ak
 
-        target = self[to]
+        offsets = self[to]._offsets()
+        if offsets is None or not self._scope.linkable(to):
+            raise ColumnError(f"links cannot point into {to}, which is no list of objects per event")
         array = ak.fill_none(ak.Array(indices), -1)
         if array.ndim not in (2, 3) or len(array) != len(self):
             raise ColumnError(
@@ -145,12 +151,12 @@ class Events:
             )
         per_event = ak.to_numpy(ak.num(array, axis=1))
         per_object = None if array.ndim == 2 else ak.to_numpy(ak.flatten(ak.num(array, axis=2)))
-        flat = ak.to_numpy(ak.flatten(array, axis=None)).astype(np.int64, casting="same_kind")
+        flat = ak.to_numpy(ak.flatten(array, axis=None))
+        if len(flat) and flat.dtype.kind not in "iu":
+            raise ColumnError(f"links to {to} are given by whole numbers, not {flat.dtype}")
+        flat = flat.astype(np.int64)
         events = np.repeat(np.arange(len(self)), per_event)
         events = events if per_object is None else np.repeat(events, per_object)
-        offsets = target._offsets()
-        if offsets is None:
-            raise ColumnError(f"{to} has one entry an event; links cannot point into it")
         if len(flat) and (flat >= np.diff(offsets)[events]).any():
             raise ColumnError(f"a link to {to} points behind its last object")
         index, null = self._scope.index(to), flat < 0

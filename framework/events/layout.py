@@ -21,6 +21,7 @@ __all__ = [
     "content_of",
     "flatten",
     "has_links",
+    "has_lists",
     "jagged",
     "normal_layout",
     "pack_links",
@@ -156,6 +157,12 @@ def scatter(content: Any, index: Ints | None, length: int) -> Any:
     if layout.is_record:
         return ak.zip({field: scatter(plain(content[field]), index, length) for field in content.fields}, depth_limit=1)
     return content  # of unknown type: there is no object to fill
+
+
+def has_lists(values: Any) -> bool:
+    """Tell whether a column's content is lists (strings are none)."""
+    layout = getattr(values, "layout", None)
+    return layout is not None and layout.is_list and not layout.parameter("__array__")
 
 
 def has_links(values: Any) -> bool:

@@ -15,7 +15,7 @@ import cloudpickle
 
 import hepflow
 from hepflow.context import Context, Sample
-from hepflow.errors import HepflowError, ToolError
+from hepflow.errors import HepflowError, InputError, ToolError
 from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.scope import Cutflow
 from hepflow.execution.plan import Plan, WorkUnit
@@ -126,7 +126,16 @@ class Worker:
         wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
         sample = Sample(file.sample, file.metadata)
         for start, stop in unit.blocks:
-            block: Mapping[str, Column] = reader.read(wanted, start, stop) if wanted else {}
+            try:
+                block: Mapping[str, Column] = reader.read(wanted, start, stop) if wanted else {}
+            except HepflowError:
+                raise
+            except Exception as error:
+                raise InputError(
+                    f"reading failed: {type(error).__name__}: {error}",
+                    where=f"{file.path}, entries {start}–{stop}",
+                    hint="--debug shows the traceback",
+                ) from error
             for first in range(start, stop, self.payload.chunk):
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}

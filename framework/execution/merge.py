@@ -81,6 +81,9 @@ def merge_parts(parts: Sequence[Path], output: Path, *, force: bool = False) -> 
     temporary = output.with_name(f".{output.name}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the output {output} cannot be written: {error.strerror or error}") from error
+    try:
         entries = merge_files(parts, temporary)
         temporary.replace(output)
     except OSError as error:

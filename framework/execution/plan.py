@@ -5,8 +5,9 @@ number of workers.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from hepflow.errors import ColumnError, InputError
@@ -201,7 +202,7 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
 def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
     path = schemas[0][0].path
-    words = error.message.split()
+    words = [word.strip(",") for word in error.message.split()]
     unreadable = {name: why for _, _, schema in schemas for name, why in schema.unreadable.items()}
     reason = next(
         (f"{name} is in the file but cannot be read: {why}" for name, why in unreadable.items() if name in words), ""
@@ -224,7 +225,11 @@ def _cut(
     for start, stop in _merge(marks, unit_entries, first, last):
         blocks = []
         inner = [start, *marks[bisect_right(marks, start) : bisect_left(marks, stop)], stop]
-        for block_start, block_stop in _merge(inner, block_entries, first, last):
+        # a generator gains nothing from larger blocks
+        joined: Iterable[tuple[int, int]] = (
+            pairwise(inner) if schema.endless else _merge(inner, block_entries, first, last)
+        )
+        for block_start, block_stop in joined:
             cut = (max(block_start, first), min(block_stop, last))
             if cut[0] < cut[1]:
                 blocks.append(cut)

@@ -1,4 +1,6 @@
-"""Cases: inputs and expected outputs of single taus as JSON, the form in which networks are compared between programs."""
+"""Cases: inputs and expected outputs of single taus as JSON, the form in which networks are compared between
+programs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
@@ -36,7 +39,8 @@ def read_cases(path: str | Path) -> list[dict[str, Any]]:
 def evaluate_cases(
     network: Network | OnnxNetwork, cases: list[dict[str, Any]], *, float64: bool = False
 ) -> list[Result]:
-    """Evaluate all cases at once; returns ``{output: {label: value}}`` of each, a list of values for an output on a sequence.
+    """Evaluate all cases at once; returns ``{output: {label: value}}`` of each, a list of values for an output on a
+    sequence.
 
     Raises NetworkError naming case, input and variable where a case does not fit the network.
     """
@@ -82,7 +86,8 @@ def largest_difference(results: list[Result], cases: list[dict[str, Any]]) -> tu
             wanted = {next(iter(result)): wanted}
         if set(wanted) != set(result):
             raise NetworkError(
-                f"case {number} expects the outputs {', '.join(sorted(wanted))}; the network has {', '.join(sorted(result))}"
+                f"case {number} expects the outputs {', '.join(sorted(wanted))}; the network has "
+                f"{', '.join(sorted(result))}"
             )
         for name, labels in wanted.items():
             if not isinstance(labels, dict) or set(labels) != set(result[name]):
@@ -143,7 +148,7 @@ def _scalar_row(found: Mapping[str, Any], group: InputNode, number: int) -> list
     return [_number(found[name], f"case {number}: variable {name!r} of input {group.name!r}") for name in group.names]
 
 
-def _table(found: Mapping[str, Any], group: InputNode, number: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _table(found: Mapping[str, Any], group: InputNode, number: int) -> NDArray[np.float64]:
     """Return the objects of one sequence of one case, (n_objects, n_variables)."""
     columns = []
     for name in group.names:
@@ -153,7 +158,8 @@ def _table(found: Mapping[str, Any], group: InputNode, number: int) -> np.ndarra
         columns.append([_number(value, what) for value in found[name]])
         if len(columns[-1]) != len(columns[0]):
             raise NetworkError(f"{what} has {len(columns[-1])} objects, but {group.names[0]!r} has {len(columns[0])}")
-    return np.array(columns, dtype=np.float64).T.reshape(-1, len(group.names))
+    table: NDArray[np.float64] = np.array(columns, dtype=np.float64).T.reshape(-1, len(group.names))
+    return table
 
 
 def _number(value: Any, what: str) -> float:

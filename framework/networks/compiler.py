@@ -1,9 +1,9 @@
 """From a graph to a list of operations: which passes over the numbers are needed, in which order, and in which memory.
 
-Two things keep the passes few. An affine step that follows a value (the bias of a dense layer, a normalisation, offset and scale of an
-input) is not carried out but kept beside the value and multiplied into the weights of the next layer. And ``max(y + b, 0)`` is computed as
-``max(y, -b)`` with the shift ``b`` left to the next layer. Shifts that are large compared with the numbers they act on would cost
-precision; they are carried out where they stand.
+Two things keep the passes few. An affine step that follows a value (the bias of a dense layer, a normalisation,
+offset and scale of an input) is not carried out but kept beside the value and multiplied into the weights of the next
+layer. And ``max(y + b, 0)`` is computed as ``max(y, -b)`` with the shift ``b`` left to the next layer. Shifts that
+are large compared with the numbers they act on would cost precision; they are carried out where they stand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled network: operations in order, the values of the outputs, and which packing each input sequence fills."""
+    """A compiled network: operations in order, the values of the outputs, and which packing each input sequence
+    fills.
+    """
 
     operations: tuple[ops.Operation, ...]
     outputs: tuple[Value, ...]
@@ -81,7 +83,9 @@ def _depth_first(network: Network) -> list[int]:
 
 
 def _share_buffers(operations: list[ops.Operation], keep: set[int]) -> int:
-    """Give each operation a numbered buffer; a buffer is free again after the last use of its value. Returns how many there are."""
+    """Give each operation a numbered buffer; a buffer is free again after the last use of its value. Returns how many
+    there are.
+    """
     last = {source: place for place, operation in enumerate(operations) for source in operation.sources}
     held: dict[int, int] = {}
     free: list[int] = []
@@ -92,9 +96,8 @@ def _share_buffers(operations: list[ops.Operation], keep: set[int]) -> int:
                 free.append(count)
                 count += 1
             held[operation.target] = operation.buffer = free.pop()
-        for number in {*operation.sources, operation.target}:
-            if last.get(number, -1) <= place and number not in keep and number in held:
-                free.append(held.pop(number))
+        over = {number for number in (*operation.sources, operation.target) if last.get(number, -1) <= place} - keep
+        free.extend(held.pop(number) for number in over & held.keys())
     return count
 
 
@@ -148,7 +151,9 @@ class _Compiler:
     def absorbed(
         self, node: int, value: Value, weights: NDArray[np.float64]
     ) -> tuple[Value, NDArray[np.float64], NDArray[np.float64]]:
-        """Return (value, weights, bias) such that ``weights @ stored + bias`` is the product with what the value stands for."""
+        """Return (value, weights, bias) such that ``weights @ stored + bias`` is the product with what the value
+        stands for.
+        """
         if value.shift is not None and np.abs(value.shift).max() > LARGEST_SHIFT:
             value = self.settled(node, value)
         bias = np.zeros(weights.shape[0]) if value.shift is None else weights @ value.shift

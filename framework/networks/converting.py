@@ -14,7 +14,8 @@ __all__ = ["convert", "read_sources"]
 
 
 def convert(sources: Sequence[str | Path], target: str | Path, variables: str | Path | None = None) -> Network:
-    """Read a network from one or more files and write it as lwtnn JSON (``.json``) or ONNX (``.onnx``); returns the network.
+    """Read a network from one or more files and write it as lwtnn JSON (``.json``) or ONNX (``.onnx``); returns the
+    network.
 
     Raises NetworkError where sources or target are not what is expected.
     """
@@ -34,7 +35,8 @@ def convert(sources: Sequence[str | Path], target: str | Path, variables: str | 
 
 
 def read_sources(sources: Sequence[str | Path], variables: str | Path | None = None) -> Network:
-    """Read a network: lwtnn JSON; a ``.keras`` file, perhaps with a variables file; or architecture.json weights.h5 variables.json.
+    """Read a network: lwtnn JSON; a ``.keras`` file, perhaps with a variables file; or architecture.json weights.h5
+    variables.json.
 
     Raises NetworkError where the files do not go together.
     """

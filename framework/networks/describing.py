@@ -17,7 +17,9 @@ __all__ = ["Description", "describe"]
 
 @dataclass(frozen=True)
 class Description:
-    """A summary of a model file. ``graph`` has one line a node, or a tensor of an ONNX model; ``n_parameters`` is None for ONNX."""
+    """A summary of a model file. ``graph`` has one line a node, or a tensor of an ONNX model; ``n_parameters`` is
+    None for ONNX.
+    """
 
     path: str
     format: str

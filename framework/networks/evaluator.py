@@ -33,7 +33,8 @@ def _threads() -> ThreadpoolController:
 class Evaluator:
     """A network made ready for one number type.
 
-    float32 is for speed, float64 for checks. An evaluator holds no state between calls and may be used by several threads.
+    float32 is for speed, float64 for checks. An evaluator holds no state between calls and may be used by several
+    threads.
     """
 
     def __init__(self, network: Network, dtype: DTypeLike = np.float32) -> None:
@@ -52,12 +53,13 @@ class Evaluator:
     def __call__(self, inputs: Mapping[str, Any], *, block: int | None = None) -> dict[str, NDArray[np.floating]]:
         """Evaluate many taus.
 
-        ``inputs`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus), and each sequence
-        to a pair (values, counts): the objects of all taus one after the other, (n_objects, n_variables) or a mapping from variable to
-        (n_objects), and the number of objects of each tau, (n_taus). Variables are in the order of the network's input.
+        ``inputs`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus),
+        and each sequence to a pair (values, counts): the objects of all taus one after the other, (n_objects,
+        n_variables) or a mapping from variable to (n_objects), and the number of objects of each tau, (n_taus).
+        Variables are in the order of the network's input.
 
-        Returns for each output an array (n_taus, n_labels); for an output on a sequence (n_objects, n_labels). Raises NetworkError where
-        inputs do not fit. ``block`` is the number of taus worked on at a time.
+        Returns for each output an array (n_taus, n_labels); for an output on a sequence (n_objects, n_labels). Raises
+        NetworkError where inputs do not fit. ``block`` is the number of taus worked on at a time.
         """
         batch = prepare(inputs, self.network.inputs, self.network.input_sequences, self._required)
         starts = {name: np.concatenate(([0], np.cumsum(counts))) for name, counts in batch.counts.items()}
@@ -109,8 +111,9 @@ class Evaluator:
 def _unpacked(frame: Frame, number: int, packing: int | None) -> NDArray[np.floating]:
     """Return a copy of a value as rows in the order of taus (or of objects)."""
     value = frame.values[number].T
+    rows: NDArray[np.floating] = np.empty(value.shape, value.dtype)
     if packing is None:
-        return value.copy(order="C")
-    rows = np.empty(value.shape, value.dtype)
+        rows[...] = value
+        return rows
     rows[frame.packings[packing].objects] = value
     return rows

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from hepflow.networks.evaluator import Evaluator
     from hepflow.networks.onnx_runtime import OnnxNetwork
 
-__all__ = ["InputNode", "InputVariable", "Network", "Node", "Output", "topological_order"]
+__all__ = ["InputNode", "InputVariable", "Network", "Node", "Output", "check_structure", "topological_order"]
 
 LAYERS_OF_NODE = {
     "feed_forward": ("dense", "normalization", "maxout", "highway"),
     "time_distributed": ("dense", "normalization", "maxout", "highway"),
     "sequence": ("lstm", "gru", "simplernn", "conv1d", "embedding"),
 }
+SEQUENCE_NODES = ("input_sequence", "time_distributed")
 NODE_TYPES = ("input", "input_sequence", *LAYERS_OF_NODE, "concatenate", "add", "sum")
 
 
@@ -54,7 +55,9 @@ class InputNode:
 
 @dataclass(frozen=True)
 class Node:
-    """One node. ``sources`` are node numbers; of an input node, the number of the input. ``layer`` is an index into the layers."""
+    """One node. ``sources`` are node numbers; of an input node, the number of the input. ``layer`` is an index into
+    the layers.
+    """
 
     type: str
     sources: tuple[int, ...]
@@ -74,8 +77,9 @@ class Output:
 class Network:
     """A network with lwtnn's vocabulary.
 
-    ``record`` is what hepflow knows beyond the weights (folds, sample, versions, units, …), plain JSON values; ``origin`` says what it
-    was read from. Raises NetworkError, naming the node, where nodes, layers, inputs and outputs do not fit together.
+    ``record`` is what hepflow knows beyond the weights (folds, sample, versions, units, …), plain JSON values;
+    ``origin`` says what it was read from. Raises NetworkError, naming the node, where nodes, layers, inputs and
+    outputs do not fit together.
     """
 
     inputs: tuple[InputNode, ...]
@@ -102,7 +106,8 @@ class Network:
     def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
         """Open a model file; lwtnn graph JSON, lwtnn sequential JSON and ONNX are told apart by content.
 
-        ``threads`` and ``provider`` apply to ONNX Runtime. Raises NetworkError where the file is none of these or damaged.
+        ``threads`` and ``provider`` apply to ONNX Runtime. Raises NetworkError where the file is none of these or
+        damaged.
         """
         from hepflow.networks.loading import load
 
@@ -110,10 +115,11 @@ class Network:
 
     def is_sequence(self, node: int) -> bool:
         """Tell whether the node's natural value is one row an object (a recurrent node's is its last row)."""
-        return self.nodes[node].type in ("input_sequence", "time_distributed")
+        return self.nodes[node].type in SEQUENCE_NODES
 
     def sequence_of(self, output: Output) -> tuple[str, int] | None:
-        """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses at most.
+        """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses
+        at most.
 
         None for one row a tau. Only a convolution with valid padding loses objects.
         """
@@ -163,7 +169,9 @@ class Network:
 
 
 def topological_order(nodes: Sequence[Node]) -> tuple[int, ...]:
-    """Return the node numbers with sources first; raises NetworkError for a source that is not there and for a cycle."""
+    """Return the node numbers with sources first; raises NetworkError for a source that is not there and for a
+    cycle.
+    """
     users: list[list[int]] = [[] for _ in nodes]
     missing = [0] * len(nodes)
     for number, node in enumerate(nodes):
@@ -210,48 +218,51 @@ def _check_inputs(network: Network) -> None:
             values = (variable.offset, variable.scale, 0.0 if variable.default is None else variable.default)
             if not np.all(np.isfinite(values)):
                 raise NetworkError(
-                    f"input {group.name!r}: offset, scale or default of variable {variable.name!r} is not a finite number"
+                    f"input {group.name!r}: offset, scale or default of variable {variable.name!r} is not a finite "
+                    "number"
                 )
 
 
-def _check_nodes(network: Network) -> tuple[int, ...]:
-    """Return the number of features of each node, checking types, sources and layers on the way."""
-    sizes = [0] * len(network.nodes)
-    for number in network.order:
-        node = network.nodes[number]
+def check_structure(nodes: Sequence[Node], n_inputs: int, n_sequences: int) -> None:
+    """Check types and sources of the nodes; raises NetworkError. The sources must be there (see ``topological_order``)."""
+    for number, node in enumerate(nodes):
         where = f"node {number} ({node.type})"
         if node.type not in NODE_TYPES:
-            raise NetworkError(
-                f"node {number} has the unknown type {node.type!r}",
-                hint=nearest(str(node.type), NODE_TYPES, what="node types"),
-            )
+            hint = nearest(str(node.type), NODE_TYPES, what="node types")
+            raise NetworkError(f"node {number} has the unknown type {node.type!r}", hint=hint)
         if node.type in ("concatenate", "add"):
             if not node.sources:
                 raise NetworkError(f"{where} has no sources")
         elif len(node.sources) != 1:
             raise NetworkError(f"{where} has {len(node.sources)} sources, it takes one")
         if node.type in ("input", "input_sequence"):
+            count = n_inputs if node.type == "input" else n_sequences
+            if not 0 <= node.sources[0] < count:
+                raise NetworkError(f"{where} reads input number {node.sources[0]}, but there are {count}")
+            continue
+        wants_sequence = node.type in ("sequence", "time_distributed", "sum")
+        for source in node.sources:
+            kind = nodes[source].type
+            if kind != "sequence" and (kind in SEQUENCE_NODES) != wants_sequence:
+                wanted = "a sequence" if wants_sequence else "one vector a tau"
+                raise NetworkError(f"{where} takes {wanted}, but its source, node {source}, is of type {kind!r}")
+
+
+def _check_nodes(network: Network) -> tuple[int, ...]:
+    """Return the number of features of each node, checking that layers fit on the way."""
+    check_structure(network.nodes, len(network.inputs), len(network.input_sequences))
+    sizes = [0] * len(network.nodes)
+    for number in network.order:
+        node = network.nodes[number]
+        where = f"node {number} ({node.type})"
+        if node.type in ("input", "input_sequence"):
             groups = network.inputs if node.type == "input" else network.input_sequences
-            if not 0 <= node.sources[0] < len(groups):
-                raise NetworkError(f"{where} reads input number {node.sources[0]}, but there are {len(groups)}")
             sizes[number] = len(groups[node.sources[0]].variables)
         else:
-            _check_sources(network, number, where)
             sizes[number] = _size(network, node, [sizes[source] for source in node.sources], where)
         if sizes[number] < 1:
             raise NetworkError(f"{where} has no features")
     return tuple(sizes)
-
-
-def _check_sources(network: Network, number: int, where: str) -> None:
-    node = network.nodes[number]
-    wants_sequence = node.type in ("sequence", "time_distributed", "sum")
-    for source in node.sources:
-        kind = network.nodes[source].type
-        given = kind == "sequence" or network.is_sequence(source) == wants_sequence
-        if not given:
-            wanted = "a sequence" if wants_sequence else "one vector a tau"
-            raise NetworkError(f"{where} takes {wanted}, but its source, node {source}, is of type {kind!r}")
 
 
 def _size(network: Network, node: Node, sources: list[int], where: str) -> int:
@@ -292,7 +303,8 @@ def _check_outputs(network: Network) -> None:
         unique(output.labels, f"output {output.name!r}: label")
         if len(output.labels) != network.sizes[output.node]:
             raise NetworkError(
-                f"output {output.name!r} has {len(output.labels)} labels, but node {output.node} gives {network.sizes[output.node]} features"
+                f"output {output.name!r} has {len(output.labels)} labels, but node {output.node} gives "
+                f"{network.sizes[output.node]} features"
             )
 
 
@@ -302,6 +314,7 @@ def _check_numbers(network: Network) -> None:
             raise NetworkError(f"layer {number} ({layer.kind}) has weights that are NaN or infinite")
         if layer.kind == "conv1d" and any(activation.function == "softmax" for activation in layer.activations):
             raise NetworkError(
-                f"layer {number} (conv1d) uses softmax, which lwtnn runs along the sequence and Keras over the features",
+                f"layer {number} (conv1d) uses softmax, which lwtnn runs along the sequence and Keras over the "
+                "features",
                 hint="use a linear conv1d and a time_distributed dense layer with softmax",
             )

@@ -19,8 +19,8 @@ __all__ = ["Batch", "prepare"]
 class Batch:
     """Checked inputs of many taus.
 
-    ``scalars[name]`` is (n_taus, n_variables); ``sequences[name]`` is (n_objects, n_variables) over the objects of all taus, and
-    ``counts[name]`` (n_taus) says how many belong to each. All arrays are C-contiguous.
+    ``scalars[name]`` is (n_taus, n_variables); ``sequences[name]`` is (n_objects, n_variables) over the objects of
+    all taus, and ``counts[name]`` (n_taus) says how many belong to each. All arrays are C-contiguous.
     """
 
     n_taus: int
@@ -37,9 +37,9 @@ def prepare(
 ) -> Batch:
     """Check and order the inputs of a network.
 
-    ``given`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus); each sequence to a pair
-    (values, counts), values being (n_objects, n_variables) or a mapping from variable to (n_objects). Inputs outside ``required`` may
-    be left out. Raises NetworkError naming input and variable.
+    ``given`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus); each
+    sequence to a pair (values, counts), values being (n_objects, n_variables) or a mapping from variable to
+    (n_objects). Inputs outside ``required`` may be left out. Raises NetworkError naming input and variable.
     """
     groups = {group.name: group for group in (*inputs, *input_sequences)}
     for name in given:
@@ -70,7 +70,7 @@ def _n_taus(given: Mapping[str, Any], inputs: tuple[InputNode, ...], input_seque
         if group.name in given:
             value = given[group.name]
             column = next(iter(value.values()), ()) if isinstance(value, Mapping) else value
-            shape = np.shape(column)
+            shape = _numeric(column, f"input {group.name!r}").shape
             return shape[0] if shape else 0
     for group in input_sequences:
         if group.name in given:
@@ -96,7 +96,8 @@ def _values(value: Any, group: InputNode, rows: int, what: str) -> NDArray[Any]:
     array = _numeric(value, f"input {group.name!r}")
     if array.shape != (rows, len(group.variables)):
         raise NetworkError(
-            f"input {group.name!r} has the shape {array.shape}, expected ({rows} {what}, {len(group.variables)} variables)",
+            f"input {group.name!r} has the shape {array.shape}, expected ({rows} {what}, {len(group.variables)} "
+            "variables)",
             hint=f"variables, in this order: {', '.join(group.names)}",
         )
     return np.ascontiguousarray(array)

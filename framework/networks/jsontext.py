@@ -72,7 +72,8 @@ def section(data: Any, key: str, kind: type[Any], where: str) -> Any:
     value = data[key]
     if not isinstance(value, kind):
         raise NetworkError(
-            f"{key!r} of {where} is {_name(value)}, not {'a list' if kind is list else 'an object' if kind is dict else 'a text'}"
+            f"{key!r} of {where} is {_name(value)}, not "
+            f"{'a list' if kind is list else 'an object' if kind is dict else 'a text'}"
         )
     return value
 

@@ -68,7 +68,7 @@ class _Weights:
         self.layers: dict[str, dict[str, NDArray[Any]]] = {}
         try:
             with h5py.File(path, "r") as file:
-                group = file["model_weights"] if "model_weights" in file else file
+                group = file.get("model_weights", file)
                 for name in group:
                     self.layers[name] = {}
                     self._collect(group, name, self.layers[name], depth=0)

@@ -19,7 +19,8 @@ __all__ = ["from_keras", "open_keras"]
 def open_keras(path: str | Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Open a ``.keras`` file in safe mode: no code from the file is run, and only registered layers are made.
 
-    ``custom_objects`` maps names to further layer classes. Raises NetworkError where the file is damaged or wants unknown classes.
+    ``custom_objects`` maps names to further layer classes. Raises NetworkError where the file is damaged or wants
+    unknown classes.
     """
     import keras
 
@@ -41,10 +42,11 @@ def from_keras(
 ) -> Network:
     """Make a network of a live Keras 3 model, functional or sequential.
 
-    ``variables`` is the content of a variables file: ``{"inputs": [{"name", "variables": [{"name", "offset", "scale"}]}],
-    "input_sequences": […], "outputs": [{"name", "labels"}]}``; without it variables and labels are numbered. ``record`` is kept with the
-    network. Masking, Dropout and Flatten are skipped, BatchNormalization becomes an affine layer, a layer of a class called Sum sums over
-    objects. Raises NetworkError, naming the layer, for what lwtnn cannot express.
+    ``variables`` is the content of a variables file: ``{"inputs": [{"name", "variables": [{"name", "offset",
+    "scale"}]}], "input_sequences": […], "outputs": [{"name", "labels"}]}``; without it variables and labels are
+    numbered. ``record`` is kept with the network. Masking, Dropout and Flatten are skipped, BatchNormalization
+    becomes an affine layer, a layer of a class called Sum sums over objects. Raises NetworkError, naming the layer,
+    for what lwtnn cannot express.
     """
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:

@@ -1,4 +1,6 @@
-"""From Keras layers, wherever they were read, to a network: what lwtnn can express, and a refusal by name of what it cannot."""
+"""From Keras layers, wherever they were read, to a network: what lwtnn can express, and a refusal by name of what it
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,14 @@ _INSTEAD = {
     "functional": "use the layers of the inner model directly",
     "sequential": "use the layers of the inner model directly",
 }
-_GENERAL = "lwtnn has dense, batch normalisation, LSTM, GRU, SimpleRNN, Conv1D, concatenate, add and a Sum over objects"
+_GENERAL = "lwtnn has dense, batch normalisation, LSTM, GRU, SimpleRNN, Conv1D, concatenate, add and a Sum of objects"
 
 
 @dataclass(frozen=True)
 class KerasLayer:
-    """One Keras layer: its class in lower case, configuration and weights by name. ``major`` is the version of Keras, 2 or 3."""
+    """One Keras layer: its class in lower case, configuration and weights by name. ``major`` is the version of Keras,
+    2 or 3.
+    """
 
     name: str
     kind: str
@@ -77,7 +81,9 @@ class KerasLayer:
 
 @dataclass(frozen=True)
 class Call:
-    """One use of a layer. Of an input, ``features`` is the size of the last axis and ``sequence`` says whether there is an object axis."""
+    """One use of a layer. Of an input, ``features`` is the size of the last axis and ``sequence`` says whether there
+    is an object axis.
+    """
 
     layer: KerasLayer
     sources: tuple[Key, ...]
@@ -95,7 +101,8 @@ class KerasGraph:
 
 
 def build(graph: KerasGraph, variables: dict[str, Any] | None, record: dict[str, Any], origin: str) -> Network:
-    """Make a network. ``variables`` is the content of a variables file (inputs, input_sequences, outputs) or None for numbered names.
+    """Make a network. ``variables`` is the content of a variables file (inputs, input_sequences, outputs) or None for
+    numbered names.
 
     Raises NetworkError for a layer that lwtnn cannot express and for variables that do not fit the inputs.
     """
@@ -249,7 +256,9 @@ def _does_nothing(layer: KerasLayer) -> bool:
 def _input_groups(
     graph: KerasGraph, variables: dict[str, Any] | None
 ) -> tuple[list[tuple[Key, InputNode]], list[tuple[Key, InputNode]]]:
-    """Return scalar and sequence inputs with their variables; matched by name where all names fit, else by order as in lwtnn."""
+    """Return scalar and sequence inputs with their variables; matched by name where all names fit, else by order as
+    in lwtnn.
+    """
     held: tuple[list[tuple[Key, InputNode]], list[tuple[Key, InputNode]]] = ([], [])
     for kind, section in enumerate(("inputs", "input_sequences")):
         keys = [key for key in graph.inputs if graph.calls[key].sequence == bool(kind)]
@@ -272,7 +281,8 @@ def _input_groups(
         for key, group in zip(keys, groups, strict=True):
             if graph.calls[key].features != len(group.variables):
                 raise NetworkError(
-                    f"input {group.name!r} has {len(group.variables)} variables, the Keras input {key[0]!r} takes {graph.calls[key].features}"
+                    f"input {group.name!r} has {len(group.variables)} variables, the Keras input {key[0]!r} takes "
+                    f"{graph.calls[key].features}"
                 )
             held[kind].append((key, group))
     return held
@@ -304,7 +314,9 @@ def _outputs(
 
 
 def _activation(layer: KerasLayer, key: str = "activation") -> tuple[Activation, float]:
-    """Return an activation and the factor its argument takes: Keras 3 has a hard sigmoid of slope 1/6, lwtnn and Keras 2 of 1/5."""
+    """Return an activation and the factor its argument takes: Keras 3 has a hard sigmoid of slope 1/6, lwtnn and
+    Keras 2 of 1/5.
+    """
     name = layer.config.get(key)
     name = "linear" if name is None else name
     if not isinstance(name, str) or name not in _ACTIVATIONS:
@@ -382,7 +394,8 @@ def _recurrent(layer: KerasLayer, n_in: int) -> Recurrent:
     units = recurrent.shape[0]
     if kernel.shape != (n_in, len(order) * units) or recurrent.shape != (units, len(order) * units):
         raise NetworkError(
-            f"the weights of the Keras layer {layer.name!r} have the shapes {kernel.shape} and {recurrent.shape}, its input has {n_in} features"
+            f"the weights of the Keras layer {layer.name!r} have the shapes {kernel.shape} and {recurrent.shape}, "
+            f"its input has {n_in} features"
         )
     bias = np.zeros(len(order) * units) if bias is None else bias
     activation, outer = _activation(layer)
@@ -401,7 +414,8 @@ def _recurrent(layer: KerasLayer, n_in: int) -> Recurrent:
 def _conv1d(layer: KerasLayer, n_in: int) -> Conv1d:
     """Return the convolution. With an odd number of padding zeros Keras puts the extra one behind, lwtnn in front.
 
-    For Keras 3 a kernel padded with zero weights makes both the same; the legacy files convert as with lwtnn's own converter.
+    For Keras 3 a kernel padded with zero weights makes both the same; the legacy files convert as with lwtnn's own
+    converter.
     """
     if tuple(np.ravel(layer.config.get("strides", 1))) != (1,) or layer.config.get("groups", 1) != 1:
         raise layer.refuse("it has strides or groups", "use strides=1, groups=1")

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 GATES = {"lstm": "ifoc", "gru": "zrh", "simplernn": "h"}
 """The gates of the recurrent layers, in the order in which their weights are stacked."""
 
+LINEAR, TANH, SIGMOID = Activation(), Activation("tanh"), Activation("sigmoid")
 PADDINGS = ("valid", "same", "causal")
 
 
@@ -62,20 +63,24 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Dense(Layer):
-    """``activation(weights @ x + bias)``. ``weights`` (n_out, n_in) and ``bias`` (n_out) may be absent, ``size`` is then n_in."""
+    """``activation(weights @ x + bias)``. ``weights`` (n_out, n_in) and ``bias`` (n_out) may be absent, ``size`` is
+    then n_in.
+    """
 
     architecture: ClassVar[str] = "dense"
     weights: Floats | None
     bias: Floats | None
-    activation: Activation = Activation()
+    activation: Activation = LINEAR
     size: int = 0
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return self.size if self.weights is None else int(self.weights.shape[1])
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return self.size if self.weights is None else int(self.weights.shape[0])
 
 
@@ -89,10 +94,12 @@ class Normalization(Layer):
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return int(self.weights.size)
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return int(self.weights.size)
 
 
@@ -106,30 +113,36 @@ class Maxout(Layer):
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return int(self.weights.shape[2])
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return int(self.weights.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
 class Highway(Layer):
-    """``c * activation(weights @ x + bias) + (1 - c) * x`` with ``c = sigmoid(carry_weights @ x + carry_bias)``; matrices (n, n)."""
+    """``c * activation(weights @ x + bias) + (1 - c) * x`` with ``c = sigmoid(carry_weights @ x + carry_bias)``;
+    matrices (n, n).
+    """
 
     architecture: ClassVar[str] = "highway"
     weights: Floats
     bias: Floats
     carry_weights: Floats
     carry_bias: Floats
-    activation: Activation = Activation()
+    activation: Activation = LINEAR
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return int(self.weights.shape[1])
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return int(self.weights.shape[0])
 
 
@@ -137,30 +150,35 @@ class Highway(Layer):
 class Recurrent(Layer):
     """LSTM, GRU (reset before the matrix product) or simple recurrent layer with ``units`` outputs.
 
-    ``weights`` (gates * units, n_in), ``recurrent`` (gates * units, units), ``bias`` (gates * units), gates as in GATES.
+    ``weights`` (gates * units, n_in), ``recurrent`` (gates * units, units), ``bias`` (gates * units), gates as in
+    GATES.
     """
 
     cell: str
     weights: Floats
     recurrent: Floats
     bias: Floats
-    activation: Activation = Activation("tanh")
-    inner_activation: Activation = Activation("sigmoid")
+    activation: Activation = TANH
+    inner_activation: Activation = SIGMOID
 
     @property
     def kind(self) -> str:
+        """lwtnn's name of the architecture."""
         return self.cell
 
     @property
     def activations(self) -> tuple[Activation, ...]:
+        """The activation functions used."""
         return (self.activation,) if self.cell == "simplernn" else (self.activation, self.inner_activation)
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return int(self.weights.shape[1])
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return int(self.recurrent.shape[1])
 
 
@@ -168,22 +186,25 @@ class Recurrent(Layer):
 class Conv1d(Layer):
     """Convolution along the sequence: ``weights`` (kernel, n_out, n_in), ``bias`` (n_out).
 
-    Padding is valid, same or causal; with ``same`` and an odd number of zeros the extra one stands in front, as in lwtnn.
+    Padding is valid, same or causal; with ``same`` and an odd number of zeros the extra one stands in front, as in
+    lwtnn.
     """
 
     architecture: ClassVar[str] = "conv1d"
     weights: Floats
     bias: Floats
-    activation: Activation = Activation()
+    activation: Activation = LINEAR
     padding: str = "valid"
     dilation: int = 1
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return int(self.weights.shape[2])
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return int(self.weights.shape[1])
 
     @property
@@ -209,12 +230,15 @@ class Embedding(Layer):
     size: int = field(default=0)
 
     def arrays(self) -> Iterator[Floats]:
+        """Yield the arrays of weights."""
         yield from (table for _, table in self.tables)
 
     @property
     def n_in(self) -> int:
+        """Number of features that go in."""
         return self.size
 
     @property
     def n_out(self) -> int:
+        """Number of features that come out."""
         return self.size + sum(int(table.shape[0]) - 1 for _, table in self.tables)

@@ -1,4 +1,6 @@
-"""lwtnn JSON, both forms: a graph (inputs, input_sequences, nodes, layers, outputs) and the older sequential list of layers."""
+"""lwtnn JSON, both forms: a graph (inputs, input_sequences, nodes, layers, outputs) and the older sequential list of
+layers.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,7 @@ from numpy.typing import NDArray
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
 from hepflow.networks.activations import Activation
-from hepflow.networks.graph import NODE_TYPES, InputNode, InputVariable, Network, Node, Output, topological_order
-from hepflow.networks.lwtnn_write import checksum
+from hepflow.networks.graph import NODE_TYPES, InputNode, InputVariable, Network, Node, Output, check_structure, topological_order
 from hepflow.networks.layers import (
     GATES,
     PADDINGS,
@@ -25,6 +26,7 @@ from hepflow.networks.layers import (
     Normalization,
     Recurrent,
 )
+from hepflow.networks.lwtnn_write import checksum
 
 __all__ = ["SEQUENTIAL_INPUT", "SEQUENTIAL_OUTPUT", "read_lwtnn"]
 
@@ -42,7 +44,7 @@ def read_lwtnn(data: Any) -> Network:
     if not isinstance(data, dict):
         raise NetworkError("the JSON is no network: lwtnn files hold an object with layers, inputs and outputs")
     record = _own_record(data)
-    if "nodes" in data:
+    if "nodes" in data or "input_sequences" in data:
         return _read_graph(data, record)
     if "layers" in data and "inputs" in data and "outputs" in data:
         return _read_sequential(data, record)
@@ -135,32 +137,26 @@ def _read_node(entry: Any, number: int, groups: tuple[list[InputNode], list[Inpu
 def _read_layers(
     entries: list[Any], nodes: list[Node], groups: tuple[list[InputNode], list[InputNode]]
 ) -> tuple[tuple[Layer, ...], tuple[Node, ...]]:
-    """Build the layers that nodes use (their shapes follow from the graph), and the nodes with numbers that leave the others out."""
+    """Build the layers that nodes use (their shapes follow from the graph), and the nodes with numbers that leave the
+    others out.
+    """
+    order = topological_order(nodes)
+    check_structure(nodes, len(groups[0]), len(groups[1]))
     sizes: dict[int, int] = {}
     built: dict[int, Layer] = {}
-    for number in topological_order(nodes):
+    for number in order:
         node = nodes[number]
         if node.type in ("input", "input_sequence"):
-            group = groups[node.type == "input_sequence"]
-            sizes[number] = (
-                len(group[node.sources[0]].variables) if node.sources and node.sources[0] < len(group) else 0
-            )
+            sizes[number] = len(groups[node.type == "input_sequence"][node.sources[0]].variables)
         elif node.layer is None:
-            sizes[number] = (
-                sum(sizes[source] for source in node.sources)
-                if node.type == "concatenate"
-                else sizes[node.sources[0]]
-                if node.sources
-                else 0
-            )
+            size = sizes[node.sources[0]]
+            sizes[number] = sum(sizes[source] for source in node.sources) if node.type == "concatenate" else size
         else:
             if node.layer >= len(entries):
-                raise NetworkError(
-                    f"node {number} ({node.type}) uses layer {node.layer}, but there are {len(entries)} layers"
-                )
-            n_in = sizes[node.sources[0]] if node.sources else 0
+                raise NetworkError(f"node {number} ({node.type}) uses layer {node.layer}, but there are {len(entries)}")
             if node.layer not in built:
-                built[node.layer] = read_layer(entries[node.layer], n_in, f"layer {node.layer}, used by node {number}")
+                where = f"layer {node.layer}, used by node {number}"
+                built[node.layer] = read_layer(entries[node.layer], sizes[node.sources[0]], where)
             sizes[number] = built[node.layer].n_out
     numbering = {old: new for new, old in enumerate(sorted(built))}
     renumbered = tuple(
@@ -170,7 +166,9 @@ def _read_layers(
 
 
 def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
-    """Read the sequential form; recurrent layers read a sequence and the feed-forward layers follow on its last step."""
+    """Read the sequential form; recurrent layers read a sequence and the feed-forward layers follow on its last
+    step.
+    """
     where = "the network"
     defaults = data.get("defaults", {})
     if not isinstance(defaults, dict):
@@ -218,11 +216,13 @@ def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
     return Network(scalar, sequence, tuple(nodes), tuple(layers), outputs, record, "lwtnn sequential JSON")
 
 
-# ---------------------------------------------------------------------------------------------------------------- layers
+# ------------------------------------------------------------------------------------------ layers
 
 
 def read_layer(config: Any, n_in: int, where: str) -> Layer:
-    """Build a layer that takes ``n_in`` features; raises NetworkError where weights are missing or their number does not fit."""
+    """Build a layer that takes ``n_in`` features; raises NetworkError where weights are missing or their number does
+    not fit.
+    """
     kind = jsontext.section(config, "architecture", str, where)
     if kind not in _READERS:
         raise NetworkError(

@@ -20,7 +20,9 @@ __all__ = ["model_record", "open_model"]
 
 
 def open_model(path: str, provider: str = "CPUExecutionProvider") -> AnyNetwork:
-    """Return the network of a file, opened once a process unless the file changes; NetworkError where it cannot be read."""
+    """Return the network of a file, opened once a process unless the file changes; NetworkError where it cannot be
+    read.
+    """
     return _open(path, _stamp(path), provider)
 
 

@@ -1,6 +1,8 @@
-"""What must be known of an ONNX file before ONNX Runtime opens it: its metadata, and whether it reaches outside its folder.
+"""What must be known of an ONNX file before ONNX Runtime opens it: its metadata, and whether it reaches outside its
+folder.
 
-An ONNX file is a protocol-buffer message. Only the few fields needed are followed, so that reading needs no further library.
+An ONNX file is a protocol-buffer message. Only the few fields needed are followed, so that reading needs no further
+library.
 """
 
 from __future__ import annotations

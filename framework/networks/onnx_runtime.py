@@ -1,8 +1,9 @@
-"""ONNX models through ONNX Runtime: what hepflow wrote runs on the same ragged inputs as lwtnn; others with inputs declared by name."""
+"""ONNX models through ONNX Runtime: what hepflow wrote runs on the same ragged inputs as lwtnn; others with inputs
+declared by name.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,8 +45,9 @@ class Tensor:
 class OnnxNetwork:
     """An ONNX model, ready to run.
 
-    ``inputs``, ``input_sequences`` and ``outputs`` read like those of a ``Network``; for a model that hepflow did not write they follow
-    from the tensors, or from ``declare``. ``tensors`` and ``results`` are what the file itself declares.
+    ``inputs``, ``input_sequences`` and ``outputs`` read like those of a ``Network``; for a model that hepflow did not
+    write they follow from the tensors, or from ``declare``. ``tensors`` and ``results`` are what the file itself
+    declares.
     """
 
     path: Path
@@ -72,7 +74,8 @@ class OnnxNetwork:
         input_sequences: Mapping[str, Sequence[str]] | None = None,
         labels: Mapping[str, Sequence[str]] | None = None,
     ) -> OnnxNetwork:
-        """Return the model with variables named: for each tensor the names of its last axis, one row a tau or one row an object.
+        """Return the model with variables named: for each tensor the names of its last axis, one row a tau or one row
+        an object.
 
         ``labels`` names the columns of outputs. Raises NetworkError where names or sizes do not match the file.
         """
@@ -119,7 +122,9 @@ class OnnxNetwork:
         return Output(output.name, output.node, names)
 
     def sequence_of(self, output: Output) -> tuple[str, int] | None:
-        """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses at most."""
+        """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses
+        at most.
+        """
         entry = None if self.described is None else self.described["outputs"][output.node]["sequence"]
         return None if entry is None else (entry[0], entry[1])
 
@@ -137,8 +142,9 @@ class OnnxNetwork:
     def evaluate(self, inputs: Mapping[str, Any], *, dtype: DTypeLike = np.float32) -> dict[str, NDArray[np.floating]]:
         """Evaluate many taus; inputs and outputs have the form described at ``Evaluator.__call__``.
 
-        Sequences of a model that hepflow did not write are never padded: taus with equal numbers of objects run together, and a sequence
-        tensor without batch axis runs tau by tau. Raises NetworkError where inputs do not fit, and for float64.
+        Sequences of a model that hepflow did not write are never padded: taus with equal numbers of objects run
+        together, and a sequence tensor without batch axis runs tau by tau. Raises NetworkError where inputs do not
+        fit, and for float64.
         """
         if np.dtype(dtype) != np.float32:
             raise NetworkError(
@@ -209,7 +215,8 @@ class OnnxNetwork:
     def _rows(self, output: Output, values: NDArray[Any], taus: int) -> NDArray[Any]:
         if values.size != taus * len(output.labels):
             raise NetworkError(
-                f"ONNX output {output.name!r} has the shape {values.shape}, expected {taus} taus × {len(output.labels)} labels",
+                f"ONNX output {output.name!r} has the shape {values.shape}, expected {taus} taus × "
+                f"{len(output.labels)} labels",
                 where=str(self.path),
             )
         return values.reshape(taus, len(output.labels))

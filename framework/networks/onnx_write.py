@@ -1,7 +1,9 @@
-"""Writing a network as ONNX: offset and scale inside the graph, dynamic batch, names and metadata that say what goes in and comes out.
+"""Writing a network as ONNX: offset and scale inside the graph, dynamic batch, names and metadata that say what goes
+in and comes out.
 
-A scalar input is a tensor (batch, variables). A sequence is padded: a tensor (batch, objects, variables) with any number of objects, and
-beside it ``<name>_counts`` (batch), how many objects of each row are real; what stands in the others does not matter.
+A scalar input is a tensor (batch, variables). A sequence is padded: a tensor (batch, objects, variables) with any
+number of objects, and beside it ``<name>_counts`` (batch), how many objects of each row are real; what stands in the
+others does not matter.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ __all__ = ["to_onnx", "write_onnx"]
 OPSET = 17
 IR_VERSION = 8
 _GATES = {"lstm": ("iofc", "ifoc"), "gru": ("zrh", "zrh"), "simplernn": ("h", "h")}
-# activation → (name inside LSTM, GRU and RNN, alpha, beta)
-_RECURRENT = {
-    "linear": ("Affine", 1.0, 0.0),
-    "sigmoid": ("Sigmoid", 0.0, 0.0),
-    "hard_sigmoid": ("HardSigmoid", 0.2, 0.5),
-    "rectified": ("Relu", 0.0, 0.0),
-    "tanh": ("Tanh", 0.0, 0.0),
+# activation → (name inside LSTM, GRU and RNN, alpha and beta of those that have any)
+_RECURRENT: dict[str, tuple[str, tuple[float, ...]]] = {
+    "linear": ("Affine", (1.0, 0.0)),
+    "sigmoid": ("Sigmoid", ()),
+    "hard_sigmoid": ("HardSigmoid", (0.2, 0.5)),
+    "rectified": ("Relu", ()),
+    "tanh": ("Tanh", ()),
 }
 
 
@@ -65,7 +67,9 @@ def to_onnx(network: Network) -> bytes:
 
 
 class _Writer:
-    """Emits ONNX operators node by node. ``values`` are vectors (batch, features), ``sequences`` (batch, objects, features)."""
+    """Emits ONNX operators node by node. ``values`` are vectors (batch, features), ``sequences`` (batch, objects,
+    features).
+    """
 
     def __init__(self, onnx: Any, network: Network) -> None:
         self.onnx, self.network = onnx, network
@@ -158,7 +162,9 @@ class _Writer:
         return self.onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="hepflow")
 
     def metadata(self) -> dict[str, str]:
-        """Return the metadata: one entry that hepflow reads, and the same facts one by one for people and other programs."""
+        """Return the metadata: one entry that hepflow reads, and the same facts one by one for people and other
+        programs.
+        """
         record = own_record(self.network, "")
         record.pop("checksum")
         variables = {
@@ -290,7 +296,7 @@ class _Writer:
                 f"{name}_gate",
             )
             return self.emit("Mul", [x, gate], name)
-        operator, attributes = {
+        operators: dict[str, tuple[str, dict[str, Any]]] = {
             "linear": ("Identity", {}),
             "sigmoid": ("Sigmoid", {}),
             "hard_sigmoid": ("HardSigmoid", {"alpha": 0.2, "beta": 0.5}),
@@ -300,7 +306,8 @@ class _Writer:
             "elu": ("Elu", {"alpha": alpha}),
             "leakyrelu": ("LeakyRelu", {"alpha": alpha}),
             "abs": ("Abs", {}),
-        }[function]
+        }
+        operator, attributes = operators[function]
         return self.emit(operator, [x], name, **attributes)
 
     def scan(self, number: int) -> None:
@@ -348,7 +355,9 @@ class _Writer:
         lengths = self.emit("Cast", [self.counts[source]], f"{name}_lengths", to=self.onnx.TensorProto.INT32)
         every, last = self.name(f"{name}_every"), self.name(f"{name}_state")
         attributes: dict[str, Any] = {"hidden_size": units, "activations": [f[0] for f in functions]}
-        attributes |= {"activation_alpha": [f[1] for f in functions], "activation_beta": [f[2] for f in functions]}
+        parameters = [values for _, values in functions if values]
+        if parameters:
+            attributes |= {"activation_alpha": [p[0] for p in parameters], "activation_beta": [p[1] for p in parameters]}
         node = self.onnx.helper.make_node(
             operator, [steps, *constants, lengths], [every, last], name=f"node_{name}", **attributes
         )

@@ -1,7 +1,8 @@
-"""The operations of a compiled network. Each works on one block of taus, with features as rows and taus or objects as columns.
+"""The operations of a compiled network. Each works on one block of taus, with features as rows and taus or objects as
+columns.
 
-Features as rows make every pass over the numbers (bias, activation, gate) run along the long axis, and every matrix product is
-``weights @ x`` into a buffer that stays in the cache.
+Features as rows make every pass over the numbers (bias, activation, gate) run along the long axis, and every matrix
+product is ``weights @ x`` into a buffer that stays in the cache.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class Load(Operation):
 
 
 class Affine(Operation):
-    """``weights @ x``, nothing else; the bias follows where it is needed. ``by_column`` lays the result out column after column."""
+    """``weights @ x``, nothing else; the bias follows where it is needed. ``by_column`` lays the result out column
+    after column.
+    """
 
     by_column = False
 
@@ -118,7 +121,9 @@ class Affine(Operation):
 
 
 class Pointwise(Operation):
-    """``activation(scale * x + shift)``, in place. ``floor`` does the same for a rectified layer whose shift is left to the next layer."""
+    """``activation(scale * x + shift)``, in place. ``floor`` does the same for a rectified layer whose shift is left
+    to the next layer.
+    """
 
     in_place = True
 
@@ -177,9 +182,11 @@ def _unsort(frame: Frame, operation: Operation, values: Floats, packing: Packing
 
 
 class Sum(Operation):
-    """The sum over the objects of each tau, plus ``shift`` once an object; no objects give zero. ``over`` numbers the packing.
+    """The sum over the objects of each tau, plus ``shift`` once an object; no objects give zero. ``over`` numbers the
+    packing.
 
-    Works on one row an object: then every slice is one run of memory, and bringing back the order of the taus moves whole rows.
+    Works on one row an object: then every slice is one run of memory, and bringing back the order of the taus moves
+    whole rows.
     """
 
     def __init__(self, target: int, source: int, rows: int, over: int, shift: Floats | None) -> None:
@@ -227,8 +234,8 @@ class Last(Operation):
 class RecurrentOperation(Operation):
     """LSTM, GRU or simple recurrent layer, stepping through all sequences of the block at once.
 
-    Gives the last state of each tau (``packing`` None) or the state after every object. ``over`` numbers the packing of the source.
-    ``weights`` are those of the inputs, of the state, and the bias, gate below gate in ``order``.
+    Gives the last state of each tau (``packing`` None) or the state after every object. ``over`` numbers the packing
+    of the source. ``weights`` are those of the inputs, of the state, and the bias, gate below gate in ``order``.
     """
 
     order = ""
@@ -378,7 +385,8 @@ RECURRENT_OPERATIONS: dict[str, type[RecurrentOperation]] = {"lstm": Lstm, "gru"
 class Convolution(Operation):
     """Convolution along the sequences: all kernel positions in one product, then slices shifted against each other.
 
-    ``over`` numbers the packing of the source and ``packing`` that of the result, a new one where sequences get shorter.
+    ``over`` numbers the packing of the source and ``packing`` that of the result, a new one where sequences get
+    shorter.
     """
 
     def __init__(self, target: int, source: int, packing: int, over: int, layer: Conv1d, dtype: np.dtype[Any]) -> None:
@@ -469,7 +477,8 @@ class EmbeddingOperation(Operation):
             if not good.all():
                 wrong = values[~good][0]
                 raise NetworkError(
-                    f"{self.where}: {wrong:g} is no category; feature {index} takes whole numbers from 0 to {table.shape[1] - 1}"
+                    f"{self.where}: {wrong:g} is no category; feature {index} takes whole numbers from 0 to "
+                    f"{table.shape[1] - 1}"
                 )
             x = np.concatenate((x[:index], table[:, values.astype(np.int64)], x[index + 1 :]), axis=0)
         np.copyto(self.result(frame), x)

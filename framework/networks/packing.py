@@ -1,7 +1,7 @@
 """Ragged sequences without padding: the objects of a block of taus, ordered so that each step of all taus is one slice.
 
-Taus are sorted by falling number of objects; first stand the first objects of all taus, then the second objects, and so on. Sums over
-objects and steps of a recurrent layer are then operations on contiguous slices.
+Taus are sorted by falling number of objects; first stand the first objects of all taus, then the second objects, and
+so on. Sums over objects and steps of a recurrent layer are then operations on contiguous slices.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ __all__ = ["Packing"]
 class Packing:
     """Order of the objects of one block.
 
-    ``order`` (n_taus) lists the taus by falling count and ``inverse`` undoes it; ``steps`` has (offset,
-    size) of each slice; ``objects`` (n_objects) gives, for each packed place, the object's place in the block; ``counts`` is sorted.
+    ``order`` (n_taus) lists the taus by falling count and ``inverse`` undoes it; ``steps`` has (offset, size) of each
+    slice; ``objects`` (n_objects) gives, for each packed place, the object's place in the block; ``counts`` is
+    sorted.
     """
 
     __slots__ = ("counts", "inverse", "n_objects", "n_taus", "objects", "order", "steps")

@@ -28,7 +28,7 @@ PILE_UP_NOISE = {"EM1": 2.4, "EM2": 5.0, "EM3": 1.0, "HAD": 20.0}
 """MeV a cell for one collision at η = 0; grows as √mu · cosh η (spread of the cells in simulated pile-up)."""
 PILE_UP_MEAN = {"EM1": 175.0, "EM2": 210.0, "EM3": 15.0, "HAD": 185.0}
 """Transverse MeV in a unit of η × φ for one collision (mean of simulated pile-up)."""
-PULSE_CANCELLATION = 0.85
+PULSE_CANCELLATION = 0.6
 """Share of the mean pile-up that the negative lobe of the pulse shape, filled by earlier bunch crossings, takes away."""
 
 

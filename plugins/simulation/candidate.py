@@ -29,9 +29,9 @@ PANTAU_NEUTRAL_PT = 2_000.0
 
 HADRON_LAMBDA, HADRON_LAMBDA_WIDTH = 230.0, 25.0
 """mm: clusters with their centre deeper than this look hadronic; width of the transition."""
-HADRON_WEIGHT = 1.30
+HADRON_WEIGHT = 1.18
 """Local calibration: weight of clusters that look hadronic."""
-SCALE, OFFSET = 0.92, 25.0
+SCALE, OFFSET = 0.95, 25.0
 """Mean calibrated response around 40 GeV, and MeV for each reconstructed pile-up vertex: one number each for all taus, so the scale of
 ``ptTauEnergyScale`` still depends on pt, η, decay and pile-up."""
 CALO_RESOLUTION, FLOW_RESOLUTION = (0.06, 0.7, 4.0), (0.09, 0.0, 0.0006)
@@ -81,7 +81,7 @@ def _clusters_and_axis(
     grid: Grid, mu: float, z: float, eta: float, phi: float
 ) -> tuple[dict[str, Floats], dict[str, float]]:
     """Return the calibrated clusters within 0.4 of the seed, and the sum of those within 0.2 of their own sum (the intermediate axis)."""
-    electromagnetic = moments(cluster_cells(grid, mu))
+    electromagnetic = moments(cluster_cells(grid, mu), layers=False)
     energy, had_eta, had_phi = cluster_hadronic(grid, mu)
     hadronic = 1.0 / (1.0 + np.exp(-(electromagnetic["CENTER_LAMBDA"] - HADRON_LAMBDA) / HADRON_LAMBDA_WIDTH))
     zero = np.zeros(len(energy))
@@ -107,7 +107,8 @@ def _clusters_and_axis(
 
 def _neutral_objects(remaining: Grid, mu: float, z: float, axis: Mapping[str, float]) -> dict[str, Floats]:
     """Return the neutral particle-flow objects: what is left in the electromagnetic calorimeter within 0.2 of the axis."""
-    found = moments(cluster_cells(remaining, mu))
+    seen_from_middle = float(eta_from(axis["eta"], -z))
+    found = moments(cluster_cells(remaining, mu, (seen_from_middle, axis["phi"], CORE)))
     eta = eta_from(found["eta"], z)
     columns = {"pt": found["energy"] / np.cosh(eta), "eta": eta, "phi": delta_phi(found["phi"], 0.0)}
     columns["m"] = np.full(len(eta), NEUTRAL_PION_MASS)

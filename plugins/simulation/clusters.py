@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hepflow.plugins.simulation.calorimeter import Grid, noise_of, watershed
 from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
+from hepflow.plugins.simulation.particles import delta_phi
 
 __all__ = ["LAYER_CENTRE", "Pixels", "cluster_cells", "cluster_hadronic", "moments"]
 
@@ -26,6 +27,8 @@ STRIPS = round(CELLS["EM2"][0] / CELLS["EM1"][0])
 """Strips of EM1 in front of a cell of EM2."""
 LONGITUDINAL_CORE = 100.0
 """mm: distance that the two hottest cells get in the normalised second moment (EPJ C77 (2017) 490, section 4.2.2)."""
+MANY_CELLS = 2**16
+"""More than a layer has cells; makes one number of cluster and cell."""
 LARGEST_TILT = np.radians(30.0)
 """A principal axis further than this from the line to the vertex is replaced by that line."""
 
@@ -43,13 +46,16 @@ class Pixels:
     n_clusters: int
 
 
-def cluster_cells(grid: Grid, mu: float) -> Pixels:
+def cluster_cells(grid: Grid, mu: float, near: tuple[float, float, float] | None = None) -> Pixels:
     """Cluster the electromagnetic cells: maxima of EM2 collect EM2 cells and what lies in front and behind.
 
+    ``near`` (η, φ, distance; as seen from the middle) keeps only clusters of which a cell lies within that distance.
     A strip of EM1 covers four EM2 cells in φ and is shared by their energies; a cell of EM3 covers two in η.
     """
     em2 = grid.energy["EM2"]
     label, n = watershed(em2, noise_of("EM2", grid.eta, mu))
+    if near is not None:
+        label, n = _keep_near(grid, label, near)
     positive = np.where(label >= 0, np.maximum(em2, 1.0), 0.0)
     em1 = np.repeat(grid.energy["EM1"], 4, axis=1) * np.repeat(_shares(positive, 1, 4), STRIPS, axis=0)
     em3 = np.repeat(grid.energy["EM3"], 2, axis=0) * _shares(positive, 2, 1)
@@ -61,6 +67,16 @@ def cluster_cells(grid: Grid, mu: float) -> Pixels:
     ]
     arrays = [np.concatenate([part[k] for part in parts]) for k in range(6)]
     return Pixels(*arrays, n_clusters=n)
+
+
+def _keep_near(grid: Grid, label: Ints, near: tuple[float, float, float]) -> tuple[Ints, int]:
+    """Return labels and number of the clusters close to a direction, numbered anew."""
+    eta, phi, distance = near
+    close = np.hypot(grid.etas("EM2")[:, None] - eta, delta_phi(grid.phis("EM2"), phi)) < distance
+    kept = np.unique(label[close & (label >= 0)])
+    number = np.full(int(label.max(initial=-1)) + 2, -1, dtype=np.int64)
+    number[kept] = np.arange(len(kept))
+    return number[label], len(kept)
 
 
 def _shares(positive: Floats, per_eta: int, per_phi: int) -> Floats:
@@ -92,8 +108,11 @@ def cluster_hadronic(grid: Grid, mu: float) -> tuple[Floats, Floats, Floats]:
     return np.bincount(owner, weights=energy[i, j], minlength=n), eta, phi
 
 
-def moments(pixels: Pixels) -> dict[str, Floats]:
-    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by ATLAS's names."""
+def moments(pixels: Pixels, *, layers: bool = True) -> dict[str, Floats]:
+    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by ATLAS's names.
+
+    Without ``layers`` those of the single layers EM1 and EM2 are left out.
+    """
     n, label = pixels.n_clusters, pixels.label
     weight = np.maximum(pixels.energy, 0.0)
 
@@ -123,7 +142,7 @@ def moments(pixels: Pixels) -> dict[str, Floats]:
         "ENG_FRAC_CORE": sum(_largest(weight * (pixels.layer == layer), label, n) for layer in range(3)) / total,
         "SECOND_ENG_DENS": add(weight * (weight / volume) ** 2) / total,
     }
-    return result | _layer_moments(pixels, eta)
+    return result | _layer_moments(pixels, eta) if layers else result
 
 
 def _layer_moments(pixels: Pixels, eta: Floats) -> dict[str, Floats]:
@@ -134,7 +153,7 @@ def _layer_moments(pixels: Pixels, eta: Floats) -> dict[str, Floats]:
         label, energy = pixels.label[here], pixels.energy[here]
         weight, offset = np.maximum(energy, 0.0), pixels.eta[here] - eta[label]
         total = np.maximum(np.bincount(label, weights=weight, minlength=n), 1e-9)
-        cells = np.unique(np.stack([label, pixels.cell[here]])[:, energy > 0.0], axis=1)[0]
+        cells = np.unique(label[energy > 0.0] * MANY_CELLS + pixels.cell[here][energy > 0.0]) // MANY_CELLS
         result[f"NPosECells_{name}"] = np.bincount(cells, minlength=n).astype(np.float64)
         result[f"energy_{name}"] = np.bincount(label, weights=energy, minlength=n)
         result[f"firstEtaWRTClusterPosition_{name}"] = np.bincount(label, weights=weight * offset, minlength=n) / total

@@ -74,10 +74,10 @@ PROCESSES: Mapping[str, Process] = {
         "Dijet",
         ("HardQCD:all = on", "PhaseSpace:pTHatMin = 18.", "PhaseSpace:pTHatMax = 1000."),
         lowest=18.0,
-        power=4.5,
+        power=4.0,
         channel=364700,
         transverse=True,
-        doc="quark and gluon jets, pT-hat 18–1000 GeV, selection biased by pT-hat^4.5",
+        doc="quark and gluon jets, pT-hat 18–1000 GeV, selection biased by pT-hat⁴",
     ),
 }
 

@@ -18,7 +18,7 @@ __all__ = ["find_shots", "subtract_charged"]
 
 Floats = npt.NDArray[np.float64]
 
-HADRON_SCALE = 0.80
+HADRON_SCALE = 0.85
 """Signal that a charged hadron is expected to leave, relative to its momentum (mean of the simulated response)."""
 HAD_WINDOW = 0.15
 """Hadronic cells whose centre lies within this distance (η and φ) of a track are seen as its shower."""

@@ -92,8 +92,8 @@ class PythiaReader:
         )
 
     def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:  # noqa: ARG002 - the same for all columns
-        """Return every 500th entry: work units, and so files, are independent of what is asked for."""
-        return range(0, ENTRIES + 1, UNIT_EVENTS)
+        """Return the first entry of every block that is generated on its own."""
+        return range(0, ENTRIES + 1, BLOCK_EVENTS)
 
     def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         """Generate the blocks that hold the entries ``[start, stop)`` and return these entries of the given columns."""

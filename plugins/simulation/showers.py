@@ -39,8 +39,8 @@ HADRONIC_DEPTH = 7.4
 HADRON_RESPONSE = 0.68
 """h/e, the signal of the hadronic part of a shower relative to the same energy of electrons."""
 EM_FRACTION_POWER = -0.18
-EM_FRACTION_SPREAD = 3.5
-"""α + β of the beta distribution of the electromagnetic fraction: a spread of about 0.2."""
+EM_FRACTION_SPREAD = 6.0
+"""α + β of the beta distribution of the electromagnetic fraction: a spread of about 0.18."""
 HADRON_SAMPLING = 0.30
 HADRON_CORE, HADRON_TAIL, HADRON_CORE_SHARE = 22.0, 110.0, 0.65
 """Radii (mm) of the hadronic part and the share of its core."""

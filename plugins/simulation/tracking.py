@@ -42,9 +42,9 @@ BITS = {"coreTrack": 2, "wideTrack": 3, "passTrkSelector": 4, "charged": 5, "iso
 CORE = 0.2
 Z0_MAX, D0_MAX = 1.5, 1.0
 """mm: tracks beyond are not of this vertex."""
-SIGNAL_CONE, CONE_RANGE = 6_000.0, (0.07, 0.2)
+SIGNAL_CONE, CONE_RANGE = 8_000.0, (0.08, 0.2)
 """Tracks within ΔR < SIGNAL_CONE / pt of the candidate, kept in this range, are classified as charged, others as isolation."""
-PAIR_ETA, PAIR_PHI = 0.01, 0.1
+PAIR_ETA, PAIR_PHI = 0.005, 0.1
 """Two tracks of opposite charge closer than this may be one conversion."""
 
 
@@ -168,7 +168,7 @@ def reconstruct_tracks(rng: np.random.Generator, particles: Particles) -> Tracks
 def _found(rng: np.random.Generator, charged: Particles) -> Bools:
     """Return which particles leave a track: less with material (hadrons), start radius, and when two are too close at the innermost layer."""
     eta, code = np.abs(charged.eta), charged.code
-    efficiency = np.where(eta < 1.0, 0.92, 0.92 - 0.06 * (eta - 1.0))
+    efficiency = np.where(eta < 1.0, 0.94, 0.94 - 0.06 * (eta - 1.0))
     efficiency = np.where(code == ELECTRON, 0.93, np.where(code == MUON, 0.99, efficiency))
     start = np.hypot(charged.x, charged.y)
     efficiency = efficiency * np.clip((LAST_START_RADIUS - start) / (LAST_START_RADIUS - 120.0), 0.0, 1.0)
@@ -221,7 +221,7 @@ def classify(tracks: Tracks, z: float, eta: float, phi: float, pt: float) -> npt
         & (np.abs(delta_phi(tracks.phi[:, None], tracks.phi)) < PAIR_PHI)
     ).any(axis=1)
     hints = tracks.electron_like.astype(int) + ~tracks.innermost + pair + displaced
-    conversion = (hints >= 3) | ((hints == 2) & ~tracks.innermost)
+    conversion = (hints >= 3) | (tracks.electron_like & ~tracks.innermost)
     selected = (np.abs(z0_sine) < Z0_MAX) & (np.abs(tracks.d0) < D0_MAX)
     conversion &= np.abs(z0_sine) < 2.0 * Z0_MAX
     in_cone = distance < np.clip(SIGNAL_CONE / max(pt, 1.0), *CONE_RANGE)

@@ -1,0 +1,212 @@
+"""Training sets in HDF5: one structured dataset of taus, and one for each sequence of their objects.
+
+The layout is that of the ATLAS flavour-tagging tools. ``taus`` (n) has label, weight, fold, event number, spectators and
+flat inputs; ``TauTrack`` (n, cap) has the raw values of its variables (float32) and ``valid``, which tells objects from
+padding. The rows are ordered by fold and shuffled within each. What a reader must know stands as JSON in the file's
+attribute ``hepflow``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import InputError, JobOptionsError, OutputError
+from hepflow.variables import Variable
+
+__all__ = ["BLOCK_ROWS", "COMPRESSIONS", "RECORD", "TAUS", "DatasetLayout", "DatasetWriter", "open_dataset_file"]
+
+TAUS = "taus"
+RECORD = "hepflow"
+COMPRESSIONS = ("LZ4", "ZLIB", "none")
+BLOCK_ROWS = 4096
+"""Rows that are read together; a chunk holds no more, so that no block needs part of a chunk."""
+CHUNK_BYTES = 512 * 1024
+"""Bytes of an HDF5 chunk; above 1 MiB chunks leave h5py's cache before they are full and are compressed twice."""
+
+Rows = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class DatasetLayout:
+    """What a row of a training set holds.
+
+    ``variables`` are the inputs by group. A group with an entry in ``caps`` is a sequence with that many places, any
+    other is flat: one value a row. ``classes`` names the values of the label; without classes the label is a number
+    (regression). ``columns`` are the other fields of ``taus`` with their numpy types.
+    """
+
+    variables: Mapping[str, tuple[Variable, ...]]
+    caps: Mapping[str, int]
+    classes: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [*self.columns, "label", "weight", "fold"]
+        taken = {name for name in known if known.count(name) > 1} | ({TAUS} & set(self.variables))
+        for group, variables in self.variables.items():
+            names = [variable.column for variable in variables]
+            taken |= {name for name in names if names.count(name) > 1 or (group in self.caps and name == "valid")}
+            if group not in self.caps:
+                taken |= set(names) & set(known)
+                known += names
+        if taken:
+            raise JobOptionsError(
+                f"a training set cannot have two fields of one name: {', '.join(sorted(taken))}",
+                hint="label, weight, fold, valid and taus belong to the data set; give each column once",
+            )
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Return the groups that are sequences."""
+        return tuple(group for group in self.variables if group in self.caps)
+
+    @property
+    def flat_groups(self) -> tuple[str, ...]:
+        """Return the groups with one value a row."""
+        return tuple(group for group in self.variables if group not in self.caps)
+
+    def taus_type(self) -> np.dtype[Any]:
+        """Return the type of an element of ``taus``."""
+        own = [("label", "<i4" if self.classes else "<f4"), ("weight", "<f4"), ("fold", "u1")]
+        flat = [(variable.column, "<f4") for group in self.flat_groups for variable in self.variables[group]]
+        return np.dtype([*own, *self.columns.items(), *flat])
+
+    def sequence_type(self, group: str) -> np.dtype[Any]:
+        """Return the type of an object of a sequence: float32 values in the order of the variables, then ``valid``."""
+        return np.dtype([*((variable.column, "<f4") for variable in self.variables[group]), ("valid", "?")])
+
+    def row_type(self) -> np.dtype[Any]:
+        """Return the type of a whole row: ``taus`` and every sequence with its cap."""
+        sequences = [(group, self.sequence_type(group), (self.caps[group],)) for group in self.sequences]
+        return np.dtype([(TAUS, self.taus_type()), *sequences])
+
+    def record(self) -> dict[str, Any]:
+        """Return the layout as JSON takes it, with a hash of what a network depends on."""
+        inputs = {
+            "variables": {group: [_described(v) for v in variables] for group, variables in self.variables.items()},
+            "caps": dict(self.caps),
+            "classes": list(self.classes),
+        }
+        depends = {
+            "inputs": {
+                group: [(v.name, v.column, v.transform, v.floor) for v in variables]
+                for group, variables in self.variables.items()
+            },
+            "caps": dict(self.caps),
+            "classes": list(self.classes),
+        }
+        digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+        return {**inputs, "columns": dict(self.columns), "schema": digest}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> DatasetLayout:
+        """Return the layout that a file's record describes."""
+        return cls(
+            {group: tuple(Variable(**v) for v in variables) for group, variables in record["variables"].items()},
+            dict(record["caps"]),
+            tuple(record["classes"]),
+            dict(record["columns"]),
+        )
+
+
+def _described(variable: Variable) -> dict[str, Any]:
+    """Return the fields of a variable, binnings left out, which are for plots."""
+    return {f.name: getattr(variable, f.name) for f in fields(variable) if f.name != "binnings"}
+
+
+class DatasetWriter:
+    """Writes a training set of a known number of rows; raises OutputError where the file cannot be written.
+
+    A context manager: the file is whole once it is left without an error.
+    """
+
+    def __init__(self, path: Path, layout: DatasetLayout, rows: int, *, compression: str = "LZ4") -> None:
+        import h5py
+
+        self._path = path
+        self._layout = layout
+        self._next = 0
+        self._rows = rows
+        try:
+            self._file = h5py.File(path, "w")
+            for name in (TAUS, *layout.sequences):
+                self._create(name, layout.row_type()[name], compression)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _create(self, name: str, kind: np.dtype[Any], compression: str) -> None:
+        size = CHUNK_BYTES // kind.itemsize
+        chunk = max(1, min(BLOCK_ROWS, 1 << max(size.bit_length() - 1, 0), self._rows))
+        self._file.create_dataset(
+            name, (self._rows, *kind.shape), kind.base, chunks=(chunk, *kind.shape), **_filters(compression)
+        )
+
+    def append(self, rows: Rows) -> None:
+        """Write the next rows, an array of ``layout.row_type()``."""
+        stop = self._next + len(rows)
+        try:
+            for name in (TAUS, *self._layout.sequences):
+                self._file[name][self._next : stop] = rows[name]
+        except OSError as error:
+            raise self._failure(error) from error
+        self._next = stop
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Add the record, and the class names as an attribute of ``taus``; ``record`` extends that of the layout."""
+        if self._next != self._rows:
+            raise OutputError(f"{self._next} of {self._rows} rows were written", where=str(self._path))
+        self._file[TAUS].attrs["label"] = list(self._layout.classes)
+        self._file.attrs[RECORD] = json.dumps({**self._layout.record(), "rows": self._rows, **record})
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as closing:
+            if error is None:
+                raise self._failure(closing) from closing
+
+    def _failure(self, error: Exception) -> OutputError:
+        return OutputError(
+            f"the training set cannot be written: {error}", where=str(self._path), hint="is the disk full?"
+        )
+
+
+def _filters(compression: str) -> dict[str, Any]:
+    if compression == "LZ4":
+        import hdf5plugin
+
+        return dict(hdf5plugin.LZ4())
+    return {"compression": "gzip", "compression_opts": 4} if compression == "ZLIB" else {}
+
+
+def open_dataset_file(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the open file (h5py) and its record; InputError where it is missing, damaged or no training set."""
+    import h5py
+    import hdf5plugin  # noqa: F401 - its import makes LZ4 known to HDF5
+
+    if not path.is_file():
+        raise InputError(f"there is no training set {path}", hint="a DatasetStream writes it")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(
+            f"{path} is no HDF5 file, or it is damaged: {error}", hint="make the training set again"
+        ) from error
+    if RECORD not in file.attrs:
+        file.close()
+        raise InputError(f"{path} was not written by a DatasetStream: it has no attribute {RECORD!r}")
+    return file, json.loads(file.attrs[RECORD])

@@ -1,0 +1,14 @@
+"""Generate jets that fake taus and simulate the detector: an AOD with tau candidates."""
+
+from __future__ import annotations
+
+from hepflow import Job
+from hepflow.plugins.simulation import TauDetector, TruthTauBuilder
+from hepflow.streams import MxAODStream
+
+job = Job("Dijet", default_sample="pythia:Dijet")
+
+stream = MxAODStream("AOD", Keep=("EventInfo.*",))
+stream += TruthTauBuilder("TruthTauBuilder")
+stream += TauDetector("TauDetector")
+job += stream

@@ -1,0 +1,204 @@
+"""What every network architecture has: what it is built from, the keys of its file, and the checks of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hepflow.errors import NetworkError, nearest
+
+__all__ = ["Architecture", "Key", "NetworkInput", "Opened", "mask_name", "open_inputs"]
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """One input of a network: its variables, after their transform, with the offset and scale of each.
+
+    ``cap`` is the largest number of objects of a sequence; None is an input with one row a tau.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    cap: int | None
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of an architecture file: a whole number, or with ``fraction`` a number from 0 to below 1.
+
+    ``per_input``: a mapping with a value for each input, or one value for all. ``many``: a list. ``default``: the value
+    where the key is absent; without one the key is needed. ``minimum`` is that of whole numbers, ``choices`` are the
+    texts that are accepted instead of numbers.
+    """
+
+    default: Any = None
+    per_input: bool = False
+    many: bool = False
+    fraction: bool = False
+    minimum: int = 1
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any, where: str) -> Any:
+        """Return the value of one input; raises NetworkError where it is not what is wanted."""
+        wanted = f"one of {', '.join(self.choices)}" if self.choices else "a number from 0 to below 1"
+        if self.choices:
+            good = value in self.choices
+        elif self.fraction:
+            good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+        else:
+            wanted = f"a whole number from {self.minimum}" + ("" if self.maximum is None else f" to {self.maximum}")
+            good = isinstance(value, int) and self.minimum <= value <= (value if self.maximum is None else self.maximum)
+        if not good:
+            raise NetworkError(f"{name} is {value!r}, it must be {wanted}", where=where)
+        return value
+
+
+SWITCH = {"minimum": 0, "maximum": 1}
+
+
+class Architecture:
+    """A way to build networks. A plugin brings one through the hook ``hepflow_architectures``: name → import string.
+
+    ``KEYS`` are the keys of its YAML file, ``WITHOUT_EFFECT`` those that are accepted and change nothing. ``FACTS`` are
+    keys that repeat what the data set has (number of variables, cap, number of classes): they are only compared.
+    ``NO_LWTNN`` is the reason why lwtnn cannot express such networks, empty where it can.
+    """
+
+    KEYS: ClassVar[Mapping[str, Key]] = {}
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ()
+    FACTS: ClassVar[tuple[str, ...]] = ("n_features", "n_steps", "n_classes")
+    NO_LWTNN: ClassVar[str] = ""
+
+    def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
+        """Return values for the needed keys, used where no file gives the architecture."""
+        return {}
+
+    def loss(self, config: Mapping[str, Any]) -> str:
+        """Return the name of the loss: of a classifier, unless the architecture says otherwise."""
+        return "categorical_crossentropy"
+
+    def build(
+        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], *, bare: bool = False
+    ) -> Any:
+        """Return the functional Keras model, not compiled, with one output; ``config`` is what ``resolve`` returned.
+
+        Its inputs are those of ``open_inputs``. ``bare`` is the same network, with the same weights in the same
+        order, as lwtnn sees it: without scaling and masks.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how its networks are built")
+
+    def resolve(
+        self,
+        given: Mapping[str, Any] | None,
+        inputs: Sequence[NetworkInput],
+        classes: Sequence[str],
+        where: str = "",
+    ) -> dict[str, Any]:
+        """Return all keys with checked values, those of inputs as mappings by input.
+
+        ``given`` is the content of a file under the architecture's name, None where there is no file. Raises
+        NetworkError for an unknown or missing key, a value of the wrong kind, and for facts that differ from the data.
+        """
+        given = self.defaults(inputs) if given is None else given
+        for key in given:
+            if key not in (*self.KEYS, *self.WITHOUT_EFFECT, *self.FACTS):
+                known = [*self.KEYS, *self.FACTS]
+                raise NetworkError(f"there is no key {key!r}", where=where, hint=nearest(str(key), known, what="keys"))
+        self._compare(given, inputs, classes, where)
+        config = {}
+        for name, key in self.KEYS.items():
+            if name not in given and key.default is None:
+                raise NetworkError(f"the key {name!r} is missing", where=where)
+            value = given.get(name, key.default)
+            config[name] = _spread(name, key, value, inputs, where) if key.per_input else _one(name, key, value, where)
+        return config
+
+    def _compare(
+        self, given: Mapping[str, Any], inputs: Sequence[NetworkInput], classes: Sequence[str], where: str
+    ) -> None:
+        """Compare what the file says of the data with the data."""
+        facts = {
+            "n_features": {i.name: len(i.variables) for i in inputs},
+            "n_steps": {i.name: i.cap for i in inputs if i.cap is not None},
+            "n_classes": len(classes),
+        }
+        for name, found in facts.items():
+            said = given.get(name, found)
+            if said == found:
+                continue
+            hint = "the data set was made with other variables than the network expects"
+            if isinstance(said, Mapping) and isinstance(found, Mapping):
+                differ = sorted(set(said) ^ set(found)) or [key for key in found if said[key] != found[key]]
+                one = differ[0]
+                raise NetworkError(
+                    f"{name} of {one!r} is {said.get(one, 'absent')} in the architecture, {found.get(one, 'absent')} "
+                    "in the data set",
+                    where=where,
+                    hint=hint,
+                )
+            raise NetworkError(f"{name} is {said!r} in the architecture, {found!r} in the data set", where=where)
+
+
+def _one(name: str, key: Key, value: Any, where: str) -> Any:
+    if not key.many:
+        return key.check(name, value, where)
+    values = value if isinstance(value, list | tuple) else [value]
+    return [key.check(name, v, where) for v in values]
+
+
+def _spread(name: str, key: Key, value: Any, inputs: Sequence[NetworkInput], where: str) -> dict[str, Any]:
+    """Return a value for each input."""
+    names = [i.name for i in inputs]
+    if not isinstance(value, Mapping):
+        return {i: _one(f"{name} of {i}", key, value, where) for i in names}
+    for given in value:
+        if given not in names:
+            raise NetworkError(
+                f"{name} has a value for {given!r}, which is no input of the data set",
+                where=where,
+                hint=nearest(str(given), names, what="inputs"),
+            )
+    missing = [i for i in names if i not in value]
+    if missing:
+        raise NetworkError(f"{name} has no value for {missing[0]!r}", where=where)
+    return {i: _one(f"{name} of {i}", key, value[i], where) for i in names}
+
+
+def mask_name(name: str) -> str:
+    """Return the name of the Keras input that tells which objects of a sequence are real."""
+    return f"{name}_mask"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The inputs of a Keras model: its input tensors by name, and of each input its scaled features and mask."""
+
+    tensors: dict[str, Any]
+    features: dict[str, Any]
+    masks: dict[str, Any]
+
+
+def open_inputs(inputs: Sequence[NetworkInput], *, bare: bool = False) -> Opened:
+    """Make the Keras inputs: for a sequence (cap, variables) float32 and ``<name>_mask`` (cap) bool, else (variables).
+
+    Values go in after their transform, unscaled; what stands in objects that are not real does not matter. With
+    ``bare`` there are no masks, scaling is left out, and sequences have any length.
+    """
+    import keras
+
+    from hepflow.plugins.training.layers import Scaling
+
+    opened = Opened({}, {}, {})
+    for one in inputs:
+        shape = (len(one.variables),) if one.cap is None else (None if bare else one.cap, len(one.variables))
+        x = opened.tensors[one.name] = keras.Input(shape, name=one.name, dtype="float32")
+        opened.masks[one.name] = None
+        if one.cap is not None and not bare:
+            mask = keras.Input((one.cap,), name=mask_name(one.name), dtype="bool")
+            opened.tensors[mask_name(one.name)] = opened.masks[one.name] = mask
+        opened.features[one.name] = x if bare else Scaling(one.offset, one.scale, name=f"{one.name}_scaling")(x)
+    return opened

@@ -1,0 +1,55 @@
+"""The plain network: dense layers on inputs with one row an object or event, to classify or to estimate values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from hepflow.errors import NetworkError
+from hepflow.plugins.training.architectures.base import SWITCH, Architecture, Key, NetworkInput, open_inputs
+
+__all__ = ["Dense"]
+
+
+class Dense(Architecture):
+    """Dense layers on flat inputs: a classifier (softmax, cross-entropy) or a regressor (linear, squared error)."""
+
+    KEYS: ClassVar[Mapping[str, Key]] = {
+        "task": Key("classification", choices=("classification", "regression")),
+        "n_hiddens": Key(many=True),
+        "batch_norm": Key(0, **SWITCH),
+        "dropout": Key(0.0, fraction=True),
+    }
+
+    def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
+        """Return two layers of 64."""
+        return {"n_hiddens": [64, 64]}
+
+    def loss(self, config: Mapping[str, Any]) -> str:
+        """Return cross-entropy or squared error."""
+        return "categorical_crossentropy" if config["task"] == "classification" else "mean_squared_error"
+
+    def build(
+        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], *, bare: bool = False
+    ) -> Any:
+        """Join the inputs and put the layers behind; raises NetworkError for a sequence."""
+        import keras
+
+        for one in inputs:
+            if one.cap is not None:
+                raise NetworkError(
+                    f"the architecture Dense takes flat inputs, {one.name!r} is a sequence",
+                    hint="use DSNN, LSTM or SetTransformer",
+                )
+        opened = open_inputs(inputs, bare=bare)
+        features = [opened.features[one.name] for one in inputs]
+        x = keras.layers.Concatenate(name="joined")(features) if len(features) > 1 else features[0]
+        for number, size in enumerate(config["n_hiddens"], start=1):
+            x = keras.layers.Dense(size, activation="relu", name=f"dense_{number}")(x)
+            if config["batch_norm"]:
+                x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
+            if config["dropout"]:
+                x = keras.layers.Dropout(config["dropout"], name=f"dropout_{number}")(x)
+        activation = "softmax" if config["task"] == "classification" else "linear"
+        x = keras.layers.Dense(len(classes), activation=activation, name="classes")(x)
+        return keras.Model(opened.tensors, x, name="Dense")

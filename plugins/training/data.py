@@ -1,0 +1,310 @@
+"""Reading a training set: batches of transformed, padded float32 arrays by role, with bounded memory.
+
+The transform of each variable is applied here; offset and scale belong to the network. Padding is zero and masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import InputError, JobOptionsError
+from hepflow.io.hdf5 import BLOCK_ROWS, TAUS, DatasetLayout, open_dataset_file
+from hepflow.plugins.training.folds import ROLES, Folds
+from hepflow.plugins.training.reweighter import Reweighting
+from hepflow.variables import Variable
+
+__all__ = ["Batch", "TrainingData", "open_dataset"]
+
+GROUP_BLOCKS = 4
+"""Blocks of ``BLOCK_ROWS`` rows that are in memory, and shuffled, together."""
+
+Floats = npt.NDArray[np.float32]
+A = TypeVar("A", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some taus as a network takes them.
+
+    ``inputs`` has float32 (b, cap, variables) for a sequence and (b, variables) for a flat group, transformed and not
+    scaled, zero where there is no object; ``masks`` bool (b, cap) for each sequence, True for objects. ``labels`` is
+    float32 (b, classes), one-hot, or (b, 1) with the number itself where the training set has no classes; ``weights``
+    float32 (b,).
+    """
+
+    inputs: Mapping[str, Floats]
+    masks: Mapping[str, npt.NDArray[np.bool_]]
+    labels: Floats
+    weights: Floats
+
+    def __len__(self) -> int:
+        """Return the number of taus."""
+        return len(self.weights)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Return some of the taus, without copying."""
+        return Batch(
+            {group: values[rows] for group, values in self.inputs.items()},
+            {group: values[rows] for group, values in self.masks.items()},
+            self.labels[rows],
+            self.weights[rows],
+        )
+
+    @classmethod
+    def join(cls, batches: Sequence[Batch]) -> Batch:
+        """Return the taus of several batches as one."""
+        if len(batches) == 1:
+            return batches[0]
+        first = batches[0]
+        return cls(
+            {group: np.concatenate([batch.inputs[group] for batch in batches]) for group in first.inputs},
+            {group: np.concatenate([batch.masks[group] for batch in batches]) for group in first.masks},
+            np.concatenate([batch.labels for batch in batches]),
+            np.concatenate([batch.weights for batch in batches]),
+        )
+
+
+class TrainingData:
+    """An open training set (see ``open_dataset``); a context manager.
+
+    ``variables`` are the inputs by group, ``caps`` the most objects of each sequence (flat groups have none),
+    ``classes`` the names of the outputs, ``folds`` the rule and the roles, ``record`` what travels with a model that
+    is trained on it.
+    """
+
+    def __init__(self, path: Path, folds: Folds | None = None, reweighting: Reweighting | None = None) -> None:
+        self.path = path
+        self._file, self._record = open_dataset_file(path)
+        self._layout = DatasetLayout.from_record(self._record)
+        self._reweighting = reweighting
+        rule = self._record["fold"]
+        self.folds = folds or Folds(rule["number"], column=rule["column"])
+        if (self.folds.column, self.folds.number) != (rule["column"], rule["number"]):
+            raise InputError(
+                f"the training set has the folds {rule['column']} % {rule['number']}, "
+                f"not {self.folds.column} % {self.folds.number}",
+                where=str(path),
+                hint="make it again with FoldColumn and FoldNumber as asked for, or ask for its folds",
+            )
+        if reweighting is not None:
+            reweighting.check(self.classes, self._layout.taus_type().names or (), str(path))
+
+    @property
+    def variables(self) -> dict[str, tuple[Variable, ...]]:
+        """Return the inputs by group, in the order of the arrays."""
+        return dict(self._layout.variables)
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """Return the most objects of each sequence."""
+        return dict(self._layout.caps)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order of the one-hot labels; none for regression."""
+        return self._layout.classes
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Return the groups that are sequences; the other groups are flat."""
+        return self._layout.sequences
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return what must be known of a model trained on this: folds and roles, selection, schema, numbers of taus."""
+        kept = ("job", "version", "tools", "label", "labels", "weight", "seed", "schema", "caps")
+        return {
+            "folds": self.folds.record(),
+            "taus": {role: self.size(role) for role in ROLES},
+            "classes": list(self.classes),
+            **{name: self._record[name] for name in kept if name in self._record},
+            **({"reweighting": self._reweighting.record()} if self._reweighting is not None else {}),
+        }
+
+    def counts(self, role: str) -> npt.NDArray[np.int64]:
+        """Return the number of taus of each class (of all, in one number, without classes) that have a role."""
+        per_fold = np.asarray(self._record["counts"], dtype=np.int64)
+        counts: npt.NDArray[np.int64] = per_fold[list(self.folds.of(role))].sum(axis=0)
+        return counts
+
+    def size(self, role: str) -> int:
+        """Return the number of taus that have a role."""
+        return int(self.counts(role).sum())
+
+    def require(
+        self,
+        variables: Mapping[str, Sequence[Variable]],
+        *,
+        caps: Mapping[str, int] | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        """Raise InputError, with every difference, where the training set is not made as a network expects."""
+        found = [*_differences(self.variables, variables)]
+        if caps is not None and dict(caps) != self.caps:
+            found.append(f"caps are {self.caps}, expected {dict(caps)}")
+        if classes is not None and tuple(classes) != self.classes:
+            found.append(f"classes are {', '.join(self.classes)}, expected {', '.join(classes)}")
+        if found:
+            raise InputError(
+                "the training set was made with other inputs than the network expects: " + "; ".join(found),
+                where=str(self.path),
+                hint="make it again with the variables of this network",
+            )
+
+    def batches(
+        self, role: str, batch_size: int, *, shuffle_seed: int | None = None, epoch: int = 0
+    ) -> Iterator[Batch]:
+        """Yield all taus of a role in batches; only the last one may be smaller.
+
+        With ``shuffle_seed`` the order is random and depends on (seed, epoch) alone; without, it is that of the file.
+        Reading runs one group of blocks ahead, in a thread. InputError where the role has no taus or the file is
+        damaged.
+        """
+        if batch_size < 1:
+            raise JobOptionsError(f"a batch of {batch_size} taus makes no sense", hint="set it to at least 1")
+        if not self.size(role):
+            raise InputError(f"the training set has no taus for {role}", where=str(self.path))
+        blocks = self._blocks(role)
+        rng = None
+        if shuffle_seed is not None:
+            rng = np.random.default_rng([shuffle_seed, epoch])
+            blocks = [blocks[i] for i in rng.permutation(len(blocks))]
+        waiting: list[Batch] = []
+        missing = batch_size
+        for group in self._groups(blocks, rng):
+            start = 0
+            while len(group) - start >= missing:
+                yield Batch.join([*waiting, group[start : start + missing]])
+                waiting, start, missing = [], start + missing, batch_size
+            if start < len(group):
+                waiting.append(group[start:])
+                missing -= len(group) - start
+        if waiting:
+            yield Batch.join(waiting)
+
+    def _blocks(self, role: str) -> list[tuple[int, int]]:
+        """Return the row ranges of a role, cut where the chunks of the file end."""
+        blocks = []
+        for fold in self.folds.of(role):
+            start, stop = self._record["rows_of_folds"][fold]
+            edges = [start, *range((start // BLOCK_ROWS + 1) * BLOCK_ROWS, stop, BLOCK_ROWS), stop]
+            blocks += [(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True) if low < high]
+        return blocks
+
+    def _groups(self, blocks: Sequence[tuple[int, int]], rng: np.random.Generator | None) -> Iterator[Batch]:
+        groups = [blocks[i : i + GROUP_BLOCKS] for i in range(0, len(blocks), GROUP_BLOCKS)]
+        orders = (None if rng is None else rng.permutation(sum(stop - start for start, stop in g)) for g in groups)
+        with ThreadPoolExecutor(1) as pool:
+            following = None
+            for group, order in zip(groups, orders, strict=True):
+                ready, following = following, pool.submit(self._load, group, order)
+                if ready is not None:
+                    yield ready.result()
+            if following is not None:
+                yield following.result()
+
+    def _load(self, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None) -> Batch:
+        taus = self._read(TAUS, blocks, order)
+        inputs: dict[str, Floats] = {}
+        masks: dict[str, npt.NDArray[np.bool_]] = {}
+        for group, variables in self._layout.variables.items():
+            if group in self._layout.caps:
+                objects = self._read(group, blocks, order)
+                inputs[group], masks[group] = _transformed(objects, variables), objects["valid"]
+            else:
+                inputs[group] = np.stack([v(taus[v.column]) for v in variables], axis=1)
+        label = taus["label"]
+        weights = taus["weight"].copy()
+        if self._reweighting is not None:
+            weights *= self._reweighting.factors(label, taus)
+        labels = np.eye(len(self.classes), dtype=np.float32)[label] if self.classes else label[:, None].copy()
+        return Batch(inputs, masks, labels, weights)
+
+    def _read(self, name: str, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None) -> Any:
+        try:
+            dataset = self._file[name]
+            parts = [dataset[start:stop] for start, stop in blocks]
+        except (OSError, KeyError) as error:
+            raise InputError(
+                f"{name} cannot be read: the file is damaged ({error})",
+                where=f"{self.path}, rows {min(blocks)[0]}–{max(blocks)[1]}",
+                hint="make the training set again",
+            ) from error
+        rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return rows if order is None else rows[order]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> TrainingData:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> Floats:
+    """Return float32 (n, cap, variables) of a structured (n, cap): transformed where valid, else 0."""
+    valid = objects["valid"]
+    there = objects[valid]
+    floats = np.dtype(
+        {"names": ["x"], "formats": [("<f4", (len(variables),))], "offsets": [0], "itemsize": objects.dtype.itemsize}
+    )
+    values = np.ascontiguousarray(there.view(floats)["x"])
+    for i, variable in enumerate(variables):
+        values[:, i] = variable(values[:, i])
+    result = np.zeros((*objects.shape, len(variables)), dtype=np.float32)
+    result[valid] = values
+    return result
+
+
+def _differences(
+    found: Mapping[str, Sequence[Variable]], expected: Mapping[str, Sequence[Variable]]
+) -> Iterator[str]:
+    """Yield in words how two declarations of inputs differ."""
+    for group in dict.fromkeys([*expected, *found]):
+        have = {v.name: (v.column, v.transform, v.floor) for v in found.get(group, ())}
+        want = {v.name: (v.column, v.transform, v.floor) for v in expected.get(group, ())}
+        lacking, extra = [n for n in want if n not in have], [n for n in have if n not in want]
+        if lacking:
+            yield f"{group} lacks {', '.join(lacking)}"
+        if extra:
+            yield f"{group} has {', '.join(extra)} besides"
+        for name in have:
+            if name in want and have[name] != want[name]:
+                yield f"{group}.{name} is (column, transform, floor) {have[name]}, expected {want[name]}"
+        if not lacking and not extra and list(have) != list(want):
+            yield f"{group} has its variables in the order {', '.join(have)}, expected {', '.join(want)}"
+
+
+def open_dataset(
+    path: Path | str, folds: Folds | None = None, *, reweighting: Reweighting | None = None
+) -> TrainingData:
+    """Open a training set that a DatasetStream wrote.
+
+    ``folds`` are the roles (by default those of the reference training), ``reweighting`` the factors of a Reweighter,
+    multiplied into the weights of every batch. InputError where the file is missing or damaged, was made with other
+    folds, or where a class has no taus in the training folds.
+    """
+    data = TrainingData(Path(path), folds, reweighting)
+    counts = data.counts("train")
+    empty = [name for name, count in zip(data.classes, counts, strict=False) if not count]
+    if empty:
+        data.close()
+        raise InputError(
+            f"there are no taus of class {', '.join(empty)} to train on",
+            where=f"{path}, folds {', '.join(map(str, data.folds.train))}",
+            hint="use more events, or leave the class out",
+        )
+    return data

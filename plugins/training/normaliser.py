@@ -1,0 +1,208 @@
+"""Normalisation of network inputs: offset and scale of each variable, measured on the training folds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow import Context, Events, Property, Tool
+from hepflow.errors import JobOptionsError, ToolError
+from hepflow.plugins.training.folds import Folds as FoldRoles
+from hepflow.plugins.training.moments import Moments
+from hepflow.variables import Variable
+
+__all__ = ["Normalisation", "Normaliser"]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Offsets and scales of one network: value used = (x + offset) · scale.
+
+    ``variables`` is the content of ``variables.json``, ``statistics`` that of ``preproc.json``.
+    """
+
+    folds: FoldRoles
+    variables: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+
+    def scaling(self, group: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return (offsets, scales) of the variables of a group, in their order."""
+        groups = [*self.variables["inputs"], *self.variables["input_sequences"]]
+        listed = next(entry["variables"] for entry in groups if entry["name"] == group)
+        return np.array([v["offset"] for v in listed]), np.array([v["scale"] for v in listed])
+
+
+class Normaliser(Tool):
+    """Measure mean and width of the network inputs and write ``variables.json`` and ``preproc.json``.
+
+    Only taus of the training folds that pass the job's selection count, with their weights, and of a sequence only the
+    objects within the cap. Values are transformed; a real zero is a value, padding is not there, and a variable's
+    ``missing`` value is left out. offset = −mean, scale = 0.5 / width, as the reference training has it;
+    ``Variable.mean`` fixes a mean. ``finalize`` returns one ``Normalisation`` for each of ``Folds``; with several, the
+    files are called ``variables_0.json``, ….
+    """
+
+    Variables: Property[dict[str, tuple[Variable, ...]]] = Property({}, "group of inputs → its variables", item=tuple)
+    Caps: Property[dict[str, int]] = Property({}, "sequence → most objects that count", item=int)
+    Classes: Property[dict[int, str]] = Property({}, "value of the label → name of its class, for the outputs", item=str)
+    Weight = Property("", "column with the weight of a tau; empty: 1")
+    Folds: Property[tuple[FoldRoles, ...]] = Property(
+        (FoldRoles(),), "folds and their roles, of one network or of several (kfold)", item=FoldRoles
+    )
+    OutputNode = Property("classes", "name of the network's output")
+
+    def reads(self) -> Sequence[str]:
+        """Return inputs, weight and fold column; JobOptionsError where there is nothing to measure."""
+        if not self.Variables or not self.Folds:
+            raise JobOptionsError(f"{self.name} has nothing to measure", hint="set Variables, and Folds if empty")
+        rules = {(folds.column, folds.number) for folds in self.Folds}
+        if len(rules) > 1:
+            raise JobOptionsError(f"{self.name}.Folds has several rules: {sorted(rules)}", hint="use one for all networks")
+        inputs = [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
+        return list(dict.fromkeys([self.Folds[0].column, *([self.Weight] if self.Weight else []), *inputs]))
+
+    def _measured(self) -> list[int]:
+        """Return the folds that train some network; others are not looked at."""
+        return sorted({fold for folds in self.Folds for fold in folds.train})
+
+    def start(self) -> Any:
+        """Return empty moments for each training fold and group, and the number of taus."""
+        moments = {fold: {g: Moments.empty(len(v)) for g, v in self.Variables.items()} for fold in self._measured()}
+        return {"moments": moments, "taus": dict.fromkeys(self._measured(), 0)}
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Add the objects of the training folds."""
+        rule = self.Folds[0]
+        fold = rule.fold(_flat(events, rule.column))
+        weights = _flat(events, self.Weight).astype(np.float64) if self.Weight else np.ones(len(fold))
+        for number in self._measured():
+            result["taus"][number] += int((fold == number).sum())
+        for group, variables in self.Variables.items():
+            owners = self._owners(events, group, len(fold))
+            chosen = {number: np.flatnonzero((fold[owners] == number) & (owners >= 0)) for number in self._measured()}
+            heavy = {number: weights[owners[index]] for number, index in chosen.items()}
+            for i, variable in enumerate(variables):
+                raw = _flat(events, f"{group}.{variable.column}")
+                with np.errstate(invalid="ignore"):
+                    values = np.asarray(variable(raw), dtype=np.float64)
+                missing = None if variable.missing is None else raw == variable.missing
+                for number, index in chosen.items():
+                    absent = None if missing is None else missing[index]
+                    result["moments"][number][group].fill(i, values[index], heavy[number], absent)
+
+    def _owners(self, events: Events, group: str, taus: int) -> npt.NDArray[np.int64]:
+        """Return the tau of each object of a group, or -1 for objects beyond the cap."""
+        if group not in self.Caps:
+            return np.arange(taus)
+        counts = events[group].counts
+        owners = np.repeat(np.arange(taus), counts)
+        rank = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.where(rank < self.Caps[group], owners, -1)
+
+    def finalize(self, total: Any, context: Context) -> tuple[Normalisation, ...]:
+        """Write the files, show the table, warn of what looks wrong."""
+        result = []
+        for number, folds in enumerate(self.Folds):
+            suffix = f"_{number}" if len(self.Folds) > 1 else ""
+            taus = sum(total["taus"][fold] for fold in folds.train)
+            if not taus:
+                raise ToolError(
+                    "no taus are left to train on",
+                    hint=f"folds {', '.join(map(str, folds.train))} are empty; use more events, or see cutflow.json",
+                )
+            moments = {g: reduce(add, (total["moments"][f][g] for f in folds.train)) for g in self.Variables}
+            made = Normalisation(folds, self._variables(moments), self._statistics(moments, folds, taus))
+            for name, content in (("variables", made.variables), ("preproc", made.statistics)):
+                text = json.dumps(content, indent=2) + "\n"
+                context.path(f"{name}{suffix}.json").write_text(text, encoding="utf-8")
+            title = f"{self.name}{suffix}: {taus} taus of the folds {', '.join(map(str, folds.train))}"
+            context.log.info("%s", _table(title, made.statistics))
+            for group, found in moments.items():
+                self._warn(group, found, context)
+            result.append(made)
+        return tuple(result)
+
+    def _numbers(self, group: str, found: Moments) -> list[tuple[Variable, float, float]]:
+        """Return (variable, offset, scale) of a group."""
+        listed = []
+        for i, variable in enumerate(self.Variables[group]):
+            mean = float(found.mean[i]) if variable.mean is None else variable.mean
+            constant = not found.minimum[i] < found.maximum[i] or not found.width[i] > 0
+            listed.append((variable, 0.0 - mean, 1.0 if constant else 0.5 / float(found.width[i])))
+        return listed
+
+    def _variables(self, moments: Mapping[str, Moments]) -> dict[str, Any]:
+        """Return what lwtnn's converters read."""
+        groups = {
+            group: [{"name": v.name, "offset": offset, "scale": scale} for v, offset, scale in self._numbers(group, found)]
+            for group, found in moments.items()
+        }
+        labels = list(dict.fromkeys(self.Classes.values()))
+        return {
+            "inputs": [{"name": g, "variables": v} for g, v in groups.items() if g not in self.Caps],
+            "input_sequences": [{"name": g, "variables": v} for g, v in groups.items() if g in self.Caps],
+            "outputs": [{"name": self.OutputNode, "labels": labels}],
+        }
+
+    def _statistics(self, moments: Mapping[str, Moments], folds: FoldRoles, taus: int) -> dict[str, Any]:
+        groups: dict[str, Any] = {}
+        for group, found in moments.items():
+            groups[group] = {}
+            for i, (variable, offset, scale) in enumerate(self._numbers(group, found)):
+                entries, seen = int(found.entries[i]), found.minimum[i] <= found.maximum[i]
+                groups[group][variable.name] = {
+                    "column": variable.column,
+                    "transform": variable.transform,
+                    "floor": variable.floor,
+                    "unit": variable.unit,
+                    "entries": entries,
+                    "missing": int(found.missing[i]) / entries if entries else 0.0,
+                    "nonfinite": int(found.nonfinite[i]),
+                    "mean": float(found.mean[i]),
+                    "width": float(found.width[i]),
+                    "minimum": float(found.minimum[i]) if seen else None,
+                    "maximum": float(found.maximum[i]) if seen else None,
+                    "offset": offset,
+                    "scale": scale,
+                }
+        return {"taus": taus, "weight": self.Weight, "folds": folds.record(), "caps": dict(self.Caps), "groups": groups}
+
+    def _warn(self, group: str, found: Moments, context: Context) -> None:
+        bad = [(v.name, n) for v, n in zip(self.Variables[group], found.nonfinite, strict=True) if n]
+        if bad:
+            raise ToolError(
+                f"inputs are not finite: {', '.join(f'{group}.{name} ({n} values)' for name, n in bad)}",
+                hint='find out where they come from; TrainingSelection.NonFinite = "ignore" leaves such taus out',
+            )
+        for i, variable in enumerate(self.Variables[group]):
+            if found.weight[i] < 0:
+                raise ToolError(f"the weights of {group}.{variable.name} add up to {found.weight[i]:g}, less than 0")
+            if not found.minimum[i] <= found.maximum[i]:
+                context.log.warning("%s.%s has no values: its scale is 1", group, variable.name)
+            elif not found.minimum[i] < found.maximum[i]:
+                context.log.warning(
+                    "%s.%s is constant (%g): its scale is 1", group, variable.name, found.minimum[i]
+                )
+
+
+def _flat(events: Events, name: str) -> npt.NDArray[Any]:
+    container, _, column = name.partition(".")
+    return np.asarray(events[container].flat(column))
+
+
+def _table(title: str, statistics: Mapping[str, Any]) -> str:
+    """Return the statistics as a table of text."""
+    lines = [title, f"{'variable':42s}{'objects':>11s}{'missing':>9s}{'mean':>12s}{'width':>12s}{'min':>12s}{'max':>12s}"]
+    for group, variables in statistics["groups"].items():
+        for name, found in variables.items():
+            limits = [found[key] if found[key] is not None else float("nan") for key in ("minimum", "maximum")]
+            numbers = "".join(f"{value:12.4g}" for value in (found["mean"], found["width"], *limits))
+            lines.append(f"{group + '.' + name:42s}{found['entries']:11d}{found['missing']:9.2%}{numbers}")
+    return "\n".join(lines)

@@ -1,0 +1,147 @@
+"""Reweighting: weights that balance the classes and make spectra flat, measured on the training folds.
+
+The factors are measured in the pass that writes the training set and applied when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow import Context, Events, Property, Tool
+from hepflow.errors import InputError, JobOptionsError, ToolError
+from hepflow.plugins.training.folds import Folds as FoldRoles
+
+__all__ = ["Reweighter", "Reweighting"]
+
+
+@dataclass(frozen=True)
+class Reweighting:
+    """Factors by class and bin. ``axes`` are fields of ``taus`` with bin edges; values outside count to the nearest
+    bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …).
+    """
+
+    classes: tuple[str, ...]
+    axes: Mapping[str, tuple[float, ...]]
+    table: npt.NDArray[np.float64]
+
+    def factors(self, label: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.float32]:
+        """Return the factor of each tau; ``label`` is the position of its class, ``columns[field]`` its values."""
+        bins = [_bins(columns[name], edges) for name, edges in self.axes.items()]
+        return self.table[(label, *bins)].astype(np.float32)
+
+    def check(self, classes: Sequence[str], fields: Sequence[str], where: str) -> None:
+        """Raise InputError where a training set has other classes or lacks a column."""
+        lacking = [name for name in self.axes if name not in fields]
+        if lacking:
+            raise InputError(
+                f"the training set lacks {', '.join(lacking)}, which the reweighting needs",
+                where=where,
+                hint="name it among the Spectators of the DatasetStream",
+            )
+        if tuple(classes) != self.classes:
+            raise InputError(
+                f"the reweighting is for the classes {', '.join(self.classes)}, not {', '.join(classes)}", where=where
+            )
+
+    def record(self) -> dict[str, Any]:
+        """Return the reweighting as JSON takes it."""
+        axes = {name: list(edges) for name, edges in self.axes.items()}
+        return {"classes": list(self.classes), "axes": axes, "table": self.table.tolist()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Reweighting:
+        """Return the reweighting that ``record`` wrote down (``reweighting.json``)."""
+        axes = {name: tuple(edges) for name, edges in record["axes"].items()}
+        return cls(tuple(record["classes"]), axes, np.asarray(record["table"], dtype=np.float64))
+
+
+def _bins(values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Return the bin of each value, the nearest one for values outside."""
+    found = np.searchsorted(np.asarray(edges), values, side="right") - 1
+    return np.clip(found, 0, len(edges) - 2)
+
+
+class Reweighter(Tool):
+    """Measure weights that balance the classes and flatten spectra, on the training folds after the selection.
+
+    ``finalize`` writes ``<OutputName>.json`` and returns a ``Reweighting``; ``open_dataset(path, reweighting=…)`` applies
+    it. The sum of all training weights stays the same. Classes of equal weight: ``BalanceClasses``. A spectrum that is
+    flat, within each class, in the bins of the columns of ``Flat``.
+    """
+
+    Label = Property("TauJets.truthDecayMode", "column that tells the class")
+    Classes: Property[dict[int, str]] = Property({}, "value of the label → name of the class", item=str)
+    Weight = Property("", "column with the weight of a tau; empty: 1")
+    BalanceClasses = Property(True, "give all classes the same sum of weights")
+    Flat: Property[dict[str, tuple[float, ...]]] = Property(
+        {}, "column → bin edges in which the spectrum becomes flat; the column must be a spectator of the data set",
+        item=tuple,
+    )
+    Folds: Property[FoldRoles] = Property(FoldRoles(), "folds and their roles", type=FoldRoles)
+    OutputName = Property("reweighting", "name of the JSON file")
+
+    def _classes(self) -> list[str]:
+        return list(dict.fromkeys(self.Classes.values()))
+
+    def reads(self) -> Sequence[str]:
+        """Return label, weight, fold and the columns of the spectra; JobOptionsError where nothing is asked for."""
+        if not self.Classes or not (self.BalanceClasses or self.Flat):
+            raise JobOptionsError(
+                f"{self.name} has nothing to do", hint="set Classes, and BalanceClasses or Flat"
+            )
+        for column, edges in self.Flat.items():
+            if len(edges) < 2 or not (np.diff(np.asarray(edges, dtype=float)) > 0).all():
+                raise JobOptionsError(f"{self.name}.Flat[{column!r}] needs increasing bin edges, got {edges!r}")
+        columns = [self.Label, self.Folds.column, *([self.Weight] if self.Weight else []), *self.Flat]
+        return list(dict.fromkeys(columns))
+
+    def start(self) -> Any:
+        """Return an empty histogram."""
+        return {"sum": np.zeros((len(self._classes()), *(len(edges) - 1 for edges in self.Flat.values())))}
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Fill the training taus."""
+        values = {name: _flat(events, name) for name in self.reads()}
+        names = self._classes()
+        label = np.full(len(values[self.Label]), -1)
+        for value, name in self.Classes.items():
+            label[values[self.Label] == int(value)] = names.index(name)
+        train = self.Folds.has_role(values[self.Folds.column], "train") & (label >= 0)
+        bins = [_bins(values[name][train], edges) for name, edges in self.Flat.items()]
+        weights = values[self.Weight][train].astype(np.float64) if self.Weight else 1.0
+        np.add.at(result["sum"], (label[train], *bins), weights)
+
+    def finalize(self, total: Any, context: Context) -> Reweighting:
+        """Turn the sums into factors and write them."""
+        sums = total["sum"]
+        shape = (-1,) + (1,) * (sums.ndim - 1)
+        per_class = sums.sum(axis=tuple(range(1, sums.ndim)))
+        empty = [name for name, weight in zip(self._classes(), per_class, strict=True) if not weight > 0]
+        if empty:
+            raise ToolError(
+                f"there is nothing to reweight: the training taus of {', '.join(empty)} have no positive sum of weights"
+            )
+        wanted = np.full_like(per_class, per_class.sum() / len(per_class)) if self.BalanceClasses else per_class
+        if self.Flat:
+            filled = (sums > 0).sum(axis=tuple(range(1, sums.ndim)))
+            target = (wanted / filled).reshape(shape)
+        else:
+            target = wanted
+        table = np.divide(target, sums, out=np.zeros_like(sums), where=sums > 0)
+        axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
+        reweighting = Reweighting(tuple(self._classes()), axes, table)
+        path = context.path(f"{self.OutputName}.json")
+        path.write_text(json.dumps(reweighting.record(), indent=2) + "\n", encoding="utf-8")
+        context.log.info("%s: factors from %.3g to %.3g", self.name, table[sums > 0].min(), table.max())
+        return reweighting
+
+
+def _flat(events: Events, name: str) -> npt.NDArray[Any]:
+    container, _, column = name.partition(".")
+    return np.asarray(events[container].flat(column))

@@ -1,0 +1,381 @@
+"""Whole runs in this process: the same for any number of workers, resume, finalize, what the directory says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hepflow import Job, Property, Tool
+from hepflow.errors import JobOptionsError, OutputError, ToolError, WorkerError
+from hepflow.execution import RunOptions, run
+from hepflow.execution import plan as planning
+from hepflow.plugins.tau import NNDecayModeTree, PFOCountDecayMode, TauSelection, TauTruthMatching
+from hepflow.streams import MxAODStream, NtupleStream
+
+
+class Noise(Tool):
+    """Decorates with random numbers of the event."""
+
+    def reads(self):
+        return ["TauJets.pt", "EventInfo.eventNumber"]
+
+    def writes(self):
+        return ["TauJets.noise"]
+
+    def start(self):
+        return {"sum": 0.0, "n": 0}
+
+    def execute(self, events, result):
+        noise = events.random(self).normal(events["TauJets"].counts)
+        events["TauJets"]["noise"] = noise
+        result["sum"] += float(noise.sum())
+        result["n"] += len(noise)
+
+
+class Trouble(Tool):
+    """Does something bad at one event, as long as a file is there that says how often."""
+
+    At = Property(0, "mcEventNumber")
+    Counter = Property("", "file with the number of times")
+    How = Property("kill", "what to do", choices=("kill", "interrupt", "raise", "full", "unpicklable"))
+
+    def reads(self):
+        return ["EventInfo.mcEventNumber"]
+
+    def start(self):
+        return {}
+
+    def execute(self, events, result):
+        left = int(Path(self.Counter).read_text() or 0)
+        if self.At not in events["EventInfo"]["mcEventNumber"] or left == 0:
+            return
+        Path(self.Counter).write_text(str(left - 1))
+        if self.How == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.How == "interrupt":
+            raise KeyboardInterrupt
+        if self.How == "unpicklable":
+            result["f"] = (i for i in range(3))
+        if self.How == "raise":
+            raise ValueError("trouble")
+
+
+class Summary(Tool):
+    """Only finalizes: looks at an earlier result and an output."""
+
+    Of = Property("noise", "tool to look at")
+
+    def finalize(self, total, context):
+        files = context.output("tree")
+        context.path("sub/summary.txt").write_text(f"{context.result(self.Of)['n']} {context.events}")
+        return {"total": total, "files": [path.name for path in files]}
+
+
+def decay_modes(*extra):
+    """The real tools with two streams."""
+    tree, output = NtupleStream("tree"), MxAODStream("output", Drop=["Truth*"])
+    tree += NNDecayModeTree("t")
+    output += PFOCountDecayMode("p")
+    things = [TauSelection("TauSelection", PtMin=10e3), TauTruthMatching("TauTruthMatching")]
+    return [*things, *extra, Noise("noise"), tree, output]
+
+
+def all_columns(result, read):
+    return {name: read(*paths) for name, paths in result.outputs.items()}
+
+
+def same(left, right, read, assert_same):
+    for name, columns in all_columns(left, read).items():
+        assert_same(columns, all_columns(right, read)[name])
+
+
+@pytest.fixture
+def files(xaods):
+    return [x.path for x in xaods[1]]
+
+
+def test_same_bits_for_workers_and_chunks(files, go, read, assert_same):
+    files = files[1:]
+    reference = go(files, *decay_modes())
+    assert reference.results["noise"]["n"] == len(read(*reference.outputs["tree"])["TauJets.pt"]) > 20
+    for options in ({"workers": 2}, {"chunk": 100}, {"chunk": 13}):
+        other = go(files, *decay_modes(), **options)
+        same(reference, other, read, assert_same)
+        assert other.cutflow == reference.cutflow
+        assert other.results["noise"]["n"] == reference.results["noise"]["n"]
+        assert other.results["noise"]["sum"] == pytest.approx(reference.results["noise"]["sum"], rel=1e-12, abs=1e-12)
+        if "chunk" not in options:
+            assert other.results == reference.results
+            for name, paths in reference.outputs.items():
+                assert [p.stat().st_size for p in paths] == [p.stat().st_size for p in other.outputs[name]]
+
+
+def test_same_bits_event_by_event(files, go, read, assert_same):
+    reference, single = (go(files, *decay_modes(), events=6, chunk=chunk) for chunk in (100_000, 1))
+    same(reference, single, read, assert_same)
+    assert single.cutflow == reference.cutflow
+
+
+def test_work_units_within_a_file_give_the_same(files, go, read, assert_same, monkeypatch):
+    reference = go(files[2:], *decay_modes())
+    monkeypatch.setattr(planning, "UNIT_ENTRIES", 15)
+    other = go(files[2:], *decay_modes())
+    assert [len(paths) for paths in other.outputs.values()] == [2, 2]
+    same(reference, other, read, assert_same)
+
+
+def test_events_and_skip_are_a_window(files, go, read):
+    def numbers(**options):
+        stream = NtupleStream("tree", Container="", Keep=["EventInfo.mcEventNumber"])
+        return read(*go(files, stream, **options).outputs["tree"])["EventInfo.mcEventNumber"].tolist()
+
+    assert numbers() == list(range(1, 76))
+    assert numbers(events=33) == list(range(1, 34))
+    assert numbers(events=33, skip=28) == list(range(29, 62))
+
+
+def test_seed_changes_random_numbers(files, go, read):
+    one, two = (go(files[:1], Noise("noise"), seed=s).results["noise"] for s in (1, 2))
+    assert one["n"] == two["n"]
+    assert one["sum"] != two["sum"]
+
+
+def test_finalize_sees_results_outputs_and_directory(files, go, measure):
+    tree = NtupleStream("tree", Keep=["TauJets.noise"])
+    result = go(files, Noise("noise"), tree, Summary("summary"), measure("m"), chunk=10)
+    assert result.results["summary"] == {"total": None, "files": [p.name for p in result.outputs["tree"]]}
+    assert (result.directory / "sub" / "summary.txt").read_text() == f"{result.results['noise']['n']} 75"
+    assert [p.name for p in result.outputs["tree"]] == [f"tree_00000{i}.root" for i in (1, 2, 3)]
+
+
+def test_tools_finalize_in_job_order(files, go, measure):
+    tree = NtupleStream("tree", Keep=["TauJets.noise"])
+    with pytest.raises(JobOptionsError, match="no result of a tool 'later'") as caught:
+        go(files, Noise("noise"), tree, Summary("summary", Of="later"), measure("later"))
+    assert caught.value.hint == "known results: noise; tools finalize in job order"
+
+
+def test_job_that_only_finalizes(tmp_path):
+    class Answer(Tool):
+        """Returns something."""
+
+        def finalize(self, total, context):
+            return 42
+
+    job = Job("answer")
+    job += Answer("a")
+    assert run(job, RunOptions(output=str(tmp_path / "run"))).results == {"a": 42}
+    with pytest.raises(JobOptionsError, match="-i has no effect"):
+        run(job, RunOptions(inputs=["x.root"], output=str(tmp_path / "run2")))
+    assert not (tmp_path / "run2").exists()
+
+
+def test_no_input_and_no_sample(tmp_path, measure):
+    job = Job("test")
+    job += measure("m")
+    with pytest.raises(JobOptionsError, match="has no default sample") as caught:
+        run(job, RunOptions(output=str(tmp_path / "run")))
+    assert "-i" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"chunk": 0}, {"skip": -1}, {"events": -1}])
+def test_options_that_make_no_sense(files, go, measure, options):
+    with pytest.raises(JobOptionsError, match="at least"):
+        go(files, measure("m"), **options)
+
+
+def test_directory_says_how_it_was_made(files, go, cut):
+    tree = NtupleStream("tree", Keep=["TauJets.pt"])
+    result = go(files, cut("cut", PtMin=20e3), tree, events=40, checksum=True)
+    record = json.loads((result.directory / "provenance.json").read_text())
+    assert record["job"] == "test"
+    assert record["events"] == 40
+    assert record["properties"]["cut"] == {"class": "Cut", "PtMin": 20e3}
+    assert record["properties"]["tree"]["Keep"] == ["TauJets.pt"]
+    assert [i["path"] for i in record["inputs"]] == [str(f) for f in files[:2]]
+    assert {"sha256", "uuid", "size", "mtime"} <= set(record["inputs"][0])
+    assert {"hepflow", "python", "numpy", "uproot"} <= set(record["versions"])
+    assert record["outputs"] == {"tree": ["tree_000001.root", "tree_000002.root"]}
+    (line,) = json.loads((result.directory / "cutflow.json").read_text())
+    assert (line["tool"], line["container"], line["selection"]) == ("cut", "TauJets", "pt")
+    assert sorted(p.name for p in result.directory.iterdir()) == [
+        *(".hepflow", "cutflow.json", "provenance.json", "tree_000001.root", "tree_000002.root")
+    ]
+    assert list((result.directory / ".hepflow" / "parts").iterdir()) == []
+
+
+# ── when things go wrong ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def counter(tmp_path):
+    path = tmp_path / "counter"
+
+    def times(number):
+        path.write_text(str(number))
+        return str(path)
+
+    times.read = path.read_text
+    return times
+
+
+@pytest.mark.parametrize("how", ["interrupt", "raise"])
+def test_resume_continues_and_gives_the_same_bits(files, go, read, assert_same, counter, tmp_path, how):
+    def things():
+        trouble = Trouble("trouble", At=40, How=how, Counter=str(tmp_path / "counter"))
+        streams = [NtupleStream("tree", Keep=["TauJets.*"], Drop=["*Links"]), MxAODStream("output", Keep=["TauJets.*"])]
+        return [TauSelection("sel", PtMin=10e3), trouble, Noise("noise"), *streams]
+
+    counter(0)
+    reference = go(files, *things())
+    counter(1)
+    out = str(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt if how == "interrupt" else ToolError):
+        go(files, *things(), output=out)
+    assert sorted(p.name for p in (Path(out) / ".hepflow" / "parts").iterdir()) == [
+        *("output_000001.root", "tree_000001.root")
+    ]
+    assert not list(Path(out).glob("*.root"))
+    resumed = go(files, *things(), output=out, resume=True)
+    assert resumed.kept == 1
+    assert resumed.events == 75
+    assert resumed.results == reference.results
+    assert resumed.cutflow == reference.cutflow
+    same(reference, resumed, read, assert_same)
+
+
+def test_resume_of_a_finished_run_changes_nothing(files, go, measure, tmp_path):
+    things = [measure("m"), NtupleStream("tree", Keep=["TauJets.pt"])]
+    first = go(files, *things, output=str(tmp_path / "run"))
+    times = {p: p.stat().st_mtime_ns for p in first.outputs["tree"]}
+    things = [measure("m"), NtupleStream("tree", Keep=["TauJets.pt"])]
+    again = go(files, *things, output=str(tmp_path / "run"), resume=True)
+    assert again.kept == 3
+    assert str(again.results) == str(first.results)
+    assert {p: p.stat().st_mtime_ns for p in again.outputs["tree"]} == times
+
+
+def test_resume_makes_a_deleted_output_again(files, go, read, assert_same, tmp_path):
+    def things():
+        return [NtupleStream("tree", Keep=["TauJets.pt"]), MxAODStream("output")]
+
+    first = go(files, *things(), output=str(tmp_path / "run"))
+    columns = all_columns(first, read)
+    first.outputs["tree"][1].unlink()
+    again = go(files, *things(), output=str(tmp_path / "run"), resume=True)
+    for name in columns:
+        assert_same(all_columns(again, read)[name], columns[name])
+    assert list((tmp_path / "run" / ".hepflow" / "parts").iterdir()) == []
+
+
+def test_resume_refuses_another_job_or_input(files, go, measure, cut, tmp_path):
+    go(files, cut("cut", PtMin=5.0), output=str(tmp_path / "run"))
+    with pytest.raises(OutputError, match="'PtMin': 5.0") as caught:
+        go(files, cut("cut", PtMin=6.0), output=str(tmp_path / "run"), resume=True)
+    assert "'PtMin': 6.0" in caught.value.message
+    with pytest.raises(OutputError, match="inputs"):
+        go(files[:2], cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True)
+    with pytest.raises(OutputError, match="plan was"):
+        go(files, cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True, events=70)
+
+
+def test_killed_worker_is_tried_again(files, go, counter, read, assert_same):
+    def things(times, at=0):
+        return [Trouble("trouble", At=at, Counter=counter(times)), NtupleStream("tree", Keep=["TauJets.pt"])]
+
+    reference = go(files[:2], *things(0))
+    result = go(files[:2], *things(1, at=40), workers=2)
+    assert counter.read() == "0"
+    same(reference, result, read, assert_same)
+
+
+def test_unit_that_kills_again_is_named_and_others_are_kept(files, go, counter, tmp_path):
+    things = [Trouble("trouble", At=40, Counter=counter(99)), NtupleStream("tree", Keep=["TauJets.pt"])]
+    with pytest.raises(WorkerError, match="killed, and again when its work unit was tried alone") as caught:
+        go(files, *things, workers=2, output=str(tmp_path / "run"))
+    assert caught.value.where == f"work unit 2: {files[1]}, entries 0–25"
+    assert "--resume" in caught.value.hint
+    counter(0)
+    things = [Trouble("trouble", At=40, Counter=counter(0)), NtupleStream("tree", Keep=["TauJets.pt"])]
+    assert go(files, *things, output=str(tmp_path / "run"), resume=True).kept >= 1
+
+
+def test_result_that_cannot_be_sent_names_the_tool(files, go, counter):
+    with pytest.raises(ToolError, match="cannot be sent") as caught:
+        go(files, Trouble("trouble", At=40, How="unpicklable", Counter=counter(9)), workers=2)
+    assert "tool trouble" in caught.value.where
+
+
+class FullFile:
+    """A file system that is full from some write on."""
+
+    def __init__(self, monkeypatch, matching):
+        monkeypatch.setattr(Path, "write_bytes", self._guard(Path.write_bytes, matching))
+        monkeypatch.setattr(Path, "write_text", self._guard(Path.write_text, matching))
+
+    @staticmethod
+    def _guard(function, matching):
+        def write(path, *args, **kwargs):
+            if matching in str(path):
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            return function(path, *args, **kwargs)
+
+        return write
+
+
+@pytest.mark.parametrize("matching", ["payload", "unit_000002", "stream_tree", "cutflow", "provenance", "fingerprint"])
+def test_full_disk_while_the_engine_writes(files, go, tmp_path, monkeypatch, matching):
+    out = tmp_path / "run"
+    with monkeypatch.context() as full:
+        FullFile(full, matching)
+        with pytest.raises(OutputError, match="No space left on device") as caught:
+            go(files, NtupleStream("tree", Keep=["TauJets.pt"]), output=str(out))
+    assert matching in caught.value.where
+    assert "disk full" in caught.value.hint
+    if matching != "fingerprint":
+        assert len(go(files, NtupleStream("tree", Keep=["TauJets.pt"]), output=str(out), resume=True).outputs) == 1
+
+
+def test_full_disk_while_a_stream_writes(files, go, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Full(MxAODStream):
+        """Writes to a disk that gets full: no file may grow further."""
+
+        def open(self, path, metadata):
+            writer = super().open(path, metadata)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 3000, before[1]))
+            return writer
+
+    try:
+        with pytest.raises(OutputError, match="writing failed: .*File too large") as caught:
+            go(files, Full("output"), output=str(tmp_path / "run"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "output_000001.root" in caught.value.where
+    assert "free on this disk" in caught.value.hint
+    assert list((tmp_path / "run" / ".hepflow" / "parts").iterdir()) == []
+    assert not list((tmp_path / "run").glob("*.root"))
+
+
+def test_two_tools_with_one_name(files, go, measure, tmp_path):
+    with pytest.raises(JobOptionsError, match="are called 'm'"):
+        go(files, measure("m"), measure("m"), output=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_events_without_objects_anywhere(make_xaod, tmp_path, go, read):
+    file = make_xaod(tmp_path / "a.root", 8, first=900)
+    result = go(file.path, TauSelection("none", PtMin=1e9), *decay_modes())
+    columns = read(*result.outputs["tree"])
+    assert len(columns["TauJets.pt"]) == 0
+    assert result.results["noise"] == {"sum": 0.0, "n": 0}
+    assert np.all(read(*result.outputs["output"])["EventInfoAuxDyn:mcEventNumber"] == np.arange(900, 908))

@@ -1,0 +1,169 @@
+"""The run directory: who may write there, what resume keeps, what force replaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import pytest
+
+from hepflow.errors import OutputError
+from hepflow.execution.loop import UnitResult
+from hepflow.execution.rundir import RunDirectory, sha256
+
+
+def prepare(path, resume=False, force=False, job="job"):
+    return RunDirectory.prepare(str(path) if path else None, job, resume=resume, force=force)
+
+
+def test_new_folder_is_made(tmp_path):
+    directory = prepare(tmp_path / "a" / "b")
+    assert directory.parts.is_dir()
+    assert directory.ledger.is_dir()
+    assert directory.files() == []
+
+
+def test_default_name_and_link(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = prepare(None), prepare(None)
+    assert first.path.parent.name == "output"
+    assert first.path.name.startswith("job-2")
+    assert first.path != second.path
+    latest = tmp_path / "output" / "job-latest"
+    assert latest.resolve() == second.path.resolve()
+    assert not os.readlink(latest).startswith("/")
+    assert prepare(None, resume=True).path == second.path.resolve()
+
+
+def test_nothing_to_resume(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="no run to resume in"):
+        prepare(tmp_path / "none", resume=True)
+    with pytest.raises(OutputError, match="no run of job to resume"):
+        prepare(None, resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_run_is_refused(tmp_path):
+    prepare(tmp_path / "run")
+    with pytest.raises(OutputError, match="exists already") as caught:
+        prepare(tmp_path / "run")
+    assert "--resume" in caught.value.hint
+    assert "--force" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [{}, {"force": True}, {"resume": True}])
+def test_foreign_folder_is_refused_even_with_force(tmp_path, options):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="was not made by a hepflow run"):
+        prepare(tmp_path / "thesis", **options)
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        prepare(tmp_path / "file", force=True)
+
+
+@pytest.mark.parametrize("path", ["/proc/hepflow-run", "{}/file/run"])
+def test_folder_that_cannot_be_made(tmp_path, path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made") as caught:
+        prepare(path.format(tmp_path))
+    assert "-o" in caught.value.hint
+
+
+def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
+    directory = prepare(tmp_path / "run")
+    (directory.path / "plots").mkdir()
+    for name in ("tree_000001.root", "plots/a.png", "joboptions.py", "provenance.json"):
+        (directory.path / name).write_text("run")
+    directory.close([])
+    (directory.path / "notes.txt").write_text("mine")
+    (directory.path / "plots" / "mine.png").write_text("mine")
+    (directory.path / "mine" / "empty").mkdir(parents=True)
+    again = prepare(tmp_path / "run", force=True)
+    assert sorted(str(p.relative_to(again.path)) for p in again.files()) == ["notes.txt", "plots/mine.png"]
+    assert (again.path / "mine" / "empty").is_dir()
+    assert list(again.ledger.iterdir()) == []
+
+
+def test_close_notes_only_what_is_new(tmp_path):
+    directory = prepare(tmp_path / "run")
+    (directory.path / "old.txt").write_text("mine")
+    before = directory.files()
+    (directory.path / "new.root").write_text("run")
+    assert [p.name for p in directory.close(before)] == ["new.root"]
+    assert json.loads((directory.state / "files.json").read_text()) == ["new.root"]
+
+
+def test_ledger_of_units(tmp_path):
+    directory = prepare(tmp_path / "run")
+    part = directory.parts / "tree_000002.root"
+    part.write_text("part")
+    directory.record(UnitResult(1, 10, results={"t": 5}))
+    directory.record(UnitResult(2, 20, parts={"tree": part}))
+    directory.record(UnitResult(3, 30, parts={"tree": directory.parts / "tree_000003.root"}))
+    found = directory.finished_units()
+    assert list(found) == [1, 2]  # the part of unit 3 is gone
+    assert found[1].results == {"t": 5}
+
+
+def test_units_of_a_closed_stream_stay_finished_while_its_files_are_there(tmp_path):
+    directory = prepare(tmp_path / "run")
+    file = directory.path / "tree_000001.root"
+    file.write_text("whole")
+    directory.record(UnitResult(1, 10, parts={"tree": directory.parts / file.name}))
+    directory.save_step("stream_tree", [file])
+    directory.save_step("tool_t", 1)
+    assert list(directory.finished_units()) == [1]
+    file.unlink()
+    assert directory.finished_units() == {}
+    assert directory.load_step("stream_tree") == (False, None)
+    assert directory.load_step("tool_t") == (False, None)
+
+
+def test_finished_parts_of_one_stream_only(tmp_path):
+    directory = prepare(tmp_path / "run")
+    for name in ("a_000002.root", "a_000001.root", "a_b_000001.root", "a_000003.root.part"):
+        (directory.parts / name).write_text("")
+    assert [(n, p.name) for n, p in directory.finished_parts("a")] == [(1, "a_000001.root"), (2, "a_000002.root")]
+
+
+def test_steps(tmp_path):
+    directory = prepare(tmp_path / "run")
+    assert directory.load_step("x") == (False, None)
+    directory.save_step("x", {"a": 1})
+    directory.save_step("y", None)
+    directory.save_step("z", lambda: 1)  # cannot be pickled: made again on resume
+    assert directory.load_step("x") == (True, {"a": 1})
+    assert directory.load_step("y") == (True, None)
+    assert directory.load_step("z") == (False, None)
+    assert sorted(p.name for p in directory.ledger.iterdir()) == ["x.pkl", "y.pkl"]
+    assert pickle.loads((directory.ledger / "x.pkl").read_bytes()) == {"a": 1}
+
+
+def test_fingerprint_shows_what_differs(tmp_path):
+    directory = prepare(tmp_path / "run")
+    directory.check_fingerprint({"properties": {"cut": ["Cut", {"PtMin": 5.0, "Tuple": (1, 2)}]}}, resume=False)
+    directory.check_fingerprint({"properties": {"cut": ["Cut", {"PtMin": 5.0, "Tuple": (1, 2)}]}}, resume=True)
+    with pytest.raises(OutputError, match="cannot be resumed") as caught:
+        directory.check_fingerprint({"properties": {"cut": ["Cut", {"PtMin": 7.0, "Tuple": (1, 2)}]}}, resume=True)
+    assert "properties.cut was" in caught.value.message
+    assert "'PtMin': 5.0" in caught.value.message
+    assert "'PtMin': 7.0" in caught.value.message
+
+
+def test_fingerprint_of_what_was_added(tmp_path):
+    directory = prepare(tmp_path / "run")
+    directory.check_fingerprint({"inputs": {"a.root": 1}}, resume=False)
+    with pytest.raises(OutputError, match=r"inputs\.b\.root was None, is 2"):
+        directory.check_fingerprint({"inputs": {"a.root": 1, "b.root": 2}}, resume=True)
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

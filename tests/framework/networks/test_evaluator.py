@@ -1,0 +1,250 @@
+"""The evaluator against a plain recursion, layer by layer and for whole random graphs; the form of inputs; corners."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hepflow.errors import NetworkError
+from hepflow.networks import evaluate_cases, largest_difference, read_lwtnn, to_lwtnn
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_random_graphs(make_network: Any, make_cases: Any, plain: Any, seed: int) -> None:
+    data = make_network(seed)
+    cases = make_cases(data, 7, seed)
+    for case in cases:
+        case["out"] = plain(data)(case)
+    size = max(1.0, *(abs(v) for case in cases for labels in case["out"].values() for v in labels.values()))
+    network = read_lwtnn(json.loads(json.dumps(data)))
+    assert largest_difference(evaluate_cases(network, cases, float64=True), cases)[0] < 1e-10 * size
+    assert largest_difference(evaluate_cases(network, cases), cases)[0] < 1e-4 * size
+    again = read_lwtnn(json.loads(json.dumps(to_lwtnn(network))))
+    assert evaluate_cases(again, cases, float64=True) == evaluate_cases(network, cases, float64=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_graphs_with_unbounded_states(make_network: Any, make_cases: Any, plain: Any, seed: int) -> None:
+    data = make_network(seed, wild=True)
+    cases = make_cases(data, 5, seed, longest=3)
+    with np.errstate(all="ignore"):
+        for case in cases:
+            case["out"] = plain(data)(case)
+    size = max(1.0, *(abs(v) for case in cases for labels in case["out"].values() for v in labels.values()))
+    assert largest_difference(evaluate_cases(read_lwtnn(data), cases, float64=True), cases)[0] < 1e-10 * size
+
+
+def vector_network(layer: dict[str, Any], n_in: int, n_out: int, sequence: bool = False) -> dict[str, Any]:
+    """Return a network of one layer."""
+    group = [{"name": "x", "variables": [{"name": f"v{k}", "offset": 0.0, "scale": 1.0} for k in range(n_in)]}]
+    kind = "input_sequence" if sequence else "input"
+    return {
+        "inputs": [] if sequence else group,
+        "input_sequences": group if sequence else [],
+        "layers": [layer],
+        "nodes": [
+            {"type": kind, "sources": [0], "size": n_in},
+            {"type": "sequence" if sequence else "feed_forward", "sources": [0], "layer_index": 0},
+        ],
+        "outputs": {"y": {"node_index": 1, "labels": [f"y{k}" for k in range(n_out)]}},
+    }
+
+
+def test_maxout_is_the_largest_of_affine_maps() -> None:
+    rng = np.random.default_rng(1)
+    w, b, x = rng.normal(size=(3, 2, 4)), rng.normal(size=(3, 2)), rng.normal(size=(50, 4))
+    layer = {
+        "architecture": "maxout",
+        "sublayers": [{"weights": w[k].ravel().tolist(), "bias": b[k].tolist()} for k in range(3)],
+    }
+    found = read_lwtnn(vector_network(layer, 4, 2)).evaluate({"x": x}, dtype=np.float64)["y"]
+    np.testing.assert_allclose(found, (np.einsum("koi,ni->nko", w, x) + b).max(axis=1), atol=1e-13)
+
+
+def test_highway_mixes_input_and_transform() -> None:
+    rng = np.random.default_rng(2)
+    w, b, c, d, x = (rng.normal(size=s) for s in ((3, 3), 3, (3, 3), 3, (50, 3)))
+    layer = {
+        "architecture": "highway",
+        "activation": "rectified",
+        "components": {
+            "t": {"weights": w.ravel().tolist(), "bias": b.tolist()},
+            "carry": {"weights": c.ravel().tolist(), "bias": d.tolist()},
+        },
+    }
+    gate = 1 / (1 + np.exp(-(x @ c.T + d)))
+    wanted = gate * np.maximum(x @ w.T + b, 0) + (1 - gate) * x
+    found = read_lwtnn(vector_network(layer, 3, 3)).evaluate({"x": x}, dtype=np.float64)["y"]
+    np.testing.assert_allclose(found, wanted, atol=1e-13)
+
+
+def test_embedding_replaces_one_feature_by_a_row_of_its_table() -> None:
+    table = np.arange(12.0).reshape(3, 4)  # 3 numbers for each of 4 categories
+    layer = {"architecture": "embedding", "sublayers": [{"index": 1, "n_out": 3, "weights": table.ravel().tolist()}]}
+    network = read_lwtnn(vector_network(layer, 2, 4, sequence=True))
+    found = network.evaluate({"x": (np.array([[0.5, 3.0], [0.25, 0.0], [7.0, 1.0]]), [2, 0, 1])})["y"]
+    np.testing.assert_array_equal(found, [[0.25, 0, 4, 8], [0, 0, 0, 0], [7, 1, 5, 9]])
+    for wrong in (4.0, -1.0, 0.5, np.nan):
+        with pytest.raises(NetworkError, match="is no category"):
+            network.evaluate({"x": (np.array([[0.5, wrong]]), [1])})
+
+
+def test_conv1d_with_same_padding_puts_the_extra_zero_in_front() -> None:
+    layer = {"architecture": "conv1d", "weights": [1.0, 10.0], "bias": [0.0], "activation": "linear"}
+    network = read_lwtnn(vector_network(layer | {"padding": "same", "dilation_rate": 1}, 1, 1, sequence=True))
+    # with one zero in front the last output is 1 * x[-2] + 10 * x[-1]
+    np.testing.assert_allclose(network.evaluate({"x": (np.array([[2.0], [3.0], [5.0]]), [3])})["y"], [[53.0]])
+
+
+def test_conv1d_without_padding_leaves_nothing_of_a_short_sequence() -> None:
+    layer = {"architecture": "conv1d", "weights": [1.0, 1.0, 1.0], "bias": [4.0], "activation": "linear"}
+    network = read_lwtnn(vector_network(layer | {"padding": "valid", "dilation_rate": 1}, 1, 1, sequence=True))
+    found = network.evaluate({"x": (np.arange(1.0, 7.0)[:, None], [2, 4, 0])})["y"]
+    np.testing.assert_allclose(found, [[0.0], [4 + 4 + 5 + 6], [0.0]])
+
+
+SEQUENTIAL = {
+    "inputs": [{"name": "a", "offset": 1.0, "scale": 2.0}, {"name": "b", "offset": 0.0, "scale": 0.5}],
+    "layers": [
+        {"architecture": "dense", "weights": [1.0, 2.0, -1.0, 0.5, 0.0, 1.0], "bias": [0.1, 0.2, 0.3], "activation": "rectified"},
+        {"architecture": "dense", "weights": [1.0, 1.0, 1.0], "bias": [0.0], "activation": "sigmoid"},
+    ],
+    "outputs": ["score"],
+    "defaults": {"b": 4.0},
+    "miscellaneous": {"note": "kept"},
+}
+
+
+def test_sequential_form_by_hand() -> None:
+    network = read_lwtnn(SEQUENTIAL)
+    found = network.evaluate({"input_node": np.array([[0.5, 2.0], [0.5, np.nan]])}, dtype=np.float64)["output_node"]
+    # (0.5 + 1) * 2 = 3; 2 * 0.5 = 1, or the default 4 * 0.5 = 2
+    first = max(3 + 2 + 0.1, 0) + max(-3 + 0.5 + 0.2, 0) + max(1 + 0.3, 0)
+    second = max(3 + 4 + 0.1, 0) + max(-3 + 1 + 0.2, 0) + max(2 + 0.3, 0)
+    np.testing.assert_allclose(found[:, 0], 1 / (1 + np.exp([-first, -second])), rtol=1e-14)
+    assert network.record["miscellaneous"] == {"note": "kept"}
+    cases = [{"in": {"inputs": {"any": {"a": 0.5, "b": 2.0}}}, "out": {"score": float(found[0, 0])}}]
+    assert largest_difference(evaluate_cases(network, cases, float64=True), cases)[0] == 0
+
+
+def test_sequential_form_with_a_recurrent_layer(maker: Any, plain: Any) -> None:
+    make = maker(3)
+    lstm, units = make.scan("lstm", 2)
+    dense = make.dense(units, 2, "tanh")
+    data = {"inputs": make.variables(2), "layers": [lstm, dense], "outputs": ["p", "q"]}
+    graph = {
+        "inputs": [],
+        "input_sequences": [{"name": "s", "variables": data["inputs"]}],
+        "layers": [lstm, dense],
+        "nodes": [
+            {"type": "input_sequence", "sources": [0], "size": 2},
+            {"type": "sequence", "sources": [0], "layer_index": 0},
+            {"type": "feed_forward", "sources": [1], "layer_index": 1},
+        ],
+        "outputs": {"o": {"node_index": 2, "labels": ["p", "q"]}},
+    }
+    case = {"in": {"input_sequences": {"s": {"v0": [0.1, 0.2, -1.0], "v1": [1.0, 0.0, 0.3]}}}}
+    wanted = plain(graph)(case)["o"]
+    found = read_lwtnn(data).evaluate({"input_node": (np.array([[0.1, 1.0], [0.2, 0.0], [-1.0, 0.3]]), [3])}, dtype="f8")
+    np.testing.assert_allclose(found["output_node"][0], list(wanted.values()), atol=1e-14)
+
+
+def test_defaults_replace_nan_and_other_nan_stay_with_their_tau(make_network: Any, make_cases: Any) -> None:
+    data = make_network(5)
+    data["input_sequences"][0]["variables"][0]["default"] = 0.25
+    network = read_lwtnn(data)
+    cases = make_cases(data, 30, 1)
+    spoiled = json.loads(json.dumps(cases))
+    filled = json.loads(json.dumps(cases))
+    for k, (bad, good) in enumerate(zip(spoiled, filled, strict=True)):
+        values = bad["in"]["input_sequences"]["seq0"]["v0"]
+        if values:
+            values[0] = None
+            good["in"]["input_sequences"]["seq0"]["v0"][0] = 0.25
+        if k % 3 == 0:
+            bad["in"]["inputs"]["scalar"]["v1"] = None
+    found, wanted = evaluate_cases(network, spoiled, float64=True), evaluate_cases(network, filled, float64=True)
+    for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
+        values = np.array(list(a["b"].values()))
+        if k % 3:
+            np.testing.assert_allclose(values, list(b["b"].values()), rtol=1e-12)
+        else:
+            assert np.isnan(values).any()
+
+
+def test_no_taus_one_tau_and_only_empty_sequences(make_network: Any, make_cases: Any, plain: Any) -> None:
+    for seed in range(10):
+        data = make_network(seed)
+        network = read_lwtnn(data)
+        assert evaluate_cases(network, []) == []
+        case = make_cases(data, 1, seed)[0]
+        for longest in (0, 3):
+            case = make_cases(data, 1, seed, longest)[0]
+            found = evaluate_cases(network, [case], float64=True)[0]
+            for name, labels in plain(data)(case).items():
+                np.testing.assert_allclose(list(found[name].values()), list(labels.values()), atol=1e-11)
+
+
+def test_an_output_on_a_sequence_has_one_row_an_object(maker: Any, plain: Any) -> None:
+    make = maker(7)
+    conv, n = make.scan("conv1d", 2)
+    conv |= {"padding": "valid", "dilation_rate": 1}
+    data = {
+        "inputs": [],
+        "input_sequences": [{"name": "s", "variables": make.variables(2)}],
+        "layers": [conv, make.dense(n, 2, "tanh")],
+        "nodes": [
+            {"type": "input_sequence", "sources": [0], "size": 2},
+            {"type": "sequence", "sources": [0], "layer_index": 0},
+            {"type": "time_distributed", "sources": [1], "layer_index": 1},
+        ],
+        "outputs": {"o": {"node_index": 2, "labels": ["p", "q"]}},
+    }
+    rng = np.random.default_rng(0)
+    cases = []
+    for length in (6, 0, 1, 9, 4):
+        case = {"in": {"inputs": {}, "input_sequences": {"s": {"v0": rng.normal(size=length).tolist(), "v1": [0.5] * length}}}}
+        cases.append(case | {"out": plain(data)(case)})
+    assert largest_difference(evaluate_cases(read_lwtnn(data), cases, float64=True), cases)[0] < 1e-13
+
+
+def test_forms_of_input_agree(make_network: Any) -> None:
+    network = read_lwtnn(make_network(11))
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {"scalar": rng.normal(size=(20, 3))}
+    named: dict[str, Any] = {"scalar": {f"v{k}": arrays["scalar"][:, k] for k in (2, 0, 1)}}
+    for group in network.input_sequences:
+        counts = rng.integers(0, 4, 20)
+        values = np.asfortranarray(rng.normal(size=(counts.sum(), len(group.variables))))
+        arrays[group.name] = (values, counts)
+        named[group.name] = ({name: values[:, k] for k, name in enumerate(group.names)}, counts.tolist())
+    for dtype in (np.float32, np.float64):
+        first, second = network.evaluate(arrays, dtype=dtype), network.evaluate(named, dtype=dtype)
+        for name, values in first.items():
+            assert values.dtype == dtype
+            np.testing.assert_array_equal(values, second[name])
+
+
+def test_large_offsets_keep_their_precision() -> None:
+    layer = {"architecture": "dense", "weights": [1.0, -1.0], "bias": [0.5], "activation": "rectified"}
+    data = vector_network(layer, 2, 1)
+    data["inputs"][0]["variables"] = [{"name": f"v{k}", "offset": -1e5, "scale": 1.0} for k in range(2)]
+    found = read_lwtnn(data).evaluate({"x": np.array([[1e5 + 0.25, 1e5 - 0.5]], dtype=np.float32)})["y"]
+    np.testing.assert_allclose(found, [[1.25]], atol=1e-6)
+
+
+def test_networks_pickle(make_network: Any) -> None:
+    network = read_lwtnn(make_network(1))
+    inputs = {"scalar": np.ones((3, 3))}
+    for group in network.input_sequences:
+        inputs[group.name] = (np.ones((3, len(group.variables))), [1, 0, 2])
+    wanted = network.evaluate(inputs)
+    for name, values in pickle.loads(pickle.dumps(network)).evaluate(inputs).items():
+        np.testing.assert_array_equal(values, wanted[name])

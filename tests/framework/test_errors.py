@@ -1,0 +1,56 @@
+"""Errors: what they say, that they travel between processes, and the nearest match."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from hepflow import errors
+from hepflow.errors import ColumnError, HepflowError, PropertyError, nearest
+
+CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_errors_carry_what_where_and_hint_between_processes(cls):
+    error = pickle.loads(pickle.dumps(cls("no pt", where="tool A", hint="add it")))
+    assert type(error) is cls
+    assert issubclass(cls, HepflowError)
+    assert (error.message, error.where, error.hint) == ("no pt", "tool A", "add it")
+    assert str(error) == "no pt\n  where: tool A\n  hint:  add it"
+
+
+def test_text_has_only_the_lines_that_say_something():
+    assert str(ColumnError("no 'pt'")) == "no 'pt'"  # a KeyError alone would show the repr
+    assert str(HepflowError("a", hint="b")) == "a\n  hint:  b"
+
+
+def test_errors_are_what_callers_of_dicts_and_attributes_expect():
+    assert issubclass(ColumnError, KeyError)
+    assert issubclass(PropertyError, AttributeError)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("PtMinn", "did you mean 'PtMin'?"),
+        ("ptmin", "did you mean 'PtMin'?"),
+        ("PTMIN", "did you mean 'PtMin'?"),
+        ("PtM", "did you mean 'PtMin' or 'PtMax'?"),
+        ("zzz", "known properties: AbsEtaMax, PtMax, PtMin"),
+    ],
+)
+def test_nearest(name, hint):
+    assert nearest(name, ["PtMin", "PtMax", "AbsEtaMax", "PtMin"], what="properties") == hint
+
+
+def test_nearest_of_nothing_and_of_many():
+    assert nearest("x", [], what="tools") == "there are no tools to choose from"
+    assert nearest("x", {}) == "there are no names to choose from"
+    many = [f"name{i:02}" for i in range(40)]
+    assert nearest("zzzzz", many) == "known names: " + ", ".join(many[:12]) + ", … (40 in all)"
+
+
+def test_nearest_tells_names_apart_that_differ_in_case():
+    assert nearest("TauJets", ["taujets", "TauJets"]).count("TauJets") == 1

@@ -1,0 +1,113 @@
+"""Ntuples as NNDecayModeTree writes them, with random but plausible values, and training sets made of them."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from hepflow import Job
+from hepflow.execution import RunOptions, run
+from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.streams import DatasetStream
+
+MEAN_OBJECTS = {"TauTrack": 1.6, "NeutralPFO": 3.0, "ShotPFO": 1.5, "ConvTrack": 0.4}
+
+
+def make_columns(number, seed=1, first=0):
+    """Columns of an ntuple: modes 0…4 (and some 5), sequences whose contents depend on the mode, weights near 1."""
+    rng = np.random.default_rng([seed, first])
+    mode = rng.choice(6, number, p=[0.15, 0.35, 0.2, 0.2, 0.08, 0.02]).astype(np.int32)
+    columns = {
+        "TauJets": {
+            "pt": rng.uniform(15e3, 100e3, number).astype(np.float32),
+            "eta": rng.uniform(-2.5, 2.5, number).astype(np.float32),
+            "nTracks": np.where(mode < 3, 1, 3).astype(np.int32),
+            "truthDecayMode": mode,
+            "truthIsHadronicTau": (rng.random(number) < 0.95).astype(np.int8),
+            "mcEventNumber": np.arange(first, first + number, dtype=np.uint64),
+            "beamSpotWeight": rng.uniform(0.5, 1.5, number).astype(np.float32),
+        }
+    }
+    for group, variables in DECAY_MODE_VARIABLES.items():
+        counts = rng.poisson(MEAN_OBJECTS[group] + (0.5 * (mode % 3) if group == "NeutralPFO" else 0), number)
+        total = int(counts.sum())
+        values = {}
+        for variable in variables:
+            if variable.transform:
+                values[variable.column] = rng.lognormal(3, 2, total).astype(np.float32)
+            elif variable.column.startswith("NPos"):
+                values[variable.column] = rng.poisson(3, total).astype(np.int32)
+            else:
+                shift = 0.1 * np.repeat(mode, counts)
+                values[variable.column] = (rng.normal(0, 0.3, total) + shift).astype(np.float32)
+        columns[group] = (counts, values)
+    return columns
+
+
+def write_ntuple(path, columns):
+    """Write columns as uproot alone writes them: a TTree with one entry a tau."""
+    branches = {f"TauJets.{name}": values for name, values in columns["TauJets"].items()}
+    for group, listed in columns.items():
+        if group != "TauJets":
+            counts, values = listed
+            branches[group] = ak.zip({name: ak.unflatten(array, counts) for name, array in values.items()})
+    with uproot.recreate(path) as file:
+        types = {name: values.dtype if isinstance(values, np.ndarray) else values.type for name, values in branches.items()}
+        types = {name: kind if isinstance(kind, np.dtype) else kind.content for name, kind in types.items()}
+        tree = file.mktree(
+            "tree", types, field_name=lambda outer, inner: f"{outer}.{inner}", counter_name=lambda name: f"n{name}"
+        )
+        tree.extend(branches)
+    return path
+
+
+def make_ntuple(path, number, seed=1, first=0):
+    """Write a random ntuple of so many taus."""
+    return write_ntuple(path, make_columns(number, seed, first))
+
+
+def decay_mode_stream(name="dataset", **properties):
+    """The stream of the decay-mode training, with ``Classes`` for modes 0…4 and 5 counted to the last."""
+    return DatasetStream(
+        name,
+        **{
+            "Variables": DECAY_MODE_VARIABLES,
+            "Caps": SEQUENCE_CAPS,
+            "Classes": {**dict(enumerate(CLASSES)), 5: CLASSES[4]},
+            "Weight": "TauJets.beamSpotWeight",
+            "Spectators": ["TauJets.pt", "TauJets.truthDecayMode"],
+            **properties,
+        },
+    )
+
+
+def make_dataset(folder, number, seed=1, tools=(), **properties):
+    """Write a training set of so many random taus; return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = make_ntuple(folder / "ntuple.root", number, seed)
+    job = Job("dataset")
+    for tool in tools:
+        job += tool
+    job += decay_mode_stream(**properties)
+    result = run(job, RunOptions(inputs=[str(source)], output=str(folder / "run")))
+    return result.outputs["dataset"][0]
+
+
+@pytest.fixture
+def training_set(tmp_path):
+    """A training set of 3 000 random taus."""
+    return make_dataset(tmp_path / "training_set", 3000)
+
+
+@pytest.fixture
+def training_files():
+    """The functions of this module, for other numbers of taus and other properties."""
+    return {
+        "columns": make_columns,
+        "write": write_ntuple,
+        "ntuple": make_ntuple,
+        "stream": decay_mode_stream,
+        "dataset": make_dataset,
+    }
