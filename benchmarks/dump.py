@@ -89,7 +89,9 @@ def main(events: int) -> None:
         scaling[f"{workers} worker"] = timed(lambda: with_hepflow(source, target, workers))  # noqa: B023 - called at once
     report(f"copying {many:,} events", scaling, "2 worker")
 
-    memory = {f"{n:,} events": float(peak_memory(make_input(SCRATCH / f"events_{n}.root", n))) for n in (events, 10 * events)}
+    memory = {
+        f"{n:,} events": float(peak_memory(make_input(SCRATCH / f"events_{n}.root", n))) for n in (events, 10 * events)
+    }
     report("peak memory", memory, f"{events:,} events", "kB")
 
 

@@ -1,18 +1,25 @@
-"""Tau decay modes: write the training ntuple, or decorate an MxAOD with the decay mode from counting neutral PFOs."""
+"""Tau decay modes: write the training ntuple, or decorate an MxAOD with the decay modes of the PFO count or of a network."""
 
 from __future__ import annotations
 
 from hepflow import Job
-from hepflow.plugins.tau import NNDecayModeTree, PFOCountDecayMode, TauSelection, TauTruthMatching
+from hepflow.plugins.tau import (
+    NNDecayModeClassifier,
+    NNDecayModeTree,
+    PFOCountDecayMode,
+    TauSelection,
+    TauTruthMatching,
+)
 from hepflow.streams import MxAODStream, NtupleStream
 
 job = Job("NNDecayMode", default_sample="Gammatautau")
 mode = job.option(
     "mode",
     default="tree",
-    choices=("tree", "pfo", "both"),
-    doc="tree: training ntuple; pfo: MxAOD decorated by the PFO count",
+    choices=("tree", "pfo", "classifier", "both"),
+    doc="tree: training ntuple; pfo, classifier: MxAOD decorated by the PFO count or the network; both: ntuple and MxAOD",
 )
+weights = job.option("weights", default="", doc="weight file of the network: lwtnn JSON or ONNX")
 
 job += TauSelection("TauSelection", PtMin=15_000.0, AbsEtaMax=2.5)
 job += TauTruthMatching("TauTruthMatching")
@@ -22,7 +29,10 @@ if mode in ("tree", "both"):
     stream += NNDecayModeTree("NNDecayModeTree")
     job += stream
 
-if mode in ("pfo", "both"):
+if mode != "tree":
     stream = MxAODStream("output")
-    stream += PFOCountDecayMode("PFOCountDecayMode")
+    if mode in ("pfo", "both"):
+        stream += PFOCountDecayMode("PFOCountDecayMode")
+    if mode == "classifier" or (mode == "both" and weights):
+        stream += NNDecayModeClassifier("NNDecayModeClassifier", WeightFile=weights)
     job += stream

@@ -1,7 +1,7 @@
 """The data set stream: the HDF5 file that networks are trained from, shuffled across all inputs in bounded memory.
 
-Every work unit writes its rows, as they come, into a part. When all are there, ``close`` deals the rows of the parts out
-to buckets at random, and then writes one bucket after the other, each shuffled in memory.
+Every work unit writes its rows, as they come, into a part. When all are there, ``close`` deals the rows of the parts
+out to buckets at random, and then writes one bucket after the other, each shuffled in memory.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -37,8 +38,8 @@ Rows = npt.NDArray[Any]
 class DatasetStream(Stream):
     """Write a training set: one HDF5 file ``<stream>.h5``, raw values, shuffled (layout: ``hepflow.io.hdf5``).
 
-    Rows are the objects of ``Container``, as an NNDecayModeTree writes them or as they come from its ntuple. The fold of a
-    tau is ``FoldColumn % FoldNumber``; rows are ordered by fold, and shuffled within each. The content depends on the
+    Rows are the objects of ``Container``, as an NNDecayModeTree writes them or as its ntuple has them. The fold of a tau
+    is ``FoldColumn % FoldNumber``; rows are ordered by fold, and shuffled within each. The content depends on the
     input and on ``Seed``, not on the number of workers or the chunk size.
     """
 
@@ -218,8 +219,8 @@ class DatasetStream(Stream):
         finally:
             temporary.unlink(missing_ok=True)
             shutil.rmtree(scratch, ignore_errors=True)
-        for part in parts:
-            part.unlink()
+        for path in parts:
+            path.unlink()
         return [target]
 
     def _count(self, parts: Sequence[_Part]) -> npt.NDArray[np.int64]:
@@ -235,7 +236,8 @@ class DatasetStream(Stream):
                 )
             for rows in part.blocks():
                 taus = rows[TAUS]
-                np.add.at(counts, (taus["fold"], taus["label"] if classes else 0), 1)
+                labels = taus["label"] if classes else np.zeros(len(taus), dtype=np.int64)
+                np.add.at(counts, (taus["fold"], labels), 1)
         empty = [name for name, number in zip(classes, counts.sum(axis=0), strict=False) if not number]
         if empty or not counts.any():
             what = f"class {', '.join(empty)}" if counts.any() else "data set"
@@ -254,7 +256,7 @@ class DatasetStream(Stream):
             "labels": {str(value): name for value, name in self.Classes.items()},
             "weight": self.Weight,
             "fold": {"column": self.FoldColumn, "number": self.FoldNumber},
-            "rows_of_folds": [list(pair) for pair in zip(edges[:-1], edges[1:], strict=True)],
+            "rows_of_folds": [list(pair) for pair in pairwise(edges)],
             "counts": counts.tolist(),
             "seed": self.Seed,
         }
@@ -279,7 +281,7 @@ class _PartWriter:
             self._columns = kept
         elif kept != self._columns:
             raise ColumnError(f"columns change their types between chunks: {self._columns}, then {kept}")
-        self._file.write(memoryview(rows.view(np.uint8)))
+        _write(self._file, rows)
 
     def close(self) -> None:
         """Close the part."""
@@ -348,7 +350,7 @@ class _Buckets:
 
 
 def _write(file: BinaryIO, rows: Rows) -> None:
-    file.write(memoryview(rows.view(np.uint8)))
+    file.write(rows.view(np.uint8).data)
 
 
 def _short(name: str) -> str:

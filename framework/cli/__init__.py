@@ -32,7 +32,7 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the built-in commands in the order in which they are used."""
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command: a built-in one, or one that a plugin brings."""
@@ -78,7 +78,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 fine, 1 an error that is explained, 2 wrong usage, 130 interrupted."""
     for name in _THREADS:
         os.environ.setdefault(name, "1")
-    arguments = list(sys.argv[1:] if args is None else args)
+    arguments = [*(sys.argv[1:] if args is None else args)]  # list is a module here, once its command was imported
     try:
         sys.exit(hepflow.main(arguments, prog_name="hepflow", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:

@@ -251,7 +251,10 @@ class Linked:
         keys = np.asarray(self.flatten(values))
         if descending:
             keys = -keys if keys.dtype.kind == "f" else ~keys  # -x of an unsigned integer would wrap around
-        return self._with(self._index[np.lexsort((keys, self.owners))], self._offsets)
+        owners = self.owners
+        if ((keys[:-1] <= keys[1:]) | (owners[:-1] != owners[1:])).all():  # as files mostly have them
+            return self
+        return self._with(self._index[np.lexsort((keys, owners))], self._offsets)
 
     def first(self, number: int) -> Linked:
         """Keep at most the first ``number`` objects of each list."""

@@ -1,9 +1,9 @@
 """Training sets in HDF5: one structured dataset of taus, and one for each sequence of their objects.
 
-The layout is that of the ATLAS flavour-tagging tools. ``taus`` (n) has label, weight, fold, event number, spectators and
-flat inputs; ``TauTrack`` (n, cap) has the raw values of its variables (float32) and ``valid``, which tells objects from
-padding. The rows are ordered by fold and shuffled within each. What a reader must know stands as JSON in the file's
-attribute ``hepflow``.
+The layout is that of the ATLAS flavour-tagging tools. ``taus`` (n) has label, weight, fold, event number, spectators
+and flat inputs; ``TauTrack`` (n, cap) has the raw values of its variables (float32) and ``valid``, which tells objects
+from padding. The rows are ordered by fold and shuffled within each. What a reader must know stands as JSON in the
+file's attribute ``hepflow``.
 """
 
 from __future__ import annotations

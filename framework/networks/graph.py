@@ -224,7 +224,9 @@ def _check_inputs(network: Network) -> None:
 
 
 def check_structure(nodes: Sequence[Node], n_inputs: int, n_sequences: int) -> None:
-    """Check types and sources of the nodes; raises NetworkError. The sources must be there (see ``topological_order``)."""
+    """Check types and sources of the nodes; raises NetworkError. The sources must be there (see
+    ``topological_order``).
+    """
     for number, node in enumerate(nodes):
         where = f"node {number} ({node.type})"
         if node.type not in NODE_TYPES:

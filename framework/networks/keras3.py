@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ def open_keras(path: str | Path, custom_objects: Mapping[str, Any] | None = None
     if not Path(path).is_file():
         raise NetworkError("there is no such file", where=str(path))
     try:
-        return keras.saving.load_model(path, custom_objects=custom_objects, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # Keras 3.15 reads with a spelling that numpy 2 deprecates
+            return keras.saving.load_model(path, custom_objects=custom_objects, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damage leads to
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise NetworkError(

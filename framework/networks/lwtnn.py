@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
 from hepflow.networks.activations import Activation
-from hepflow.networks.graph import NODE_TYPES, InputNode, InputVariable, Network, Node, Output, check_structure, topological_order
+from hepflow.networks.graph import (
+    NODE_TYPES,
+    InputNode,
+    InputVariable,
+    Network,
+    Node,
+    Output,
+    check_structure,
+    topological_order,
+)
 from hepflow.networks.layers import (
     GATES,
     PADDINGS,

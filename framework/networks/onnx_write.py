@@ -99,7 +99,7 @@ class _Writer:
 
     def constant(self, values: Any, name: str, dtype: Any = np.float32) -> str:
         name = self.name(name)
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values, dtype=dtype), name))
+        self.constants.append(self.onnx.numpy_helper.from_array(np.array(values, dtype=dtype, order="C"), name))
         return name
 
     def tensor(self, name: str, shape: list[str | int], kind: str = "FLOAT") -> Any:
@@ -357,7 +357,10 @@ class _Writer:
         attributes: dict[str, Any] = {"hidden_size": units, "activations": [f[0] for f in functions]}
         parameters = [values for _, values in functions if values]
         if parameters:
-            attributes |= {"activation_alpha": [p[0] for p in parameters], "activation_beta": [p[1] for p in parameters]}
+            attributes |= {
+                "activation_alpha": [p[0] for p in parameters],
+                "activation_beta": [p[1] for p in parameters],
+            }
         node = self.onnx.helper.make_node(
             operator, [steps, *constants, lengths], [every, last], name=f"node_{name}", **attributes
         )

@@ -1,11 +1,12 @@
 """The built-in sample: Pythia events seen by a parametrised detector.
 
-This is a parametrised detector, not ATLAS simulation. It imitates what matters for hadronic taus: tracks with finite resolution in a
-2 T field, conversions, pile-up, showers that share cells, leak and fluctuate, clusters and particle flow made from these cells. Its
-numbers are rounded from publications named beside them; nothing is tuned to data, and no result obtained with it is one for ATLAS.
+This is a parametrised detector, not ATLAS simulation. It imitates what matters for hadronic taus: tracks with finite
+resolution in a 2 T field, conversions, pile-up, showers that share cells, leak and fluctuate, clusters and particle
+flow made from these cells. Its numbers are rounded from publications named beside them; nothing is tuned to data, and
+no result obtained with it is one for ATLAS.
 
-Only stable particles (momentum, charge, PDG id, vertex) enter the detector; what decayed into what stays in ``TruthParticles``, from
-which ``TruthTauBuilder`` makes the truth.
+Only stable particles (momentum, charge, PDG id, vertex) enter the detector; what decayed into what stays in
+``TruthParticles``, from which ``TruthTauBuilder`` makes the truth.
 """
 
 from __future__ import annotations

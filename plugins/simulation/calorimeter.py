@@ -20,7 +20,10 @@ COARSE = 4
 """HAD cells on each side of the middle; the finer layers cover the same square."""
 COARSE_ETA, COARSE_PHI = CELLS["HAD"]
 HALF_WIDTH = COARSE * COARSE_ETA
-SHAPES = {name: (round(2 * HALF_WIDTH / d_eta), round(2 * COARSE * COARSE_PHI / d_phi)) for name, (d_eta, d_phi) in CELLS.items()}
+SHAPES = {
+    name: (round(2 * HALF_WIDTH / d_eta), round(2 * COARSE * COARSE_PHI / d_phi))
+    for name, (d_eta, d_phi) in CELLS.items()
+}
 
 ELECTRONIC_NOISE = {"EM1": 15.0, "EM2": 30.0, "EM3": 25.0, "HAD": 40.0}
 """MeV a cell (ATLAS, "Topological cell clustering", EPJ C77 (2017) 490, figure 3: without pile-up)."""
@@ -29,7 +32,8 @@ PILE_UP_NOISE = {"EM1": 2.4, "EM2": 5.0, "EM3": 1.0, "HAD": 20.0}
 PILE_UP_MEAN = {"EM1": 175.0, "EM2": 210.0, "EM3": 15.0, "HAD": 185.0}
 """Transverse MeV in a unit of η × φ for one collision (mean of simulated pile-up)."""
 PULSE_CANCELLATION = 0.6
-"""Share of the mean pile-up that the negative lobe of the pulse shape, filled by earlier bunch crossings, takes away."""
+"""Share of the mean pile-up that the negative lobe of the pulse shape, filled by earlier bunch crossings, takes
+away."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,14 @@ class Grid:
     def etas(self, layer: str) -> Floats:
         """Return the η of the cell centres of a layer (seen from the middle of the detector)."""
         size, n = CELLS[layer][0], SHAPES[layer][0]
-        return self.eta + size * (np.arange(n) - (n - 1) / 2.0)
+        centres: Floats = (self.eta + size * (np.arange(n) - (n - 1) / 2.0)).astype(np.float64)
+        return centres
 
     def phis(self, layer: str) -> Floats:
         """Return the φ of the cell centres of a layer, not wrapped."""
         size, n = CELLS[layer][1], SHAPES[layer][1]
-        return self.phi + size * (np.arange(n) - (n - 1) / 2.0)
+        centres: Floats = (self.phi + size * (np.arange(n) - (n - 1) / 2.0)).astype(np.float64)
+        return centres
 
     def cell(self, layer: str, eta: Floats, phi: Floats) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
         """Return the indices of the cells that hold these directions, and which lie inside."""
@@ -63,7 +69,8 @@ class Grid:
 
 
 def make_grid(rng: np.random.Generator, spots: Spots, eta: float, phi: float, mu: float) -> Grid:
-    """Return the cells around (``eta``, ``phi``) with the deposits, noise, and the pulse-shape shift for ``mu`` collisions.
+    """Return the cells around (``eta``, ``phi``) with the deposits, noise, and the pulse-shape shift for ``mu``
+    collisions.
 
     The middle is moved to the nearest corner of HAD cells, so that cells are those of one fixed detector.
     """
@@ -73,7 +80,9 @@ def make_grid(rng: np.random.Generator, spots: Spots, eta: float, phi: float, mu
         here = spots.layer == number
         i, j, inside = grid.cell(layer, spots.eta[here], spots.phi[here])
         shape = SHAPES[layer]
-        flat = np.bincount(i[inside] * shape[1] + j[inside], weights=spots.energy[here][inside], minlength=shape[0] * shape[1])
+        flat = np.bincount(
+            i[inside] * shape[1] + j[inside], weights=spots.energy[here][inside], minlength=shape[0] * shape[1]
+        )
         area = CELLS[layer][0] * CELLS[layer][1]
         shift = PULSE_CANCELLATION * PILE_UP_MEAN[layer] * mu * area * cosh
         grid.energy[layer] = flat.reshape(shape) + ELECTRONIC_NOISE[layer] * rng.standard_normal(shape) - shift
@@ -88,8 +97,8 @@ def noise_of(layer: str, eta: float, mu: float) -> float:
 def watershed(energy: Floats, noise: float, *, seed: float = 4.0, grow: float = 2.0) -> tuple[Ints, int]:
     """Return (label of each cell, −1 for none; number of clusters).
 
-    A cluster is what lies uphill of one local maximum (among its 8 neighbours) above ``seed`` × noise: cells above ``grow`` × noise and
-    their neighbours, each given to the maximum that steepest ascent leads to.
+    A cluster is what lies uphill of one local maximum (among its 8 neighbours) above ``seed`` × noise: cells above
+    ``grow`` × noise and their neighbours, each given to the maximum that steepest ascent leads to.
     """
     rows, columns = energy.shape
     padded = np.full((rows + 2, columns + 2), -np.inf)

@@ -32,19 +32,20 @@ HADRON_LAMBDA, HADRON_LAMBDA_WIDTH = 230.0, 25.0
 HADRON_WEIGHT = 1.18
 """Local calibration: weight of clusters that look hadronic."""
 SCALE, OFFSET = 0.95, 25.0
-"""Mean calibrated response around 40 GeV, and MeV for each reconstructed pile-up vertex: one number each for all taus, so the scale of
-``ptTauEnergyScale`` still depends on pt, η, decay and pile-up."""
+"""Mean calibrated response around 40 GeV, and MeV for each reconstructed pile-up vertex: one number each for all
+taus, so the scale of ``ptTauEnergyScale`` still depends on pt, η, decay and pile-up."""
 CALO_RESOLUTION, FLOW_RESOLUTION = (0.06, 0.7, 4.0), (0.09, 0.0, 0.0006)
-"""Assumed relative resolutions that weight the two energies in ``pt``: constant, 1/√(pt/GeV), and noise/(pt/GeV) for the calorimeter,
-pt/GeV for particle flow."""
+"""Assumed relative resolutions that weight the two energies in ``pt``: constant, 1/√(pt/GeV), and noise/(pt/GeV)
+for the calorimeter, pt/GeV for particle flow."""
 LARGEST_DIFFERENCE = 4.0
 """Standard deviations beyond which the calorimeter alone is believed."""
 
 MOMENTS = (
-    "FIRST_ETA", "SECOND_R", "DELTA_THETA", "CENTER_LAMBDA", "LONGITUDINAL", "ENG_FRAC_CORE", "SECOND_ENG_DENS", "NPosECells_EM1",
-    "NPosECells_EM2", "energy_EM1", "energy_EM2", "EM1CoreFrac", "firstEtaWRTClusterPosition_EM1", "firstEtaWRTClusterPosition_EM2",
-    "secondEtaWRTClusterPosition_EM1", "secondEtaWRTClusterPosition_EM2",
-)  # fmt: skip
+    *("FIRST_ETA", "SECOND_R", "DELTA_THETA", "CENTER_LAMBDA", "LONGITUDINAL", "ENG_FRAC_CORE", "SECOND_ENG_DENS"),
+    *("NPosECells_EM1", "NPosECells_EM2", "energy_EM1", "energy_EM2", "EM1CoreFrac"),
+    *("firstEtaWRTClusterPosition_EM1", "firstEtaWRTClusterPosition_EM2"),
+    *("secondEtaWRTClusterPosition_EM1", "secondEtaWRTClusterPosition_EM2"),
+)
 """Moments that neutral particle-flow objects carry as ``cellBased_<name>``."""
 
 
@@ -80,7 +81,8 @@ def build_candidate(grid: Grid, tracks: Tracks, vertices: Vertices, mu: float, e
 def _clusters_and_axis(
     grid: Grid, mu: float, z: float, eta: float, phi: float
 ) -> tuple[dict[str, Floats], dict[str, float]]:
-    """Return the calibrated clusters within 0.4 of the seed, and the sum of those within 0.2 of their own sum (the intermediate axis)."""
+    """Return the calibrated clusters within 0.4 of the seed, and the sum of those within 0.2 of their own sum (the
+    intermediate axis)."""
     electromagnetic = moments(cluster_cells(grid, mu), layers=False)
     energy, had_eta, had_phi = cluster_hadronic(grid, mu)
     hadronic = 1.0 / (1.0 + np.exp(-(electromagnetic["CENTER_LAMBDA"] - HADRON_LAMBDA) / HADRON_LAMBDA_WIDTH))
@@ -106,7 +108,8 @@ def _clusters_and_axis(
 
 
 def _neutral_objects(remaining: Grid, mu: float, z: float, axis: Mapping[str, float]) -> dict[str, Floats]:
-    """Return the neutral particle-flow objects: what is left in the electromagnetic calorimeter within 0.2 of the axis."""
+    """Return the neutral particle-flow objects: what is left in the electromagnetic calorimeter within 0.2 of the
+    axis."""
     seen_from_middle = float(eta_from(axis["eta"], -z))
     found = moments(cluster_cells(remaining, mu, (seen_from_middle, axis["phi"], CORE)))
     eta = eta_from(found["eta"], z)
@@ -119,7 +122,11 @@ def _neutral_objects(remaining: Grid, mu: float, z: float, axis: Mapping[str, fl
 def _shots(grid: Grid, mu: float, z: float, axis: Mapping[str, float]) -> dict[str, Floats]:
     found = find_shots(grid, mu)
     eta = eta_from(found["eta"], z)
-    columns = found | {"eta": eta, "phi": delta_phi(found["phi"], 0.0), "pt": found["pt"] * np.cosh(found["eta"]) / np.cosh(eta)}
+    columns = found | {
+        "eta": eta,
+        "phi": delta_phi(found["phi"], 0.0),
+        "pt": found["pt"] * np.cosh(found["eta"]) / np.cosh(eta),
+    }
     return _in_core(columns, axis, 0.0)
 
 
@@ -129,8 +136,11 @@ def _in_core(columns: dict[str, Floats], axis: Mapping[str, float], pt_min: floa
     return _chosen(columns, near[np.argsort(-columns["pt"][near], kind="stable")])
 
 
-def _energies(axis: Mapping[str, float], charged: Tracks, neutral: Mapping[str, Floats], n_vertices: int) -> dict[str, float]:
-    """Return the momenta of the candidate at its levels: clusters, corrected clusters, particle flow, and both combined (``pt``)."""
+def _energies(
+    axis: Mapping[str, float], charged: Tracks, neutral: Mapping[str, Floats], n_vertices: int
+) -> dict[str, float]:
+    """Return the momenta of the candidate at its levels: clusters, corrected clusters, particle flow, and both
+    combined (``pt``)."""
     used = neutral["pt"] > PANTAU_NEUTRAL_PT
     flow = {
         "pt": np.concatenate([charged.pt, neutral["pt"][used]]),
@@ -143,7 +153,8 @@ def _energies(axis: Mapping[str, float], charged: Tracks, neutral: Mapping[str, 
     return {
         "pt": _combine(scaled, pantau["pt"]), "eta": pantau["eta"], "phi": pantau["phi"], "m": 0.0,
         "ptIntermediateAxis": axis["pt"], "etaIntermediateAxis": axis["eta"], "phiIntermediateAxis": axis["phi"],
-        "mIntermediateAxis": axis["m"], "ptTauEnergyScale": scaled, "etaTauEnergyScale": axis["eta"], "phiTauEnergyScale": axis["phi"],
+        "mIntermediateAxis": axis["m"],
+        "ptTauEnergyScale": scaled, "etaTauEnergyScale": axis["eta"], "phiTauEnergyScale": axis["phi"],
         "ptPanTauCellBased": pantau["pt"], "etaPanTauCellBased": pantau["eta"], "phiPanTauCellBased": pantau["phi"],
         "mPanTauCellBased": pantau["m"],
     }  # fmt: skip
@@ -188,8 +199,15 @@ def _sum(columns: Mapping[str, Floats], eta: float, phi: float, mass: Floats | f
     pt = columns["pt"]
     if not len(pt):
         return {"pt": 1.0, "eta": eta, "phi": float(delta_phi(phi, 0.0)), "m": 0.0}
-    px, py, pz = (float(v.sum()) for v in (pt * np.cos(columns["phi"]), pt * np.sin(columns["phi"]), pt * np.sinh(columns["eta"])))
+    px, py, pz = (
+        float(v.sum()) for v in (pt * np.cos(columns["phi"]), pt * np.sin(columns["phi"]), pt * np.sinh(columns["eta"]))
+    )
     energy = float(np.hypot(pt * np.cosh(columns["eta"]), mass).sum())
     total = max(float(np.hypot(px, py)), 1.0)
     square = energy**2 - px**2 - py**2 - pz**2
-    return {"pt": total, "eta": float(np.arcsinh(pz / total)), "phi": float(np.arctan2(py, px)), "m": float(np.sqrt(max(square, 0.0)))}
+    return {
+        "pt": total,
+        "eta": float(np.arcsinh(pz / total)),
+        "phi": float(np.arctan2(py, px)),
+        "m": float(np.sqrt(max(square, 0.0))),
+    }

@@ -1,7 +1,7 @@
 """Clusters of electromagnetic cells and their moments: where, how deep, how wide, how dense.
 
-Moments are defined as in ATLAS, "Topological cell clustering in the ATLAS calorimeters and its performance in LHC Run 1", EPJ C77 (2017) 490,
-section 4. Lengths in mm, energies in MeV; sums over cells of positive energy, as there.
+Moments are defined as in ATLAS, "Topological cell clustering in the ATLAS calorimeters and its performance in LHC Run
+1", EPJ C77 (2017) 490, section 4. Lengths in mm, energies in MeV; sums over cells of positive energy, as there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hepflow.plugins.simulation.calorimeter import Grid, noise_of, watershed
 from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
-from hepflow.plugins.simulation.particles import delta_phi
+from hepflow.plugins.simulation.particles import delta_phi, sum_by
 
 __all__ = ["LAYER_CENTRE", "Pixels", "cluster_cells", "cluster_hadronic", "moments"]
 
@@ -35,15 +35,16 @@ LARGEST_TILT = np.radians(30.0)
 
 @dataclass(frozen=True)
 class Pixels:
-    """Cells, or shares of cells, that belong to clusters: cluster number, layer, cell number in the layer, η, φ, energy."""
+    """Cells, or shares of cells, that belong to clusters: their cluster, layer, cell number in the layer, η, φ,
+    energy."""
 
+    n_clusters: int
     label: Ints
     layer: Ints
     cell: Ints
     eta: Floats
     phi: Floats
     energy: Floats
-    n_clusters: int
 
 
 def cluster_cells(grid: Grid, mu: float, near: tuple[float, float, float] | None = None) -> Pixels:
@@ -65,8 +66,7 @@ def cluster_cells(grid: Grid, mu: float, near: tuple[float, float, float] | None
         _pixels(1, label, em2, eta, phi, (1, 1)),
         _pixels(2, label, em3, eta, phi, (2, 1)),
     ]
-    arrays = [np.concatenate([part[k] for part in parts]) for k in range(6)]
-    return Pixels(*arrays, n_clusters=n)
+    return Pixels(n, *(np.concatenate([part[k] for part in parts]) for k in range(6)))
 
 
 def _keep_near(grid: Grid, label: Ints, near: tuple[float, float, float]) -> tuple[Ints, int]:
@@ -102,14 +102,15 @@ def cluster_hadronic(grid: Grid, mu: float) -> tuple[Floats, Floats, Floats]:
     label, n = watershed(energy, noise_of("HAD", grid.eta, mu))
     i, j = np.nonzero(label >= 0)
     owner, weight = label[i, j], np.maximum(energy[i, j], 0.0)
-    total = np.bincount(owner, weights=weight, minlength=n)
-    eta = np.bincount(owner, weights=weight * grid.etas("HAD")[i], minlength=n) / np.maximum(total, 1e-9)
-    phi = np.bincount(owner, weights=weight * grid.phis("HAD")[j], minlength=n) / np.maximum(total, 1e-9)
-    return np.bincount(owner, weights=energy[i, j], minlength=n), eta, phi
+    total = sum_by(owner, weight, n)
+    eta = sum_by(owner, weight * grid.etas("HAD")[i], n) / np.maximum(total, 1e-9)
+    phi = sum_by(owner, weight * grid.phis("HAD")[j], n) / np.maximum(total, 1e-9)
+    return sum_by(owner, energy[i, j], n), eta, phi
 
 
 def moments(pixels: Pixels, *, layers: bool = True) -> dict[str, Floats]:
-    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by ATLAS's names.
+    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by
+    ATLAS's names.
 
     Without ``layers`` those of the single layers EM1 and EM2 are left out.
     """
@@ -117,14 +118,16 @@ def moments(pixels: Pixels, *, layers: bool = True) -> dict[str, Floats]:
     weight = np.maximum(pixels.energy, 0.0)
 
     def add(values: Floats) -> Floats:
-        return np.bincount(label, weights=values, minlength=n)
+        return sum_by(label, values, n)
 
     total = np.maximum(add(weight), 1e-9)
     eta, phi = add(weight * pixels.eta) / total, add(weight * pixels.phi) / total
     radius = calorimeter_radius(eta)[label]
     depth = np.array(LAYER_CENTRE)[pixels.layer]
     centre = add(weight * depth) / total
-    place = np.stack([(pixels.eta - eta[label]) * radius, (pixels.phi - phi[label]) * radius, depth - centre[label]], axis=1)
+    place = np.stack(
+        [(pixels.eta - eta[label]) * radius, (pixels.phi - phi[label]) * radius, depth - centre[label]], axis=1
+    )
     axis, tilt = _axes(place, weight, label, n)
     along = np.einsum("ij,ij->i", place, axis[label])
     across = np.maximum(np.einsum("ij,ij->i", place, place) - along**2, 0.0)
@@ -152,15 +155,15 @@ def _layer_moments(pixels: Pixels, eta: Floats) -> dict[str, Floats]:
         here = pixels.layer == layer
         label, energy = pixels.label[here], pixels.energy[here]
         weight, offset = np.maximum(energy, 0.0), pixels.eta[here] - eta[label]
-        total = np.maximum(np.bincount(label, weights=weight, minlength=n), 1e-9)
+        total = np.maximum(sum_by(label, weight, n), 1e-9)
         cells = np.unique(label[energy > 0.0] * MANY_CELLS + pixels.cell[here][energy > 0.0]) // MANY_CELLS
         result[f"NPosECells_{name}"] = np.bincount(cells, minlength=n).astype(np.float64)
-        result[f"energy_{name}"] = np.bincount(label, weights=energy, minlength=n)
-        result[f"firstEtaWRTClusterPosition_{name}"] = np.bincount(label, weights=weight * offset, minlength=n) / total
-        result[f"secondEtaWRTClusterPosition_{name}"] = np.bincount(label, weights=weight * offset**2, minlength=n) / total
+        result[f"energy_{name}"] = sum_by(label, energy, n)
+        result[f"firstEtaWRTClusterPosition_{name}"] = sum_by(label, weight * offset, n) / total
+        result[f"secondEtaWRTClusterPosition_{name}"] = sum_by(label, weight * offset**2, n) / total
         if layer == 0:
             near = np.abs(offset) < 2.0 * CELLS["EM1"][0]
-            result["EM1CoreFrac"] = np.bincount(label[near], weights=weight[near], minlength=n) / total
+            result["EM1CoreFrac"] = sum_by(label[near], weight[near], n) / total
     return result
 
 
@@ -172,7 +175,7 @@ def _axes(place: Floats, weight: Floats, label: Ints, n: int) -> tuple[Floats, F
     spread = np.zeros((n, 3, 3))
     for a in range(3):
         for b in range(a + 1):
-            spread[:, a, b] = spread[:, b, a] = np.bincount(label, weights=weight * place[:, a] * place[:, b], minlength=n)
+            spread[:, a, b] = spread[:, b, a] = sum_by(label, weight * place[:, a] * place[:, b], n)
     axis = np.linalg.eigh(spread)[1][:, :, 2]
     tilt = np.arccos(np.clip(np.abs(axis[:, 2]), 0.0, 1.0))
     wrong = tilt > LARGEST_TILT
@@ -186,13 +189,13 @@ def _largest(weight: Floats, label: Ints, n: int) -> Floats:
 
 
 def _longitudinal(weight: Floats, along: Floats, label: Ints, n: int) -> Floats:
-    """Return the normalised second longitudinal moment: Σ E λ² without the two hottest cells, over the same plus those two at 100 mm."""
+    """Return the normalised second longitudinal moment: Σ E λ² without the two hottest cells, over the same plus
+    those two at 100 mm."""
     order = np.lexsort((-weight, label))
     first = np.searchsorted(label[order], np.arange(n))
     rank = np.arange(len(order)) - first[label[order]]
     hot = np.zeros(len(order), dtype=bool)
     hot[order] = rank < 2
-    rest = np.bincount(label, weights=np.where(hot, 0.0, weight * along**2), minlength=n)
-    core = np.bincount(label, weights=np.where(hot, weight, 0.0), minlength=n) * LONGITUDINAL_CORE**2
+    rest = sum_by(label, np.where(hot, 0.0, weight * along**2), n)
+    core = sum_by(label, np.where(hot, weight, 0.0), n) * LONGITUDINAL_CORE**2
     return rest / np.maximum(rest + core, 1e-9)
-

@@ -24,19 +24,23 @@ __all__ = ["EventResult", "simulate_event"]
 Floats = npt.NDArray[np.float64]
 
 UNDERLYING_COLLISIONS = 2
-"""The underlying event of a hard collision is about twice as active as a minimum-bias one (ATLAS, JHEP 03 (2017) 157)."""
+"""The underlying event of a hard collision is about twice as active as a minimum-bias one (ATLAS, JHEP 03 (2017)
+157)."""
 BEAM_WIDTH = 0.010
 """mm, transverse size of the beam spot."""
 PARTICLE_ETA_MAX, PARTICLE_PT_MIN = 3.2, 100.0
 REGION, MARGIN = 0.55, 0.35
-"""Half width of the square around a seed whose particles are showered, and how much further pile-up is kept for vertex shifts and bending."""
+"""Half width of the square around a seed whose particles are showered, and how much further pile-up is kept for
+vertex shifts and bending."""
 BENDING = 350.0
-"""MeV: angle in φ that the field turns a particle before the calorimeter, times pt (0.47 rad at 1 GeV, more when softer)."""
+"""MeV: angle in φ that the field turns a particle before the calorimeter, times pt (0.47 rad at 1 GeV, more when
+softer)."""
 
 
 @dataclass(frozen=True)
 class EventResult:
-    """What the detector makes of one event: mean collisions per crossing, reconstructed pile-up vertices, tau candidates hardest first."""
+    """What the detector makes of one event: mean collisions per crossing, reconstructed pile-up vertices, tau
+    candidates hardest first."""
 
     mu: float
     n_collisions: int
@@ -73,16 +77,32 @@ def simulate_event(
 
 def _visible(particles: Particles, x: float, y: float, z: float) -> Particles:
     """Return what the detector can see, moved to the vertex."""
-    seen = ~np.isin(particles.code, INVISIBLE) & (np.abs(particles.eta) < PARTICLE_ETA_MAX) & (particles.pt > PARTICLE_PT_MIN)
+    seen = (
+        ~np.isin(particles.code, INVISIBLE)
+        & (np.abs(particles.eta) < PARTICLE_ETA_MAX)
+        & (particles.pt > PARTICLE_PT_MIN)
+    )
     chosen = particles[seen]
     return Particles(
-        chosen.pt, chosen.eta, chosen.phi, chosen.pdg, chosen.charge, chosen.x + x, chosen.y + y, chosen.z + z, chosen.vertex
+        chosen.pt,
+        chosen.eta,
+        chosen.phi,
+        chosen.pdg,
+        chosen.charge,
+        chosen.x + x,
+        chosen.y + y,
+        chosen.z + z,
+        chosen.vertex,
     )
 
 
 def _near(particles: Particles, jets: Floats) -> npt.NDArray[np.bool_]:
     """Return which particles may reach the region of a jet."""
-    reach = REGION + MARGIN / HALF_WIDTH * 0.1 + np.where(particles.charge != 0, np.minimum(BENDING / particles.pt * 1.4, np.pi), 0.0)
+    reach = (
+        REGION
+        + MARGIN / HALF_WIDTH * 0.1
+        + np.where(particles.charge != 0, np.minimum(BENDING / particles.pt * 1.4, np.pi), 0.0)
+    )
     near = np.zeros(len(particles), dtype=bool)
     for _, eta, phi in jets:
         near |= (np.abs(particles.eta - eta) < REGION + MARGIN) & (np.abs(delta_phi(particles.phi, phi)) < reach)

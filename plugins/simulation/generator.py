@@ -1,7 +1,8 @@
-"""Pythia 8 as a source of events: processes, settings, the selection bias, and blocks of 100 events that stand on their own.
+"""Pythia 8 as a source of events: processes, settings, the selection bias, and blocks of 100 events that stand on
+their own.
 
-Every generator of a process is initialised with the same seed; before each block the random numbers are set anew from (seed,
-block). So a block is the same wherever and after whatever it is generated.
+Every generator of a process is initialised with the same seed; before each block the random numbers are set anew from
+(seed, block). So a block is the same wherever and after whatever it is generated.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ COMMON = (
 class Process:
     """What is generated: Pythia settings and the selection bias (scale / ``lowest``) ** ``power``.
 
-    The scale is the mass of the hard process, or its transverse momentum where ``transverse``; ``lowest`` in GeV. ``channel``
-    is the number written to ``EventInfo.mcChannelNumber``.
+    The scale is the mass of the hard process, or its transverse momentum where ``transverse``; ``lowest`` in GeV.
+    ``channel`` is the number written to ``EventInfo.mcChannelNumber``.
     """
 
     name: str
@@ -86,8 +87,8 @@ PROCESSES: Mapping[str, Process] = {
 class Block:
     """Generated events: flat arrays of all particles, the numbers of particles and one weight per event.
 
-    ``particles`` holds id, status, mother1, mother2 (Pythia's numbering, 0 is the event as a whole), px, py, pz, e, m (GeV), x, y, z
-    (mm, production vertex) and charge (units of e).
+    ``particles`` holds id, status, mother1, mother2 (Pythia's numbering, 0 is the event as a whole), px, py, pz, e, m
+    (GeV), x, y, z (mm, production vertex) and charge (units of e).
     """
 
     counts: npt.NDArray[np.int64]
@@ -104,8 +105,8 @@ def block_seed(seed: int, block: int) -> int:
 class Generator:
     """An initialised Pythia for one process.
 
-    ``decays`` is "hadronic" (no leptonic tau decays) or "all"; ``power`` replaces the process's own exponent of the bias.
-    Raises InputError where Pythia is not installed or does not accept the settings.
+    ``decays`` is "hadronic" (no leptonic tau decays) or "all"; ``power`` replaces the process's own exponent of the
+    bias. Raises InputError where Pythia is not installed or does not accept the settings.
     """
 
     def __init__(self, process: Process, *, seed: int, decays: str = "hadronic", power: float | None = None) -> None:
@@ -157,14 +158,16 @@ def _pythia_module() -> Any:
     try:
         import pythia8mc
     except ImportError as error:
-        raise InputError("generating events needs Pythia, which is not installed", hint="pip install 'pythia8mc<8.318'") from error
+        raise InputError(
+            "generating events needs Pythia, which is not installed", hint="pip install 'pythia8mc<8.318'"
+        ) from error
     return pythia8mc
 
 
 def _bias_hook(pythia8: Any, process: Process, power: float) -> Any:
     """Return user hooks that bias the selection of events and give each the inverse bias as its weight."""
 
-    class Bias(pythia8.UserHooks):  # type: ignore[misc,name-defined]
+    class Bias(pythia8.UserHooks):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.bias = 1.0
@@ -172,7 +175,7 @@ def _bias_hook(pythia8: Any, process: Process, power: float) -> Any:
         def canBiasSelection(self) -> bool:  # noqa: N802 - names of Pythia
             return True
 
-        def biasSelectionBy(self, sigma: Any, phase_space: Any, in_event: bool) -> float:  # noqa: N802, ARG002
+        def biasSelectionBy(self, sigma: Any, phase_space: Any, in_event: bool) -> float:  # noqa: N802
             scale = phase_space.pTHat() if process.transverse else phase_space.mHat
             self.bias = (scale / process.lowest) ** power
             return self.bias

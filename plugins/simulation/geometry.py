@@ -1,7 +1,7 @@
 """The detector's shape: field, material, calorimeter layers, and the way of a particle to the calorimeter.
 
-The numbers are rounded from "The ATLAS Experiment at the CERN Large Hadron Collider", JINST 3 (2008) S08003 (solenoid, chapter 2;
-inner detector, chapter 4; calorimeters, chapter 5).
+The numbers are rounded from "The ATLAS Experiment at the CERN Large Hadron Collider", JINST 3 (2008) S08003 (solenoid,
+chapter 2; inner detector, chapter 4; calorimeters, chapter 5).
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ BARREL_RADIUS, ENDCAP_Z = 1500.0, 3700.0
 BARREL_ETA = float(np.arcsinh(ENDCAP_Z / BARREL_RADIUS))
 ETA_MAX = 2.5
 
-CELLS = {"EM1": (0.025 / 8, np.pi / 32), "EM2": (0.025, np.pi / 128), "EM3": (0.05, np.pi / 128), "HAD": (0.1, np.pi / 32)}
+CELLS = {
+    "EM1": (0.025 / 8, np.pi / 32),
+    "EM2": (0.025, np.pi / 128),
+    "EM3": (0.05, np.pi / 128),
+    "HAD": (0.1, np.pi / 32),
+}
 """Cell sizes in η and φ (S08003, table 1.3 and section 5.2.2; barrel values, used everywhere)."""
 LAYERS = tuple(CELLS)
 LAYER_DEPTH = (4.3, 16.0, 2.0)
@@ -49,18 +54,22 @@ _INNER = np.array([0.16, 0.18, 0.24, 0.38, 0.44, 0.48, 0.50, 0.52, 0.48, 0.42, 0
 
 def upstream_material(eta: Floats) -> Floats:
     """Return radiation lengths in front of the calorimeter; more at the crack (S08003, figure 5.3)."""
-    return np.interp(np.abs(eta), _ETA, _UPSTREAM)
+    material: Floats = np.interp(np.abs(eta), _ETA, _UPSTREAM)
+    return material
 
 
 def inner_material(eta: Floats) -> Floats:
-    """Return radiation lengths of the inner detector up to a radius of 400 mm, where conversions can leave tracks (S08003, figure 4.45)."""
-    return np.interp(np.abs(eta), _ETA, _INNER)
+    """Return radiation lengths of the inner detector up to a radius of 400 mm, where conversions can leave tracks
+    (S08003, figure 4.45)."""
+    material: Floats = np.interp(np.abs(eta), _ETA, _INNER)
+    return material
 
 
 def depth_edges(eta: Floats) -> Floats:
     """Return where EM1, EM2, EM3 begin and EM3 ends, in radiation lengths from the beam; shape (4, n)."""
     up = upstream_material(eta)
-    return up + np.concatenate([[0.0], np.cumsum(LAYER_DEPTH)])[:, None]
+    edges: Floats = up + np.concatenate([[0.0], np.cumsum(LAYER_DEPTH)])[:, None]
+    return edges
 
 
 def calorimeter_radius(eta: npt.ArrayLike) -> Floats:
@@ -73,12 +82,14 @@ def calorimeter_radius(eta: npt.ArrayLike) -> Floats:
 def eta_from(eta: npt.ArrayLike, z: npt.ArrayLike) -> Floats:
     """Return η as seen from (0, 0, z) of points of the calorimeter's front with this η as seen from the middle."""
     eta = np.asarray(eta, dtype=np.float64)
-    return np.arcsinh(np.sinh(eta) - np.asarray(z) / calorimeter_radius(eta))
+    moved: Floats = np.arcsinh(np.sinh(eta) - np.asarray(z) / calorimeter_radius(eta))
+    return moved
 
 
 @dataclass(frozen=True)
 class Impact:
-    """Where particles enter the calorimeter: η and φ as seen from the middle of the detector; ``hit`` is false for those that never do."""
+    """Where particles enter the calorimeter: η and φ as seen from the middle of the detector; ``hit`` is false for
+    those that never do."""
 
     eta: Floats
     phi: Floats

@@ -1,7 +1,9 @@
-"""Minimum-bias collisions: a small library made once with Pythia, from which pile-up and underlying event are drawn.
+"""Minimum-bias collisions: a small library made once with Pythia, from which pile-up and underlying event are
+drawn.
 
-``python -m hepflow.plugins.simulation.minbias OUTPUT.npz`` makes ``minbias.npz`` of this folder again (Pythia 8.317, SoftQCD:inelastic, A14
-NNPDF2.3LO, 13 TeV). Each use turns a collision by a random angle in φ and mirrors half of them in η.
+``python -m hepflow.plugins.simulation.minbias OUTPUT.npz`` makes ``minbias.npz`` of this folder again (Pythia 8.317,
+SoftQCD:inelastic, A14 NNPDF2.3LO, 13 TeV). Each use turns a collision by a random angle in φ and mirrors half of them
+in η.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ __all__ = ["Library", "load_library", "make_library", "pile_up"]
 
 EVENTS, SEED = 800, 42
 ETA_MAX, PT_MIN = 3.1, 0.2
-"""What the library keeps: |η| below this, pt (GeV) above; softer particles neither reach the calorimeter nor rise above its noise."""
+"""What the library keeps: |η| below this, pt (GeV) above; softer particles neither reach the calorimeter nor rise
+above its noise."""
 
 PHI_STEPS = 2.0 * np.pi / 2**16
 
@@ -55,10 +58,9 @@ def load_library() -> Library:
         )
 
 
-def pile_up(
-    rng: np.random.Generator, library: Library, z: npt.NDArray[np.float64], first_vertex: int
-) -> Particles:
-    """Return the particles of one random collision at each of the positions ``z`` (mm), numbered from ``first_vertex``."""
+def pile_up(rng: np.random.Generator, library: Library, z: npt.NDArray[np.float64], first_vertex: int) -> Particles:
+    """Return the particles of one random collision at each of the positions ``z`` (mm), numbered from
+    ``first_vertex``."""
     chosen = rng.integers(len(library), size=len(z))
     turn = rng.uniform(0.0, 2.0 * np.pi, len(z))
     mirror = np.where(rng.random(len(z)) < 0.5, -1.0, 1.0)
@@ -80,13 +82,14 @@ def pile_up(
 
 
 def make_library(path: Path, events: int = EVENTS, seed: int = SEED) -> None:
-    """Generate the library and write it as a compressed ``npz``: pt as logarithm in half precision, angles in steps of 0.0001."""
+    """Generate the library and write it as a compressed ``npz``: pt as logarithm in half precision, angles in steps
+    of 0.0001."""
     import awkward as ak
     import pythia8mc
 
     pythia = pythia8mc.Pythia("", False)
-    for setting in ("Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}", "Beams:eCM = 13000.", "Tune:pp = 21",
-                    "SoftQCD:inelastic = on"):  # fmt: skip
+    random = ("Random:setSeed = on", f"Random:seed = {seed}")
+    for setting in ("Print:quiet = on", *random, "Beams:eCM = 13000.", "Tune:pp = 21", "SoftQCD:inelastic = on"):
         pythia.readString(setting)
     pythia.init()
     particles = pythia.nextBatch(events).prt

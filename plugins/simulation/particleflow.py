@@ -1,8 +1,8 @@
 """Particle flow around a tau: take away what charged tracks deposited, cluster the rest, find photon shots in EM1.
 
-The idea is that of ATLAS, "Reconstruction of hadronic decay products of tau leptons with the ATLAS experiment", EPJ C76 (2016) 295
-(sections 3 and 4): the energy that a charged hadron leaves in the electromagnetic calorimeter is its momentum minus what is
-seen behind it in the hadronic calorimeter.
+The idea is that of ATLAS, "Reconstruction of hadronic decay products of tau leptons with the ATLAS experiment", EPJ C76
+(2016) 295 (sections 3 and 4): the energy that a charged hadron leaves in the electromagnetic calorimeter is its
+momentum minus what is seen behind it in the hadronic calorimeter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ SHOT_HALF_WIDTH = 2
 
 
 def subtract_charged(grid: Grid, eta: Floats, phi: Floats, momentum: Floats) -> Grid:
-    """Return the cells after taking away what tracks that enter at (``eta``, ``phi``) with ``momentum`` (MeV) deposit in EM layers.
+    """Return the cells after taking away what tracks that enter at (``eta``, ``phi``) with ``momentum`` (MeV)
+    deposit in EM layers.
 
     From each track's expected signal goes its share of the hadronic energy around; the rest is taken from the
     electromagnetic cells in proportion to energy and shower shape, from no cell more than it holds.
@@ -53,7 +54,10 @@ def subtract_charged(grid: Grid, eta: Floats, phi: Floats, momentum: Floats) -> 
         total = sum(float(shape.sum()) for shape in shapes.values())
         if total > 0.0:
             factor = expected[k] / total
-            energy = energy | {layer: energy[layer] - np.minimum(factor * s, np.maximum(energy[layer], 0.0)) for layer, s in shapes.items()}
+            energy = energy | {
+                layer: energy[layer] - np.minimum(factor * s, np.maximum(energy[layer], 0.0))
+                for layer, s in shapes.items()
+            }
     return grid.with_energy(energy)
 
 
@@ -70,8 +74,8 @@ def _hadronic_shares(grid: Grid, eta: Floats, phi: Floats, momentum: Floats) -> 
 def find_shots(grid: Grid, mu: float) -> dict[str, Floats]:
     """Return the shots: pt (MeV), eta, phi (as seen from the middle) and number of photons of local maxima of EM1.
 
-    A strip is a maximum where it exceeds its neighbours along η and the strips beside it in φ; its neighbours within two strips,
-    and the stronger side in φ, add to the shot.
+    A strip is a maximum where it exceeds its neighbours along η and the strips beside it in φ; its neighbours within
+    two strips, and the stronger side in φ, add to the shot.
     """
     energy, etas = grid.energy["EM1"], grid.etas("EM1")
     threshold = np.maximum(SHOT_CELL_PT * np.cosh(etas), 4.0 * noise_of("EM1", grid.eta, mu))[:, None]

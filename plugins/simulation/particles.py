@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ELECTRON", "INVISIBLE", "MASSES", "MUON", "PHOTON", "Particles", "delta_phi"]
+__all__ = ["ELECTRON", "INVISIBLE", "MASSES", "MUON", "PHOTON", "Particles", "delta_phi", "sum_by"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -17,14 +17,16 @@ INVISIBLE = (12, 14, 16)
 
 MASSES = {
     11: 0.511, 13: 105.66, 22: 0.0, 130: 497.61, 211: 139.57, 310: 497.61, 321: 493.68,
-    2112: 939.57, 2212: 938.27, 3112: 1197.45, 3122: 1115.68, 3222: 1189.37, 3312: 1321.71, 3322: 1314.86, 3334: 1672.45,
+    2112: 939.57, 2212: 938.27, 3112: 1197.45, 3122: 1115.68, 3222: 1189.37, 3312: 1321.71, 3322: 1314.86,
+    3334: 1672.45,
 }  # fmt: skip
 """Masses in MeV (Particle Data Group) by |PDG id|, of everything long-lived enough to enter a detector."""
 
 
 @dataclass(frozen=True)
 class Particles:
-    """Final-state particles: momentum (MeV), charge, PDG id, production vertex (mm) relative to the middle of the detector.
+    """Final-state particles: momentum (MeV), charge, PDG id, production vertex (mm) relative to the middle of the
+    detector.
 
     ``vertex`` numbers the collision that a particle comes from, 0 for the hard one. All arrays have the same length.
     """
@@ -69,7 +71,9 @@ class Particles:
     @classmethod
     def join(cls, parts: Sequence[Particles]) -> Particles:
         """Return all particles of several sets, in order."""
-        return cls(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+        return cls(
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
 
 
 _KNOWN = np.array(sorted(MASSES), dtype=np.int32)
@@ -87,3 +91,8 @@ def delta_phi(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
     """Return first − second wrapped to [−π, π)."""
     difference: Floats = np.mod(np.asarray(first) - np.asarray(second) + np.pi, 2.0 * np.pi) - np.pi
     return difference
+
+
+def sum_by(label: npt.NDArray[np.int64], values: npt.ArrayLike, n: int) -> Floats:
+    """Return the sums of ``values`` over the entries with label 0, 1, …, n − 1."""
+    return np.asarray(np.bincount(label, weights=np.asarray(values), minlength=n), dtype=np.float64)

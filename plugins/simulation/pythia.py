@@ -1,7 +1,8 @@
 """The reader of ``pythia:`` inputs: generated events look like a file without end.
 
-``pythia:Gammatautau`` and ``pythia:Dijet``, with options as in an address: ``pythia:Gammatautau?decays=all&seed=7&power=0``. The columns
-hold the whole event record (``TruthParticles``), what reaches a detector (``StableParticles``) and ``EventInfo``, in MeV and mm.
+``pythia:Gammatautau`` and ``pythia:Dijet``, with options as in an address:
+``pythia:Gammatautau?decays=all&seed=7&power=0``. The columns hold the whole event record (``TruthParticles``), what
+reaches a detector (``StableParticles``) and ``EventInfo``, in MeV and mm.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ _EVENT = {
 class PythiaReader:
     """Events of a generator, read like a file; event number k is the same wherever reading starts.
 
-    ``path`` is ``pythia:PROCESS?option=value&…`` with the options ``decays`` (hadronic, all), ``seed`` and ``power`` (exponent of the
-    selection bias). Raises InputError for anything unknown.
+    ``path`` is ``pythia:PROCESS?option=value&…`` with the options ``decays`` (hadronic, all), ``seed`` and ``power``
+    (exponent of the selection bias). Raises InputError for anything unknown.
     """
 
     format: ClassVar[str] = "pythia"
@@ -70,7 +71,9 @@ class PythiaReader:
         self.path = path
         name, _, query = path.removeprefix("pythia:").partition("?")
         if name not in PROCESSES:
-            raise InputError(f"there is no process {name!r}", where=path, hint=nearest(name, PROCESSES, what="processes"))
+            raise InputError(
+                f"there is no process {name!r}", where=path, hint=nearest(name, PROCESSES, what="processes")
+            )
         self._process = PROCESSES[name]
         self._options = _options(path, query)
         self._generator: Generator | None = None
@@ -91,7 +94,7 @@ class PythiaReader:
             metadata={"generator": _version(), "process": self._process.doc},
         )
 
-    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:  # noqa: ARG002 - the same for all columns
+    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:
         """Return the first entry of every block that is generated on its own."""
         return range(0, ENTRIES + 1, BLOCK_EVENTS)
 
@@ -100,7 +103,9 @@ class PythiaReader:
         known = {info.name for info in _columns()}
         for info in columns:
             if info.name not in known:
-                raise ColumnError(f"there is no column {info.name}", where=self.path, hint=nearest(info.name, known, what="columns"))
+                raise ColumnError(
+                    f"there is no column {info.name}", where=self.path, hint=nearest(info.name, known, what="columns")
+                )
         pieces: list[dict[str, Column]] = []
         for block in range(start // BLOCK_EVENTS, -(-stop // BLOCK_EVENTS)):
             first = block * BLOCK_EVENTS
@@ -127,7 +132,9 @@ def _options(path: str, query: str) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": SAMPLE_SEED}
     for key, text in parse_qsl(query, keep_blank_values=True):
         if key not in kinds:
-            raise InputError(f"there is no option {key!r} of generated events", where=path, hint=nearest(key, kinds, what="options"))
+            raise InputError(
+                f"there is no option {key!r} of generated events", where=path, hint=nearest(key, kinds, what="options")
+            )
         try:
             options[key] = kinds[key](text)
         except ValueError:
@@ -160,7 +167,9 @@ def _block_columns(block: Block, number: int, channel: int) -> dict[str, Column]
         ("StableParticles", real & final, _PARTICLES),
     ):
         chosen = {name: values[mask] for name, values in block.particles.items()}
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(events[mask], minlength=len(block.counts)))]).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(events[mask], minlength=len(block.counts)))]).astype(
+            np.int64
+        )
         for name, (dtype, values) in wanted.items():
             columns[f"{container}.{name}"] = Column(offsets, np.asarray(values(chosen)).astype(dtype))
     size = len(block.counts)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.plugins.simulation.geometry import Impact
-from hepflow.plugins.simulation.particles import ELECTRON, INVISIBLE, MUON, PHOTON, Particles, delta_phi
+from hepflow.plugins.simulation.particles import ELECTRON, INVISIBLE, MUON, PHOTON, Particles, delta_phi, sum_by
 
 __all__ = ["find_jets"]
 
@@ -21,7 +21,8 @@ HADRON_RESPONSE, HADRON_RESOLUTION, PHOTON_RESOLUTION = 0.85, 0.7, 0.12
 
 
 def find_jets(rng: np.random.Generator, particles: Particles, impact: Impact) -> Floats:
-    """Return pt (MeV), η and φ (as seen from the middle of the detector) of the jets above 10 GeV; shape (jets, 3), hardest first.
+    """Return pt (MeV), η and φ (as seen from the middle of the detector) of the jets above 10 GeV; shape (jets, 3),
+    hardest first.
 
     The hardest tower left starts a cone of radius 0.4 that moves to its own centre three times and takes what it holds.
     """
@@ -59,9 +60,10 @@ def _towers(rng: np.random.Generator, particles: Particles, impact: Impact) -> t
     eta, phi = impact.eta[seen], impact.phi[seen]
     n_phi = round(2.0 * np.pi / TOWER)
     index = np.floor(eta / TOWER).astype(np.int64) * n_phi + np.floor(np.mod(phi, 2.0 * np.pi) / TOWER).astype(np.int64)
-    _, tower = np.unique(index, return_inverse=True)
-    total = np.bincount(tower, weights=pt)
-    mean_eta = np.bincount(tower, weights=pt * eta) / np.maximum(total, 1e-9)
-    mean_phi = np.bincount(tower, weights=pt * np.mod(phi, 2.0 * np.pi)) / np.maximum(total, 1e-9)
+    number, tower = np.unique(index, return_inverse=True)
+    n = len(number)
+    total = sum_by(tower, pt, n)
+    mean_eta = sum_by(tower, pt * eta, n) / np.maximum(total, 1e-9)
+    mean_phi = sum_by(tower, pt * np.mod(phi, 2.0 * np.pi), n) / np.maximum(total, 1e-9)
     hard = total > TOWER_PT_MIN
     return total[hard], mean_eta[hard], mean_phi[hard]

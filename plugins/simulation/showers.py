@@ -1,9 +1,10 @@
 """Showers as spots of energy: where in depth and width a particle leaves its energy in the calorimeter.
 
-Electromagnetic showers follow G. Grindhammer and S. Peters, hep-ex/0001020 (homogeneous medium): the longitudinal profile is a gamma
-distribution whose parameters fluctuate from shower to shower, the radial one a core and a tail. Hadrons pass as minimum-ionising
-particles up to their first interaction; then a fluctuating electromagnetic fraction f = 1 − (E / 1 GeV)^(k−1), k = 0.82
-(T. Gabriel et al., NIM A338 (1994) 336), showers like a photon and the rest, wider, counts less (h/e < 1).
+Electromagnetic showers follow G. Grindhammer and S. Peters, hep-ex/0001020 (homogeneous medium): the longitudinal
+profile is a gamma distribution whose parameters fluctuate from shower to shower, the radial one a core and a tail.
+Hadrons pass as minimum-ionising particles up to their first interaction; then a fluctuating electromagnetic fraction f
+= 1 − (E / 1 GeV)^(k−1), k = 0.82 (T. Gabriel et al., NIM A338 (1994) 336), showers like a photon and the rest, wider,
+counts less (h/e < 1).
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ EM1, EM2, EM3, HAD = range(4)
 
 @dataclass(frozen=True)
 class Spots:
-    """Deposits: layer (0…3 = EM1, EM2, EM3, HAD), η and φ of the spot at the calorimeter (seen from the middle), energy in MeV."""
+    """Deposits: layer (0…3 = EM1, EM2, EM3, HAD), η and φ of the spot at the calorimeter (seen from the middle),
+    energy in MeV."""
 
     layer: Ints
     eta: Floats
@@ -138,7 +140,8 @@ def _place(
 
 
 def _ionisation(rng: np.random.Generator, depth: Floats, eta: Floats, phi: Floats) -> Spots:
-    """Return the track-like signal of particles down to ``depth`` (radiation lengths): one spot a layer, with a tail upwards."""
+    """Return the track-like signal of particles down to ``depth`` (radiation lengths): one spot a layer, with a
+    tail upwards."""
     edges = np.vstack([depth_edges(eta), np.full(len(eta), np.inf)])
     passed = np.clip((depth - edges[:-1]) / np.where(np.isfinite(edges[1:]), edges[1:] - edges[:-1], 60.0), 0.0, 1.0)
     energy = passed * np.array(IONISATION)[:, None] * np.exp(0.25 * rng.standard_normal(passed.shape))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +15,9 @@ from hepflow.plugins.simulation.detector import EventResult, simulate_event
 from hepflow.plugins.simulation.minbias import load_library
 from hepflow.plugins.simulation.particles import Particles
 from hepflow.plugins.simulation.truth import build_truth_taus
+
+if TYPE_CHECKING:
+    import awkward as ak
 
 __all__ = ["CONTAINERS", "TauDetector", "TruthTauBuilder"]
 
@@ -35,10 +37,9 @@ CONTAINERS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "TauTracks": (
         "tracks",
         "tauTrackLinks",
-        dict.fromkeys(
-            ("pt", "eta", "phi", "charge", "d0TJVA", "d0SigTJVA", "z0sinthetaTJVA", "z0sinthetaSigTJVA", "CaloSamplingEtaEM",
-             "CaloSamplingPhiEM"), "float32",
-        ) | {"flagSet": "uint16"},
+        dict.fromkeys(("pt", "eta", "phi", "charge", "CaloSamplingEtaEM", "CaloSamplingPhiEM"), "float32")
+        | dict.fromkeys(("d0TJVA", "d0SigTJVA", "z0sinthetaTJVA", "z0sinthetaSigTJVA"), "float32")
+        | {"flagSet": "uint16"},
     ),
     "TauNeutralParticleFlowObjects": (
         "neutral",
@@ -59,9 +60,11 @@ CONTAINERS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
 
 
 class TruthTauBuilder(Tool):
-    """Make ``TruthTaus`` of the generator's record: visible momentum, decay products, numbers of charged particles and π⁰.
+    """Make ``TruthTaus`` of the generator's record: visible momentum, decay products, numbers of charged particles
+    and π⁰.
 
-    The walk from a tau stops at π±, K±, π⁰, K⁰, K⁰S, K⁰L, e, μ and γ; other particles are followed to what they decay to.
+    The walk from a tau stops at π±, K±, π⁰, K⁰, K⁰S, K⁰L, e, μ and γ; other particles are followed to what they decay
+    to.
     """
 
     def reads(self) -> Sequence[str]:
@@ -74,6 +77,8 @@ class TruthTauBuilder(Tool):
 
     def execute(self, events: Events, result: Any) -> None:
         """Build the container."""
+        import awkward as ak
+
         particles = events["TruthParticles"]
         counts, columns, products = build_truth_taus({name: particles.flat(name) for name in RECORD}, particles.counts)
         lists = ak.unflatten(columns.pop("DecayModeVector"), products)
@@ -81,9 +86,11 @@ class TruthTauBuilder(Tool):
 
 
 class TauDetector(Tool):
-    """Simulate the detector and reconstruct tau candidates from stable particles; a parametrised detector, not ATLAS simulation.
+    """Simulate the detector and reconstruct tau candidates from stable particles; a parametrised detector, not
+    ATLAS simulation.
 
-    Every jet above 10 GeV in |η| < 2.5 is a candidate, with tracks, neutral and shot particle-flow objects and clusters.
+    Every jet above 10 GeV in |η| < 2.5 is a candidate, with tracks, neutral and shot particle-flow objects and
+    clusters.
     """
 
     MuMin = Property(20.0, "lowest mean number of collisions per crossing; distributed evenly up to MuMax", minimum=0)
@@ -140,10 +147,15 @@ def _write(events: Events, simulated: Sequence[EventResult]) -> None:
     candidates = [candidate for event in simulated for candidate in event.candidates]
     per_event = np.array([len(event.candidates) for event in simulated], dtype=np.int64)
     owners = np.repeat(np.arange(len(simulated)), per_event)
-    pile_up = {"mu": np.array([event.mu for event in simulated]), "nVtxPU": np.array([event.n_vertices for event in simulated])}
+    pile_up = {
+        "mu": np.array([event.mu for event in simulated]),
+        "nVtxPU": np.array([event.n_vertices for event in simulated]),
+    }
     taus = events.add("TauJets", {}, counts=per_event)
     for name, dtype in TAU_COLUMNS.items():
-        values = pile_up[name][owners] if name in pile_up else np.array([candidate.tau[name] for candidate in candidates])
+        values = (
+            pile_up[name][owners] if name in pile_up else np.array([candidate.tau[name] for candidate in candidates])
+        )
         taus[name] = values.astype(dtype)
     for container, (field, link, types) in CONTAINERS.items():
         per_tau = _add(events, container, [getattr(candidate, field) for candidate in candidates], owners, types)
@@ -161,7 +173,8 @@ def _add(
     per_tau = np.array([len(part["pt"]) for part in parts], dtype=np.int64)
     counts = np.bincount(owners, weights=per_tau, minlength=len(events)).astype(np.int64)
     columns = {
-        name: np.concatenate([np.zeros(0), *(part[name] for part in parts)]).astype(dtype) for name, dtype in types.items()
+        name: np.concatenate([np.zeros(0), *(part[name] for part in parts)]).astype(dtype)
+        for name, dtype in types.items()
     }
     events.add(container, columns, counts=counts)
     return per_tau
@@ -169,8 +182,10 @@ def _add(
 
 def _indices(per_tau: npt.NDArray[np.int64], per_event: npt.NDArray[np.int64]) -> ak.Array:
     """Return the positions, in their event, of the objects of each tau: taus own neighbouring objects, in order."""
+    import awkward as ak
+
     per_object_event = ak.sum(ak.unflatten(per_tau, per_event), axis=1)
-    local = ak.flatten(ak.local_index(ak.unflatten(np.zeros(int(per_tau.sum()), dtype=np.int8), per_object_event), axis=1))
+    local = ak.flatten(
+        ak.local_index(ak.unflatten(np.zeros(int(per_tau.sum()), dtype=np.int8), per_object_event), axis=1)
+    )
     return ak.unflatten(ak.unflatten(local, per_tau), per_event)
-
-

@@ -1,7 +1,8 @@
 """The inner detector: conversions, reconstructed tracks, vertices and the classes of tracks.
 
-Efficiencies and resolutions are rounded from "The ATLAS Experiment at the CERN Large Hadron Collider", JINST 3 (2008) S08003, section 10.2
-(momentum, efficiency), and for the impact parameters, which the innermost layer at 33 mm added in 2014 has improved, from ATL-PHYS-PUB-2015-018.
+Efficiencies and resolutions are rounded from "The ATLAS Experiment at the CERN Large Hadron Collider", JINST 3 (2008)
+S08003, section 10.2 (momentum, efficiency), and for the impact parameters, which the innermost layer at 33 mm added in
+2014 has improved, from ATL-PHYS-PUB-2015-018.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ import numpy.typing as npt
 from hepflow.plugins.simulation.geometry import CURVATURE, ETA_MAX, inner_material, propagate
 from hepflow.plugins.simulation.particles import ELECTRON, MUON, PHOTON, Particles, delta_phi
 
-__all__ = ["BITS", "Tracks", "Vertices", "choose_vertex", "classify", "convert_photons", "make_vertices", "reconstruct_tracks"]
+__all__ = [
+    "BITS",
+    "Tracks",
+    "Vertices",
+    "choose_vertex",
+    "classify",
+    "convert_photons",
+    "make_vertices",
+    "reconstruct_tracks",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -43,14 +53,16 @@ CORE = 0.2
 Z0_MAX, D0_MAX = 1.5, 1.0
 """mm: tracks beyond are not of this vertex."""
 SIGNAL_CONE, CONE_RANGE = 8_000.0, (0.08, 0.2)
-"""Tracks within ΔR < SIGNAL_CONE / pt of the candidate, kept in this range, are classified as charged, others as isolation."""
+"""Tracks within ΔR < SIGNAL_CONE / pt of the candidate, kept in this range, are classified as charged, others as
+isolation."""
 PAIR_ETA, PAIR_PHI = 0.005, 0.1
 """Two tracks of opposite charge closer than this may be one conversion."""
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """Reconstructed tracks: perigee to the beam line (MeV, mm), errors, impact on the calorimeter as seen from the middle, and two hints.
+    """Reconstructed tracks: perigee to the beam line (MeV, mm), errors, impact on the calorimeter as seen from the
+    middle, and two hints.
 
     ``electron_like`` and ``innermost`` are what the transition radiation tracker and the innermost pixel layer say.
     """
@@ -83,7 +95,8 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Vertices:
-    """True z of all collisions (number 0 is the hard one), and z of the reconstructed vertices, the hard one first (mm)."""
+    """True z of all collisions (number 0 is the hard one), and z of the reconstructed vertices, the hard one first
+    (mm)."""
 
     true_z: Floats
     reconstructed_z: Floats
@@ -107,8 +120,8 @@ def make_vertices(rng: np.random.Generator, n_pile_up: int) -> Vertices:
 def convert_photons(rng: np.random.Generator, particles: Particles, pt_min: float = PT_MIN) -> Particles:
     """Return the particles with some photons turned into electron pairs.
 
-    The chance is 1 − exp(−7/9 x) for x radiation lengths; the pair shares the momentum evenly distributed and starts where the photon
-    converted, without opening angle.
+    The chance is 1 − exp(−7/9 x) for x radiation lengths; the pair shares the momentum evenly distributed and starts
+    where the photon converted, without opening angle.
     """
     photon = (particles.code == PHOTON) & (particles.pt > pt_min) & (np.abs(particles.eta) < ETA_MAX)
     candidates = np.flatnonzero(photon)
@@ -153,7 +166,9 @@ def reconstruct_tracks(rng: np.random.Generator, particles: Particles) -> Tracks
     phi = phi + np.hypot(0.00007, 0.0017 / gev) * noise[2]
     start = np.hypot(charged.x, charged.y)
     impact = propagate(charged)
-    electron = rng.random(n) < np.where(charged.code == ELECTRON, TRANSITION_RATIO["electron"], TRANSITION_RATIO["other"])
+    electron = rng.random(n) < np.where(
+        charged.code == ELECTRON, TRANSITION_RATIO["electron"], TRANSITION_RATIO["other"]
+    )
     innermost = rng.random(n) < np.where(start < INNERMOST_RADIUS, INNERMOST_HIT["inside"], INNERMOST_HIT["outside"])
     spread = np.hypot(0.001, 0.004 / gev) * rng.standard_normal((2, n))
     made = Tracks(
@@ -166,7 +181,8 @@ def reconstruct_tracks(rng: np.random.Generator, particles: Particles) -> Tracks
 
 
 def _found(rng: np.random.Generator, charged: Particles) -> Bools:
-    """Return which particles leave a track: less with material (hadrons), start radius, and when two are too close at the innermost layer."""
+    """Return which particles leave a track: less with material (hadrons), start radius, and when two are too close
+    at the innermost layer."""
     eta, code = np.abs(charged.eta), charged.code
     efficiency = np.where(eta < 1.0, 0.94, 0.94 - 0.06 * (eta - 1.0))
     efficiency = np.where(code == ELECTRON, 0.93, np.where(code == MUON, 0.99, efficiency))
@@ -185,7 +201,8 @@ def _found(rng: np.random.Generator, charged: Particles) -> Bools:
 
 
 def _perigee(charged: Particles) -> tuple[Floats, Floats, Floats]:
-    """Return d0, z0 and φ at the point closest to the beam line, d0 signed so that x = −d0 sin φ, y = d0 cos φ there."""
+    """Return d0, z0 and φ at the point closest to the beam line, d0 signed so that x = −d0 sin φ, y = d0 cos φ
+    there."""
     kappa = -charged.charge * CURVATURE / charged.pt
     cx, cy = charged.x - np.sin(charged.phi) / kappa, charged.y + np.cos(charged.phi) / kappa
     sign = np.sign(kappa)
@@ -196,7 +213,8 @@ def _perigee(charged: Particles) -> tuple[Floats, Floats, Floats]:
 
 
 def choose_vertex(tracks: Tracks, vertices: Vertices, eta: float, phi: float) -> float:
-    """Return the z of the vertex of a tau candidate (TJVA): the one with the largest sum of pt of the tracks in its core."""
+    """Return the z of the vertex of a tau candidate (TJVA): the one with the largest sum of pt of the tracks in its
+    core."""
     near = np.hypot(tracks.eta - eta, delta_phi(tracks.phi, phi)) < CORE
     z = vertices.reconstructed_z
     if not near.any():
@@ -207,10 +225,11 @@ def choose_vertex(tracks: Tracks, vertices: Vertices, eta: float, phi: float) ->
 
 
 def classify(tracks: Tracks, z: float, eta: float, phi: float, pt: float) -> npt.NDArray[np.uint16]:
-    """Return ``flagSet`` of the tracks of a candidate with axis (``eta``, ``phi``), ``pt`` (MeV) and vertex ``z``; one class bit each.
+    """Return ``flagSet`` of the tracks of a candidate with axis (``eta``, ``phi``), ``pt`` (MeV) and vertex ``z``;
+    one class bit each.
 
-    Only measured quantities enter, so the classes are mistaken where these are: conversions before the innermost layer, soft tracks
-    of the underlying event in the cone, pile-up at the same z, pions that look like electrons.
+    Only measured quantities enter, so the classes are mistaken where these are: conversions before the innermost layer,
+    soft tracks of the underlying event in the cone, pile-up at the same z, pions that look like electrons.
     """
     distance = np.hypot(tracks.eta - eta, delta_phi(tracks.phi, phi))
     z0_sine = (tracks.z0 - z) / np.cosh(tracks.eta)

@@ -14,7 +14,8 @@ TAU = 15
 NEUTRINOS = (12, 14, 16)
 CHARGED_PION, CHARGED_KAON, NEUTRAL_PION = 211, 321, 111
 NOT_DECAYED = (211, 321, 111, 311, 310, 130, 11, 13, 22, *NEUTRINOS)
-"""What the walk from the tau stops at: π±, K±, π⁰, K⁰, K⁰S, K⁰L, e, μ, γ and neutrinos; anything else (η, ω, K*) is followed further."""
+"""What the walk from the tau stops at: π±, K±, π⁰, K⁰, K⁰S, K⁰L, e, μ, γ and neutrinos; anything else (η, ω, K*) is
+followed further."""
 
 TRUTH_COLUMNS = {
     "pt": "float32", "eta": "float32", "phi": "float32", "m": "float32", "pdgId": "int32", "charge": "float32",
@@ -30,9 +31,9 @@ Array = npt.NDArray[Any]
 def build_truth_taus(record: Mapping[str, Array], counts: Array) -> tuple[Array, dict[str, Array], Array]:
     """Return (taus per event, columns, number of decay products per tau).
 
-    ``record`` holds flat arrays pdgId, status, parentIndex (within the event, negative: none), px, py, pz, e (MeV) and charge;
-    ``counts`` the particles per event. In the result DecayModeVector is flat over all decay products (PDG ids, neutrinos
-    included), in the order of the record; everything else has one value a tau. Momenta in MeV.
+    ``record`` holds flat arrays pdgId, status, parentIndex (within the event, negative: none), px, py, pz, e (MeV) and
+    charge; ``counts`` the particles per event. In the result DecayModeVector is flat over all decay products (PDG ids,
+    neutrinos included), in the order of the record; everything else has one value a tau. Momenta in MeV.
     """
     counts = np.asarray(counts, dtype=np.int64)
     parent = _global_parents(record["parentIndex"], counts)
@@ -92,7 +93,10 @@ def _summarise(record: Mapping[str, Array], products: Array, owner: Array, n_tau
     def count(mask: Array) -> Array:
         return np.bincount(owner[mask], minlength=n_taus)
 
-    total = [np.bincount(owner, weights=record[name][products] * visible, minlength=n_taus) for name in ("px", "py", "pz", "e")]
+    total = [
+        np.bincount(owner, weights=record[name][products] * visible, minlength=n_taus)
+        for name in ("px", "py", "pz", "e")
+    ]
     pt, eta, phi, mass = _pt_eta_phi_m(*total)
     return {
         "pt_vis": pt, "eta_vis": eta, "phi_vis": phi, "m_vis": mass,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hepflow.plugins.tau.classifier import NNDecayModeClassifier
 from hepflow.plugins.tau.decaymode import NNDecayModeTree
 from hepflow.plugins.tau.pfocount import PFOCountDecayMode
 from hepflow.plugins.tau.selection import TauSelection
 from hepflow.plugins.tau.truth import TauTruthMatching
 
-__all__ = ["NNDecayModeTree", "PFOCountDecayMode", "TauSelection", "TauTruthMatching"]
+__all__ = ["NNDecayModeClassifier", "NNDecayModeTree", "PFOCountDecayMode", "TauSelection", "TauTruthMatching"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from hepflow.plugins.tau.decaymode import decay_mode_reads, decay_mode_sequences
 from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 
+if TYPE_CHECKING:
+    from hepflow.networks.models import AnyNetwork
+
 __all__ = ["NNDecayModeClassifier", "decide"]
 
 
@@ -23,8 +26,9 @@ def decide(
 ) -> npt.NDArray[np.int32]:
     """Return the decay modes 0…4 of taus with these probabilities, (n_taus, 5).
 
-    With the consistency rule of Athena's ``TauDecayModeNNClassifier`` a tau with one track is one of the first three modes, one with
-    three tracks one of the last two; any other number of tracks leaves all five. Of equal probabilities the first wins.
+    With the consistency rule of Athena's ``TauDecayModeNNClassifier`` a tau with one track is one of the first three
+    modes, one with three tracks one of the last two; any other number of tracks leaves all five. Of equal
+    probabilities the first wins.
     """
     allowed = np.ones(probabilities.shape, dtype=bool)
     if ensure_track_consistency:
@@ -36,12 +40,14 @@ def decide(
 class NNDecayModeClassifier(Tool):
     """Decorate taus with the decay mode of a network: ``NNDecayMode`` (0…4 = 1p0n…3pXn) and five probabilities.
 
-    The weight file is lwtnn JSON or ONNX with the inputs and labels of ATLAS's decay-mode networks. The probabilities are those of the
-    network; the track-consistency rule acts on the decision alone.
+    The weight file is lwtnn JSON or ONNX with the inputs and labels of ATLAS's decay-mode networks. The probabilities
+    are those of the network; the track-consistency rule acts on the decision alone.
     """
 
     OutputName = Property("NNDecayMode", "name of the decoration with the decay mode (int)")
-    ProbPrefix = Property("NNDecayModeProb_", "what stands before 1p0n … 3pXn in the names of the probabilities (float)")
+    ProbPrefix = Property(
+        "NNDecayModeProb_", "what stands before 1p0n … 3pXn in the names of the probabilities (float)"
+    )
     WeightFile = Property("", "the network: lwtnn JSON or ONNX", file=True)
     NeutralPFOPtCut = Property(1.5, "neutral particle-flow objects have at least this pt", unit="GeV", minimum=0)
     MaxTauTracks = Property(SEQUENCE_CAPS["TauTrack"], "most tracks", minimum=1)
@@ -86,7 +92,10 @@ class NNDecayModeClassifier(Tool):
             "ConvTrack": self.MaxConvTracks,
         }
         sequences = decay_mode_sequences(events, neutral_pt_cut=self.NeutralPFOPtCut, caps=caps)
-        inputs = {node.name: _network_input(node.name, node.names, *sequences[node.name]) for node in self._model.input_sequences}
+        inputs = {
+            node.name: _network_input(node.name, node.names, *sequences[node.name])
+            for node in self._model.input_sequences
+        }
         output = self._model.evaluate(inputs)[self._model.outputs[0].name]
         probabilities = output[:, self._order].astype(np.float32)
         taus[self.OutputName] = decide(
@@ -109,18 +118,26 @@ def _check(network: AnyNetwork, path: str) -> None:
     """Raise NetworkError unless the network has the inputs and labels of a decay-mode network."""
     scalars = [name for node in network.inputs for name in node.names]
     if scalars:
-        raise NetworkError(f"the network wants scalar inputs ({', '.join(scalars)}); a decay-mode network has none", where=path)
+        raise NetworkError(
+            f"the network wants scalar inputs ({', '.join(scalars)}); a decay-mode network has none", where=path
+        )
     for node in network.input_sequences:
         if node.name not in DECAY_MODE_VARIABLES:
             hint = nearest(node.name, DECAY_MODE_VARIABLES, what="sequences")
-            raise NetworkError(f"the network wants a sequence {node.name!r}, which taus do not have", where=path, hint=hint)
+            raise NetworkError(
+                f"the network wants a sequence {node.name!r}, which taus do not have", where=path, hint=hint
+            )
         known = [variable.name for variable in DECAY_MODE_VARIABLES[node.name]]
         for name in node.names:
             if name not in known:
                 hint = nearest(name, known, what="variables")
-                raise NetworkError(f"the network wants {name!r} of {node.name}, which is no variable of it", where=path, hint=hint)
+                raise NetworkError(
+                    f"the network wants {name!r} of {node.name}, which is no variable of it", where=path, hint=hint
+                )
     labels = network.outputs[0].labels if network.outputs else ()
     if sorted(labels) != sorted(CLASSES):
         raise NetworkError(
-            f"the labels of the network's output are {', '.join(labels) or 'missing'}", where=path, hint=f"expected {', '.join(CLASSES)}"
+            f"the labels of the network's output are {', '.join(labels) or 'missing'}",
+            where=path,
+            hint=f"expected {', '.join(CLASSES)}",
         )

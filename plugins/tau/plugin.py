@@ -12,6 +12,7 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the tau tools."""
     return {
+        "NNDecayModeClassifier": "hepflow.plugins.tau.classifier:NNDecayModeClassifier",
         "NNDecayModeTree": "hepflow.plugins.tau.decaymode:NNDecayModeTree",
         "PFOCountDecayMode": "hepflow.plugins.tau.pfocount:PFOCountDecayMode",
         "TauSelection": "hepflow.plugins.tau.selection:TauSelection",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -196,7 +197,7 @@ class TrainingData:
         for fold in self.folds.of(role):
             start, stop = self._record["rows_of_folds"][fold]
             edges = [start, *range((start // BLOCK_ROWS + 1) * BLOCK_ROWS, stop, BLOCK_ROWS), stop]
-            blocks += [(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True) if low < high]
+            blocks += [(low, high) for low, high in pairwise(edges) if low < high]
         return blocks
 
     def _groups(self, blocks: Sequence[tuple[int, int]], rng: np.random.Generator | None) -> Iterator[Batch]:
@@ -269,9 +270,7 @@ def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> Fl
     return result
 
 
-def _differences(
-    found: Mapping[str, Sequence[Variable]], expected: Mapping[str, Sequence[Variable]]
-) -> Iterator[str]:
+def _differences(found: Mapping[str, Sequence[Variable]], expected: Mapping[str, Sequence[Variable]]) -> Iterator[str]:
     """Yield in words how two declarations of inputs differ."""
     for group in dict.fromkeys([*expected, *found]):
         have = {v.name: (v.column, v.transform, v.floor) for v in found.get(group, ())}

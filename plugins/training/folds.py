@@ -66,7 +66,8 @@ class Folds:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Folds:
         """Return the folds that ``record`` wrote down."""
-        return cls(int(record["number"]), *(tuple(record[role]) for role in ROLES), column=str(record["column"]))
+        roles = {role: tuple(record[role]) for role in ROLES}
+        return cls(int(record["number"]), column=str(record["column"]), **roles)
 
 
 def kfold(number: int = 5, column: str = "TauJets.mcEventNumber") -> tuple[Folds, ...]:

@@ -37,9 +37,10 @@ class Moments:
     @classmethod
     def empty(cls, n: int) -> Moments:
         """Return the moments of nothing."""
-        counts = [np.zeros(n, dtype=np.int64) for _ in range(3)]
-        sums = [np.zeros(n) for _ in range(3)]
-        return cls(*counts, *sums, np.full(n, np.inf), np.full(n, -np.inf))
+        entries, missing, nonfinite = (np.zeros(n, dtype=np.int64) for _ in range(3))
+        weight, mean, squares = (np.zeros(n) for _ in range(3))
+        lowest, highest = np.full(n, np.inf), np.full(n, -np.inf)
+        return cls(entries, missing, nonfinite, weight, mean, squares, lowest, highest)
 
     def fill(self, i: int, values: Floats, weights: Floats, missing: npt.NDArray[np.bool_] | None = None) -> None:
         """Add values of quantity ``i``; ``missing`` marks those that are the sentinel."""
@@ -63,14 +64,11 @@ class Moments:
         distance = values - mean
         squares = (weights * distance * distance).sum()
         self.weight[i], self.mean[i], self.squares[i] = (
-            float(merged)
-            for merged in _merge(self.weight[i], self.mean[i], self.squares[i], weight, mean, squares)
+            float(merged) for merged in _merge(self.weight[i], self.mean[i], self.squares[i], weight, mean, squares)
         )
 
     def __add__(self, other: Moments) -> Moments:
-        weight, mean, squares = _merge(
-            self.weight, self.mean, self.squares, other.weight, other.mean, other.squares
-        )
+        weight, mean, squares = _merge(self.weight, self.mean, self.squares, other.weight, other.mean, other.squares)
         return Moments(
             self.entries + other.entries,
             self.missing + other.missing,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -14,6 +16,7 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError
+from hepflow.plugins.training.columns import flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
 from hepflow.plugins.training.moments import Moments
 from hepflow.variables import Variable
@@ -51,7 +54,9 @@ class Normaliser(Tool):
 
     Variables: Property[dict[str, tuple[Variable, ...]]] = Property({}, "group of inputs → its variables", item=tuple)
     Caps: Property[dict[str, int]] = Property({}, "sequence → most objects that count", item=int)
-    Classes: Property[dict[int, str]] = Property({}, "value of the label → name of its class, for the outputs", item=str)
+    Classes: Property[dict[int, str]] = Property(
+        {}, "value of the label → name of its class, for the outputs", item=str
+    )
     Weight = Property("", "column with the weight of a tau; empty: 1")
     Folds: Property[tuple[FoldRoles, ...]] = Property(
         (FoldRoles(),), "folds and their roles, of one network or of several (kfold)", item=FoldRoles
@@ -64,7 +69,9 @@ class Normaliser(Tool):
             raise JobOptionsError(f"{self.name} has nothing to measure", hint="set Variables, and Folds if empty")
         rules = {(folds.column, folds.number) for folds in self.Folds}
         if len(rules) > 1:
-            raise JobOptionsError(f"{self.name}.Folds has several rules: {sorted(rules)}", hint="use one for all networks")
+            raise JobOptionsError(
+                f"{self.name}.Folds has several rules: {sorted(rules)}", hint="use one for all networks"
+            )
         inputs = [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
         return list(dict.fromkeys([self.Folds[0].column, *([self.Weight] if self.Weight else []), *inputs]))
 
@@ -80,8 +87,8 @@ class Normaliser(Tool):
     def execute(self, events: Events, result: Any) -> None:
         """Add the objects of the training folds."""
         rule = self.Folds[0]
-        fold = rule.fold(_flat(events, rule.column))
-        weights = _flat(events, self.Weight).astype(np.float64) if self.Weight else np.ones(len(fold))
+        fold = rule.fold(flat_column(events, rule.column))
+        weights = flat_column(events, self.Weight).astype(np.float64) if self.Weight else np.ones(len(fold))
         for number in self._measured():
             result["taus"][number] += int((fold == number).sum())
         for group, variables in self.Variables.items():
@@ -89,7 +96,7 @@ class Normaliser(Tool):
             chosen = {number: np.flatnonzero((fold[owners] == number) & (owners >= 0)) for number in self._measured()}
             heavy = {number: weights[owners[index]] for number, index in chosen.items()}
             for i, variable in enumerate(variables):
-                raw = _flat(events, f"{group}.{variable.column}")
+                raw = flat_column(events, f"{group}.{variable.column}")
                 with np.errstate(invalid="ignore"):
                     values = np.asarray(variable(raw), dtype=np.float64)
                 missing = None if variable.missing is None else raw == variable.missing
@@ -141,7 +148,9 @@ class Normaliser(Tool):
     def _variables(self, moments: Mapping[str, Moments]) -> dict[str, Any]:
         """Return what lwtnn's converters read."""
         groups = {
-            group: [{"name": v.name, "offset": offset, "scale": scale} for v, offset, scale in self._numbers(group, found)]
+            group: [
+                {"name": v.name, "offset": offset, "scale": scale} for v, offset, scale in self._numbers(group, found)
+            ]
             for group, found in moments.items()
         }
         labels = list(dict.fromkeys(self.Classes.values()))
@@ -187,22 +196,24 @@ class Normaliser(Tool):
             if not found.minimum[i] <= found.maximum[i]:
                 context.log.warning("%s.%s has no values: its scale is 1", group, variable.name)
             elif not found.minimum[i] < found.maximum[i]:
-                context.log.warning(
-                    "%s.%s is constant (%g): its scale is 1", group, variable.name, found.minimum[i]
-                )
-
-
-def _flat(events: Events, name: str) -> npt.NDArray[Any]:
-    container, _, column = name.partition(".")
-    return np.asarray(events[container].flat(column))
+                context.log.warning("%s.%s is constant (%g): its scale is 1", group, variable.name, found.minimum[i])
 
 
 def _table(title: str, statistics: Mapping[str, Any]) -> str:
-    """Return the statistics as a table of text."""
-    lines = [title, f"{'variable':42s}{'objects':>11s}{'missing':>9s}{'mean':>12s}{'width':>12s}{'min':>12s}{'max':>12s}"]
+    """Return the statistics as a table of text that fits into the terminal, beside the level of a log message."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("variable", overflow="fold")
+    for heading in ("objects", "missing", "mean", "width", "min", "max"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for group, variables in statistics["groups"].items():
+        table.add_row(group)
         for name, found in variables.items():
             limits = [found[key] if found[key] is not None else float("nan") for key in ("minimum", "maximum")]
-            numbers = "".join(f"{value:12.4g}" for value in (found["mean"], found["width"], *limits))
-            lines.append(f"{group + '.' + name:42s}{found['entries']:11d}{found['missing']:9.2%}{numbers}")
-    return "\n".join(lines)
+            numbers = [f"{value:.4g}" for value in (found["mean"], found["width"], *limits)]
+            table.add_row(f"  {name}", str(found["entries"]), f"{found['missing']:.1%}", *numbers)
+    text = io.StringIO()
+    Console(file=text, width=max(shutil.get_terminal_size().columns - 9, 70), color_system=None).print(table)
+    return text.getvalue().rstrip()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import InputError, JobOptionsError, ToolError
+from hepflow.plugins.training.columns import flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
 
 __all__ = ["Reweighter", "Reweighting"]
@@ -33,7 +34,9 @@ class Reweighting:
     def factors(self, label: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.float32]:
         """Return the factor of each tau; ``label`` is the position of its class, ``columns[field]`` its values."""
         bins = [_bins(columns[name], edges) for name, edges in self.axes.items()]
-        return self.table[(label, *bins)].astype(np.float32)
+        index = (label, *bins)
+        factors: npt.NDArray[np.float32] = self.table[index].astype(np.float32)
+        return factors
 
     def check(self, classes: Sequence[str], fields: Sequence[str], where: str) -> None:
         """Raise InputError where a training set has other classes or lacks a column."""
@@ -70,9 +73,9 @@ def _bins(values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.in
 class Reweighter(Tool):
     """Measure weights that balance the classes and flatten spectra, on the training folds after the selection.
 
-    ``finalize`` writes ``<OutputName>.json`` and returns a ``Reweighting``; ``open_dataset(path, reweighting=…)`` applies
-    it. The sum of all training weights stays the same. Classes of equal weight: ``BalanceClasses``. A spectrum that is
-    flat, within each class, in the bins of the columns of ``Flat``.
+    ``finalize`` writes ``<OutputName>.json`` and returns a ``Reweighting``; ``open_dataset(path, reweighting=…)``
+    applies it. ``BalanceClasses`` gives the classes equal sums of weights, ``Flat`` each class a flat spectrum in the
+    bins of its columns; the sum of all training weights stays the same.
     """
 
     Label = Property("TauJets.truthDecayMode", "column that tells the class")
@@ -80,7 +83,8 @@ class Reweighter(Tool):
     Weight = Property("", "column with the weight of a tau; empty: 1")
     BalanceClasses = Property(True, "give all classes the same sum of weights")
     Flat: Property[dict[str, tuple[float, ...]]] = Property(
-        {}, "column → bin edges in which the spectrum becomes flat; the column must be a spectator of the data set",
+        {},
+        "column → bin edges in which the spectrum becomes flat; the column must be a spectator of the data set",
         item=tuple,
     )
     Folds: Property[FoldRoles] = Property(FoldRoles(), "folds and their roles", type=FoldRoles)
@@ -92,9 +96,7 @@ class Reweighter(Tool):
     def reads(self) -> Sequence[str]:
         """Return label, weight, fold and the columns of the spectra; JobOptionsError where nothing is asked for."""
         if not self.Classes or not (self.BalanceClasses or self.Flat):
-            raise JobOptionsError(
-                f"{self.name} has nothing to do", hint="set Classes, and BalanceClasses or Flat"
-            )
+            raise JobOptionsError(f"{self.name} has nothing to do", hint="set Classes, and BalanceClasses or Flat")
         for column, edges in self.Flat.items():
             if len(edges) < 2 or not (np.diff(np.asarray(edges, dtype=float)) > 0).all():
                 raise JobOptionsError(f"{self.name}.Flat[{column!r}] needs increasing bin edges, got {edges!r}")
@@ -107,7 +109,7 @@ class Reweighter(Tool):
 
     def execute(self, events: Events, result: Any) -> None:
         """Fill the training taus."""
-        values = {name: _flat(events, name) for name in self.reads()}
+        values = {name: flat_column(events, name) for name in self.reads()}
         names = self._classes()
         label = np.full(len(values[self.Label]), -1)
         for value, name in self.Classes.items():
@@ -140,8 +142,3 @@ class Reweighter(Tool):
         path.write_text(json.dumps(reweighting.record(), indent=2) + "\n", encoding="utf-8")
         context.log.info("%s: factors from %.3g to %.3g", self.name, table[sums > 0].min(), table.max())
         return reweighting
-
-
-def _flat(events: Events, name: str) -> npt.NDArray[Any]:
-    container, _, column = name.partition(".")
-    return np.asarray(events[container].flat(column))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hepflow import Events, Property, Tool
 from hepflow.errors import ToolError
+from hepflow.plugins.training.columns import flat_column
 from hepflow.variables import Variable
 
 __all__ = ["TrainingSelection"]
@@ -26,7 +27,9 @@ class TrainingSelection(Tool):
         ("TauJets.truthIsHadronicTau",), "columns that must be true (not 0)", item=str
     )
     Label = Property("TauJets.truthDecayMode", "column that tells the class; empty: no class is asked for")
-    Classes: Property[dict[int, str]] = Property({}, "value of the label → name of its class; empty: any value", item=str)
+    Classes: Property[dict[int, str]] = Property(
+        {}, "value of the label → name of its class; empty: any value", item=str
+    )
     Weight = Property("", "column with the weight of a tau; empty: no weights")
     NegativeWeights = Property(
         "error", "what to do with negative weights: ignore leaves the taus out", choices=("error", "ignore", "keep")
@@ -47,7 +50,12 @@ class TrainingSelection(Tool):
     def record(self) -> Mapping[str, Any]:
         """Return the selection, for the users of a model."""
         classes = {str(value): name for value, name in self.Classes.items()}
-        return {"require": list(self.Require), "label": self.Label, "classes": classes, "negative": self.NegativeWeights}
+        return {
+            "require": list(self.Require),
+            "label": self.Label,
+            "classes": classes,
+            "negative": self.NegativeWeights,
+        }
 
     def _inputs(self) -> list[str]:
         return [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
@@ -55,11 +63,11 @@ class TrainingSelection(Tool):
     def execute(self, events: Events, result: Any) -> None:
         """Apply the cuts, one line of the cutflow each."""
         for name in self.Require:
-            self._hide(events, _flat(events, name).astype(bool), name)
+            self._hide(events, flat_column(events, name).astype(bool), name)
         if self.Label and self.Classes:
             values = np.asarray([int(value) for value in self.Classes])
             label = f"{self.Label} in {', '.join(map(str, values))}"
-            self._hide(events, np.isin(_flat(events, self.Label), values), label)
+            self._hide(events, np.isin(flat_column(events, self.Label), values), label)
         if self.Weight:
             self._weights(events)
         for name in self._inputs():
@@ -69,7 +77,7 @@ class TrainingSelection(Tool):
         self._finite(events, self.Weight)
         if self.NegativeWeights == "keep":
             return
-        negative = _flat(events, self.Weight) < 0
+        negative = flat_column(events, self.Weight) < 0
         if negative.any() and self.NegativeWeights == "error":
             raise ToolError(
                 f"{negative.sum()} of {len(negative)} taus have a negative {self.Weight}",
@@ -80,7 +88,7 @@ class TrainingSelection(Tool):
 
     def _finite(self, events: Events, name: str) -> None:
         """Look for values that are not finite in a column, one value or a list of them for each tau."""
-        finite = np.isfinite(_flat(events, name))
+        finite = np.isfinite(flat_column(events, name))
         if finite.all() and self.NonFinite == "error":
             return
         if self.NonFinite == "error":
@@ -102,8 +110,3 @@ class TrainingSelection(Tool):
             events.select_events(mask, label)
         else:
             events.select(self.Container, mask, label)
-
-
-def _flat(events: Events, name: str) -> npt.NDArray[Any]:
-    container, _, column = name.partition(".")
-    return np.asarray(events[container].flat(column))

@@ -136,7 +136,10 @@ def test_options_have_defaults_without_a_command_line():
     assert job.option("mode", default="tree", choices=("tree", "both"), doc="what to write") == "tree"
     assert job.option("cut", default=1.5, doc="a cut") == 1.5
     assert job.options == {"mode": "tree", "cut": 1.5}
-    assert {name: option.doc for name, option in job.declared_options.items()} == {"mode": "what to write", "cut": "a cut"}
+    assert {name: option.doc for name, option in job.declared_options.items()} == {
+        "mode": "what to write",
+        "cut": "a cut",
+    }
 
 
 def test_options_are_read_by_the_type_of_the_default(with_options):
@@ -293,7 +296,9 @@ def test_a_missing_data_file_is_named_with_the_nearest(tmp_path):
     job = Job("Test")
     job.folder = tmp_path
     job += Weighted("w", WeightFile="netwrk.json")
-    with pytest.raises(JobOptionsError, match="no data file 'netwrk.json'[\\s\\S]*did you mean 'network.json'") as caught:
+    with pytest.raises(
+        JobOptionsError, match="no data file 'netwrk.json'[\\s\\S]*did you mean 'network.json'"
+    ) as caught:
         job.freeze()
     assert caught.value.where == "w.WeightFile"
     assert str(tmp_path) in caught.value.hint

@@ -109,7 +109,7 @@ def test_options_are_in_place_before_the_file_runs_and_set_comes_after(write):
 
 
 def test_run_as_plain_python_it_uses_defaults(write):
-    path = write(GOOD + 'print(mode, [tool.name for tool in job.tools])\n')
+    path = write(GOOD + "print(mode, [tool.name for tool in job.tools])\n")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "one ['first']"
 
@@ -131,7 +131,9 @@ def test_tools_of_the_file_travel_by_value(write):
 
 
 def test_of_several_jobs_the_one_called_job_is_run(write):
-    text = 'from hepflow import Job, Tool\nother = Job("Other")\nother += Tool("t")\n{} = Job("Good")\n{} += Tool("t")\n'
+    text = (
+        'from hepflow import Job, Tool\nother = Job("Other")\nother += Tool("t")\n{} = Job("Good")\n{} += Tool("t")\n'
+    )
     assert load_joboptions(write(text.format("job", "job"))).job.name == "Good"
     with pytest.raises(JobOptionsError, match="builds 2 jobs: Other, Good[\\s\\S]*call the one to run `job`"):
         load_joboptions(write(text.format("main", "main")))

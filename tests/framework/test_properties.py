@@ -197,7 +197,9 @@ NUMBERS = st.floats(allow_nan=False)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
-@given(NUMBERS, st.integers(), st.booleans(), st.lists(NUMBERS), st.lists(st.text()), st.dictionaries(st.text(), NUMBERS))
+@given(
+    NUMBERS, st.integers(), st.booleans(), st.lists(NUMBERS), st.lists(st.text()), st.dictionaries(st.text(), NUMBERS)
+)
 def test_what_is_written_as_text_reads_back(number, whole, flag, edges, names, scales):
     class Free(Configurable):
         Number = Property(1.0, "")
@@ -222,7 +224,13 @@ def test_what_is_written_as_text_reads_back(number, whole, flag, edges, names, s
 def test_declarations_can_be_read_from_the_class():
     assert list(Thing.properties())[:3] == ["PtMin", "Count", "Flag"]
     prop = Thing.PtMin
-    assert (prop.name, prop.default, prop.doc, prop.unit, prop.type_name) == ("PtMin", 15_000.0, "lowest pt", "MeV", "float")
+    assert (prop.name, prop.default, prop.doc, prop.unit, prop.type_name) == (
+        "PtMin",
+        15_000.0,
+        "lowest pt",
+        "MeV",
+        "float",
+    )
     names = {name: prop.type_name for name, prop in Thing.properties().items()}
     assert names["Edges"] == "tuple of float"
     assert names["Names"] == "tuple of str"
@@ -264,7 +272,9 @@ def test_the_default_is_checked_when_the_class_is_made(arguments, message):
         type("Wrong", (Configurable,), {"X": prop})
 
 
-@pytest.mark.parametrize("members", [{"name": Property("x", "")}, {"values": Property(1, "")}, {"tools": Property(1, "")}])
+@pytest.mark.parametrize(
+    "members", [{"name": Property("x", "")}, {"values": Property(1, "")}, {"tools": Property(1, "")}]
+)
 def test_a_property_cannot_hide_what_every_configurable_has(members):
     with pytest.raises(PropertyError, match="is a property and something else"):
         type("Wrong", (Configurable,), members)

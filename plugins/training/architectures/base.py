@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError, nearest
 
-__all__ = ["Architecture", "Key", "NetworkInput", "Opened", "mask_name", "open_inputs"]
+__all__ = ["BARE", "COUNTS", "TRAINING", "Architecture", "Key", "NetworkInput", "Opened", "mask_name", "open_inputs"]
+
+TRAINING, BARE, COUNTS = "training", "bare", "counts"
+"""Forms of a network, with the same weights in the same order. training: sequences are padded to their caps, with masks.
+bare: as lwtnn sees it, without scaling and masks. counts: as ONNX has it, sequences of any length, with the numbers of
+objects in the place of masks."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,11 @@ class Architecture:
         return "categorical_crossentropy"
 
     def build(
-        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], *, bare: bool = False
+        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
         """Return the functional Keras model, not compiled, with one output; ``config`` is what ``resolve`` returned.
 
-        Its inputs are those of ``open_inputs``. ``bare`` is the same network, with the same weights in the same
-        order, as lwtnn sees it: without scaling and masks.
+        Its inputs are those of ``open_inputs``; all forms have the same weights in the same order.
         """
         raise TypeError(f"{type(self).__name__} does not say how its networks are built")
 
@@ -182,23 +186,28 @@ class Opened:
     masks: dict[str, Any]
 
 
-def open_inputs(inputs: Sequence[NetworkInput], *, bare: bool = False) -> Opened:
-    """Make the Keras inputs: for a sequence (cap, variables) float32 and ``<name>_mask`` (cap) bool, else (variables).
+def open_inputs(inputs: Sequence[NetworkInput], form: str = TRAINING) -> Opened:
+    """Make the Keras inputs: for a sequence (objects, variables) float32 and which objects are real, else (variables).
 
-    Values go in after their transform, unscaled; what stands in objects that are not real does not matter. With
-    ``bare`` there are no masks, scaling is left out, and sequences have any length.
+    Values go in after their transform, unscaled (in the bare form scaled); what stands in objects that are not real
+    does not matter. Beside a sequence stands ``<name>_mask`` (cap) bool, or in the form of counts ``<name>_counts``.
     """
     import keras
 
-    from hepflow.plugins.training.layers import Scaling
+    from hepflow.plugins.training.layers import Real, Scaling
 
     opened = Opened({}, {}, {})
     for one in inputs:
-        shape = (len(one.variables),) if one.cap is None else (None if bare else one.cap, len(one.variables))
-        x = opened.tensors[one.name] = keras.Input(shape, name=one.name, dtype="float32")
-        opened.masks[one.name] = None
-        if one.cap is not None and not bare:
-            mask = keras.Input((one.cap,), name=mask_name(one.name), dtype="bool")
-            opened.tensors[mask_name(one.name)] = opened.masks[one.name] = mask
-        opened.features[one.name] = x if bare else Scaling(one.offset, one.scale, name=f"{one.name}_scaling")(x)
+        objects = () if one.cap is None else (one.cap if form == TRAINING else None,)
+        x = opened.tensors[one.name] = keras.Input((*objects, len(one.variables)), name=one.name, dtype="float32")
+        mask = None
+        if one.cap is not None and form == TRAINING:
+            mask = opened.tensors[mask_name(one.name)] = keras.Input(objects, name=mask_name(one.name), dtype="bool")
+        elif one.cap is not None and form == COUNTS:
+            counts = keras.Input((), name=f"{one.name}_counts", dtype="int64")
+            opened.tensors[f"{one.name}_counts"] = counts
+            mask = Real(name=f"{one.name}_real")(x, counts)
+        opened.masks[one.name] = mask
+        scaled = x if form == BARE else Scaling(one.offset, one.scale, name=f"{one.name}_scaling")(x)
+        opened.features[one.name] = scaled
     return opened

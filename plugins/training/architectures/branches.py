@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
-from hepflow.plugins.training.architectures.base import SWITCH, Architecture, Key, NetworkInput, Opened, open_inputs
+from hepflow.plugins.training.architectures.base import SWITCH, TRAINING, Architecture, Key, NetworkInput, Opened, open_inputs
 
 __all__ = ["DSNN", "LSTM"]
 
@@ -45,20 +45,20 @@ class _Branches(Architecture):
 
     WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ("dropout",)
 
-    def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], bare: bool) -> Any:
+    def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], form: str) -> Any:
         """Return the features of one input, one row a tau."""
         raise TypeError(f"{type(self).__name__} has no branches")
 
     def build(
-        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], *, bare: bool = False
+        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
         """Build the branches and join them."""
         import keras
 
-        opened = open_inputs(inputs, bare=bare)
+        opened = open_inputs(inputs, form)
         branches = []
         for one in inputs:
-            x = self.branch(opened, one, config, bare)
+            x = self.branch(opened, one, config, form)
             if config["batch_norm"]:
                 x = keras.layers.BatchNormalization(name=f"{one.name}_norm")(x)
             branches.append(x)
@@ -87,7 +87,7 @@ class DSNN(_Branches):
         phi, after = ({i.name: sizes.get(i.name, OTHER) for i in inputs} for sizes in (PHI, F))
         return {"n_inputs": phi, "n_hiddens": after, "n_fc1": 100, "n_fc2": 50}
 
-    def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], bare: bool) -> Any:
+    def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], form: str) -> Any:
         """Return the summed and transformed objects; of an input without objects only the later layers."""
         from hepflow.plugins.training.layers import Sum
 
@@ -119,7 +119,7 @@ class LSTM(_Branches):
         units = {i.name: UNITS.get(i.name, OTHER[-1]) for i in inputs}
         return {"n_inputs": sizes, "n_hiddens": units, "n_fc1": 100, "n_fc2": 50}
 
-    def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], bare: bool) -> Any:
+    def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], form: str) -> Any:
         """Return the last output of the LSTM: zeros for no objects, as in lwtnn."""
         import keras
 
@@ -132,7 +132,7 @@ class LSTM(_Branches):
                 config["n_hiddens"][one.name],
                 return_sequences=number < layers,
                 go_backwards=bool(config["backwards"]),
-                unroll=not bare,
+                unroll=form == TRAINING,
                 name=f"{one.name}_lstm_{number}",
             )
             if config["bidirectional"]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
-from hepflow.plugins.training.architectures.base import SWITCH, Architecture, Key, NetworkInput, open_inputs
+from hepflow.plugins.training.architectures.base import SWITCH, TRAINING, Architecture, Key, NetworkInput, open_inputs
 
 __all__ = ["Dense"]
 
@@ -30,7 +30,7 @@ class Dense(Architecture):
         return "categorical_crossentropy" if config["task"] == "classification" else "mean_squared_error"
 
     def build(
-        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], *, bare: bool = False
+        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
         """Join the inputs and put the layers behind; raises NetworkError for a sequence."""
         import keras
@@ -41,7 +41,7 @@ class Dense(Architecture):
                     f"the architecture Dense takes flat inputs, {one.name!r} is a sequence",
                     hint="use DSNN, LSTM or SetTransformer",
                 )
-        opened = open_inputs(inputs, bare=bare)
+        opened = open_inputs(inputs, form)
         features = [opened.features[one.name] for one in inputs]
         x = keras.layers.Concatenate(name="joined")(features) if len(features) > 1 else features[0]
         for number, size in enumerate(config["n_hiddens"], start=1):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
-from hepflow.plugins.training.architectures.base import Architecture, Key, NetworkInput, open_inputs
+from hepflow.plugins.training.architectures.base import TRAINING, Architecture, Key, NetworkInput, open_inputs
 
 __all__ = ["SetTransformer"]
 
@@ -30,7 +30,7 @@ class SetTransformer(Architecture):
     }
 
     def build(
-        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], *, bare: bool = False
+        self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
         """Embed, attend, classify; an input without objects is one object."""
         import keras
@@ -40,7 +40,7 @@ class SetTransformer(Architecture):
 
         if config["n_model"] % config["n_heads"]:
             raise NetworkError(f"n_model {config['n_model']} is no multiple of n_heads {config['n_heads']}")
-        opened = open_inputs(inputs, bare=bare)
+        opened = open_inputs(inputs, form)
         embedded, masks = [], []
         for one in inputs:
             x = keras.layers.Dense(config["n_model"], name=f"{one.name}_embedding")(opened.features[one.name])

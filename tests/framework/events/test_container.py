@@ -113,7 +113,10 @@ def test_decoration_replaces_and_keeps_its_type(events):
 
 def test_four_momenta():
     events = Events.from_arrays(
-        {f"TauJets.{name}": ak.Array([[value], []]) for name, value in {"pt": 3.0, "eta": 0.0, "phi": 0.0, "m": 4.0}.items()}
+        {
+            f"TauJets.{name}": ak.Array([[value], []])
+            for name, value in {"pt": 3.0, "eta": 0.0, "phi": 0.0, "m": 4.0}.items()
+        }
     )
     p4 = events["TauJets"].p4()
     assert ak.to_list(p4.E) == [[5.0], []]
@@ -199,7 +202,11 @@ def test_links_that_lead_nowhere_drop_out(events):
 def test_links_of_derivations_are_followed(arrays):
     key = link_key("AnalysisTauTracks", 1306133771)
     arrays["TauJets.one"] = ak.Array(
-        [[{"m_persKey": key, "m_persIndex": 1}, {"m_persKey": key, "m_persIndex": 0}], [], [{"m_persKey": 0, "m_persIndex": 0}]]
+        [
+            [{"m_persKey": key, "m_persIndex": 1}, {"m_persKey": key, "m_persIndex": 0}],
+            [],
+            [{"m_persKey": 0, "m_persIndex": 0}],
+        ]
     )
     assert Events.from_arrays(arrays)["TauJets"].follow("one").pt.to_list() == [[[6.0], [5.0]], [], [[]]]
 

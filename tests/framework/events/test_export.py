@@ -36,7 +36,11 @@ def test_links_into_what_is_not_written_become_null(events):
 def test_links_of_a_derivation_get_the_key_of_the_short_name(events):
     key = link_key("AnalysisTauTracks", 1306133771)
     events["TauJets"]["one"] = ak.Array(
-        [[{"m_persKey": key, "m_persIndex": 1}, {"m_persKey": 1, "m_persIndex": 0}], [], [{"m_persKey": key, "m_persIndex": 9}]]
+        [
+            [{"m_persKey": key, "m_persIndex": 1}, {"m_persKey": 1, "m_persIndex": 0}],
+            [],
+            [{"m_persKey": key, "m_persIndex": 9}],
+        ]
     )
     _, keys, index = unpack_links(event_column(events, "TauJets.one", {"TauTracks", "EventInfo"}).content)
     assert (keys.tolist(), index.tolist()) == ([KEY, 0, 0], [1, 0, 0])

@@ -1,4 +1,6 @@
-"""Fixtures for networks: the reference vectors, and a slow, plain evaluation of lwtnn JSON that shares no code with hepflow."""
+"""Fixtures for networks: the reference vectors, and a slow, plain evaluation of lwtnn JSON that shares no code with
+hepflow.
+"""
 
 from __future__ import annotations
 
@@ -104,9 +106,11 @@ class Plain:
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
+        self.known: dict[Any, Any] = {}
 
     def __call__(self, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found = {}
+        self.known = {}
         for name, output in self.data["outputs"].items():
             node = self.data["nodes"][output["node_index"]]
             if node["type"] in ("time_distributed", "input_sequence"):
@@ -117,6 +121,16 @@ class Plain:
         return found
 
     def vector(self, number: int, case: dict[str, Any]) -> np.ndarray:
+        if ("vector", number) not in self.known:
+            self.known["vector", number] = self._vector(number, case)
+        return self.known["vector", number]
+
+    def rows(self, number: int, case: dict[str, Any]) -> tuple[list[np.ndarray], int]:
+        if ("rows", number) not in self.known:
+            self.known["rows", number] = self._rows(number, case)
+        return self.known["rows", number]
+
+    def _vector(self, number: int, case: dict[str, Any]) -> np.ndarray:
         node = self.data["nodes"][number]
         kind, sources = node["type"], node["sources"]
         if kind == "input":
@@ -134,7 +148,7 @@ class Plain:
             return np.sum(rows, axis=0) if rows else np.zeros(size)
         return rows[-1] if rows else np.zeros(size)
 
-    def rows(self, number: int, case: dict[str, Any]) -> tuple[list[np.ndarray], int]:
+    def _rows(self, number: int, case: dict[str, Any]) -> tuple[list[np.ndarray], int]:
         node = self.data["nodes"][number]
         if node["type"] == "input_sequence":
             group = self.data["input_sequences"][node["sources"][0]]
@@ -198,10 +212,19 @@ class Maker:
 
     def dense(self, n_in: int, n_out: int, activation: Any = None) -> dict[str, Any]:
         used = self.activation() if activation is None else activation
-        return {"architecture": "dense", "weights": self.numbers(n_out, n_in), "bias": self.numbers(n_out), "activation": used}
+        return {
+            "architecture": "dense",
+            "weights": self.numbers(n_out, n_in),
+            "bias": self.numbers(n_out),
+            "activation": used,
+        }
 
     def affine(self, n: int) -> dict[str, Any]:
-        return {"architecture": "normalization", "weights": self.rng.uniform(0.5, 2, n).tolist(), "bias": self.numbers(n)}
+        return {
+            "architecture": "normalization",
+            "weights": self.rng.uniform(0.5, 2, n).tolist(),
+            "bias": self.numbers(n),
+        }
 
     def bare(self) -> dict[str, Any]:
         return {"architecture": "dense", "weights": [], "bias": [], "activation": self.activation()}
@@ -248,10 +271,18 @@ class Maker:
 
 
 def random_network(seed: int, wild: bool = False) -> dict[str, Any]:
-    """Return lwtnn graph JSON: a scalar input, two sequences, chains of random layers, shared nodes, two or three outputs."""
+    """Return lwtnn graph JSON: a scalar input, two sequences, chains of random layers, shared nodes, two or three
+    outputs.
+    """
     make = Maker(seed, wild)
     rng = make.rng
-    data: dict[str, Any] = {"inputs": [{"name": "scalar", "variables": make.variables(3)}], "input_sequences": [], "layers": [], "nodes": [], "outputs": {}}
+    data: dict[str, Any] = {
+        "inputs": [{"name": "scalar", "variables": make.variables(3)}],
+        "input_sequences": [],
+        "layers": [],
+        "nodes": [],
+        "outputs": {},
+    }
     nodes, layers = data["nodes"], data["layers"]
 
     def node(kind: str, sources: list[int], layer: dict[str, Any] | None = None, **more: Any) -> int:

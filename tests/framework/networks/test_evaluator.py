@@ -15,7 +15,7 @@ from hepflow.errors import NetworkError
 from hepflow.networks import evaluate_cases, largest_difference, read_lwtnn, to_lwtnn
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_random_graphs(make_network: Any, make_cases: Any, plain: Any, seed: int) -> None:
     data = make_network(seed)
@@ -113,7 +113,12 @@ def test_conv1d_without_padding_leaves_nothing_of_a_short_sequence() -> None:
 SEQUENTIAL = {
     "inputs": [{"name": "a", "offset": 1.0, "scale": 2.0}, {"name": "b", "offset": 0.0, "scale": 0.5}],
     "layers": [
-        {"architecture": "dense", "weights": [1.0, 2.0, -1.0, 0.5, 0.0, 1.0], "bias": [0.1, 0.2, 0.3], "activation": "rectified"},
+        {
+            "architecture": "dense",
+            "weights": [1.0, 2.0, -1.0, 0.5, 0.0, 1.0],
+            "bias": [0.1, 0.2, 0.3],
+            "activation": "rectified",
+        },
         {"architecture": "dense", "weights": [1.0, 1.0, 1.0], "bias": [0.0], "activation": "sigmoid"},
     ],
     "outputs": ["score"],
@@ -152,7 +157,9 @@ def test_sequential_form_with_a_recurrent_layer(maker: Any, plain: Any) -> None:
     }
     case = {"in": {"input_sequences": {"s": {"v0": [0.1, 0.2, -1.0], "v1": [1.0, 0.0, 0.3]}}}}
     wanted = plain(graph)(case)["o"]
-    found = read_lwtnn(data).evaluate({"input_node": (np.array([[0.1, 1.0], [0.2, 0.0], [-1.0, 0.3]]), [3])}, dtype="f8")
+    found = read_lwtnn(data).evaluate(
+        {"input_node": (np.array([[0.1, 1.0], [0.2, 0.0], [-1.0, 0.3]]), [3])}, dtype="f8"
+    )
     np.testing.assert_allclose(found["output_node"][0], list(wanted.values()), atol=1e-14)
 
 
@@ -210,7 +217,12 @@ def test_an_output_on_a_sequence_has_one_row_an_object(maker: Any, plain: Any) -
     rng = np.random.default_rng(0)
     cases = []
     for length in (6, 0, 1, 9, 4):
-        case = {"in": {"inputs": {}, "input_sequences": {"s": {"v0": rng.normal(size=length).tolist(), "v1": [0.5] * length}}}}
+        case = {
+            "in": {
+                "inputs": {},
+                "input_sequences": {"s": {"v0": rng.normal(size=length).tolist(), "v1": [0.5] * length}},
+            }
+        }
         cases.append(case | {"out": plain(data)(case)})
     assert largest_difference(evaluate_cases(read_lwtnn(data), cases, float64=True), cases)[0] < 1e-13
 

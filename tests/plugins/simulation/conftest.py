@@ -55,7 +55,8 @@ def simulated(generated: dict[str, Column]) -> Events:
 
 
 class Matched:
-    """Flat values of the tau candidates that match a hadronic tau: ΔR < 0.2 between intermediate axis and visible momentum."""
+    """Flat values of the tau candidates that match a hadronic tau: ΔR < 0.2 between intermediate axis and visible
+    momentum."""
 
     def __init__(self, events: Events) -> None:
         taus, true = events["TauJets"], events["TruthTaus"]
@@ -73,7 +74,10 @@ class Matched:
         self.events = events
         self.tau, self.true = np.array(found).T
         self.pt_vis = pt_vis[self.true]
-        charged, neutral = true.flat("numCharged").astype(int)[self.true], true.flat("numNeutralPion").astype(int)[self.true]
+        charged, neutral = (
+            true.flat("numCharged").astype(int)[self.true],
+            true.flat("numNeutralPion").astype(int)[self.true],
+        )
         self.charged = charged
         self.mode = np.select([charged == 1, charged == 3], [np.minimum(neutral, 2), 3 + np.minimum(neutral, 1)], 5)
 

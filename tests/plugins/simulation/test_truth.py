@@ -11,7 +11,7 @@ from hepflow import Events
 from hepflow.plugins.simulation.truth import TRUTH_COLUMNS, build_truth_taus
 
 
-@pytest.mark.parametrize(("mode", "fraction"), enumerate((0.19, 0.41, 0.165, 0.15, 0.08)))
+@pytest.mark.parametrize(("mode", "fraction"), list(enumerate((0.19, 0.41, 0.165, 0.15, 0.08))))
 def test_decay_mode_fractions(truth: dict[str, Any], mode: int, fraction: float) -> None:
     hadronic = truth["IsHadronicTau"] == 1
     assert np.mean(truth["mode"][hadronic] == mode) == pytest.approx(fraction, abs=0.02)
@@ -53,13 +53,15 @@ def test_tool_writes_the_columns_of_atlas(simulated: Events, truth: dict[str, An
 
 
 def hand_made() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """τ⁻ → (copy with a photon) → ν π⁻ η, η → π⁺ π⁻ π⁰, π⁰ → γγ; τ⁺ → ν̄ K⁺ K⁰, K⁰ → K⁰S → π⁺ π⁻; second event: τ⁻ → ν μ⁻ ν̄."""
+    """τ⁻ → (copy with a photon) → ν π⁻ η, η → π⁺ π⁻ π⁰, π⁰ → γγ; τ⁺ → ν̄ K⁺ K⁰, K⁰ → K⁰S → π⁺ π⁻; second event: τ⁻
+    → ν μ⁻ ν̄."""
     rows = [
         # pdgId, status, parent, px, py, pz, charge
         (15, 2, -1, 30, 0, 0, -1), (-15, 2, -1, 0, 40, 0, 1),
         (22, 1, 0, 5, 0, 0, 0), (15, 2, 0, 25, 0, 0, -1),
         (16, 1, 3, 5, 0, 0, 0), (-211, 1, 3, 8, 0, 0, -1), (221, 2, 3, 12, 0, 0, 0),
-        (211, 1, 6, 4, 0, 0, 1), (-211, 1, 6, 4, 0, 0, -1), (111, 2, 6, 4, 0, 0, 0), (22, 1, 9, 2, 0, 0, 0), (22, 1, 9, 2, 0, 0, 0),
+        (211, 1, 6, 4, 0, 0, 1), (-211, 1, 6, 4, 0, 0, -1), (111, 2, 6, 4, 0, 0, 0),
+        (22, 1, 9, 2, 0, 0, 0), (22, 1, 9, 2, 0, 0, 0),
         (-16, 1, 1, 0, 10, 0, 0), (321, 1, 1, 0, 20, 0, 1), (311, 2, 1, 0, 10, 0, 0),
         (310, 2, 14, 0, 10, 0, 0), (211, 1, 15, 0, 5, 0, 1), (-211, 1, 15, 0, 5, 0, -1),
         (15, 2, -1, 20, 0, 0, -1), (16, 1, 0, 5, 0, 0, 0), (13, 1, 0, 10, 0, 0, -1), (-14, 1, 0, 5, 0, 0, 0),

@@ -54,7 +54,9 @@ def write_ntuple(path, columns):
             counts, values = listed
             branches[group] = ak.zip({name: ak.unflatten(array, counts) for name, array in values.items()})
     with uproot.recreate(path) as file:
-        types = {name: values.dtype if isinstance(values, np.ndarray) else values.type for name, values in branches.items()}
+        types = {
+            name: values.dtype if isinstance(values, np.ndarray) else values.type for name, values in branches.items()
+        }
         types = {name: kind if isinstance(kind, np.dtype) else kind.content for name, kind in types.items()}
         tree = file.mktree(
             "tree", types, field_name=lambda outer, inner: f"{outer}.{inner}", counter_name=lambda name: f"n{name}"

@@ -1,0 +1,185 @@
+"""Decorating any container with the outputs of any network, also of one that hepflow has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow import Context, Events, Property, Tool
+from hepflow.errors import NetworkError, nearest
+from hepflow.events import Container, Linked
+from hepflow.networks.models import model_record, open_model
+from hepflow.variables import Variable
+
+if TYPE_CHECKING:
+    from hepflow.networks.graph import InputNode
+    from hepflow.networks.models import AnyNetwork
+
+__all__ = ["LwtnnDecorator", "OnnxDecorator"]
+
+
+class _Decorator(Tool):
+    """What the decorators share: where inputs come from and what outputs are called."""
+
+    WeightFile = Property("", "the network", file=True)
+    Container = Property("TauJets", "container whose objects (or events) are decorated")
+    Variables: Property[dict[str, Any]] = Property(
+        {},
+        "where a variable of the network comes from: variable (or input.variable) → column, or a Variable with a "
+        "transform; by default the column of the same name",
+        item=object,
+    )
+    Sequences: Property[dict[str, str]] = Property(
+        {}, 'where a sequence comes from: input → link column and container, "tauTrackLinks->TauTracks"', item=str
+    )
+    SortBy: Property[dict[str, str]] = Property(
+        {}, "column by which a sequence is sorted, highest first; by default the order of the links", item=str
+    )
+    MaxObjects: Property[dict[str, int]] = Property({}, "most objects of a sequence; by default all", item=int)
+    OutputPrefix = Property("", "what stands before the labels of the outputs in the names of the decorations")
+    Exponentiate = Property(False, "the outputs are logarithms (log-softmax): decorate their exponentials")
+
+    def _model(self) -> AnyNetwork:
+        """Return the network with its inputs and outputs named."""
+        if not self.WeightFile:
+            raise NetworkError(f"{self.name} has no WeightFile", hint="set it to the file of the network")
+        return open_model(self.WeightFile)
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns of the network's inputs; the network is checked here, before any event."""
+        model = self._model()
+        self._check(model)
+        names = [f"{self.Container}.{v.column}" for node in model.inputs for v in self._variables(node)]
+        for node in model.input_sequences:
+            link, target = self._source(node.name)
+            extra = [self.SortBy[node.name]] if node.name in self.SortBy else []
+            names += [f"{self.Container}.{link}", *(f"{target}.{v.column}" for v in self._variables(node))]
+            names += [f"{target}.{column}" for column in extra]
+        return list(dict.fromkeys(names))
+
+    def writes(self) -> Sequence[str]:
+        """Return one decoration for each label of each output."""
+        return [f"{self.Container}.{name}" for _, _, name in self._decorations(self._model())]
+
+    def record(self) -> Mapping[str, Any]:
+        """Return which network decorated, and what is known of it."""
+        return model_record(self.WeightFile) | {"OutputPrefix": self.OutputPrefix}
+
+    def initialize(self, context: Context) -> None:
+        """Open the network."""
+        self._opened = self._model()
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Collect the inputs of the chunk, evaluate, decorate."""
+        objects = events[self.Container]
+        inputs: dict[str, Any] = {node.name: self._values(node, objects) for node in self._opened.inputs}
+        for node in self._opened.input_sequences:
+            linked = objects.follow(*self._source(node.name))
+            if node.name in self.SortBy:
+                linked = linked.sort(linked.flat(self.SortBy[node.name]))
+            if node.name in self.MaxObjects:
+                linked = linked.first(self.MaxObjects[node.name])
+            inputs[node.name] = self._values(node, linked), linked.counts
+        outputs = self._opened.evaluate(inputs)
+        for output, position, name in self._decorations(self._opened):
+            values = outputs[output][:, position]
+            objects[name] = np.exp(values) if self.Exponentiate else values
+
+    def _variables(self, node: InputNode) -> Iterator[Variable]:
+        for name in node.names:
+            given = self.Variables.get(f"{node.name}.{name}", self.Variables.get(name, name))
+            yield given if isinstance(given, Variable) else Variable(name, given)
+
+    def _values(self, node: InputNode, objects: Container | Linked) -> dict[str, Any]:
+        return {
+            name: variable(objects.flat(variable.column))
+            for name, variable in zip(node.names, self._variables(node), strict=True)
+        }
+
+    def _source(self, sequence: str) -> tuple[str, str]:
+        link, arrow, target = self.Sequences.get(sequence, "").partition("->")
+        if not arrow or not link or not target:
+            raise NetworkError(
+                f"{self.name} does not say where the sequence {sequence!r} comes from",
+                where=self.WeightFile,
+                hint=f'Sequences = {{{sequence!r}: "linkColumn->Container"}}',
+            )
+        return link.strip(), target.strip()
+
+    def _decorations(self, model: AnyNetwork) -> list[tuple[str, int, str]]:
+        """Return (output, position, name of the decoration); labels that several outputs have get the output's name
+        too.
+        """
+        labels = [label for output in model.outputs for label in output.labels]
+        found = []
+        for output in model.outputs:
+            for position, label in enumerate(output.labels):
+                name = label if labels.count(label) == 1 else f"{output.name}_{label}"
+                found.append((output.name, position, self.OutputPrefix + name))
+        return found
+
+    def _check(self, model: AnyNetwork) -> None:
+        groups = [*model.inputs, *model.input_sequences]
+        known = {text for node in groups for name in node.names for text in (name, f"{node.name}.{name}")}
+        sequences = [node.name for node in model.input_sequences]
+        for what, given, allowed in (
+            ("Variables", self.Variables, known),
+            ("Sequences", self.Sequences, set(sequences)),
+            ("SortBy", self.SortBy, set(sequences)),
+            ("MaxObjects", self.MaxObjects, set(sequences)),
+        ):
+            for name in given:
+                if name not in allowed:
+                    raise NetworkError(
+                        f"{self.name}.{what} names {name!r}, which the network does not have",
+                        where=self.WeightFile,
+                        hint=nearest(name, allowed, what="inputs"),
+                    )
+        for output in model.outputs:
+            if model.sequence_of(output) is not None:
+                raise NetworkError(
+                    f"the output {output.name!r} has one row an object of a sequence: it cannot decorate {self.Container}",
+                    where=self.WeightFile,
+                )
+
+
+class LwtnnDecorator(_Decorator):
+    """Decorate objects with the outputs of an lwtnn network (graph or sequential JSON)."""
+
+    def _model(self) -> AnyNetwork:
+        from hepflow.networks.graph import Network
+
+        model = super()._model()
+        if not isinstance(model, Network):
+            raise NetworkError("this file is ONNX, not lwtnn JSON", where=self.WeightFile, hint="use OnnxDecorator")
+        return model
+
+
+class OnnxDecorator(_Decorator):
+    """Decorate objects with the outputs of any ONNX model, run by ONNX Runtime on one thread.
+
+    For a model that hepflow did not write, ``Inputs`` and ``InputSequences`` say which variables its tensors hold.
+    """
+
+    Inputs: Property[dict[str, tuple[str, ...]]] = Property(
+        {}, "input tensor → its variables, in order; one row an object that is decorated", item=tuple
+    )
+    InputSequences: Property[dict[str, tuple[str, ...]]] = Property(
+        {}, "input tensor → its variables, in order; one row an object of a sequence", item=tuple
+    )
+    Labels: Property[dict[str, tuple[str, ...]]] = Property({}, "output tensor → names of its values", item=tuple)
+    Provider = Property("CPUExecutionProvider", "execution provider of ONNX Runtime")
+
+    def _model(self) -> AnyNetwork:
+        from hepflow.networks.onnx_runtime import OnnxNetwork
+
+        if not self.WeightFile:
+            return super()._model()
+        model = open_model(self.WeightFile, self.Provider)
+        if not isinstance(model, OnnxNetwork):
+            raise NetworkError("this file is lwtnn JSON, not ONNX", where=self.WeightFile, hint="use LwtnnDecorator")
+        if self.Inputs or self.InputSequences or self.Labels:
+            return model.declare(self.Inputs, self.InputSequences, self.Labels)
+        return model

@@ -1,0 +1,16 @@
+"""The plugin that brings the general network decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hepflow import hookimpl
+
+
+@hookimpl
+def hepflow_tools() -> Mapping[str, str]:
+    """Return the decorators."""
+    return {
+        "LwtnnDecorator": "hepflow.plugins.networks.decorators:LwtnnDecorator",
+        "OnnxDecorator": "hepflow.plugins.networks.decorators:OnnxDecorator",
+    }

@@ -1,0 +1,121 @@
+"""Checkpoints: everything a training needs to continue bitwise, in one file that is replaced in one step.
+
+A checkpoint is a numpy archive of plain arrays with one JSON text; nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import OutputError, ToolError
+
+__all__ = ["Checkpoint", "arrays", "assign", "replace_file"]
+
+Arrays = list[npt.NDArray[Any]]
+
+
+def arrays(variables: Iterable[Any]) -> Arrays:
+    """Return copies of Keras variables as numpy arrays."""
+    import keras
+
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None:
+    """Set Keras variables; ToolError where numbers or shapes differ."""
+    here, there = [tuple(v.shape) for v in variables], [v.shape for v in values]
+    if here != there:
+        raise ToolError(
+            "the weights are of another network",
+            hint=f"{len(there)} arrays for {len(here)} variables"
+            if len(here) != len(there)
+            else f"shapes {next((a, b) for a, b in zip(there, here, strict=True) if a != b)}",
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step; OutputError where that fails, the old file then stays."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"the file cannot be written: {error.strerror or error}",
+            where=str(path),
+            hint="is the disk full? the last checkpoint is kept, --resume continues",
+        ) from error
+
+
+@dataclass
+class Checkpoint:
+    """The state after an epoch.
+
+    ``identity`` says what is trained with which settings; ``state`` are the numbers of the training loop. The arrays
+    are the variables of model and optimiser, and those of the model at its best epoch.
+    """
+
+    identity: Mapping[str, Any]
+    state: Mapping[str, Any]
+    model: Arrays
+    optimiser: Arrays
+    best: Arrays = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint in one step."""
+        import io
+
+        buffer = io.BytesIO()
+        held = {
+            f"{group}_{number:04d}": array
+            for group in ("model", "optimiser", "best")
+            for number, array in enumerate(getattr(self, group))
+        }
+        text = json.dumps({"identity": self.identity, "state": self.state})
+        np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **held)
+        replace_file(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint; ToolError where the file is none or damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                text = json.loads(file["text"].tobytes().decode())
+                groups = {
+                    group: [file[name] for name in sorted(file.files) if name.startswith(f"{group}_")]
+                    for group in ("model", "optimiser", "best")
+                }
+                return cls(text["identity"], text["state"], **groups)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ToolError(
+                f"the checkpoint cannot be read: {error}", where=str(path), hint="remove it to train from the start"
+            ) from error
+
+    def check(self, identity: Mapping[str, Any], path: Path) -> None:
+        """Raise ToolError, naming the differences, where the checkpoint is of another training."""
+        expected = json.loads(json.dumps(identity))
+        if self.identity == expected:
+            return
+        names = [key for key in {**self.identity, **expected} if self.identity.get(key) != expected.get(key)]
+        shown = [f"{key} was {_short(self.identity.get(key))}, is {_short(expected.get(key))}" for key in names]
+        raise ToolError(
+            "the checkpoint belongs to another training: " + "; ".join(shown),
+            where=str(path),
+            hint="train into another folder, or with --force from the start",
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 80 else f"{text[:77]}..."

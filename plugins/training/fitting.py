@@ -1,0 +1,271 @@
+"""The training loop: epochs over a data set, validation, early stopping, learning-rate steps, checkpoints.
+
+The rules are those of Keras' EarlyStopping and ReduceLROnPlateau on the validation loss; the weights that are kept are
+those of the epoch with the smallest validation loss. Shuffling depends on seed and epoch alone, and a checkpoint holds
+all there is, so that a training that was interrupted ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import ToolError
+from hepflow.plugins.training.architectures.base import mask_name
+from hepflow.plugins.training.checkpoint import Checkpoint, arrays, assign
+
+if TYPE_CHECKING:
+    from hepflow.plugins.training.data import Batch, TrainingData
+
+__all__ = ["Evaluation", "Schedule", "State", "compile_model", "evaluate", "feed", "fit"]
+
+EVALUATION_BATCH = 10_000
+REPORT_SECONDS = 10.0
+SMALLEST = 1e-7
+"""Probabilities are at least this in the cross-entropy, as in Keras."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and with which steps to train; the defaults are those of the reference training."""
+
+    epochs: int = 100
+    batch_size: int = 1000
+    optimiser: str = "adam"
+    learning_rate: float = 1e-3
+    patience: int = 10
+    min_delta: float = 1e-4
+    reduce_factor: float = 0.4
+    reduce_patience: int = 3
+    min_learning_rate: float = 4e-6
+    seed: int = 42
+
+
+@dataclass
+class State:
+    """Where a training stands. ``history`` has one row of numbers an epoch; ``stopped`` says why it ended."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    improved: float = math.inf
+    waited: int = 0
+    plateau: float = math.inf
+    plateau_waited: int = 0
+    stopped: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on one role of a data set: weighted mean loss, weighted accuracy, and for a classifier the sums of
+    weights (true class, predicted class).
+    """
+
+    loss: float
+    accuracy: float | None
+    confusion: npt.NDArray[np.float64] | None
+    taus: int
+
+
+def compile_model(model: Any, schedule: Schedule, loss: str) -> None:
+    """Give the model loss and optimiser, whose variables are made at once."""
+    import keras
+
+    settings = {"class_name": schedule.optimiser, "config": {"learning_rate": schedule.learning_rate}}
+    metrics = ["categorical_accuracy"] if loss == "categorical_crossentropy" else []
+    model.compile(keras.optimizers.get(settings), loss=loss, weighted_metrics=metrics)
+    model.optimizer.build(model.trainable_variables)
+
+
+def feed(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    """Return the model's inputs: values and, of sequences, the masks."""
+    return {**batch.inputs, **{mask_name(name): mask for name, mask in batch.masks.items()}}
+
+
+def evaluate(model: Any, data: TrainingData, role: str, loss: str) -> Evaluation:
+    """Run the model over all taus of a role, summing in float64."""
+    classifies = loss == "categorical_crossentropy"
+    total = weight = correct = 0.0
+    taus = 0
+    confusion = np.zeros((len(data.classes),) * 2)
+    for batch in data.batches(role, EVALUATION_BATCH):
+        found = np.asarray(model.predict_on_batch(feed(batch)), np.float64)
+        weights = np.asarray(batch.weights, np.float64)
+        if classifies:
+            losses = -np.sum(batch.labels * np.log(np.clip(found, SMALLEST, 1.0)), axis=1)
+            true, best = np.argmax(batch.labels, axis=1), np.argmax(found, axis=1)
+            np.add.at(confusion, (true, best), weights)
+            correct += float(weights[true == best].sum())
+        else:
+            losses = np.mean((found - batch.labels) ** 2, axis=1)
+        total += float(np.sum(weights * losses))
+        weight += float(weights.sum())
+        taus += len(weights)
+    if not weight > 0:
+        raise ToolError(f"the {role} taus have no weight", hint="are there taus of this role in the data set?")
+    return Evaluation(
+        total / weight, correct / weight if classifies else None, confusion if classifies else None, taus
+    )
+
+
+def fit(
+    model: Any,
+    data: TrainingData,
+    schedule: Schedule,
+    loss: str,
+    *,
+    identity: Mapping[str, Any] | None = None,
+    checkpoint: Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    within_epochs: bool = False,
+    after_epoch: Callable[[State], None] = lambda state: None,
+) -> State:
+    """Train a compiled model and leave it with the weights of its best epoch.
+
+    With ``checkpoint``, the file is written after each epoch, and continued where it is there. ``report`` gets lines
+    for people, with ``within_epochs`` also during long epochs; ``after_epoch`` gets the state, when the checkpoint is
+    written. Raises ToolError where the checkpoint is of
+    another training, and where the loss is not finite; the checkpoint is then that of the last good epoch.
+    """
+    state, best = State(), arrays(model.variables)
+    identity = {**(identity or {}), "schedule": asdict(schedule)}
+    if checkpoint is not None and checkpoint.exists():
+        held = Checkpoint.load(checkpoint)
+        held.check(identity, checkpoint)
+        assign(model.variables, held.model)
+        assign(model.optimizer.variables, held.optimiser)
+        state, best = State(**held.state), held.best
+        report(f"continuing after epoch {state.epoch}")
+    while not state.stopped:
+        row = _epoch(model, data, schedule, state.epoch, report if within_epochs else None)
+        found = evaluate(model, data, "validation", loss) if math.isfinite(row["loss"]) else None
+        if found is None or not math.isfinite(found.loss):
+            assign(model.variables, best)
+            raise _diverged(state, checkpoint)
+        accuracy = {} if found.accuracy is None else {"val_accuracy": found.accuracy}
+        state.history.append({**row, "val_loss": found.loss, **accuracy})
+        if found.loss < state.best_loss:
+            best = arrays(model.variables)
+        _advance(state, schedule, found.loss, model)
+        report(_line(state, schedule))
+        if checkpoint is not None:
+            parts = arrays(model.variables), arrays(model.optimizer.variables), best
+            Checkpoint(identity, asdict(state), *parts).save(checkpoint)
+        after_epoch(state)
+    assign(model.variables, best)
+    return state
+
+
+def _advance(state: State, schedule: Schedule, loss: float, model: Any) -> None:
+    """Count the epoch: the best so far, whether to stop, whether to lower the learning rate."""
+    state.epoch += 1
+    if loss < state.best_loss:
+        state.best_loss, state.best_epoch = loss, state.epoch
+    state.waited += 1
+    if loss < state.improved - schedule.min_delta:
+        state.improved, state.waited = loss, 0
+    if loss < state.plateau - schedule.min_delta:
+        state.plateau, state.plateau_waited = loss, 0
+    else:
+        state.plateau_waited += 1
+        rate = float(model.optimizer.learning_rate)
+        if state.plateau_waited >= schedule.reduce_patience and rate > schedule.min_learning_rate:
+            model.optimizer.learning_rate = max(rate * schedule.reduce_factor, schedule.min_learning_rate)
+            state.plateau_waited = 0
+    if state.waited >= schedule.patience:
+        state.stopped = f"no improvement by {schedule.min_delta:g} in {schedule.patience} epochs"
+    elif state.epoch >= schedule.epochs:
+        state.stopped = f"{schedule.epochs} epochs are done"
+
+
+def _epoch(
+    model: Any, data: TrainingData, schedule: Schedule, epoch: int, report: Callable[[str], None] | None
+) -> dict[str, float]:
+    """Train one epoch; return its numbers."""
+    taus = data.size("train")
+    failed: list[Exception] = []
+    began = time.perf_counter()
+    rate = float(model.optimizer.learning_rate)
+
+    def feeding() -> Iterator[tuple[Any, Any, Any]]:
+        try:
+            for batch in data.batches("train", schedule.batch_size, shuffle_seed=schedule.seed, epoch=epoch):
+                yield feed(batch), batch.labels, batch.weights
+        except Exception as error:  # the backend would turn it into one of its own
+            failed.append(error)
+            raise
+
+    progress = _progress(schedule, epoch, taus, report)
+    try:
+        history = model.fit(feeding(), epochs=1, verbose=0, callbacks=[progress]).history
+    except Exception:
+        if failed:
+            raise failed[0] from None
+        raise
+    if failed:
+        raise failed[0]
+    seconds = time.perf_counter() - began
+    row = {"epoch": epoch + 1, "loss": float(history["loss"][-1])}
+    if "categorical_accuracy" in history:
+        row["accuracy"] = float(history["categorical_accuracy"][-1])
+    return {**row, "learning_rate": rate, "seconds": seconds, "taus_per_second": taus / seconds}
+
+
+def _progress(schedule: Schedule, epoch: int, taus: int, report: Callable[[str], None] | None) -> Any:
+    """Return a Keras callback that reports during long epochs and stops an epoch whose loss is not finite."""
+    import keras
+
+    class Progress(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.began = self.shown = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            now = time.perf_counter()
+            if now - self.shown < REPORT_SECONDS:
+                return
+            self.shown = now
+            loss = float((logs or {}).get("loss", math.nan))
+            if not math.isfinite(loss):
+                self.model.stop_training = True
+            if report is None:
+                return
+            done = min((batch + 1) * schedule.batch_size, taus)
+            speed = done / (now - self.began)
+            report(
+                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / max(taus, 1):3.0f} %  loss {loss:.4f}  "
+                f"{speed:,.0f} taus/s  ETA of the epoch {_clock((taus - done) / speed)}"
+            )
+
+    return Progress()
+
+
+def _diverged(state: State, checkpoint: Path | None) -> ToolError:
+    kept = f"; the checkpoint is that of epoch {state.epoch}" if checkpoint is not None and state.epoch else ""
+    best = f"; the best epoch so far, {state.best_epoch}, has val_loss {state.best_loss:.4f}" if state.epoch else ""
+    return ToolError(
+        f"the loss is not a finite number in epoch {state.epoch + 1}{best}{kept}",
+        where=str(checkpoint or ""),
+        hint="try a smaller LearningRate; inputs that are not finite or huge weights do this as well",
+    )
+
+
+def _line(state: State, schedule: Schedule) -> str:
+    row = state.history[-1]
+    mean = float(np.mean([one["seconds"] for one in state.history]))
+    parts = [f"epoch {state.epoch:3d}/{schedule.epochs}"]
+    parts += [f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in row]
+    parts += [f"{row['taus_per_second']:,.0f} taus/s", f"ETA {_clock(mean * (schedule.epochs - state.epoch))}"]
+    return "  ".join(parts) + ("  *" if state.best_epoch == state.epoch else "")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

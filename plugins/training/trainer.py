@@ -1,0 +1,278 @@
+"""The trainer: from a training set to a trained Keras network, with its curves, its numbers and how it was made."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow import Context, Property, Tool
+from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.networks.jsontext import parse_json, read_bytes
+from hepflow.plugins.training import backend, figures
+from hepflow.plugins.training.architectures.base import NetworkInput
+from hepflow.plugins.training.checkpoint import replace_file
+from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
+from hepflow.plugins.training.data import TrainingData, open_dataset
+from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
+from hepflow.plugins.training.folds import Folds
+
+if TYPE_CHECKING:
+    from hepflow.plugins.training.reweighter import Reweighting
+
+__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer", "Source", "sha256"]
+
+MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "summary.json", "configuration.json"
+OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
+DEFAULT = "DSNN"
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a small file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file in one step."""
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales."""
+
+    path: Path
+    folds: Folds | None
+    reweighting: Reweighting | None
+    variables: Mapping[str, Any]
+
+    @classmethod
+    def find(cls, dataset: str, normaliser: str, reweighter: str, network: int, context: Context) -> Source:
+        """Find the parts among the results of earlier tools and streams; a name with a file's ending is a file."""
+        path = Path(dataset) if dataset.endswith((".h5", ".hdf5")) else context.output(dataset)[0]
+        reweighting = context.result(reweighter) if reweighter else None
+        if normaliser.endswith(".json"):
+            return cls(path, None, reweighting, parse_json(read_bytes(Path(normaliser))))
+        found = context.result(normaliser)
+        if not 0 <= network < len(found):
+            raise JobOptionsError(
+                f"there is no network {network}: {normaliser} measured {len(found)}", hint="networks count from 0"
+            )
+        return cls(path, found[network].folds, reweighting, found[network].variables)
+
+    def open(self) -> TrainingData:
+        """Open the training set."""
+        return open_dataset(self.path, self.folds, reweighting=self.reweighting)
+
+    def inputs(self, data: TrainingData) -> tuple[NetworkInput, ...]:
+        """Return the inputs of a network on this data; NetworkError where offsets and scales are of other variables.
+
+        Offsets and scales are rounded to float32, so that every runtime calculates with the same numbers.
+        """
+        groups = [*self.variables.get("inputs", ()), *self.variables.get("input_sequences", ())]
+        listed = {entry["name"]: {v["name"]: v for v in entry["variables"]} for entry in groups}
+        inputs = []
+        for group, variables in data.variables.items():
+            names = tuple(v.name for v in variables)
+            have = listed.get(group, {})
+            differ = [name for name in names if name not in have] + [name for name in have if name not in names]
+            if differ:
+                raise NetworkError(
+                    f"training set and normalisation differ in {group}.{differ[0]}",
+                    where=str(self.path),
+                    hint="both must be made with the same Variables",
+                )
+            numbers = (tuple(float(np.float32(have[name][key])) for name in names) for key in ("offset", "scale"))
+            inputs.append(NetworkInput(group, names, data.caps.get(group), *numbers))
+        return tuple(inputs)
+
+
+class KerasTrainer(Tool):
+    """Train a network with Keras and keep the weights of the epoch with the smallest validation loss.
+
+    It only finalizes: after the event loop it opens the file of a DatasetStream and trains on the training folds; the
+    test folds are never looked at. Into its folder of the run directory it writes ``model.keras`` (after each better
+    epoch), ``checkpoint.npz`` (after each epoch; ``--resume`` continues it and gives the same weights as a training
+    without interruption), ``log.csv``, learning curves, the confusion matrix of the validation taus,
+    ``configuration.json`` and ``summary.json``. Settings that are set win over those of the Conf file, these over the
+    defaults. Its result has the folder, the best epoch and its loss.
+    """
+
+    Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
+    Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
+    Reweighter = Property("", "tool that makes factors on the weights; empty: none")
+    Network = Property(0, "which of the Normaliser's networks this is (kfold has several)", minimum=0)
+    OutputName = Property("network", "folder in the run directory")
+    Architecture = Property("", f"name of an architecture; empty: that of the files, else {DEFAULT}")
+    ConfFile = Property("", "YAML file with settings and the name of an Arch file", file=True)
+    ArchFile = Property("", "YAML file with the architecture; empty: that of ConfFile, else its defaults", file=True)
+    Optimiser = Property("adam", "optimiser", choices=OPTIMISERS)
+    LearningRate = Property(1e-3, "learning rate at the start", minimum=0)
+    BatchSize = Property(1000, "taus of a training step", minimum=1)
+    Epochs = Property(100, "most epochs", minimum=1)
+    Patience = Property(10, "stop after this many epochs without improvement", minimum=1)
+    MinDelta = Property(1e-4, "a validation loss smaller by this is an improvement", minimum=0)
+    ReduceFactor = Property(0.4, "factor on the learning rate when the validation loss stays", minimum=0, maximum=1)
+    ReducePatience = Property(3, "lower the learning rate after this many epochs without improvement", minimum=1)
+    MinLearningRate = Property(4e-6, "smallest learning rate", minimum=0)
+    Seed = Property(42, "seed of first weights, shuffling and dropout", minimum=0)
+    Deterministic = Property(True, "use operations that give the same numbers each time, for the same number of threads")
+    Verbose = Property(1, "1: report epochs, and every ten seconds; 2: report epochs; 0: report the end", choices=(0, 1, 2))
+
+    def finalize(self, total: Any, context: Context) -> dict[str, Any]:
+        """Train and write; see the class."""
+        backend.open_keras_backend()
+        conf = read_conf(Path(self.ConfFile)) if self.ConfFile else None
+        source = Source.find(self.Dataset, self.Normaliser, self.Reweighter, self.Network, context)
+        schedule, verbose = self._schedule(conf)
+        folder = context.path(f"{self.OutputName}/{MODEL}").parent
+        with source.open() as data:
+            plan = self._plan(conf, source.inputs(data), data, context)
+            backend.seed_everything(schedule.seed, deterministic=self.Deterministic)
+            model = plan.build()
+            compile_model(model, schedule, plan.loss)
+            context.log.info(
+                "%s: %s, %d parameters, %d taus to train, %d to validate, on %s", self.name, plan.name,
+                model.count_params(), data.size("train"), data.size("validation"), ", ".join(backend.devices()),
+            )  # fmt: skip
+            identity = {"plan": plan.describe(), "data": data.record, "backend": _backend()}
+            write_json(folder / CONFIGURATION, self._configuration(plan, schedule, source, data))
+            writer = _Writer(folder, model)
+            state = fit(
+                model,
+                data,
+                schedule,
+                plan.loss,
+                identity=identity,
+                checkpoint=folder / CHECKPOINT,
+                report=lambda line: context.log.info("%s", line) if verbose else None,
+                within_epochs=verbose == 1,
+                after_epoch=writer.after_epoch,
+            )
+            writer.save_model()
+            found = evaluate(model, data, "validation", plan.loss)
+        context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
+        figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves")
+        if found.confusion is not None:
+            figures.confusion_matrix(found.confusion, plan.classes, folder / "confusion-matrix")
+        write_json(folder / SUMMARY, self._summary(folder, plan, state, found, model))
+        return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": state.best_loss}
+
+    def _schedule(self, conf: Conf | None) -> tuple[Schedule, int]:
+        """Return the schedule and how much to report: what is set, else what the Conf file says, else the defaults."""
+        names = {"Epochs": "epochs", "Patience": "patience", "Optimiser": "opt", "Verbose": "verbose"}
+        values = dict(self.values)
+        for name, key in names.items():
+            if conf is not None and key in conf.settings and name not in self.values_set:
+                given = conf.settings[key]
+                values[name] = self.properties()[name].check(given.lower() if isinstance(given, str) else given)
+        return Schedule(
+            epochs=values["Epochs"],
+            batch_size=values["BatchSize"],
+            optimiser=values["Optimiser"],
+            learning_rate=values["LearningRate"],
+            patience=values["Patience"],
+            min_delta=values["MinDelta"],
+            reduce_factor=values["ReduceFactor"],
+            reduce_patience=values["ReducePatience"],
+            min_learning_rate=values["MinLearningRate"],
+            seed=values["Seed"],
+        ), values["Verbose"]
+
+    def _plan(
+        self, conf: Conf | None, inputs: tuple[NetworkInput, ...], data: TrainingData, context: Context
+    ) -> NetworkPlan:
+        """Return the network to train, reporting once the keys of the files that have no effect here."""
+        arch = Path(self.ArchFile) if self.ArchFile else (conf.arch if conf is not None else None)
+        name = self.Architecture or (conf.architecture if conf is not None else "")
+        name = name or (read_arch(arch)[0] if arch is not None else DEFAULT)
+        if conf is not None and name != conf.architecture:
+            raise JobOptionsError(
+                f"Architecture is {name!r}, the Conf file is for {conf.architecture!r}", where=str(conf.path)
+            )
+        classes = data.classes or (str(data.record.get("label", "target")).rpartition(".")[2],)
+        plan = plan_network(name, arch, inputs, classes)
+        if plan.classifies != bool(data.classes):
+            made = "classes" if data.classes else "numbers"
+            raise JobOptionsError(
+                f"the training set has {made}, the network is for {'numbers' if data.classes else 'classes'}",
+                where=f"{self.name}, architecture {name}",
+                hint="Dense with  task: regression  learns numbers",
+            )
+        ignored = {conf.path.name: conf.ignored} if conf is not None and conf.ignored else {}
+        ignored |= {Path(path).name: keys for path, keys in plan.ignored.items()}
+        for path, keys in ignored.items():
+            context.log.info("%s: without effect here: %s", path, ", ".join(keys))
+        return plan
+
+    def _configuration(
+        self, plan: NetworkPlan, schedule: Schedule, source: Source, data: TrainingData
+    ) -> dict[str, Any]:
+        """Return what the network was made from, as an exporter reads it."""
+        files = {key: Path(value) for key, value in (("ConfFile", self.ConfFile), ("ArchFile", self.ArchFile)) if value}
+        return {
+            "plan": plan.describe(),
+            "schedule": asdict(schedule),
+            "backend": _backend(),
+            "devices": backend.devices(),
+            "versions": backend.versions(),
+            "files": {key: {"name": path.name, "sha256": sha256(path)} for key, path in files.items()},
+            "dataset": {"path": str(source.path), "size": source.path.stat().st_size},
+            "output": source.variables["outputs"][0]["name"] if source.variables.get("outputs") else "classes",
+            "reweighting": source.reweighting.record() if source.reweighting is not None else None,
+            "data": data.record,
+        }
+
+    def _summary(
+        self, folder: Path, plan: NetworkPlan, state: State, found: Evaluation, model: Any
+    ) -> dict[str, Any]:
+        """Return the results."""
+        matrix = None if found.confusion is None else {"classes": plan.classes, "weights": found.confusion.tolist()}
+        return {
+            "architecture": plan.name,
+            "parameters": int(model.count_params()),
+            "epochs": state.epoch,
+            "stopped": state.stopped,
+            "best_epoch": state.best_epoch,
+            "val_loss": state.best_loss,
+            "val_accuracy": found.accuracy,
+            "validation_taus": found.taus,
+            "confusion": matrix,
+            "seconds": sum(row["seconds"] for row in state.history),
+            "taus_per_second": float(np.median([row["taus_per_second"] for row in state.history])),
+            "sha256": {name: sha256(folder / name) for name in (MODEL, CHECKPOINT, CONFIGURATION)},
+        }
+
+
+def _backend() -> str:
+    import keras
+
+    return str(keras.backend.backend())
+
+
+class _Writer:
+    """Writes what a training leaves after each epoch: the log, and the model where it is the best so far."""
+
+    def __init__(self, folder: Path, model: Any) -> None:
+        self.folder, self.model = folder, model
+
+    def after_epoch(self, state: State) -> None:
+        if state.best_epoch == state.epoch:
+            self.save_model()
+        text = io.StringIO()
+        rows = csv.DictWriter(text, list(state.history[0]), lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(state.history)
+        replace_file(self.folder / "log.csv", text.getvalue().encode())
+
+    def save_model(self) -> None:
+        temporary = self.folder / ".part.keras"
+        self.model.save(temporary)
+        temporary.replace(self.folder / MODEL)

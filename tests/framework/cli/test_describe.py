@@ -1,0 +1,39 @@
+"""hepflow describe."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_tool(hepflow):
+    out = hepflow("describe", "TauSelection").fine().out
+    assert "TauSelection (tool, from hepflow.plugins.tau.selection import TauSelection)" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("PtMin")]
+    assert line.split()[:3] == ["PtMin", "float", "0.0"]
+    assert "[MeV]" in line
+    assert "reads   TauJets.pt, TauJets.eta" in out
+    assert "writes  nothing" in out
+
+
+def test_stream(hepflow):
+    out = hepflow("describe", "MxAODStream").fine().out
+    assert "(stream, from" in out
+    assert "One of RNTuple, TTree." in out
+
+
+def test_job(hepflow):
+    out = hepflow("describe", "NNDecayMode").fine().out
+    (line,) = [line for line in out.splitlines() if line.startswith("--mode")]
+    assert "One of tree" in line
+    assert "TauTruthMatching('TauTruthMatching'" in out
+    assert "reads Gammatautau without -i" in out
+
+
+def test_job_by_path(hepflow, joboptions):
+    path = joboptions('"""My job."""\njob = Job("mine")\njob += TauSelection("sel", PtMin=5e3)\n')
+    assert "TauSelection('sel', PtMin=5000.0)" in hepflow("describe", path).fine().out
+
+
+@pytest.mark.parametrize(("name", "near"), [("TauSelecton", "TauSelection"), ("NNDecayMod", "NNDecayMode")])
+def test_unknown_name(hepflow, name, near):
+    hepflow("describe", name).failed(f"there is no tool, stream or job '{name}'", f"'{near}'")

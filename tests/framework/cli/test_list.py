@@ -1,0 +1,42 @@
+"""hepflow list."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("tools", ["TauSelection", "TauTruthMatching", "NNDecayModeTree", "PFOCountDecayMode", "LinkedObjects"]),
+        ("streams", ["NtupleStream", "MxAODStream"]),
+        ("jobs", ["NNDecayMode", "PhysliteTaus"]),
+        ("formats", ["xaod-rntuple", "xaod-ttree", "ntuple-rntuple", "ntuple-ttree"]),
+        ("plugins", ["core", "tau", "streams", "common"]),
+        ("executors", ["serial", "processes"]),
+    ],
+)
+def test_lists_names_with_a_line_on_each(hepflow, what, names):
+    lines = hepflow("list", what).fine().out.splitlines()
+    for name in names:
+        (line,) = [line for line in lines if line.split() and line.split()[0] == name]
+        assert len(line.split()) > 2
+
+
+@pytest.mark.parametrize("what", ["samples", "architectures", "commands"])
+def test_may_be_empty(hepflow, what):
+    assert hepflow("list", what).fine().out
+
+
+def test_unknown_kind(hepflow):
+    hepflow("list", "tool").failed("'tool' is not one of", status=2)
+
+
+def test_jobs_of_the_users_own_folder(hepflow, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Mine.py").write_text('"""My own job."""\n')
+    (tmp_path / "mine" / "Broken.py").write_text("def (\n")
+    monkeypatch.setenv("HEPFLOW_JOBOPTIONS_PATH", str(tmp_path / "mine"))
+    out = hepflow("list", "jobs").fine().out
+    assert "My own job." in out
+    assert "(syntax error in line 1)" in out
