@@ -91,7 +91,7 @@ class Property(Generic[T]):
     def __get__(self, instance: Configurable | None, owner: type[Any]) -> Property[T] | T:
         if instance is None:
             return self
-        values: dict[str, T] = instance.__dict__["_values"]
+        values: dict[str, T] = instance.__dict__["_configurable_values"]
         value = values.get(self.name, self.default)
         return cast("T", dict(value)) if isinstance(value, dict) else value  # a copy: what is set stays as checked
 
@@ -214,7 +214,7 @@ class Configurable:
 
     def __init__(self, name: str = "", /, **properties: Any) -> None:
         cls = type(self)
-        self.__dict__.update(name=name or cls.__name__, _values={}, _phase="configure")
+        self.__dict__.update(name=name or cls.__name__, _configurable_values={}, _configurable_phase="configure")
         if not isinstance(name, str):
             raise PropertyError(f"the first argument of {cls.__name__} is its name, a text, not {name!r}")
         if not all(part.isidentifier() for part in self.name.replace("-", "_").split(".")):
@@ -232,7 +232,7 @@ class Configurable:
     @property
     def values_set(self) -> dict[str, Any]:
         """Return the properties that were set, as set."""
-        return dict(self.__dict__["_values"])
+        return dict(self.__dict__["_configurable_values"])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -248,13 +248,13 @@ class Configurable:
         return True
 
     def _store(self, prop: Property[Any], value: Any) -> None:
-        if self._phase != "configure":
+        if self._configurable_phase != "configure":
             raise PropertyError(
                 f"{self._label}.{prop.name} cannot be set: the job is frozen",
                 hint="set properties in the job options or with --set",
             )
         try:
-            self.__dict__["_values"][prop.name] = prop.check(value)
+            self.__dict__["_configurable_values"][prop.name] = prop.check(value)
         except PropertyError as error:
             raise PropertyError(error.message, where=self._label, hint=error.hint) from None
 
@@ -272,9 +272,9 @@ class Configurable:
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(inspect.getattr_static(type(self), name, None), Property):
             object.__setattr__(self, name, value)
-        elif self._phase == "initialize":
+        elif self._configurable_phase == "initialize":
             self.__dict__[name] = value
-        elif self._phase == "configure":
+        elif self._configurable_phase == "configure":
             raise self._unknown(name)
         else:
             raise PropertyError(
@@ -296,7 +296,7 @@ class Configurable:
 
     def freeze(self) -> None:
         """Lock the properties."""
-        self.__dict__["_phase"] = "frozen"
+        self.__dict__["_configurable_phase"] = "frozen"
 
     def copy(self: C) -> C:
         """Return a new, unlocked thing of the same class with the same name and properties."""

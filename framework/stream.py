@@ -57,7 +57,7 @@ class Stream(Configurable):
     tools: list[Tool]
 
     def __iadd__(self: S, thing: Tool | Iterable[Tool]) -> S:
-        if self._phase != "configure":
+        if self._configurable_phase != "configure":
             raise JobOptionsError(f"{self._label} is frozen: no tool can be added")
         self.tools.extend(as_tools(thing, self._label))
         return self

@@ -58,11 +58,11 @@ class Tool(Configurable):
 
     def prepare(self, context: Context) -> None:
         """Run ``initialize`` in the one phase in which attributes can be set; called by the engine."""
-        self.__dict__["_phase"] = "initialize"
+        self.__dict__["_configurable_phase"] = "initialize"
         try:
             self.initialize(context)
         finally:
-            self.__dict__["_phase"] = "run"
+            self.__dict__["_configurable_phase"] = "run"
 
     @property
     def has_loop(self) -> bool:

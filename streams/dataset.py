@@ -7,12 +7,13 @@ out to buckets at random, and then writes one bucket after the other, each shuff
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from hepflow import Context, Events, Property, Stream
 from hepflow.errors import ColumnError, InputError, JobOptionsError, OutputError, nearest
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, object_column
-from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter
+from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter, field_bytes
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.variables import Variable
 
@@ -38,9 +39,9 @@ Rows = npt.NDArray[Any]
 class DatasetStream(Stream):
     """Write a training set: one HDF5 file ``<stream>.h5``, raw values, shuffled (layout: ``hepflow.io.hdf5``).
 
-    Rows are the objects of ``Container``, as an NNDecayModeTree writes them or as its ntuple has them. The fold of a tau
-    is ``FoldColumn % FoldNumber``; rows are ordered by fold, and shuffled within each. The content depends on the
-    input and on ``Seed``, not on the number of workers or the chunk size.
+    Rows are the objects of ``Container``, as an NNDecayModeTree writes them or its ntuple has them. The fold of a tau
+    is ``FoldColumn % FoldNumber``; rows are ordered by fold, and shuffled within each. The content depends on the input
+    and on ``Seed``, not on the number of workers or the chunk size.
     """
 
     suffix: ClassVar[str] = ".rows"
@@ -152,7 +153,7 @@ class DatasetStream(Stream):
                 )
             taus[_short(name)] = content[name]
         for group in layout.sequences:
-            self._fill(group, rows[group], columns)
+            self._fill(group, rows, columns)
         return rows
 
     def _labels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -170,28 +171,26 @@ class DatasetStream(Stream):
             )
         return labels
 
-    def _fill(self, group: str, objects: Rows, columns: Mapping[str, Column]) -> None:
+    def _fill(self, group: str, rows: Rows, columns: Mapping[str, Column]) -> None:
         """Fill the first ``cap`` objects of each row."""
         cap = self.Caps[group]
         first = columns[f"{group}.{self.Variables[group][0].column}"].offsets
         if first is None:
             raise ColumnError(f"{group} has one value a row: it is no sequence", hint="leave it out of Caps")
-        counts = np.minimum(np.diff(first), cap)
-        rows = np.repeat(np.arange(len(counts)), counts)
-        rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        source = first[:-1][rows] + rank
-        place = rows * cap + rank
-        packed = np.zeros(len(rows), dtype=objects.dtype)
-        packed["valid"] = True
+        counts = np.diff(first)
+        owners = np.repeat(np.arange(len(counts)), counts)
+        rank = np.arange(len(owners)) - np.repeat(first[:-1], counts)
+        kept = rank < cap
+        objects = np.empty(int(kept.sum()), dtype=rows.dtype[group].base)
+        objects["valid"] = True
         for variable in self.Variables[group]:
             name = f"{group}.{variable.column}"
             offsets = columns[name].offsets
             if offsets is not first and not np.array_equal(offsets, first):  # type: ignore[arg-type]
                 raise ColumnError(f"{name} has other numbers of objects than the other columns of {group}")
-            packed[variable.column] = columns[name].content[source]
-        flat = np.zeros(len(counts) * cap, dtype=objects.dtype)
-        flat[place] = packed
-        objects[...] = flat.reshape(-1, cap)
+            objects[variable.column] = columns[name].content[kept]
+        places = field_bytes(rows, group)
+        places[owners[kept], rank[kept]] = objects.view(places.dtype)
 
     # ── at the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,8 +224,6 @@ class DatasetStream(Stream):
 
     def _count(self, parts: Sequence[_Part]) -> npt.NDArray[np.int64]:
         """Return the number of rows by fold and class; OutputError where there are none, or a class has none."""
-        classes = list(dict.fromkeys(self.Classes.values()))
-        counts = np.zeros((self.FoldNumber, max(len(classes), 1)), dtype=np.int64)
         for part in parts:
             if part.layout != parts[0].layout:
                 raise OutputError(
@@ -234,15 +231,12 @@ class DatasetStream(Stream):
                     where=f"stream {self.name}",
                     hint="give files of one kind, or leave the column out of the Spectators",
                 )
-            for rows in part.blocks():
-                taus = rows[TAUS]
-                labels = taus["label"] if classes else np.zeros(len(taus), dtype=np.int64)
-                np.add.at(counts, (taus["fold"], labels), 1)
+        counts: npt.NDArray[np.int64] = np.sum([part.counts for part in parts], axis=0)
+        classes = dict.fromkeys(self.Classes.values())
         empty = [name for name, number in zip(classes, counts.sum(axis=0), strict=False) if not number]
         if empty or not counts.any():
-            what = f"class {', '.join(empty)}" if counts.any() else "data set"
             raise OutputError(
-                f"no taus are left for the {what}" if what == "data set" else f"there are no taus of {what}",
+                f"there are no taus of class {', '.join(empty)}" if counts.any() else "no taus are left to train on",
                 where=f"stream {self.name}",
                 hint="use more events, or look at the selection in cutflow.json",
             )
@@ -263,29 +257,33 @@ class DatasetStream(Stream):
 
 
 class _PartWriter:
-    """Writes rows behind one line of JSON: the types of the kept columns and the metadata."""
+    """Writes rows, then a JSON text (types of kept columns, metadata, rows by fold and class), then its length."""
 
     def __init__(self, path: Path, metadata: Mapping[str, Any], stream: DatasetStream) -> None:
         self._stream = stream
         self._metadata = metadata
         self._file = path.open("wb")
-        self._columns: dict[str, str] | None = None
+        self._columns: dict[str, str] = {}
+        self._counts = np.zeros((stream.FoldNumber, max(len(set(stream.Classes.values())), 1)), dtype=np.int64)
 
     def write(self, columns: Mapping[str, Column]) -> None:
         """Append the rows of a chunk."""
         rows = self._stream.rows(columns)
-        kept = {_short(name): rows.dtype[TAUS][_short(name)].str for name in self._stream._kept_columns()}
-        if self._columns is None:
-            header = {"columns": kept, "metadata": self._metadata}
-            self._file.write(json.dumps(header, default=str).encode() + b"\n")
-            self._columns = kept
-        elif kept != self._columns:
+        taus = rows[TAUS]
+        kept = {_short(name): taus.dtype[_short(name)].str for name in self._stream._kept_columns()}
+        if self._columns not in ({}, kept):
             raise ColumnError(f"columns change their types between chunks: {self._columns}, then {kept}")
-        _write(self._file, rows)
+        self._columns = kept
+        labels = taus["label"] if self._stream.Classes else np.zeros(len(taus), dtype=np.int64)
+        np.add.at(self._counts, (taus["fold"], labels), 1)
+        self._file.write(rows.view(np.uint8).data)
 
     def close(self) -> None:
-        """Close the part."""
-        self._file.close()
+        """Add the text and close the part."""
+        with self._file as file:
+            content = {"columns": self._columns, "metadata": self._metadata, "counts": self._counts.tolist()}
+            text = json.dumps(content, default=str).encode()
+            file.write(text + len(text).to_bytes(8, "little"))
 
 
 class _Part:
@@ -294,20 +292,24 @@ class _Part:
     def __init__(self, path: Path, stream: DatasetStream) -> None:
         self._path = path
         with path.open("rb") as file:
-            header = json.loads(file.readline())
-            self._start = file.tell()
-        self.metadata: dict[str, Any] = header["metadata"]
-        self.layout = stream._layout({name: header["columns"][_short(name)] for name in stream._kept_columns()})
-        self._type = self.layout.row_type()
-        if (path.stat().st_size - self._start) % self._type.itemsize:
-            raise InputError(f"a part of the data set is damaged: {path}", hint="start anew with --force")
+            end = file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(end - length)
+            content = json.loads(file.read(length))
+        self.metadata: dict[str, Any] = content["metadata"]
+        self.counts = np.asarray(content["counts"], dtype=np.int64)
+        self.layout = stream._layout({name: content["columns"][_short(name)] for name in stream._kept_columns()})
 
     def blocks(self) -> Iterator[Rows]:
         """Yield the rows in order."""
-        number = max(1, BLOCK_BYTES // self._type.itemsize)
+        kind = self.layout.row_type()
+        left, most = int(self.counts.sum()), max(1, BLOCK_BYTES // kind.itemsize)
         with self._path.open("rb") as file:
-            file.seek(self._start)
-            while len(rows := np.fromfile(file, dtype=self._type, count=number)):
+            while left:
+                rows = np.fromfile(file, dtype=kind, count=min(left, most))
+                if not len(rows):
+                    raise InputError(f"a part of the data set is damaged: {self._path}", hint="start anew with --force")
+                left -= len(rows)
                 yield rows
 
 
@@ -334,23 +336,20 @@ class _Buckets:
             bucket = self._first[fold] + (random.random(len(rows)) * self._number[fold]).astype(np.int64)
             order = np.argsort(bucket, kind="stable")
             edges = np.searchsorted(bucket[order], np.arange(self._first[-1] + 1))
+            dealt = rows.view(f"V{rows.itemsize}")[order]
             for number in np.unique(bucket):
-                chosen = rows[order[edges[number] : edges[number + 1]]]
                 with self._path(number).open("ab") as file:
-                    _write(file, chosen)
+                    file.write(dealt[edges[number] : edges[number + 1]].view(np.uint8).data)
 
     def shuffled(self) -> Iterator[Rows]:
         """Yield the rows of every bucket, fold by fold."""
         for bucket in range(int(self._first[-1])):
             path = self._path(bucket)
             if path.exists():
-                rows = np.fromfile(path, dtype=self._kind)
+                rows = np.fromfile(path, dtype=f"V{self._kind.itemsize}")
                 path.unlink()
-                yield rows[np.random.default_rng([self._seed, 1, bucket]).permutation(len(rows))]
-
-
-def _write(file: BinaryIO, rows: Rows) -> None:
-    file.write(rows.view(np.uint8).data)
+                order = np.random.default_rng([self._seed, 1, bucket]).permutation(len(rows))
+                yield rows[order].view(self._kind)
 
 
 def _short(name: str) -> str:

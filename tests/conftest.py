@@ -1,4 +1,4 @@
-"""Shared fixtures: small xAOD-like files written by uproot directly, a command line in this process, the ATLAS files."""
+"""Shared fixtures: small xAOD-like files that uproot writes, the command line in this process, the ATLAS files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ os.environ["COLUMNS"] = "240"  # wide tables, whatever terminal the tests run in
 
 DATA = Path(os.environ.get("HEPFLOW_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
-SHOWER = (
-    "FIRST_ETA SECOND_R DELTA_THETA CENTER_LAMBDA LONGITUDINAL SECOND_ENG_DENS ENG_FRAC_CORE NPosECells_EM1 "
-    "NPosECells_EM2 energy_EM1 energy_EM2 EM1CoreFrac firstEtaWRTClusterPosition_EM1 firstEtaWRTClusterPosition_EM2 "
-    "secondEtaWRTClusterPosition_EM1 secondEtaWRTClusterPosition_EM2"
-).split()
+SHOWER = [
+    *("FIRST_ETA", "SECOND_R", "DELTA_THETA", "CENTER_LAMBDA", "LONGITUDINAL", "SECOND_ENG_DENS", "ENG_FRAC_CORE"),
+    *("NPosECells_EM1", "NPosECells_EM2", "energy_EM1", "energy_EM2", "EM1CoreFrac"),
+    *(f"{order}EtaWRTClusterPosition_{layer}" for order in ("first", "second") for layer in ("EM1", "EM2")),
+]
 IMPACT = ["d0TJVA", "d0SigTJVA", "z0sinthetaTJVA", "z0sinthetaSigTJVA"]
 TRACKS, NEUTRAL, SHOTS = "TauTracks", "TauNeutralParticleFlowObjects", "TauShotParticleFlowObjects"
 KEYS = {TRACKS: 215277022, "TruthTaus": 375408000, "TruthElectrons": 394100163, "TruthMuons": 342174277}
 """Keys of element links as ATLAS's software writes them."""
+PFO_CLASS = 1177172577
+"""Class identifier of xAOD::PFOContainer."""
 
 DTYPES = {
     "TauJets": {"charge": "f4", "nTracks": "i4"},
@@ -144,7 +146,7 @@ def columns_of(events):
 
 
 def _links(values, target):
-    key = KEYS.get(target) or link_hash(target)
+    key = KEYS.get(target) or link_hash(target, PFO_CLASS)
     index = ak.Array([[[0 if i is None else i for i in links] for links in event] for event in values])
     keys = ak.Array([[[0 if i is None else key for i in links] for links in event] for event in values])
     return ak.zip({"m_persKey": ak.values_astype(keys, "u4"), "m_persIndex": ak.values_astype(index, "u4")})
@@ -223,6 +225,23 @@ def make_xaod():
         return Xaod(write_xaod(path, events, **options), events)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_arrays():
+    """Make events in memory: ``make_arrays(number)`` gives them as plain Python and as columns."""
+
+    def make(number=60, seed=1):
+        events = make_events(number, seed)
+        return events, columns_of(events)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def arrays():
+    """Turn events (plain Python) into columns: ``arrays(events)`` → ``{"TauJets.pt": awkward array}``."""
+    return columns_of
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,24 +30,10 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 SIDE_BY_SIDE = {"events", "networks", "plots"}
-"""Rooms of one floor that know nothing of each other, unless an entry of ALLOWED says so."""
+"""Rooms of one floor that know nothing of each other."""
 
-HEAVY = (
-    "tensorflow keras torch onnx onnxruntime matplotlib xgboost pythia8mc pythia8 dask distributed h5py scipy hist "
-    "boost_histogram uproot awkward vector pandas sklearn"
-).split()
-SLOW = [
-    "tensorflow",
-    "keras",
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "matplotlib",
-    "xgboost",
-    "pythia8mc",
-    "dask",
-    "distributed",
-]
+SLOW = ("tensorflow", "keras", "torch", "onnx", "onnxruntime", "matplotlib", "xgboost", "pythia8mc", "dask")
+HEAVY = (*SLOW, "awkward", "uproot", "vector", "h5py", "scipy", "hist", "boost_histogram", "pandas", "distributed")
 
 
 def modules() -> dict[str, Path]:
@@ -60,6 +47,12 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+
+
+@cache
+def source(path: Path) -> ast.Module:
+    """The parsed source of a module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def is_type_checking(node: ast.AST) -> bool:
@@ -80,7 +73,7 @@ def walk(nodes: Iterable[ast.AST], *, functions: bool = True) -> Iterator[ast.Im
 def imports(path: Path, *, functions: bool = True) -> list[tuple[int, str]]:
     """Return (line, imported module) of a file; ``from a import b`` is ``a.b`` where that is a module of ours."""
     found = []
-    for node in walk([ast.parse(path.read_text(encoding="utf-8"))], functions=functions):
+    for node in walk([source(path)], functions=functions):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
             continue
@@ -112,7 +105,8 @@ def test_imports_are_found(tmp_path):
     path = tmp_path / "m.py"
     path.write_text(
         "from typing import TYPE_CHECKING\nimport numpy.typing as npt\nif TYPE_CHECKING:\n    import keras\nelse:\n"
-        "    import json\ntry:\n    import lz4\nexcept ImportError:\n    pass\ndef f():\n    from hepflow import events\n"
+        "    import json\ntry:\n    import lz4\nexcept ImportError:\n    pass\ndef f():\n"
+        "    from hepflow import events\n"
         "    class A:\n        from hepflow.events.links import key_for\n"
     )
     names = [name for _, name in imports(path)]
@@ -164,7 +158,7 @@ def test_framework_modules_import_from_the_defining_module():
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for module, path in MODULES.items()
         if house(module) == "hepflow" and room(module)
-        for node in walk([ast.parse(path.read_text(encoding="utf-8"))])
+        for node in walk([source(path)])
         if isinstance(node, ast.ImportFrom)
         and node.module == "hepflow"
         and not all(f"hepflow.{alias.name}" in MODULES for alias in node.names)
@@ -195,7 +189,7 @@ def test_heavy_libraries_are_imported_where_they_are_used():
 def test_modules_say_what_they_are_for_and_stay_small():
     for path in MODULES.values():
         text = path.read_text(encoding="utf-8")
-        assert ast.get_docstring(ast.parse(text)) or not text, f"{path} says nothing of what it is for"
+        assert ast.get_docstring(source(path)) or not text, f"{path} says nothing of what it is for"
         assert text.count("\n") < 600, f"{path} is long"
 
 
@@ -212,9 +206,9 @@ def test_public_names_of_the_front_door_exist():
 # ── what is imported when ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def loaded(statement: str, names: list[str]) -> list[str]:
+def loaded(statement: str, names: Sequence[str]) -> list[str]:
     """Return which of the libraries are loaded after a statement in a fresh interpreter."""
-    script = f"{statement}\nimport sys\nprint('loaded:', *(n for n in {names!r} if n in sys.modules))"
+    script = f"{statement}\nimport sys\nprint('loaded:', *(n for n in {tuple(names)!r} if n in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.rpartition("loaded:")[2].split()
@@ -222,7 +216,10 @@ def loaded(statement: str, names: list[str]) -> list[str]:
 
 def command(*words: str) -> str:
     """A statement that runs a command of the command line and goes on."""
-    return f"import sys\nfrom hepflow.cli import main\nsys.argv = {['hepflow', *words]!r}\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+    return (
+        f"import sys\nfrom hepflow.cli import main\nsys.argv = {['hepflow', *words]!r}\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+    )
 
 
 @pytest.mark.parametrize("statement", ["import hepflow", "import hepflow.cli", command("--help")])

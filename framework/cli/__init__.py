@@ -18,8 +18,10 @@ COMMANDS = {
     "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
     "list": ("hepflow.cli.list:list_command", "List tools, streams, jobs, samples, formats, plugins."),
     "describe": ("hepflow.cli.describe:describe_command", "Explain a tool, stream or job: properties, reads, writes."),
-    "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file holds."),
+    "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file or a network holds."),
     "merge": ("hepflow.cli.merge:merge_command", "Join the numbered parts of an output."),
+    "convert": ("hepflow.cli.convert:convert_command", "Convert a network to lwtnn JSON or ONNX."),
+    "evaluate": ("hepflow.cli.evaluate:evaluate_command", "Evaluate a network on given cases."),
     "doctor": ("hepflow.cli.doctor:doctor_command", "Check the installation."),
 }
 

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 from hepflow.errors import HepflowError
@@ -26,6 +27,7 @@ __all__ = [
     "common_options",
     "console",
     "memory",
+    "new_table",
     "show_error",
     "show_interrupt",
     "size",
@@ -37,12 +39,12 @@ __all__ = [
 def console() -> Console:
     """Return the one console of the command line; where no terminal tells its width, tables are wide."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    return Console(highlight=False, soft_wrap=True, width=wide)
+    return Console(highlight=False, soft_wrap=True, markup=False, width=wide)
 
 
 @cache
 def _errors() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,7 +81,13 @@ def show_error(error: HepflowError) -> None:
 
 def show_interrupt() -> None:
     """Say that the user stopped the command."""
-    _errors().print("[bold red]interrupted[/]")
+    _errors().print("interrupted", style="bold red")
+
+
+def new_table(*headers: str, title: str = "") -> Table:
+    """Return an empty table without lines; long words are folded, never cut."""
+    columns = [Column(header, overflow="fold") for header in headers]
+    return Table(*columns, title=f"\n{title}" if title else None, title_justify="left", box=None, pad_edge=False)
 
 
 def size(number: float) -> str:

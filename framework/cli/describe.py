@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 
 import click
-from rich.table import Table
 from rich.text import Text
 
-from hepflow.cli.console import common_options, console
+from hepflow.cli.console import common_options, console, new_table
 from hepflow.errors import HepflowError, PluginError, nearest
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions, shipped_joboptions
 from hepflow.properties import Configurable
@@ -39,11 +38,9 @@ def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
 def _show_class(cls: type[Configurable]) -> None:
     out = console()
     kind = "tool" if issubclass(cls, Tool) else "stream"
-    out.print(f"[bold]{cls.__name__}[/] ({kind}, from {cls.__module__} import {cls.__name__})\n")
+    out.print(f"{cls.__name__} ({kind}, from {cls.__module__} import {cls.__name__})\n", style="bold")
     out.print(Text(inspect.getdoc(cls) or ""))
-    table = Table(
-        "property", "type", "default", "doc", box=None, pad_edge=False, title="\nproperties", title_justify="left"
-    )
+    table = new_table("property", "type", "default", "doc", title="properties")
     for prop in cls.properties().values():
         unit = f" [{prop.unit}]" if prop.unit else ""
         choices = f" One of {', '.join(map(str, prop.choices))}." if prop.choices else ""
@@ -57,27 +54,25 @@ def _show_class(cls: type[Configurable]) -> None:
         except HepflowError as error:
             out.print(f"\nreads and writes depend on properties without default: {error.message}")
             return
-        out.print(f"\n[bold]reads[/]   {', '.join(reads) or 'nothing'}")
-        out.print(f"[bold]writes[/]  {', '.join(writes) or 'nothing'}")
+        out.print(f"\nreads   {', '.join(reads) or 'nothing'}")
+        out.print(f"writes  {', '.join(writes) or 'nothing'}")
 
 
 def show_job(file: JobFile) -> None:
     """Show a job as it is configured: its doc, options, tools and streams."""
     out = console()
     job = file.job
-    out.print(f"\n[bold]{job.name}[/] ({file.path})\n")
+    out.print(f"\n{job.name} ({file.path})\n", style="bold")
     out.print(Text(inspect.cleandoc(file.module.__doc__ or "")))
     if job.default_sample:
         out.print(f"\nreads {job.default_sample} without -i")
-    table = Table(
-        "option", "type", "value", "doc", box=None, pad_edge=False, title="\noptions of the file", title_justify="left"
-    )
+    table = new_table("option", "type", "value", "doc", title="options of the file")
     for name, option in job.declared_options.items():
         choices = f" One of {', '.join(map(str, option.choices))}." if option.choices else ""
         table.add_row(f"--{name}", option.type_name, str(job.options[name]), option.doc + choices)
     if table.row_count:
         out.print(table)
-    out.print("\n[bold]configured[/]")
+    out.print("\nconfigured", style="bold")
     for tool in job.tools:
         out.print(Text(f"  {tool!r}"))
     for stream in job.streams:

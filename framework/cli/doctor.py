@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import click
-from rich.table import Table
+from rich.text import Text
 
 import hepflow
-from hepflow.cli.console import common_options, console
+from hepflow.cli.console import common_options, console, new_table
 from hepflow.errors import PluginError
 from hepflow.execution.samples import cache_directory
 from hepflow.registry.manager import registry
@@ -39,12 +39,10 @@ def doctor_command(plugins: tuple[str, ...], debug: bool) -> None:
         f"{other} also installs a package called hepflow: keep the two in different environments, pip uninstall {other}"
         for other in foreign_distributions()
     ]
-    table = Table(
-        "extra", "package", "wanted", "installed", box=None, pad_edge=False, title="\npackages", title_justify="left"
-    )
+    table = new_table("extra", "package", "wanted", "installed", title="packages")
     missing = set()
     for extra, package, wanted, installed in _requirements():
-        table.add_row(extra or "-", package, wanted, installed or "[yellow]missing[/]")
+        table.add_row(extra or "-", package, wanted, installed or Text("missing", style="yellow"))
         if not installed:
             missing.add(extra)
             if not extra:
@@ -63,8 +61,8 @@ def doctor_command(plugins: tuple[str, ...], debug: bool) -> None:
         problems.append(str(error))
     out.print(f"cache: {cache_directory()}")
     for problem in problems:
-        out.print(f"[bold red]problem:[/] {problem}")
-    out.print("[bold green]no problems[/]" if not problems else f"{len(problems)} problems")
+        out.print(Text("problem: ", style="bold red") + Text(problem))
+    out.print("no problems" if not problems else f"{len(problems)} problems", style="bold")
     if problems:
         raise click.exceptions.Exit(1)
 

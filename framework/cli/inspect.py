@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.table import Table
+from rich.text import Text
 
-from hepflow.cli.console import common_options, console, size
+from hepflow.cli.console import common_options, console, new_table, size
+from hepflow.cli.model import is_model, show_model
 from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
@@ -25,24 +26,28 @@ SUMMARY_ENTRIES = 100_000
 @click.option("--summary", is_flag=True, help=f"Add counts and ranges of the first {SUMMARY_ENTRIES:,} entries.")
 @common_options
 def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: bool) -> None:
-    """Show what a file holds: format, entries, containers, columns with types and sizes."""
+    """Show what a file holds: format, entries, containers, columns with types and sizes.
+
+    Of a network (lwtnn JSON, ONNX): inputs with variables, graph, outputs, parameters, origin.
+    """
+    if is_model(file):
+        show_model(file)
+        return
     reader = open_reader(file, formats(registry(plugins)))
     schema = reader.schema()
     out = console()
-    out.print(f"[bold]{file}[/]")
+    out.print(file, style="bold")
     entries = "endless" if schema.endless else f"{schema.entries:,} entries"
     tree = f", {schema.tree}" if schema.tree else ""
     out.print(f"{schema.format}{tree}: {entries}, {size(schema.size)}, uuid {schema.identity}")
     for key, value in schema.metadata.items():
         out.print(f"{key}: {value}")
-    table = Table(
-        "column", "type", "size", "on disk", *(["values", "range"] if summary else []), box=None, pad_edge=False
-    )
+    table = new_table("column", "type", "size", "on disk", *(["values", "range"] if summary else []))
     table.columns[0].no_wrap = True
     for column in table.columns[2:4]:
         column.justify = "right"
     for container, infos in _by_container(schema):
-        table.add_row(f"[bold]{container}[/]", f"{len(infos)} columns", *_sizes(infos))
+        table.add_row(Text(container, style="bold"), f"{len(infos)} columns", *_sizes(infos))
         found = _summaries(reader, infos, schema) if summary else {}
         for info in infos:
             table.add_row("  " + info.name.partition(".")[2], _type(info), *_sizes([info]), *found.get(info.name, ()))

@@ -6,9 +6,8 @@ import ast
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from hepflow.cli.console import common_options, console
+from hepflow.cli.console import common_options, console, new_table
 from hepflow.joboptions import shipped_joboptions
 from hepflow.registry.manager import Registry, registry
 
@@ -26,7 +25,7 @@ def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
     if what == "plugins":
         _plugins(known)
         return
-    table = Table("name", "what it does", "from", box=None, pad_edge=False)
+    table = new_table("name", "what it does", "from")
     if what == "samples":
         for name, named in known.names(what).items():
             recipe = named.load()
@@ -48,7 +47,7 @@ def _summary(path: Path) -> str:
 
 
 def _plugins(known: Registry) -> None:
-    table = Table("name", "distribution", "version", "state", "brings", box=None, pad_edge=False)
+    table = new_table("name", "distribution", "version", "state", "brings")
     for plugin in known.plugins.values():
         brings = ", ".join(hook.removeprefix("hepflow_") for hook in plugin.hooks)
         table.add_row(plugin.name, plugin.distribution, plugin.version, "off" if plugin.blocked else "on", brings)

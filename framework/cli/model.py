@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.table import Table
-
-from hepflow.cli.console import console
+from hepflow.cli.console import console, new_table
 from hepflow.networks import describe
 
 __all__ = ["is_model", "show_model"]
@@ -22,7 +20,7 @@ def show_model(path: str) -> None:
     """Print what a model file holds; raises NetworkError where it is damaged."""
     found = describe(path)
     out = console()
-    out.print(f"[bold]{path}[/]")
+    out.print(str(path), style="bold")
     parameters = "" if found.n_parameters is None else f", {found.n_parameters:,} parameters"
     out.print(f"{found.format}{parameters}, origin: {found.origin or 'unknown'}")
     out.print(f"SHA-256 {found.sha256}")
@@ -32,7 +30,7 @@ def show_model(path: str) -> None:
     for title, groups in (("inputs", found.inputs), ("input sequences", found.input_sequences)):
         if not groups:
             continue
-        table = Table(title, "variable", "offset", "scale", "default", box=None, pad_edge=False)
+        table = new_table(title, "variable", "offset", "scale", "default")
         for group in groups:
             for number, v in enumerate(group.variables):
                 default = "" if v.default is None else f"{v.default:g}"

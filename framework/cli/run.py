@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 import hepflow
-from hepflow.cli.console import ConsoleReporter, common_options, console, size, start_logging
+from hepflow.cli.console import ConsoleReporter, common_options, console, new_table, size, start_logging
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.plan import Plan
 from hepflow.execution.run import RunOptions, RunResult, plan_job, run
@@ -199,7 +198,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     ]
     off = [p.name for p in plugins.plugins.values() if p.blocked]
     tail = (f", plugins {', '.join(others)}" if others else "") + (f", off: {', '.join(off)}" if off else "")
-    out.print(f"[bold]hepflow {hepflow.__version__}[/]{tail}")
+    out.print(f"hepflow {hepflow.__version__}{tail}", style="bold")
     options = "".join(f" --{name} {value}" for name, value in file.job.options.items())
     out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
     if plan.units:
@@ -225,11 +224,9 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     job = file.job
     plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter(), dry=True)
     out = console()
-    out.print(f"[bold]job {job.name}[/] ({file.path}), datatype {job.datatype}")
+    out.print(f"job {job.name} ({file.path}), datatype {job.datatype}", style="bold")
     _show_notes(plan)
-    tools = Table(
-        "", "tool", "reads", "writes", title="tools, in order", title_justify="left", box=None, pad_edge=False
-    )
+    tools = new_table("", "tool", "reads", "writes", title="tools, in order")
     for owner, members in [("job", job.tools), *((stream.name, stream.tools) for stream in job.streams)]:
         for tool in members:
             if tool.has_loop:
@@ -243,15 +240,11 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     out.print(tools)
     bytes_read = sum(f.columns[name].nbytes for f in plan.files for name in plan.flow.reads if name in f.columns)
     if plan.units:
-        out.print(
-            f"\n[bold]columns read[/] ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}"
-        )
+        out.print(f"\ncolumns read ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}")
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
-        out.print(f"\n[bold]stream {stream.name}[/] {stream!r} writes {len(names)} columns: {_joined(names)}")
-    units = Table(
-        "unit", "file", "entries", "blocks", title="\nwork units", title_justify="left", box=None, pad_edge=False
-    )
+        out.print(f"\nstream {stream.name}: {stream!r} writes {len(names)} columns: {_joined(names)}")
+    units = new_table("unit", "file", "entries", "blocks", title="work units")
     for unit in plan.units[:20]:
         units.add_row(
             str(unit.number), plan.files[unit.file].path, f"{unit.start:,}–{unit.stop:,}", str(len(unit.blocks))
@@ -276,19 +269,7 @@ def _joined(names: Sequence[str]) -> str:
 def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None:
     out = console()
     if result.cutflow:
-        table = Table(
-            "stream",
-            "tool",
-            "selection",
-            "of",
-            "before",
-            "after",
-            "kept",
-            box=None,
-            pad_edge=False,
-            title="\ncutflow",
-            title_justify="left",
-        )
+        table = new_table("stream", "tool", "selection", "of", "before", "after", "kept", title="cutflow")
         for column in table.columns[4:]:
             column.justify = "right"
         for (stream, tool, container, label), (before, after) in result.cutflow.items():
@@ -303,7 +284,7 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
     rate = (
         f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}" if result.events else ""
     )
-    out.print(f"[bold green]done[/] {result.events:,} events in {result.seconds:.1f} s{rate}{kept}")
+    out.print(f"done {result.events:,} events in {result.seconds:.1f} s{rate}{kept}")
 
 
 def _show_kept(directory: Path | None, file: JobFile) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
-from hepflow.events.layout import flatten, jagged, scatter, unpack_links
+from hepflow.events.layout import flatten, jagged, pack_links, scatter, unpack_links
 from hepflow.events.links import keys_of
 from hepflow.events.scope import Ints, Scope, counts_of, flat_take, offsets_from
 
@@ -55,10 +55,14 @@ class Container:
         name = f"{self._name}.{column}"
         if self._access is not None:
             self._access.check_read(name)
-            if name in self._access.optional and column not in self:
-                return np.full(len(self), np.nan, dtype=np.float32)
+        if self._lacks(column):
+            return np.full(len(self), np.nan, dtype=np.float32)
         found = self._scope.column(name)
         return flat_take(found.content, self._scope.index(self._name))
+
+    def _lacks(self, column: str) -> bool:
+        """Tell whether the column is optional and not there."""
+        return self._access is not None and f"{self._name}.{column}" in self._access.optional and column not in self
 
     def __len__(self) -> int:
         """Return the number of visible objects in all visible events."""
@@ -101,9 +105,12 @@ class Container:
         """Return the objects that an element-link column points to; null links and links to hidden objects drop out.
 
         The target container is found by the links' keys; give ``to`` where links may point to several containers or
-        none of them may be set. The target's columns must be declared like all others.
+        none of them may be set. The target's columns must be declared like all others. An optional link column that
+        is not there reads as null links.
         """
         values = self.flat(link)
+        if self._lacks(link):
+            values = pack_links([], *np.zeros((2, len(values))))
         target = to or self._target(values, link)
         if self._access is not None:
             self._access.check_container(target)
@@ -112,10 +119,9 @@ class Container:
             raise ColumnError(f"{self._name}.{link} holds lists of lists of links, which cannot be followed")
         counts = lists[0] if lists else np.ones(len(values), dtype=np.int64)
         rows = np.repeat(flat_take(self._scope.event_of(self._name), self._scope.index(self._name)), counts)
-        if not self._scope.linkable(target):
-            raise ColumnError(f"{self._name}.{link} cannot point into {target}, which is no list of objects per event")
         offsets = self._scope.group(target).offsets
-        assert offsets is not None
+        if offsets is None or not self._scope.linkable(target):
+            raise ColumnError(f"{self._name}.{link} cannot point into {target}, which is no list of objects per event")
         first, last = offsets[rows], offsets[rows + 1]
         position = first + index
         valid = np.isin(keys, keys_of(target)) & (position < last)

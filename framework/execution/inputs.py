@@ -77,15 +77,11 @@ def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequen
                 f"the folder {pattern} holds no ROOT files", hint="files are found as *.root*, also in sub-folders"
             )
         return [InputFile(str(p), name or path.resolve().name, searched=True) for p in found]
-    if any(character in pattern for character in "*?["):
+    if any(character in pattern for character in "*?[") and not path.exists():
         matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matched:
             raise InputError(f"the pattern {pattern!r} matches no file", where=str(Path.cwd()))
-        return [
-            file
-            for match in matched
-            for file in _expand_one(glob.escape(match) if not Path(match).exists() else match, name, (), ())
-        ]
+        return [file for match in matched for file in _expand_one(match, name, (), ())]
     if not path.exists():
         folder = path.parent
         beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []

@@ -22,7 +22,16 @@ import numpy.typing as npt
 from hepflow.errors import InputError, JobOptionsError, OutputError
 from hepflow.variables import Variable
 
-__all__ = ["BLOCK_ROWS", "COMPRESSIONS", "RECORD", "TAUS", "DatasetLayout", "DatasetWriter", "open_dataset_file"]
+__all__ = [
+    "BLOCK_ROWS",
+    "COMPRESSIONS",
+    "RECORD",
+    "TAUS",
+    "DatasetLayout",
+    "DatasetWriter",
+    "field_bytes",
+    "open_dataset_file",
+]
 
 TAUS = "taus"
 RECORD = "hepflow"
@@ -155,7 +164,10 @@ class DatasetWriter:
         stop = self._next + len(rows)
         try:
             for name in (TAUS, *self._layout.sequences):
-                self._file[name][self._next : stop] = rows[name]
+                part = np.ascontiguousarray(
+                    field_bytes(rows, name)
+                )  # numpy copies structures field by field, bytes fast
+                self._file[name][self._next : stop] = part.view(rows.dtype[name].base)
         except OSError as error:
             raise self._failure(error) from error
         self._next = stop
@@ -183,6 +195,17 @@ class DatasetWriter:
         return OutputError(
             f"the training set cannot be written: {error}", where=str(self._path), hint="is the disk full?"
         )
+
+
+def field_bytes(rows: Rows, name: str) -> npt.NDArray[np.void]:
+    """Return a view of a field of structured rows in which every element is opaque bytes: (n,), or (n, cap)."""
+    kind, offset = rows.dtype.fields[name][:2]  # type: ignore[index]
+    size = kind.base.itemsize
+    strides = (rows.strides[0], *((size,) if kind.shape else ()))
+    view: npt.NDArray[np.void] = np.ndarray(
+        (len(rows), *kind.shape), f"V{size}", rows.view(np.uint8).data, offset, strides
+    )
+    return view
 
 
 def _filters(compression: str) -> dict[str, Any]:

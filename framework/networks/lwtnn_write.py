@@ -51,9 +51,20 @@ def own_record(network: Network, digest: str) -> dict[str, Any]:
 
 
 def checksum(data: dict[str, Any]) -> str:
-    """Return the SHA-256 of inputs, nodes, layers and outputs, independent of layout and order of keys."""
-    text = json.dumps({key: data.get(key) for key in _CONTENT}, sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of inputs, nodes, layers and outputs, independent of layout, order of keys and ``1`` for
+    ``1.0``.
+    """
+    text = json.dumps(_floats({key: data.get(key) for key in _CONTENT}), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _floats(value: Any) -> Any:
+    """Return the value with whole numbers as floats."""
+    if isinstance(value, dict):
+        return {key: _floats(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [float(inner) if type(inner) is int and abs(inner) < 2**53 else _floats(inner) for inner in value]
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 
 def _input(group: InputNode) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def _session(path: Path, threads: int, provider: str) -> Any:
     options.enable_mem_pattern = False  # shapes vary from block to block
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
     except Exception as error:  # ONNX Runtime has one exception class for each kind of failure
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NetworkError(f"ONNX Runtime cannot open the model: {first[:300]}") from error

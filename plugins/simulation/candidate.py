@@ -83,7 +83,7 @@ def _clusters_and_axis(
 ) -> tuple[dict[str, Floats], dict[str, float]]:
     """Return the calibrated clusters within 0.4 of the seed, and the sum of those within 0.2 of their own sum (the
     intermediate axis)."""
-    electromagnetic = moments(cluster_cells(grid, mu), layers=False)
+    electromagnetic = moments(cluster_cells(grid, mu), full=False)
     energy, had_eta, had_phi = cluster_hadronic(grid, mu)
     hadronic = 1.0 / (1.0 + np.exp(-(electromagnetic["CENTER_LAMBDA"] - HADRON_LAMBDA) / HADRON_LAMBDA_WIDTH))
     zero = np.zeros(len(energy))

@@ -108,44 +108,40 @@ def cluster_hadronic(grid: Grid, mu: float) -> tuple[Floats, Floats, Floats]:
     return sum_by(owner, energy[i, j], n), eta, phi
 
 
-def moments(pixels: Pixels, *, layers: bool = True) -> dict[str, Floats]:
+def moments(pixels: Pixels, *, full: bool = True) -> dict[str, Floats]:
     """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by
     ATLAS's names.
 
-    Without ``layers`` those of the single layers EM1 and EM2 are left out.
+    Unless ``full`` there are only CENTER_LAMBDA and SECOND_R, both along the line to the middle instead of the
+    cluster's own axis.
     """
     n, label = pixels.n_clusters, pixels.label
     weight = np.maximum(pixels.energy, 0.0)
-
-    def add(values: Floats) -> Floats:
-        return sum_by(label, values, n)
-
-    total = np.maximum(add(weight), 1e-9)
-    eta, phi = add(weight * pixels.eta) / total, add(weight * pixels.phi) / total
+    total = np.maximum(sum_by(label, weight, n), 1e-9)
+    eta, phi = sum_by(label, weight * pixels.eta, n) / total, sum_by(label, weight * pixels.phi, n) / total
     radius = calorimeter_radius(eta)[label]
     depth = np.array(LAYER_CENTRE)[pixels.layer]
-    centre = add(weight * depth) / total
-    place = np.stack(
-        [(pixels.eta - eta[label]) * radius, (pixels.phi - phi[label]) * radius, depth - centre[label]], axis=1
-    )
+    centre = sum_by(label, weight * depth, n) / total
+    result = {"energy": sum_by(label, pixels.energy, n), "eta": eta, "phi": phi, "CENTER_LAMBDA": centre}
+    across_eta, across_phi = (pixels.eta - eta[label]) * radius, (pixels.phi - phi[label]) * radius
+    square = across_eta**2 + across_phi**2
+    if not full:
+        return result | {"SECOND_R": sum_by(label, weight * square, n) / total}
+    place = np.stack([across_eta, across_phi, depth - centre[label]], axis=1)
     axis, tilt = _axes(place, weight, label, n)
     along = np.einsum("ij,ij->i", place, axis[label])
-    across = np.maximum(np.einsum("ij,ij->i", place, place) - along**2, 0.0)
+    across = np.maximum(square + place[:, 2] ** 2 - along**2, 0.0)
     thickness, width = np.array(LAYER_THICKNESS), np.array([CELLS[name] for name in ("EM1", "EM2", "EM3")])
     volume = thickness[pixels.layer] * width[pixels.layer].prod(axis=1) * radius**2
-    result = {
-        "energy": add(pixels.energy),
-        "eta": eta,
-        "phi": phi,
+    result |= {
         "FIRST_ETA": eta,
-        "SECOND_R": add(weight * across) / total,
+        "SECOND_R": sum_by(label, weight * across, n) / total,
         "DELTA_THETA": tilt,
-        "CENTER_LAMBDA": centre,
         "LONGITUDINAL": _longitudinal(weight, along, label, n),
         "ENG_FRAC_CORE": sum(_largest(weight * (pixels.layer == layer), label, n) for layer in range(3)) / total,
-        "SECOND_ENG_DENS": add(weight * (weight / volume) ** 2) / total,
+        "SECOND_ENG_DENS": sum_by(label, weight * (weight / volume) ** 2, n) / total,
     }
-    return result | _layer_moments(pixels, eta) if layers else result
+    return result | _layer_moments(pixels, eta)
 
 
 def _layer_moments(pixels: Pixels, eta: Floats) -> dict[str, Floats]:

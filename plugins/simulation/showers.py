@@ -102,7 +102,7 @@ def _electromagnetic(rng: np.random.Generator, energy: Floats, start: Floats, et
     peak = np.maximum(log_y - 0.858, 0.6) * np.exp(spread_t * first)
     mixed = correlation * first + np.sqrt(1.0 - correlation**2) * second
     alpha = np.maximum((0.21 + (0.492 + 2.38 / ATOMIC_NUMBER) * log_y) * np.exp(spread_a * mixed), 1.1)
-    number = np.clip(12.0 + 25.0 * (energy / 1000.0) ** 0.65, 12, 700).astype(np.int64)
+    number = np.clip(10.0 + 18.0 * (energy / 1000.0) ** 0.68, 10, 600).astype(np.int64)
     owner = np.repeat(np.arange(len(energy)), number)
     gigas = np.maximum(energy / 1000.0, 0.05)
     measured = energy * np.maximum(1.0 + SAMPLING_TERM / np.sqrt(gigas) * rng.standard_normal(len(energy)), 0.1)
@@ -166,7 +166,7 @@ def _hadrons(
     shower = left > 50.0
     electromagnetic = _electromagnetic(rng, (left * fraction)[shower], start[shower], eta[shower], phi[shower])
     hadronic = HADRON_RESPONSE * left * (1.0 - fraction) * smear
-    number = np.clip(8.0 + 8.0 * np.sqrt(gigas), 8, 120).astype(np.int64)
+    number = np.clip(6.0 + 7.0 * np.sqrt(gigas), 6, 100).astype(np.int64)
     owner = np.repeat(np.arange(len(energy)), number)
     depth = start[owner] + X0_PER_LAMBDA * rng.gamma(1.6, 0.75, len(owner))
     u = rng.random(len(owner)) * 0.97

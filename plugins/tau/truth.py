@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Events, Property, Tool
+from hepflow.events import Container
 from hepflow.plugins.tau.modes import NOT_SET, decay_mode
 
 if TYPE_CHECKING:
@@ -26,17 +27,23 @@ def wrap(angle: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return wrapped
 
 
-def first_match(eta: ak.Array, phi: ak.Array, truth_eta: ak.Array, truth_phi: ak.Array, radius: float) -> ak.Array:
-    """Return, for each object (events × objects), the position of the first truth object within ``radius``, or -1.
+def first_match(objects: Container, others: Container, radius: float, suffix: str = "") -> npt.NDArray[np.int64]:
+    """Return, for each object (flat), the position in its event of the first of the others within ``radius``, or -1.
 
-    The distance is ΔR = sqrt(Δeta² + Δphi²); the order of the truth objects decides, not the distance.
+    The distance is ΔR = sqrt(Δeta² + Δphi²), to the others' columns ``eta`` and ``phi`` with a suffix; the order of the
+    others decides, not the distance.
     """
-    import awkward as ak
-
-    pairs = ak.cartesian({"reco": ak.zip([eta, phi]), "truth": ak.zip([truth_eta, truth_phi])}, axis=1, nested=True)
-    dphi = wrap(pairs["reco"]["1"] - pairs["truth"]["1"])
-    near = (pairs["reco"]["0"] - pairs["truth"]["0"]) ** 2 + dphi**2 <= radius**2
-    return ak.where(ak.any(near, axis=-1), ak.fill_none(ak.argmax(near, axis=-1), -1), -1)
+    event = np.repeat(np.arange(len(objects.counts)), objects.counts)
+    number, first = others.counts[event], (np.cumsum(others.counts) - others.counts)[event]
+    left = np.repeat(np.arange(len(objects)), number)
+    right = np.arange(len(left)) - np.repeat(np.cumsum(number) - number, number)
+    there = first[left] + right
+    deta = objects.flat("eta")[left] - others.flat(f"eta{suffix}")[there].astype(np.float64)
+    dphi = wrap(objects.flat("phi")[left] - others.flat(f"phi{suffix}")[there].astype(np.float64))
+    near = np.flatnonzero(deta**2 + dphi**2 <= radius**2)[::-1]
+    match = np.full(len(objects), -1, dtype=np.int64)
+    match[left[near]] = right[near]  # backwards: the first of them is written last
+    return match
 
 
 def truth_decay_mode(products: ak.Array) -> npt.NDArray[np.int32]:
@@ -99,22 +106,22 @@ class TauTruthMatching(Tool):
         import awkward as ak
 
         taus, truth = events[self.Container], events["TruthTaus"]
-        match = first_match(taus.eta, taus.phi, truth.eta_vis, truth.phi_vis, self.MaxDeltaR)
-        links = events.link("TruthTaus", match)
-        kind = np.where(taus.flatten(match) >= 0, "TAU", "")
+        match = first_match(taus, truth, self.MaxDeltaR, "_vis")
+        links = events.link("TruthTaus", taus.unflatten(match))
+        kind = np.where(match >= 0, "TAU", "").astype(object)
         for name, datatype in LEPTONS.items():
             if "eta" not in events[name]:
                 continue
-            lepton = first_match(taus.eta, taus.phi, events[name].eta, events[name].phi, self.MaxDeltaR)
-            new = (kind == "") & (taus.flatten(lepton) >= 0)
+            lepton = first_match(taus, events[name], self.MaxDeltaR)
+            new = (kind == "") & (lepton >= 0)
             kind[new] = datatype
-            other, chosen = events.link(name, lepton), taus.unflatten(new)
+            other, chosen = events.link(name, taus.unflatten(lepton)), taus.unflatten(new)
             links = ak.zip(
                 {f: ak.where(chosen, other[f], links[f]) for f in ("m_persKey", "m_persIndex")}, depth_limit=2
             )
         taus["truthParticleLink"] = links
         taus["IsTruthMatched"] = (kind != "").astype(np.int8)
-        self._decorate(events, taus.flatten(match))
+        self._decorate(events, match)
         if self.DataType != "JET":
             accepted = taus.flat("truthIsHadronicTau") == 1 if self.DataType == "TAU" else kind == self.DataType
             what = {"TAU": "from a hadronic truth tau", "ELE": "from a truth electron", "MUON": "from a truth muon"}

@@ -118,7 +118,9 @@ def plan_network(
     if arch_file is not None:
         named, given = read_arch(arch_file)
         if named != architecture:
-            raise JobOptionsError(f"the file is of the architecture {named!r}, not {architecture!r}", where=str(arch_file))
+            raise JobOptionsError(
+                f"the file is of the architecture {named!r}, not {architecture!r}", where=str(arch_file)
+            )
     kind: Architecture = registry().load("architectures", architecture)()
     config = kind.resolve(given, inputs, classes, where=str(arch_file or architecture))
     ignored = tuple(key for key in kind.WITHOUT_EFFECT if key in (given or {}))

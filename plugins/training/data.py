@@ -232,15 +232,18 @@ class TrainingData:
     def _read(self, name: str, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None) -> Any:
         try:
             dataset = self._file[name]
-            parts = [dataset[start:stop] for start, stop in blocks]
+            rows = np.empty((sum(stop - start for start, stop in blocks), *dataset.shape[1:]), dataset.dtype)
+            position = 0
+            for start, stop in blocks:
+                dataset.read_direct(rows, np.s_[start:stop], np.s_[position : position + stop - start])
+                position += stop - start
         except (OSError, KeyError) as error:
             raise InputError(
                 f"{name} cannot be read: the file is damaged ({error})",
                 where=f"{self.path}, rows {min(blocks)[0]}–{max(blocks)[1]}",
                 hint="make the training set again",
             ) from error
-        rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return rows if order is None else rows[order]
+        return rows if order is None else _opaque(rows)[order].view(rows.dtype)
 
     def close(self) -> None:
         """Close the file."""
@@ -255,10 +258,15 @@ class TrainingData:
         self.close()
 
 
+def _opaque(rows: npt.NDArray[Any]) -> npt.NDArray[np.void]:
+    """Return a view as opaque bytes, which numpy moves as a whole and not field by field."""
+    return rows.view(f"V{rows.itemsize}")
+
+
 def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> Floats:
     """Return float32 (n, cap, variables) of a structured (n, cap): transformed where valid, else 0."""
     valid = objects["valid"]
-    there = objects[valid]
+    there = _opaque(objects)[valid]
     floats = np.dtype(
         {"names": ["x"], "formats": [("<f4", (len(variables),))], "offsets": [0], "itemsize": objects.dtype.itemsize}
     )

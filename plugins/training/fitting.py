@@ -205,7 +205,10 @@ def _epoch(
 
     progress = _progress(schedule, epoch, taus, report)
     try:
-        history = model.fit(feeding(), epochs=1, verbose=0, callbacks=[progress]).history
+        steps = math.ceil(taus / schedule.batch_size)
+        history = model.fit(
+            feeding(), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=[progress]
+        ).history
     except Exception:
         if failed:
             raise failed[0] from None

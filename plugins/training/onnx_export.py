@@ -1,4 +1,4 @@
-"""ONNX for networks that lwtnn cannot express: Keras' own export, with the inputs and the description of hepflow's files.
+"""ONNX for networks that lwtnn cannot express: Keras' own export, with inputs and description as in hepflow's files.
 
 A sequence goes in as (batch, objects, variables) with its counts (batch), as in ``hepflow.networks.onnx_write``, so
 that ``Network.load`` runs both kinds alike.
@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hepflow.errors import NetworkError
 from hepflow.networks.onnx_file import CHECKSUM, RECORD, graph_digest
@@ -28,6 +31,7 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
 
     counted = plan.build(COUNTS)
     counted.set_weights(model.get_weights())
+    counted(_one_tau(plan))  # Keras exports only what was called
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"
         try:
@@ -40,4 +44,57 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
                 where=f"Keras {keras.__version__} on {keras.backend.backend()}",
                 hint="with TensorFlow the export needs tf2onnx: pip install 'hepflow[train]' from your checkout",
             ) from error
-    print(exported.graph.input, exported.graph.output)
+    described = _describe(plan, output, record)
+    _rename(exported, plan, output)
+    onnx.checker.check_model(exported)
+    facts = {RECORD: json.dumps(described), "origin": described["record"]["origin"]}
+    facts[CHECKSUM] = graph_digest(exported.SerializeToString())
+    for key, value in facts.items():
+        entry = exported.metadata_props.add()
+        entry.key, entry.value = key, value
+    replace_file(path, exported.SerializeToString())
+
+
+def _describe(plan: NetworkPlan, output: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description that ``hepflow.networks.onnx_runtime`` reads."""
+    import keras
+
+    groups: dict[str, list[dict[str, Any]]] = {"inputs": [], "input_sequences": []}
+    for one in plan.inputs:
+        variables = [
+            {"name": name, "offset": offset, "scale": scale}
+            for name, offset, scale in zip(one.variables, one.offset, one.scale, strict=True)
+        ]
+        entry: dict[str, Any] = {"name": one.name, "tensor": one.name, "variables": variables}
+        if one.cap is not None:
+            entry["counts"] = f"{one.name}_counts"
+        groups["inputs" if one.cap is None else "input_sequences"].append(entry)
+    outputs = [{"name": output, "tensor": output, "labels": list(plan.classes), "sequence": None}]
+    origin = f"Keras {keras.__version__} on {keras.backend.backend()}"
+    return {**groups, "outputs": outputs, "record": {**record, "origin": origin}}
+
+
+def _rename(exported: Any, plan: NetworkPlan, output: str) -> None:
+    """Give the output its name and the open axes theirs: ``batch``, ``<sequence>_objects``."""
+    old = exported.graph.output[0].name
+    for node in exported.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                names[place] = output if name == old else name
+    exported.graph.output[0].name = output
+    for tensor in (*exported.graph.input, *exported.graph.output):
+        axes = tensor.type.tensor_type.shape.dim
+        axes[0].dim_param = "batch"
+        if len(axes) == 3:
+            axes[1].dim_param = f"{tensor.name}_objects"
+
+
+def _one_tau(plan: NetworkPlan) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs of one tau with two objects in each sequence."""
+    inputs: dict[str, npt.NDArray[Any]] = {}
+    for one in plan.inputs:
+        objects = () if one.cap is None else (2,)
+        inputs[one.name] = np.zeros((1, *objects, len(one.variables)), np.float32)
+        if one.cap is not None:
+            inputs[f"{one.name}_counts"] = np.full(1, 2)
+    return inputs

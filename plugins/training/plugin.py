@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hepflow import hookimpl
 
@@ -11,7 +12,29 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the training tools."""
     return {
+        "KerasTrainer": "hepflow.plugins.training.trainer:KerasTrainer",
+        "NetworkExporter": "hepflow.plugins.training.export:NetworkExporter",
         "Normaliser": "hepflow.plugins.training.normaliser:Normaliser",
         "Reweighter": "hepflow.plugins.training.reweighter:Reweighter",
         "TrainingSelection": "hepflow.plugins.training.selection:TrainingSelection",
+        "Tuner": "hepflow.plugins.training.tuner:Tuner",
     }
+
+
+@hookimpl
+def hepflow_architectures() -> Mapping[str, str]:
+    """Return the network architectures."""
+    return {
+        "DSNN": "hepflow.plugins.training.architectures.branches:DSNN",
+        "Dense": "hepflow.plugins.training.architectures.dense:Dense",
+        "LSTM": "hepflow.plugins.training.architectures.branches:LSTM",
+        "SetTransformer": "hepflow.plugins.training.architectures.transformer:SetTransformer",
+    }
+
+
+@hookimpl
+def hepflow_data() -> Sequence[Path]:
+    """Return the folder with the architecture files that ship with hepflow."""
+    import hepflow.jobconfigs
+
+    return [Path(folder) for folder in hepflow.jobconfigs.__path__]

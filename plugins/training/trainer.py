@@ -123,8 +123,8 @@ class KerasTrainer(Tool):
     ReducePatience = Property(3, "lower the learning rate after this many epochs without improvement", minimum=1)
     MinLearningRate = Property(4e-6, "smallest learning rate", minimum=0)
     Seed = Property(42, "seed of first weights, shuffling and dropout", minimum=0)
-    Deterministic = Property(True, "use operations that give the same numbers each time, for the same number of threads")
-    Verbose = Property(1, "1: report epochs, and every ten seconds; 2: report epochs; 0: report the end", choices=(0, 1, 2))
+    Deterministic = Property(True, "use operations that repeat bitwise, for one number of threads")
+    Verbose = Property(1, "1: report every ten seconds; 2: every epoch; 0: the end", choices=(0, 1, 2))
 
     def finalize(self, total: Any, context: Context) -> dict[str, Any]:
         """Train and write; see the class."""

@@ -118,8 +118,8 @@ def test_set_reads_text_by_the_type_of_the_property():
     [
         ("inner.Cut", "wants Tool.Property=value"),
         ("Cut=1", "wants Tool.Property=value"),
-        ("iner.Cut=1", "no tool or stream 'iner'[\\s\\S]*did you mean 'inner'"),
-        ("inner.Cit=1", "has no property 'Cit'[\\s\\S]*did you mean 'Cut'"),
+        ("iner.Cut=1", r"no tool or stream 'iner'[\s\S]*did you mean 'inner'"),
+        ("inner.Cit=1", r"has no property 'Cit'[\s\S]*did you mean 'Cut'"),
         ("inner.Cut=many", "Cut wants int, got the text 'many'"),
     ],
 )
@@ -152,15 +152,16 @@ def test_options_are_read_by_the_type_of_the_default(with_options):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({"mode": "tre"}, "--mode does not accept 'tre'[\\s\\S]*did you mean 'tree'"),
+        ({"mode": "tre"}, r"--mode does not accept 'tre'[\s\S]*did you mean 'tree'"),
         ({"cut": "much"}, "--cut wants float, got the text 'much'"),
     ],
 )
 def test_option_values_that_do_not_fit(with_options, texts, message):
     job = with_options(texts)
+    declared = {"mode": {"default": "tree", "choices": ("tree", "both")}, "cut": {"default": 1.5}}
+    (name,) = texts
     with pytest.raises(JobOptionsError, match=message) as caught:
-        job.option("mode", default="tree", choices=("tree", "both"), doc="")
-        job.option("cut", default=1.5, doc="")
+        job.option(name, doc="", **declared[name])
     assert caught.value.where == "job Test"
 
 
@@ -177,7 +178,7 @@ def test_values_of_undeclared_options_are_errors(with_options):
     job = with_options({"mod": "tree"})
     job.option("mode", default="tree", doc="")
     job += ToolA("a")
-    with pytest.raises(JobOptionsError, match="job Test has no option --mod[\\s\\S]*did you mean 'mode'"):
+    with pytest.raises(JobOptionsError, match=r"job Test has no option --mod[\s\S]*did you mean 'mode'"):
         job.freeze()
 
 
@@ -219,7 +220,7 @@ def test_a_tool_has_one_owner():
         stream = Stream(name)
         stream += tool
         job += stream
-    with pytest.raises(JobOptionsError, match="was added twice[\\s\\S]*stands on the job"):
+    with pytest.raises(JobOptionsError, match=r"was added twice[\s\S]*stands on the job"):
         job.freeze()
 
 
@@ -297,7 +298,7 @@ def test_a_missing_data_file_is_named_with_the_nearest(tmp_path):
     job.folder = tmp_path
     job += Weighted("w", WeightFile="netwrk.json")
     with pytest.raises(
-        JobOptionsError, match="no data file 'netwrk.json'[\\s\\S]*did you mean 'network.json'"
+        JobOptionsError, match=r"no data file 'netwrk.json'[\s\S]*did you mean 'network.json'"
     ) as caught:
         job.freeze()
     assert caught.value.where == "w.WeightFile"

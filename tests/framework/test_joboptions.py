@@ -135,7 +135,7 @@ def test_of_several_jobs_the_one_called_job_is_run(write):
         'from hepflow import Job, Tool\nother = Job("Other")\nother += Tool("t")\n{} = Job("Good")\n{} += Tool("t")\n'
     )
     assert load_joboptions(write(text.format("job", "job"))).job.name == "Good"
-    with pytest.raises(JobOptionsError, match="builds 2 jobs: Other, Good[\\s\\S]*call the one to run `job`"):
+    with pytest.raises(JobOptionsError, match=r"builds 2 jobs: Other, Good[\s\S]*call the one to run `job`"):
         load_joboptions(write(text.format("main", "main")))
 
 
@@ -186,7 +186,7 @@ def test_a_file_that_cannot_be_read(tmp_path, write):
         ({"texts": {"mode": "three"}}, "--mode does not accept 'three'"),
         ({"texts": {"mod": "two"}}, "no option --mod"),
         ({"settings": ["second.PtMin=5"]}, "no tool or stream 'second'"),
-        ({"datatype": "TAUS"}, "no datatype 'TAUS'[\\s\\S]*did you mean 'TAU'"),
+        ({"datatype": "TAUS"}, r"no datatype 'TAUS'[\s\S]*did you mean 'TAU'"),
         ({"datatype": "JET"}, "-dt JET has no effect"),
     ],
 )

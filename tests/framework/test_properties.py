@@ -119,7 +119,7 @@ def test_values_that_do_not_fit_are_refused_where_they_are_set(name, given_, mes
 
 def test_unknown_names_are_refused_with_the_nearest():
     for way in (lambda: Thing("t", PtMim=1), lambda: Thing("t").setProperty("PtMim", 1)):
-        with pytest.raises(PropertyError, match="Thing has no property 'PtMim'[\\s\\S]*did you mean 'PtMin'"):
+        with pytest.raises(PropertyError, match=r"Thing has no property 'PtMim'[\s\S]*did you mean 'PtMin'"):
             way()
     thing = Thing("t")
     with pytest.raises(PropertyError, match="did you mean 'PtMin'"):
@@ -323,7 +323,7 @@ def test_frozen_properties_are_locked_and_a_copy_is_not():
 @pytest.mark.parametrize("way", [lambda t: pickle.loads(pickle.dumps(t)), copy.copy, copy.deepcopy, Thing.copy])
 def test_travels_as_class_name_and_what_was_set(way):
     thing = Thing("t", Count=4, Scales={"x": 2})
-    thing.__dict__["_phase"] = "initialize"
+    thing.__dict__["_configurable_phase"] = "initialize"
     thing.handle = lambda: None  # what a worker opens stays there
     twin = way(thing)
     assert (type(twin), twin.name, twin.values_set) == (Thing, "t", {"Count": 4, "Scales": {"x": 2.0}})

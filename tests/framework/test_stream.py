@@ -59,7 +59,7 @@ def test_keep_and_drop():
     assert kept(Keep=["TauJets.*"]) == ["TauJets.pt", "TauJets.eta"]
     assert kept(Keep=["*.pt", "TauJets.*"]) == ["TauJets.pt", "TauTracks.pt", "TauJets.eta"]
     assert kept(Keep=["*"], Drop=["*.pt", "TauJets.eta"]) == ["EventInfo.mcEventNumber", "EventInfo.mu"]
-    with pytest.raises(JobOptionsError, match="Keep = 'TauJet.*' matches no column"):
+    with pytest.raises(JobOptionsError, match=r"Keep = 'TauJet\.\*' matches no column"):
         kept(Keep=["TauJet.*"])
 
 

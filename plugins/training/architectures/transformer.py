@@ -72,7 +72,7 @@ def _block(x: Any, real: Any, config: Mapping[str, Any], name: str) -> Any:
     )
     x = keras.layers.Add(name=f"{name}_add_1")([x, attention(y, y, attention_mask=real)])
     y = keras.layers.LayerNormalization(name=f"{name}_norm_2")(x)
-    y = keras.layers.Dense(config["n_ff"], activation="gelu", name=f"{name}_dense_1")(y)
+    y = keras.layers.Dense(config["n_ff"], activation="silu", name=f"{name}_dense_1")(y)
     y = keras.layers.Dense(size, name=f"{name}_dense_2")(y)
     if dropout:
         y = keras.layers.Dropout(dropout, name=f"{name}_dropout")(y)

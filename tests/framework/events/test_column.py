@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def test_slices_are_events_and_start_at_zero(start, stop):
     column = Column(OFFSETS, np.arange(6))[start:stop]
     edges = column.offsets
     assert edges[0] == 0
-    assert [column.content[a:b].tolist() for a, b in zip(edges[:-1], edges[1:], strict=True)] == lists[start:stop]
+    assert [column.content[a:b].tolist() for a, b in pairwise(edges)] == lists[start:stop]
     assert Column(None, np.arange(4))[start:stop].content.tolist() == list(range(4))[start:stop]
 
 

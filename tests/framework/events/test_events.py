@@ -285,7 +285,7 @@ def test_only_what_was_declared_can_be_written(events):
     assert mine["TauJets"].mode.to_list() == [[1, 1], [], [1]]
     with pytest.raises(ColumnError, match=r"add 'TauJets.other' to writes\(\)"):
         mine["TauJets"]["other"] = 1
-    with pytest.raises(ColumnError, match="writes TauJets.pt"):
+    with pytest.raises(ColumnError, match=r"writes TauJets\.pt"):
         mine["TauJets"]["pt"] = 1.0
     mine.add("New", {"x": np.zeros(3)}, counts=[1, 1, 1])
     assert mine["New"]["x"].to_list() == [[0.0], [0.0], [0.0]]
@@ -303,6 +303,10 @@ def test_optional_columns_read_as_missing(events):
     assert mine["TauJets"]["score"].type.content.content.primitive == "float32"
     tracks = mine["TauJets"].follow("tauTrackLinks", "TauTracks")
     assert np.isnan(tracks.flat("z0")).tolist() == [True] * 5
+    assert (
+        declared(events, ["TauTracks.pt"], optional=["TauJets.gone"])["TauJets"].follow("gone").counts.tolist()
+        == [0] * 3
+    )
 
 
 def test_child_keeps_what_was_declared(events):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import awkward as ak
 import numpy as np
@@ -19,7 +20,7 @@ from hepflow.events.links import key_for
 TAUS, TRACKS = "TauJets", "TauTracks"
 OTHER_KEY = 4711  # of a container that is not there
 PARTS = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 
@@ -196,7 +197,7 @@ def as_lists(column: Column) -> list:
         return content
     assert column.offsets[0] == 0
     assert column.offsets[-1] == len(content)
-    return [content[a:b] for a, b in zip(column.offsets[:-1], column.offsets[1:], strict=True)]
+    return [content[a:b] for a, b in pairwise(column.offsets)]
 
 
 def resolved(link: dict[str, int], tracks: list[int]) -> int | None:
@@ -309,7 +310,7 @@ def test_linked_views_do_what_lists_do(sizes, steps, salt, number):
     def flat(view):
         content = view.flat("id").tolist()
         edges = np.cumsum([0, *view.counts])
-        return [content[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [content[a:b] for a, b in pairwise(edges)]
 
     assert flat(tracks.where(tracks.flat("id") % 3 != 0)) == [[i for i in found if i % 3] for found in lists]
     assert flat(tracks.where(tracks["id"] % 3 != 0)) == flat(tracks.where(tracks.flat("id") % 3 != 0))

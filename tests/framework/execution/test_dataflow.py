@@ -81,7 +81,7 @@ def test_new_container_serves_later_tools():
 
 def test_missing_column_names_the_nearest_and_the_stream():
     stream = stream_of(Declares("a", R=["TauJets.ptt"], W=["TauJets.x"]))
-    with pytest.raises(ColumnError, match="a reads TauJets.ptt, which is not there") as caught:
+    with pytest.raises(ColumnError, match=r"a reads TauJets\.ptt, which is not there") as caught:
         resolve(job_of(streams=[stream]), INPUT)
     assert caught.value.where == "tool a of stream out"
     assert "did you mean 'TauJets.pt'" in caught.value.hint
@@ -175,5 +175,5 @@ def test_stream_without_columns():
 
 
 def test_keep_that_matches_nothing():
-    with pytest.raises(JobOptionsError, match="Keep = 'Jets.*' matches no column"):
+    with pytest.raises(JobOptionsError, match=r"Keep = 'Jets\.\*' matches no column"):
         resolve(job_of(streams=[stream_of(Keep=["Jets.*"])]), INPUT)

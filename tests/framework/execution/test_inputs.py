@@ -64,6 +64,12 @@ def test_glob(folder, paths):
     assert not paths(f"{folder}/[a]*.root")[0].searched
 
 
+def test_file_whose_name_looks_like_a_pattern(folder, paths):
+    (folder / "x[1].root").write_bytes(b"x")
+    assert paths(folder / "x[1].root") == [InputFile(str(folder / "x[1].root"), "in")]
+    assert [f.path for f in paths(f"{folder}/x*")] == [str(folder / "x[1].root")]
+
+
 def test_several_patterns_keep_their_order(folder, paths):
     assert [f.path[-6:] for f in paths(folder / "b.root", folder / "a.root")] == ["b.root", "a.root"]
 

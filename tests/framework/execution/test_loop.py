@@ -171,7 +171,7 @@ def test_tool_of_a_stream_decorates_there_only(xaod, go, read):
     ],
 )
 def test_error_names_tool_stream_file_entries_and_line(xaods, go, how, error, text):
-    folder, files = xaods
+    files = xaods[1]
     stream = NtupleStream("tree", Keep=["TauJets.pt"])
     stream += Fails("fails", At=44, How=how)  # the 14th event of the second file
     with pytest.raises(error, match=text) as caught:

