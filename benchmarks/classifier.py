@@ -2,8 +2,8 @@
 
     python benchmarks/classifier.py WEIGHTS [TAUS]
 
-Prints taus per second on one thread (aim: the classifier reaches at least half of the evaluator's rate). WEIGHTS is a decay-mode
-network, lwtnn JSON or ONNX.
+Prints taus per second on one thread (aim: the classifier reaches at least half of the evaluator's rate). WEIGHTS is a
+decay-mode network, lwtnn JSON or ONNX.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TAUS_PER_EVENT = 2
 
 
 def make_events(taus: int) -> Events:
-    """Return events with realistic numbers of objects: 1 or 3 tracks, 3 neutral PFOs, 1.5 shots, 0.3 conversions a tau."""
+    """Return events with realistic numbers: 1 or 3 tracks, 3 neutral PFOs, 1.5 shots, 0.3 conversions a tau."""
     rng = np.random.default_rng(1)
     events = Events.from_arrays({"EventInfo.eventNumber": np.arange(taus // TAUS_PER_EVENT)})
     n_tracks = rng.choice([1, 3], taus, p=[0.77, 0.23])

@@ -21,7 +21,7 @@ def jagged_names() -> list[str]:
 
 
 def make_input(path: Path, events: int, *, step: int = 100_000) -> Path:
-    """Write an ntuple with ten flat and six jagged branches (two groups, three objects an event), unless it is there."""
+    """Write an ntuple with ten flat and six jagged branches (two groups, three objects an event), unless it exists."""
     if path.exists():
         return path
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""Tau decay modes: write the training ntuple, or decorate an MxAOD with the decay modes of the PFO count or of a network."""
+"""Tau decay modes: write the training ntuple, or decorate an MxAOD by counting neutral PFOs or with a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ mode = job.option(
     "mode",
     default="tree",
     choices=("tree", "pfo", "classifier", "both"),
-    doc="tree: training ntuple; pfo, classifier: MxAOD decorated by the PFO count or the network; both: ntuple and MxAOD",
+    doc="tree: training ntuple; pfo, classifier: MxAOD decorated by PFO count or network; both: ntuple and MxAOD",
 )
 weights = job.option("weights", default="", doc="weight file of the network: lwtnn JSON or ONNX")
 

@@ -1,16 +1,15 @@
 """The data set stream: the HDF5 file that networks are trained from, shuffled across all inputs in bounded memory.
 
-Every work unit writes its rows, as they come, into a part. When all are there, ``close`` deals the rows of the parts
-out to buckets at random, and then writes one bucket after the other, each shuffled in memory.
+Every row gets a random key from its event number and its place in the work unit; the file is sorted by fold and key. A
+work unit writes sorted blocks into a part, with an index of key ranges; ``close`` collects one key range after the other
+from all blocks, sorts it in memory, and writes it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,16 +21,17 @@ from hepflow import Context, Events, Property, Stream
 from hepflow.errors import ColumnError, InputError, JobOptionsError, OutputError, nearest
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, object_column
+from hepflow.events.random import philox
 from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter, field_bytes
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.variables import Variable
 
 __all__ = ["DatasetStream"]
 
-BUCKET_BYTES = 32 * 2**20
-"""Bytes of rows that are shuffled in memory at a time."""
-BLOCK_BYTES = 16 * 2**20
-"""Bytes of a part that are read at a time."""
+BLOCK_BYTES = 32 * 2**20
+"""Bytes of rows that are sorted in memory at a time, in a work unit and at the end."""
+RANGES = 256
+"""Key ranges of each fold that the index of a block tells apart."""
 
 Rows = npt.NDArray[Any]
 
@@ -132,29 +132,54 @@ class DatasetStream(Stream):
             return {name: event_column(events, name, ()) for name in names}
         return {name: object_column(events, name, self.Container) for name in names}
 
-    def rows(self, columns: Mapping[str, Column]) -> Rows:
-        """Return the columns of a chunk as rows of ``DatasetLayout.row_type``; ColumnError where they do not fit."""
-        content = {name: _numbers(name, column) for name, column in columns.items()}
-        layout = self._layout({name: content[name].dtype.newbyteorder("<").str for name in self._kept_columns()})
-        folds = content[self.FoldColumn]
-        if folds.dtype.kind not in "iu":
-            raise ColumnError(f"{self.FoldColumn} decides about folds and must be an integer, not {folds.dtype}")
-        rows = np.zeros(len(folds), dtype=layout.row_type())
-        taus = rows[TAUS]
-        taus["label"] = self._labels(content[self.Label])
-        taus["weight"] = content[self.Weight] if self.Weight else 1.0
-        taus["fold"] = folds % self.FoldNumber
-        flat = [f"{group}.{v.column}" for group in layout.flat_groups for v in layout.variables[group]]
-        for name in dict.fromkeys([*self._kept_columns(), *flat]):
-            if columns[name].offsets is not None:
+    def row_type(self, layout: DatasetLayout) -> np.dtype[Any]:
+        """Return the type of the rows of a part: the key they are sorted by, then the row itself."""
+        kind = layout.row_type()
+        return np.dtype([("key", "<u8"), *((name, kind[name]) for name in kind.names or ())])
+
+    def layout(self, columns: Mapping[str, Column]) -> DatasetLayout:
+        """Return the layout for the types of the columns of a chunk; ColumnError where a column does not fit."""
+        for name, column in columns.items():
+            if not isinstance(column.content, np.ndarray):
+                raise ColumnError(f"{name} holds no plain numbers: {column.content.type}", hint="leave it out")
+        layout = self._layout({n: columns[n].content.dtype.newbyteorder("<").str for n in self._kept_columns()})
+        sequences = {f"{group}.{v.column}" for group in layout.sequences for v in layout.variables[group]}
+        for name, column in columns.items():
+            if name in sequences and column.offsets is None:
+                raise ColumnError(f"{name} has one value a row: it is no sequence", hint="leave it out of Caps")
+            if name not in sequences and column.offsets is not None:
                 raise ColumnError(
                     f"{name} has a list for each row, so it is no flat input and no spectator",
                     hint=f"if {name.partition('.')[0]} is a sequence, give its length in Caps",
                 )
-            taus[_short(name)] = content[name]
+        if columns[self.FoldColumn].content.dtype.kind not in "iu":
+            raise ColumnError(f"{self.FoldColumn} decides about folds and must be an integer")
+        return layout
+
+    def fill(self, rows: Rows, columns: Mapping[str, Column], layout: DatasetLayout, first: int) -> None:
+        """Fill rows (of ``row_type``) from columns of the same length; ``first`` is the number of the first row in its
+        work unit.
+        """
+        rows.view(np.uint8)[...] = 0
+        folds = np.asarray(columns[self.FoldColumn].content)
+        rows["key"] = self._keys(folds, first)
+        taus = rows[TAUS]
+        taus["label"] = self._labels(np.asarray(columns[self.Label].content))
+        taus["weight"] = columns[self.Weight].content if self.Weight else 1.0
+        taus["fold"] = folds % self.FoldNumber
+        flat = [f"{group}.{v.column}" for group in layout.flat_groups for v in layout.variables[group]]
+        for name in dict.fromkeys([*self._kept_columns(), *flat]):
+            taus[_short(name)] = columns[name].content
         for group in layout.sequences:
-            self._fill(group, rows, columns)
-        return rows
+            self._fill_sequence(group, rows, columns)
+
+    def _keys(self, numbers: npt.NDArray[Any], first: int) -> npt.NDArray[np.uint64]:
+        """Return a random 64-bit key for each row."""
+        number = numbers.astype(np.uint64)
+        place = np.arange(first, first + len(number), dtype=np.uint64)
+        low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+        words = philox((number & low, number >> half, place, np.zeros_like(place)), (self.Seed, 0))
+        return words[0] << half | words[1]
 
     def _labels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not self.Classes:
@@ -171,12 +196,11 @@ class DatasetStream(Stream):
             )
         return labels
 
-    def _fill(self, group: str, rows: Rows, columns: Mapping[str, Column]) -> None:
+    def _fill_sequence(self, group: str, rows: Rows, columns: Mapping[str, Column]) -> None:
         """Fill the first ``cap`` objects of each row."""
         cap = self.Caps[group]
         first = columns[f"{group}.{self.Variables[group][0].column}"].offsets
-        if first is None:
-            raise ColumnError(f"{group} has one value a row: it is no sequence", hint="leave it out of Caps")
+        assert first is not None
         counts = np.diff(first)
         owners = np.repeat(np.arange(len(counts)), counts)
         rank = np.arange(len(owners)) - np.repeat(first[:-1], counts)
@@ -198,26 +222,16 @@ class DatasetStream(Stream):
         """Shuffle the rows of all parts into ``<stream>.h5``, under a temporary name until it is whole."""
         opened = [_Part(path, self) for path in parts]
         counts = self._count(opened)
-        total = int(counts.sum())
         target = context.path(f"{self.name}.h5")
         temporary = target.with_name(f".{target.name}.part")
-        scratch = context.path(f".hepflow/{self.name}.buckets/rows").parent
         try:
-            with ExitStack() as stack:
-                writer = stack.enter_context(
-                    DatasetWriter(temporary, opened[0].layout, total, compression=self.Compression)
-                )
-                rows = opened[0].layout.row_type()
-                buckets = _Buckets(scratch, rows, counts.sum(axis=1), self.Seed)
-                for number, part in enumerate(opened):
-                    buckets.deal(number, part.blocks())
-                for shuffled in buckets.shuffled():
-                    writer.append(shuffled)
+            with DatasetWriter(temporary, opened[0].layout, int(counts.sum()), compression=self.Compression) as writer:
+                for rows in _sorted(opened, counts.sum(axis=1)):
+                    writer.append(rows, np.argsort(rows["key"], kind="stable"))
                 writer.finish(self._record(opened[0].metadata, counts))
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-            shutil.rmtree(scratch, ignore_errors=True)
         for path in parts:
             path.unlink()
         return [target]
@@ -257,37 +271,75 @@ class DatasetStream(Stream):
 
 
 class _PartWriter:
-    """Writes rows, then a JSON text (types of kept columns, metadata, rows by fold and class), then its length."""
+    """Writes blocks of sorted rows, then a JSON text (types of kept columns, metadata, index, rows by fold and class),
+    then the length of the text in eight bytes.
+    """
 
     def __init__(self, path: Path, metadata: Mapping[str, Any], stream: DatasetStream) -> None:
         self._stream = stream
         self._metadata = metadata
         self._file = path.open("wb")
-        self._columns: dict[str, str] = {}
+        self._layout: DatasetLayout | None = None
+        self._block: Rows = np.empty(0)
+        self._filled = 0
+        self._written = 0
+        self._index: list[list[int]] = []
         self._counts = np.zeros((stream.FoldNumber, max(len(set(stream.Classes.values())), 1)), dtype=np.int64)
 
     def write(self, columns: Mapping[str, Column]) -> None:
         """Append the rows of a chunk."""
-        rows = self._stream.rows(columns)
-        taus = rows[TAUS]
-        kept = {_short(name): taus.dtype[_short(name)].str for name in self._stream._kept_columns()}
-        if self._columns not in ({}, kept):
-            raise ColumnError(f"columns change their types between chunks: {self._columns}, then {kept}")
-        self._columns = kept
-        labels = taus["label"] if self._stream.Classes else np.zeros(len(taus), dtype=np.int64)
-        np.add.at(self._counts, (taus["fold"], labels), 1)
-        self._file.write(rows.view(np.uint8).data)
+        layout = self._stream.layout(columns)
+        if self._layout is None:
+            self._layout = layout
+            kind = self._stream.row_type(layout)
+            self._block = np.empty(max(1, BLOCK_BYTES // kind.itemsize), dtype=kind)
+        elif layout != self._layout:
+            raise ColumnError(f"columns change their types: {dict(self._layout.columns)}, then {dict(layout.columns)}")
+        start, number = 0, len(columns[self._stream.FoldColumn])
+        while start < number:
+            stop = min(number, start + len(self._block) - self._filled)
+            rows = self._block[self._filled : self._filled + stop - start]
+            part = {name: column[start:stop] for name, column in columns.items()}
+            self._stream.fill(rows, part, layout, self._written + self._filled)
+            self._filled += stop - start
+            start = stop
+            if self._filled == len(self._block):
+                self._flush()
+
+    def _flush(self) -> None:
+        """Sort the block and write it."""
+        rows = self._block[: self._filled]
+        fold = rows[TAUS]["fold"].astype(np.int64)
+        labels = rows[TAUS]["label"] if self._stream.Classes else np.zeros(len(rows), dtype=np.int64)
+        np.add.at(self._counts, (fold, labels), 1)
+        ranges = fold * RANGES + (rows["key"] >> np.uint64(56)).astype(np.int64)
+        self._index.append(np.bincount(ranges, minlength=RANGES * self._stream.FoldNumber).tolist())
+        order = np.lexsort((rows["key"], fold))
+        self._file.write(rows.view(f"V{rows.itemsize}")[order].view(np.uint8).data)
+        self._written += self._filled
+        self._filled = 0
 
     def close(self) -> None:
-        """Add the text and close the part."""
+        """Write what is left and the text."""
         with self._file as file:
-            content = {"columns": self._columns, "metadata": self._metadata, "counts": self._counts.tolist()}
-            text = json.dumps(content, default=str).encode()
+            if self._layout is None:
+                return
+            if self._filled:
+                self._flush()
+            text = json.dumps(
+                {
+                    "columns": dict(self._layout.columns),
+                    "metadata": self._metadata,
+                    "index": self._index,
+                    "counts": self._counts.tolist(),
+                },
+                default=str,
+            ).encode()
             file.write(text + len(text).to_bytes(8, "little"))
 
 
 class _Part:
-    """A finished part: its layout, and its rows in blocks."""
+    """A finished part: its layout, and its rows by range of keys."""
 
     def __init__(self, path: Path, stream: DatasetStream) -> None:
         self._path = path
@@ -299,65 +351,43 @@ class _Part:
         self.metadata: dict[str, Any] = content["metadata"]
         self.counts = np.asarray(content["counts"], dtype=np.int64)
         self.layout = stream._layout({name: content["columns"][_short(name)] for name in stream._kept_columns()})
+        self.kind = stream.row_type(self.layout)
+        index = np.asarray(content["index"], dtype=np.int64).reshape(-1, RANGES * stream.FoldNumber)
+        blocks = np.concatenate([[0], np.cumsum(index.sum(axis=1))])
+        self._edges = blocks[:-1, None] + np.pad(np.cumsum(index, axis=1), ((0, 0), (1, 0)))
 
-    def blocks(self) -> Iterator[Rows]:
-        """Yield the rows in order."""
-        kind = self.layout.row_type()
-        left, most = int(self.counts.sum()), max(1, BLOCK_BYTES // kind.itemsize)
-        with self._path.open("rb") as file:
-            while left:
-                rows = np.fromfile(file, dtype=kind, count=min(left, most))
-                if not len(rows):
+    def size(self, first: int, last: int) -> int:
+        """Return the number of rows in the key ranges ``[first, last)``."""
+        return int((self._edges[:, last] - self._edges[:, first]).sum())
+
+    def read(self, first: int, last: int, rows: Rows) -> None:
+        """Fill ``rows`` with those in the key ranges ``[first, last)``, block after block."""
+        position = 0
+        target = rows.view(np.uint8)
+        with self._path.open("rb", buffering=0) as file:
+            for start, stop in self._edges[:, [first, last]].tolist():
+                size = (stop - start) * rows.itemsize
+                file.seek(start * rows.itemsize)
+                if size and file.readinto(target[position : position + size].data) != size:
                     raise InputError(f"a part of the data set is damaged: {self._path}", hint="start anew with --force")
-                left -= len(rows)
-                yield rows
+                position += size
 
 
-class _Buckets:
-    """Deals rows out to files at random, some for each fold, and gives each file back shuffled."""
-
-    def __init__(self, folder: Path, kind: np.dtype[Any], rows_of_folds: npt.NDArray[np.int64], seed: int) -> None:
-        self._kind = kind
-        self._seed = seed
-        self._number = np.maximum(1, -(-rows_of_folds * kind.itemsize // BUCKET_BYTES))
-        self._first = np.concatenate([[0], np.cumsum(self._number)])
-        self._folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-
-    def _path(self, bucket: int) -> Path:
-        return self._folder / f"{bucket:06d}"
-
-    def deal(self, part: int, blocks: Iterator[Rows]) -> None:
-        """Append the rows of a part to buckets of their folds, chosen at random."""
-        random = np.random.default_rng([self._seed, 0, part])
-        for rows in blocks:
-            fold = rows[TAUS]["fold"]
-            bucket = self._first[fold] + (random.random(len(rows)) * self._number[fold]).astype(np.int64)
-            order = np.argsort(bucket, kind="stable")
-            edges = np.searchsorted(bucket[order], np.arange(self._first[-1] + 1))
-            dealt = rows.view(f"V{rows.itemsize}")[order]
-            for number in np.unique(bucket):
-                with self._path(number).open("ab") as file:
-                    file.write(dealt[edges[number] : edges[number + 1]].view(np.uint8).data)
-
-    def shuffled(self) -> Iterator[Rows]:
-        """Yield the rows of every bucket, fold by fold."""
-        for bucket in range(int(self._first[-1])):
-            path = self._path(bucket)
-            if path.exists():
-                rows = np.fromfile(path, dtype=f"V{self._kind.itemsize}")
-                path.unlink()
-                order = np.random.default_rng([self._seed, 1, bucket]).permutation(len(rows))
-                yield rows[order].view(self._kind)
+def _sorted(parts: Sequence[_Part], rows_of_folds: npt.NDArray[np.int64]) -> Iterator[Rows]:
+    """Yield all rows of the parts in ranges of fold and key, each small enough to be sorted in memory."""
+    kind = parts[0].kind
+    for fold, number in enumerate(rows_of_folds.tolist()):
+        pieces = min(RANGES, max(1, -(-number * kind.itemsize // BLOCK_BYTES)))
+        edges = [fold * RANGES + RANGES * piece // pieces for piece in range(pieces + 1)]
+        for first, last in pairwise(edges):
+            sizes = [part.size(first, last) for part in parts]
+            rows = np.empty(sum(sizes), dtype=kind)
+            start = 0
+            for part, size in zip(parts, sizes, strict=True):
+                part.read(first, last, rows[start : start + size])
+                start += size
+            yield rows
 
 
 def _short(name: str) -> str:
     return name.partition(".")[2]
-
-
-def _numbers(name: str, column: Column) -> npt.NDArray[Any]:
-    """Return the content of a column of numbers."""
-    if not isinstance(column.content, np.ndarray):
-        raise ColumnError(f"{name} holds no plain numbers: {column.content.type}", hint="leave it out of the data set")
-    return column.content

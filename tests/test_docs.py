@@ -68,7 +68,8 @@ def test_the_tool_of_the_readme_is_found_as_a_plugin_and_runs(tmp_path: Path, sa
     assert "PionMass" in _run(["hepflow", "describe", "TrackMass"], tmp_path)
     (tmp_path / "Mass.py").write_text(
         "from hepflow import Job\nfrom hepflow.streams import NtupleStream\nfrom taumass.tools import TrackMass\n"
-        'job = Job("Mass", default_sample="Gammatautau")\nstream = NtupleStream("tree")\nstream += TrackMass()\njob += stream\n',
+        'job = Job("Mass", default_sample="Gammatautau")\nstream = NtupleStream("tree")\n'
+        "stream += TrackMass()\njob += stream\n",
         encoding="utf-8",
     )
     output = _run(["hepflow", "run", "Mass.py", "-n", "500", "-j", "2", "-o", "mass"], tmp_path)

@@ -159,14 +159,12 @@ class DatasetWriter:
             name, (self._rows, *kind.shape), kind.base, chunks=(chunk, *kind.shape), **_filters(compression)
         )
 
-    def append(self, rows: Rows) -> None:
-        """Write the next rows, an array of ``layout.row_type()``."""
+    def append(self, rows: Rows, order: npt.NDArray[np.int64]) -> None:
+        """Write ``rows[order]``; the rows have the fields of ``layout.row_type()``, and others that are left out."""
         stop = self._next + len(rows)
         try:
             for name in (TAUS, *self._layout.sequences):
-                part = np.ascontiguousarray(
-                    field_bytes(rows, name)
-                )  # numpy copies structures field by field, bytes fast
+                part = field_bytes(rows, name)[order]
                 self._file[name][self._next : stop] = part.view(rows.dtype[name].base)
         except OSError as error:
             raise self._failure(error) from error
@@ -198,7 +196,10 @@ class DatasetWriter:
 
 
 def field_bytes(rows: Rows, name: str) -> npt.NDArray[np.void]:
-    """Return a view of a field of structured rows in which every element is opaque bytes: (n,), or (n, cap)."""
+    """Return a view of a field of structured rows in which every element is opaque bytes: (n,), or (n, cap).
+
+    numpy moves bytes as a whole, but structures field by field.
+    """
     kind, offset = rows.dtype.fields[name][:2]  # type: ignore[index]
     size = kind.base.itemsize
     strides = (rows.strides[0], *((size,) if kind.shape else ()))

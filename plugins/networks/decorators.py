@@ -109,9 +109,7 @@ class _Decorator(Tool):
         return link.strip(), target.strip()
 
     def _decorations(self, model: AnyNetwork) -> list[tuple[str, int, str]]:
-        """Return (output, position, name of the decoration); labels that several outputs have get the output's name
-        too.
-        """
+        """Return (output, position, name of the decoration); a label of several outputs gets the output's name too."""
         labels = [label for output in model.outputs for label in output.labels]
         found = []
         for output in model.outputs:
@@ -140,7 +138,7 @@ class _Decorator(Tool):
         for output in model.outputs:
             if model.sequence_of(output) is not None:
                 raise NetworkError(
-                    f"the output {output.name!r} has one row an object of a sequence: it cannot decorate {self.Container}",
+                    f"the output {output.name!r} has one row an object of a sequence: it decorates no {self.Container}",
                     where=self.WeightFile,
                 )
 

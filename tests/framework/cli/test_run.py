@@ -126,7 +126,7 @@ def test_brackets_in_names_are_shown_as_they_are(hepflow, joboptions, xaod, tmp_
     outcome = hepflow("run", joboptions(SIMPLE), "-i", "in [bold]", "-o", "out [red]").fine()
     assert "files of in [bold]:" in outcome.out
     assert "output   out [red]" in outcome.out
-    hepflow("run", joboptions(SIMPLE), "-i", "in [/bold]").failed("there is no input 'in [/bold]'")
+    hepflow("run", joboptions(SIMPLE), "-i", "in [/bold]").failed("the pattern 'in [/bold]' matches no file")
 
 
 def test_help_behind_the_file_shows_the_job(hepflow, joboptions):

@@ -184,10 +184,11 @@ def test_taus_with_more_neutral_pions_have_more_of_everything_neutral(matched: M
     taus = matched.events["TauJets"]
     shots = taus.follow("shotPFOLinks", "TauShotParticleFlowObjects")
     flags = taus.follow("tauTrackLinks", "TauTracks")
+    neutral = taus.follow("neutralPFOLinks", "TauNeutralParticleFlowObjects")
     counts = {
         "shots": shots.where(shots.flat("tauShots_nPhotons") >= 1).counts[matched.tau],
         "conversions": flags.where((flags.flat("flagSet") >> CONVERSION) & 1 == 1).counts[matched.tau],
-        "neutral": taus.follow("neutralPFOLinks", "TauNeutralParticleFlowObjects").counts[matched.tau],
+        "neutral": neutral.where(neutral.flat("pt") > 3_000.0).counts[matched.tau],
     }
     for name, count in counts.items():
         means = [count[matched.mode == mode].mean() for mode in (0, 1, 2)]

@@ -9,8 +9,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow.execution import RunOptions, run
 from hepflow.events.links import key_for
+from hepflow.execution import RunOptions, run
 from hepflow.execution.samples import SampleRecipe
 from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.plugins.simulation.tools import CONTAINERS
@@ -22,7 +22,9 @@ uproot = pytest.importorskip("uproot")
 def make(job: str, directory: Path, **options: Any) -> dict[str, ak.Array]:
     """Run job options and return all columns of the AOD."""
     plugins = registry()
-    result = run(load_joboptions(find_joboptions(job, plugins)), RunOptions(output=str(directory), **options), plugins=plugins)
+    result = run(
+        load_joboptions(find_joboptions(job, plugins)), RunOptions(output=str(directory), **options), plugins=plugins
+    )
     (path,) = result.outputs["AOD"]
     with uproot.open(path) as file:
         tree = file["EventData"]
@@ -74,5 +76,5 @@ def test_samples_on_demand_are_made_by_these_job_options(name: str) -> None:
     recipe: SampleRecipe = registry().load("samples", name)
     assert (recipe.name, recipe.job, recipe.stream) == (name, name, "AOD")
     assert (recipe.events, recipe.per_file) == (20_000, 500)
-    job = load_joboptions(find_joboptions(recipe.job, registry())).build()
+    job = load_joboptions(find_joboptions(recipe.job, registry())).job
     assert job.default_sample == f"pythia:{name}"
