@@ -5,8 +5,9 @@ The public names are loaded on first use, so that ``import hepflow`` and ``hepfl
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.context import Context, Sample
@@ -18,27 +19,21 @@ if TYPE_CHECKING:
     from hepflow.stream import Stream
     from hepflow.tool import Tool
 
-_PUBLIC = {
-    "Context": "hepflow.context",
-    "Events": "hepflow.events",
-    "HepflowError": "hepflow.errors",
-    "Job": "hepflow.job",
-    "Property": "hepflow.properties",
-    "Sample": "hepflow.context",
-    "Stream": "hepflow.stream",
-    "Tool": "hepflow.tool",
-    "hookimpl": "hepflow.registry.hooks",
-}
-
 __all__ = ["Context", "Events", "HepflowError", "Job", "Property", "Sample", "Stream", "Tool", "hookimpl"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'hepflow' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*_PUBLIC, "__version__"])
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Context": "context",
+        "Events": "events",
+        "HepflowError": "errors",
+        "Job": "job",
+        "Property": "properties",
+        "Sample": "context",
+        "Stream": "stream",
+        "Tool": "tool",
+        "hookimpl": "registry.hooks",
+    },
+)

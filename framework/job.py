@@ -197,14 +197,15 @@ class Job:
 
     def _apply_datatype(self) -> None:
         """Give ``-dt`` to the tools that have a property DataType and do not set it themselves."""
+        if self._options.datatype is None:
+            return
         takers = [tool for tool in self.all_tools() if "DataType" in tool.properties()]
-        if self._options.datatype is not None and not takers:
+        if not takers:
             raise JobOptionsError(
                 f"-dt {self._options.datatype} has no effect: no tool of job {self.name} has a property DataType",
                 hint="leave -dt out, or add TauTruthMatching",
             )
         for tool in takers:
-            if self._options.datatype is not None and "DataType" in tool.values_set:
+            if "DataType" in tool.values_set:
                 raise JobOptionsError(f"-dt {self._options.datatype} meets {tool!r}, which sets DataType itself")
-            if "DataType" not in tool.values_set:
-                tool.setProperty("DataType", self.datatype)
+            tool.setProperty("DataType", self._options.datatype)

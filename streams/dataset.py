@@ -1,8 +1,8 @@
 """The data set stream: the HDF5 file that networks are trained from, shuffled across all inputs in bounded memory.
 
 Every row gets a random key from its event number and its place in the work unit; the file is sorted by fold and key. A
-work unit writes sorted blocks into a part, with an index of key ranges; ``close`` collects one key range after the other
-from all blocks, sorts it in memory, and writes it.
+work unit writes sorted blocks into a part, with an index of key ranges; ``close`` collects one key range after the
+other from all blocks, sorts it in memory, and writes it.
 """
 
 from __future__ import annotations
@@ -179,7 +179,8 @@ class DatasetStream(Stream):
         place = np.arange(first, first + len(number), dtype=np.uint64)
         low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
         words = philox((number & low, number >> half, place, np.zeros_like(place)), (self.Seed, 0))
-        return words[0] << half | words[1]
+        keys: npt.NDArray[np.uint64] = words[0] << half | words[1]
+        return keys
 
     def _labels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not self.Classes:
@@ -315,13 +316,23 @@ class _PartWriter:
         ranges = fold * RANGES + (rows["key"] >> np.uint64(56)).astype(np.int64)
         self._index.append(np.bincount(ranges, minlength=RANGES * self._stream.FoldNumber).tolist())
         order = np.lexsort((rows["key"], fold))
-        self._file.write(rows.view(f"V{rows.itemsize}")[order].view(np.uint8).data)
+        self._write(rows.view(f"V{rows.itemsize}")[order].view(np.uint8).data)
         self._written += self._filled
         self._filled = 0
 
+    def _write(self, content: Any) -> None:
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise OutputError(
+                f"a part of the data set cannot be written: {error.strerror or error}",
+                where=self._file.name,
+                hint="is the disk full? finished work units are kept, --resume continues",
+            ) from error
+
     def close(self) -> None:
         """Write what is left and the text."""
-        with self._file as file:
+        with self._file:
             if self._layout is None:
                 return
             if self._filled:
@@ -335,7 +346,7 @@ class _PartWriter:
                 },
                 default=str,
             ).encode()
-            file.write(text + len(text).to_bytes(8, "little"))
+            self._write(text + len(text).to_bytes(8, "little"))
 
 
 class _Part:

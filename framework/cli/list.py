@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from hepflow.cli.console import common_options, console, new_table
-from hepflow.joboptions import shipped_joboptions
 from hepflow.registry.manager import Registry, registry
 
 __all__ = ["list_command"]
@@ -31,6 +30,8 @@ def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
             recipe = named.load()
             table.add_row(name, f"{recipe.doc} ({recipe.events:,} events)", f"{named.plugin}, kept in {recipe.folder}")
     elif what == "jobs":
+        from hepflow.joboptions import shipped_joboptions
+
         for name, path in shipped_joboptions(known).items():
             table.add_row(name, _summary(path), str(path))
     else:

@@ -143,6 +143,13 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
         file = load_joboptions(path, texts, settings=given["settings"], datatype=given["datatype"])
     except JobOptionsError as error:
         raise _with_run_options(ctx, error) from error
+    taken = sorted({f"--{name}" for name in file.job.declared_options} & set(_names(ctx)))
+    if taken:
+        raise JobOptionsError(
+            f"the job declares the option {taken[0]}, which is one of run itself",
+            where=str(path),
+            hint="call it otherwise",
+        )
     if given["help_wanted"]:
         click.echo(ctx.get_help())
         from hepflow.cli.describe import show_job

@@ -22,6 +22,7 @@ _CLASSES = {
     1287425431: ("InDetTrackParticles", "GSFTrackParticles"),
     1244316195: ("Jets", "AntiKt4LCTopoJets", "AntiKt4EMPFlowJets"),
     1087532415: ("Electrons",),
+    1105575213: ("Photons",),
     1178459224: ("Muons",),
     1237340765: (
         "TruthTaus",

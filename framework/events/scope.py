@@ -62,14 +62,12 @@ class Scope:
         *,
         sample: Sample | None = None,
         seed: int = 0,
-        first_entry: int = 0,
         label: str = "",
         parent: Scope | None = None,
     ) -> None:
         self.n_events = n_events
         self.sample = sample or Sample("")
         self.seed = seed
-        self.first_entry = first_entry
         self.label = label
         self._parent = parent
         self.cutflow: Cutflow = {} if parent is None else parent.cutflow
@@ -96,7 +94,6 @@ class Scope:
             self.find,
             sample=self.sample,
             seed=self.seed,
-            first_entry=self.first_entry,
             label=label,
             parent=self,
         )

@@ -177,10 +177,9 @@ def _unsatisfied(
             where=where,
             hint=nearest(container, containers, what="containers"),
         )
-    siblings = [k for k in known if k.partition(".")[0] == container]
-    return ColumnError(
-        f"{tool.name} reads {name}, which is not there", where=where, hint=nearest(name, siblings, what="columns")
-    )
+    siblings = [k.partition(".")[2] for k in known if k.partition(".")[0] == container]
+    hint = nearest(name.partition(".")[2], siblings, what=f"columns of {container}")
+    return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=hint)
 
 
 def _outputs(

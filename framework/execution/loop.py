@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import numpy as np
 
 import hepflow
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError, InputError, ToolError
 from hepflow.events import Access, Column, Events, Scope
-from hepflow.events.scope import Cutflow
+from hepflow.events.scope import Cutflow, Group
 from hepflow.execution.plan import Plan, WorkUnit
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
@@ -65,6 +66,9 @@ class Worker:
         self.payload = payload
         self.job = payload.job
         self._readers: dict[str, Reader] = {}
+        accesses = payload.plan.flow.access.values()
+        made = {name for access in accesses for name in access.created}
+        self._optional = {name.partition(".")[0] for access in accesses for name in access.optional} - made
         for tool in self.job.all_tools():
             if not tool.has_loop:
                 continue
@@ -139,9 +143,10 @@ class Worker:
             for first in range(start, stop, self.payload.chunk):
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}
-                scope = Scope.from_columns(
-                    columns, last - first, sample=sample, seed=self.job.seed, first_entry=first, label=""
-                )
+                scope = Scope.from_columns(columns, last - first, sample=sample, seed=self.job.seed)
+                for container in self._optional:
+                    if not scope.knows(container):  # nothing of it in this file: no objects, so all reads as missing
+                        scope.define(container, Group(np.zeros(scope.n_events + 1, dtype=np.int64)))
                 scope.cutflow = outcome.cutflow
                 yield scope, f"{file.path}, entries {first}–{last}"
 

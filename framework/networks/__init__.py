@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.networks.cases import evaluate_cases, largest_difference, read_cases
@@ -65,11 +66,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'hepflow.networks' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"hepflow.networks.{_PUBLIC[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_PUBLIC)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

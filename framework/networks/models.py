@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,7 +25,7 @@ def open_model(path: str, provider: str = "CPUExecutionProvider") -> AnyNetwork:
     return _open(path, _stamp(path), provider)
 
 
-def model_record(path: str) -> Mapping[str, Any]:
+def model_record(path: str) -> dict[str, Any]:
     """Return the file's name, its SHA-256, and what it says of itself (its ``hepflow`` record)."""
     stamp = _stamp(path)
     return {

@@ -174,7 +174,20 @@ def _origin(entry: importlib.metadata.EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
 
 
+_blocked: tuple[str, ...] = ()
+
+
+def registry(blocked: tuple[str, ...] | None = None) -> Registry:
+    """Return the registry, made once for each set of blocked plugins.
+
+    Plugins that are given as blocked stay so for later calls in this process.
+    """
+    global _blocked
+    if blocked is not None:
+        _blocked = blocked
+    return _registry(_blocked)
+
+
 @lru_cache(maxsize=8)
-def registry(blocked: tuple[str, ...] = ()) -> Registry:
-    """Return the registry, made once for each set of blocked plugins."""
+def _registry(blocked: tuple[str, ...]) -> Registry:
     return Registry(blocked)

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from hepflow.plugins.networks.decorators import LwtnnDecorator, OnnxDecorator
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hepflow.plugins.networks.decorators import LwtnnDecorator, OnnxDecorator
 
 __all__ = ["LwtnnDecorator", "OnnxDecorator"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"LwtnnDecorator": "decorators", "OnnxDecorator": "decorators"},
+)

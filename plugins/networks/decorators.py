@@ -9,7 +9,7 @@ import numpy as np
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import NetworkError, nearest
-from hepflow.events import Container, Linked
+from hepflow import events as views
 from hepflow.networks.models import model_record, open_model
 from hepflow.variables import Variable
 
@@ -92,7 +92,7 @@ class _Decorator(Tool):
             given = self.Variables.get(f"{node.name}.{name}", self.Variables.get(name, name))
             yield given if isinstance(given, Variable) else Variable(name, given)
 
-    def _values(self, node: InputNode, objects: Container | Linked) -> dict[str, Any]:
+    def _values(self, node: InputNode, objects: views.Container | views.Linked) -> dict[str, Any]:
         return {
             name: variable(objects.flat(variable.column))
             for name, variable in zip(node.names, self._variables(node), strict=True)

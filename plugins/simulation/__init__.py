@@ -11,6 +11,16 @@ Only stable particles (momentum, charge, PDG id, vertex) enter the detector; wha
 
 from __future__ import annotations
 
-from hepflow.plugins.simulation.tools import TauDetector, TruthTauBuilder
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hepflow.plugins.simulation.tools import TauDetector, TruthTauBuilder
 
 __all__ = ["TauDetector", "TruthTauBuilder"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"TauDetector": "tools", "TruthTauBuilder": "tools"},
+)

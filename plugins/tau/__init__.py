@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from hepflow.plugins.tau.classifier import NNDecayModeClassifier
-from hepflow.plugins.tau.decaymode import NNDecayModeTree
-from hepflow.plugins.tau.pfocount import PFOCountDecayMode
-from hepflow.plugins.tau.selection import TauSelection
-from hepflow.plugins.tau.truth import TauTruthMatching
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hepflow.plugins.tau.classifier import NNDecayModeClassifier
+    from hepflow.plugins.tau.decaymode import NNDecayModeTree
+    from hepflow.plugins.tau.pfocount import PFOCountDecayMode
+    from hepflow.plugins.tau.selection import TauSelection
+    from hepflow.plugins.tau.truth import TauTruthMatching
 
 __all__ = ["NNDecayModeClassifier", "NNDecayModeTree", "PFOCountDecayMode", "TauSelection", "TauTruthMatching"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "NNDecayModeClassifier": "classifier",
+        "NNDecayModeTree": "decaymode",
+        "PFOCountDecayMode": "pfocount",
+        "TauSelection": "selection",
+        "TauTruthMatching": "truth",
+    },
+)

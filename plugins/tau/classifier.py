@@ -34,7 +34,8 @@ def decide(
     if ensure_track_consistency:
         allowed[n_tracks == 1, 3:] = False
         allowed[n_tracks == 3, :3] = False
-    return np.argmax(np.where(allowed, probabilities, -1.0), axis=1).astype(np.int32)
+    best: npt.NDArray[Any] = np.argmax(np.where(allowed, probabilities, -1.0), axis=1)
+    return best.astype(np.int32)
 
 
 class NNDecayModeClassifier(Tool):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
-from hepflow.plugins.training.folds import Folds, kfold
-from hepflow.plugins.training.normaliser import Normalisation, Normaliser
-from hepflow.plugins.training.reweighter import Reweighter, Reweighting
-from hepflow.plugins.training.selection import TrainingSelection
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
+    from hepflow.plugins.training.folds import Folds, kfold
+    from hepflow.plugins.training.normaliser import Normalisation, Normaliser
+    from hepflow.plugins.training.reweighter import Reweighter, Reweighting
+    from hepflow.plugins.training.selection import TrainingSelection
 
 __all__ = [
     "Batch",
@@ -20,3 +25,19 @@ __all__ = [
     "kfold",
     "open_dataset",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Batch": "data",
+        "Folds": "folds",
+        "Normalisation": "normaliser",
+        "Normaliser": "normaliser",
+        "Reweighter": "reweighter",
+        "Reweighting": "reweighter",
+        "TrainingData": "data",
+        "TrainingSelection": "selection",
+        "kfold": "folds",
+        "open_dataset": "data",
+    },
+)

@@ -111,9 +111,7 @@ def evaluate(model: Any, data: TrainingData, role: str, loss: str) -> Evaluation
         taus += len(weights)
     if not weight > 0:
         raise ToolError(f"the {role} taus have no weight", hint="are there taus of this role in the data set?")
-    return Evaluation(
-        total / weight, correct / weight if classifies else None, confusion if classifies else None, taus
-    )
+    return Evaluation(total / weight, correct / weight if classifies else None, confusion if classifies else None, taus)
 
 
 def fit(

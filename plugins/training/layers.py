@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["ClassToken", "Real", "Scaling", "Sum"]
+__all__ = ["ClassToken", "Real", "Scaling", "SelfAttention", "Sum"]
 
 _register = keras.saving.register_keras_serializable(package="hepflow")
 
@@ -101,3 +101,43 @@ class Real(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_spec(self, x: Any, counts: Any) -> Any:
         """Return (batch, objects), bool."""
         return keras.KerasTensor(x.shape[:2], dtype="bool")
+
+
+@_register
+class SelfAttention(keras.layers.Layer):  # type: ignore[misc]
+    """Let every object take from the real objects of its tau: scaled dot-product attention, arXiv:1706.03762.
+
+    (batch, objects, features) → the same shape; ``real`` (batch, objects) is true for real objects. Written with plain
+    matrix products, which train and export faster than Keras' general layer.
+    """
+
+    def __init__(self, heads: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.heads = heads
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the projections: query, key and value in one, and the output."""
+        features = int(input_shape[-1] or 0)
+        self.inside = keras.layers.Dense(3 * features, name="inside")
+        self.outside = keras.layers.Dense(features, name="outside")
+        self.inside.build(input_shape)
+        self.outside.build(input_shape)
+
+    def call(self, x: Any, real: Any) -> Any:
+        """Attend."""
+        objects, size = ops.shape(x)[1], x.shape[-1] // self.heads
+        parts = ops.reshape(self.inside(x), (-1, objects, 3 * self.heads, size))
+        query, key, value = ops.split(ops.transpose(parts, (0, 2, 1, 3)), 3, axis=1)
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) / float(np.sqrt(size))
+        seen = ops.reshape(real, (-1, 1, 1, objects))
+        weights = ops.softmax(ops.where(seen, scores, ops.full_like(scores, -1e9)), axis=-1)
+        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        return self.outside(ops.reshape(mixed, (-1, objects, self.heads * size)))
+
+    def compute_output_spec(self, x: Any, real: Any) -> Any:
+        """Return the shape of the objects."""
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings."""
+        return {**super().get_config(), "heads": self.heads}

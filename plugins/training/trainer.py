@@ -230,9 +230,7 @@ class KerasTrainer(Tool):
             "data": data.record,
         }
 
-    def _summary(
-        self, folder: Path, plan: NetworkPlan, state: State, found: Evaluation, model: Any
-    ) -> dict[str, Any]:
+    def _summary(self, folder: Path, plan: NetworkPlan, state: State, found: Evaluation, model: Any) -> dict[str, Any]:
         """Return the results."""
         matrix = None if found.confusion is None else {"classes": plan.classes, "weights": found.confusion.tolist()}
         return {

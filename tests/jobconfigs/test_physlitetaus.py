@@ -115,5 +115,9 @@ def test_command(hepflow_process, physlite, tmp_path):
     assert line.split()[-3:] == ["143", "143", "100.0%"]
 
 
-def test_truth_matching_is_not_served(hepflow, physlite):
-    hepflow("run", "NNDecayMode", "-i", physlite("PHYSLITE_example.root"), "-o", "run").failed("NNDecayMode", "TauJets")
+def test_what_a_physlite_file_lacks_is_named(hepflow, physlite):
+    hepflow("run", "NNDecayMode", "-i", physlite("PHYSLITE_example.root"), "-o", "run").failed(
+        "NNDecayModeTree reads TauJets.ptIntermediateAxis, which is not there",
+        "of stream tree",
+        "PHYSLITE_example.root",
+    )

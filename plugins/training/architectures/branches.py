@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
-from hepflow.plugins.training.architectures.base import SWITCH, TRAINING, Architecture, Key, NetworkInput, Opened, open_inputs
+from hepflow.plugins.training.architectures.base import (
+    SWITCH,
+    TRAINING,
+    Architecture,
+    Key,
+    NetworkInput,
+    Opened,
+    open_inputs,
+)
 
 __all__ = ["DSNN", "LSTM"]
 

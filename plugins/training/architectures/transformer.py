@@ -21,10 +21,10 @@ class SetTransformer(Architecture):
 
     NO_LWTNN: ClassVar[str] = "lwtnn has no attention; use model.onnx, or the architecture DSNN or LSTM"
     KEYS: ClassVar[Mapping[str, Key]] = {
-        "n_model": Key(64),
+        "n_model": Key(48),
         "n_heads": Key(4),
-        "n_blocks": Key(3),
-        "n_ff": Key(128),
+        "n_blocks": Key(2),
+        "n_ff": Key(96),
         "n_fc": Key([64], many=True),
         "dropout": Key(0.05, fraction=True),
     }
@@ -51,7 +51,7 @@ class SetTransformer(Architecture):
         x = keras.layers.Concatenate(axis=1, name="objects")(embedded) if len(embedded) > 1 else embedded[0]
         x = ClassToken(name="token")(x)
         first = ops.ones_like(masks[0][:, :1])
-        real = ops.expand_dims(ops.concatenate([first, *masks], axis=1), 1)
+        real = ops.concatenate([first, *masks], axis=1)
         for number in range(1, config["n_blocks"] + 1):
             x = _block(x, real, config, f"block_{number}")
         x = keras.layers.LayerNormalization(name="norm")(x)[:, 0, :]
@@ -65,15 +65,17 @@ def _block(x: Any, real: Any, config: Mapping[str, Any], name: str) -> Any:
     """Return x (batch, objects, features) after attention to real objects and two dense layers, each added to it."""
     import keras
 
+    from hepflow.plugins.training.layers import SelfAttention
+
     size, dropout = config["n_model"], config["dropout"]
     y = keras.layers.LayerNormalization(name=f"{name}_norm_1")(x)
-    attention = keras.layers.MultiHeadAttention(
-        config["n_heads"], size // config["n_heads"], dropout=dropout, name=f"{name}_attention"
-    )
-    x = keras.layers.Add(name=f"{name}_add_1")([x, attention(y, y, attention_mask=real)])
+    y = SelfAttention(config["n_heads"], name=f"{name}_attention")(y, real)
+    if dropout:
+        y = keras.layers.Dropout(dropout, name=f"{name}_dropout_1")(y)
+    x = keras.layers.Add(name=f"{name}_add_1")([x, y])
     y = keras.layers.LayerNormalization(name=f"{name}_norm_2")(x)
     y = keras.layers.Dense(config["n_ff"], activation="silu", name=f"{name}_dense_1")(y)
     y = keras.layers.Dense(size, name=f"{name}_dense_2")(y)
     if dropout:
-        y = keras.layers.Dropout(dropout, name=f"{name}_dropout")(y)
+        y = keras.layers.Dropout(dropout, name=f"{name}_dropout_2")(y)
     return keras.layers.Add(name=f"{name}_add_2")([x, y])

@@ -281,7 +281,7 @@ def test_two_plugins_with_one_tool(hepflow, monkeypatch):
     ("body", "texts"),
     [
         ("job += TauSelection('t', Container='TauJet')\n", ["no container 'TauJet'", "'TauJets'", "tool t"]),
-        ("job += LinkedObjects('t', Columns=['ptt'])\n", ["t reads TauTracks.ptt", "'TauTracks.pt'", "tool t"]),
+        ("job += LinkedObjects('t', Columns=['ptt'])\n", ["t reads TauTracks.ptt", "did you mean 'pt'?", "tool t"]),
         ("job += NtupleStream('s', Keep=['TauJets.ptt'])\n", ["Keep = 'TauJets.ptt' matches no column"]),
         ("job += NtupleStream('s')\n", ["stream s writes nothing", "Keep"]),
         ("job += NtupleStream('s', Keep=['TauJets.*'])\n", ["cannot hold element links", "TauJets.tauTrackLinks"]),

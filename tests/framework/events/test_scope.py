@@ -15,7 +15,7 @@ OFFSETS = np.array([0, 3, 3, 5], dtype=np.int64)
 @pytest.fixture
 def scope():
     columns = {"C.x": Column(OFFSETS, np.arange(5)), "E.n": Column(None, np.arange(3))}
-    return Scope.from_columns(columns, 3, seed=9, first_entry=40, label="")
+    return Scope.from_columns(columns, 3, seed=9, label="")
 
 
 def test_offsets_and_counts():
@@ -86,7 +86,7 @@ def test_children_read_through_and_keep_their_own(scope):
     assert second.column("C.x").content.tolist() == [0, 1, 2, 3, 4]
     assert first.column("C.job").content.tolist() == [1.0] * 5
     assert (first.knows("New"), second.knows("New"), scope.knows("New")) == (True, False, False)
-    assert (first.seed, first.first_entry, first.label) == (9, 40, "a")
+    assert (first.seed, first.label) == (9, "a")
     grandchild = first.child("c")
     assert grandchild.column("C.x").content.tolist() == [0.0] * 5
     assert grandchild.own_columns("C") == ["C.job", "C.x"]

@@ -28,7 +28,8 @@ def make(job: str, directory: Path, **options: Any) -> dict[str, ak.Array]:
     (path,) = result.outputs["AOD"]
     with uproot.open(path) as file:
         tree = file["EventData"]
-        names = [name for name in tree.keys() if ":" in name and not name.endswith(("m_persKey", "m_persIndex"))]
+        columns: list[str] = tree.keys()
+        names = [name for name in columns if ":" in name and not name.endswith(("m_persKey", "m_persIndex"))]
         return {name.replace("AuxDyn:", "."): tree[name].array() for name in names}
 
 

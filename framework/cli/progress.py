@@ -1,0 +1,94 @@
+"""The progress of a run, as the command line shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from hepflow.cli.console import console, memory, size
+from hepflow.execution.plan import Plan
+from hepflow.execution.run import Reporter
+
+__all__ = ["ConsoleReporter"]
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} events/s" if speed else "", style="cyan")
+
+
+class _Memory(ProgressColumn):
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:
+        return Text(size(memory()), style="dim")
+
+
+class ConsoleReporter(Reporter):
+    """Shows a run: a progress bar on a terminal, a line every ten seconds elsewhere."""
+
+    INTERVAL = 10.0
+
+    def __init__(self, header: Callable[[Plan, Path], None] | None = None, indent: str = "") -> None:
+        self._header = header
+        self._indent = indent
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._total = self._done = 0
+        self._began = self._shown = 0.0
+        self.directory: Path | None = None
+        self.peak = 0
+
+    def planned(self, plan: Plan, directory: Path) -> None:
+        """Show the header and start the bar."""
+        self.directory = directory
+        if self._header is not None:
+            self._header(plan, directory)
+        self._total = plan.entries
+        self._began = self._shown = time.monotonic()
+        if console().is_terminal and self._total:
+            columns = (
+                TextColumn(f"{self._indent}{{task.description}}"),
+                BarColumn(),
+                TextColumn("{task.completed:,}/{task.total:,}"),
+            )
+            self._bar = Progress(*columns, _Rate(), TimeRemainingColumn(), _Memory(), console=console(), transient=True)
+            self._task = self._bar.add_task("events", total=self._total)
+            self._bar.start()
+
+    def progress(self, entries: int) -> None:
+        """Move the bar, or print a line now and then."""
+        self._done += entries
+        self.peak = max(self.peak, memory())
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.advance(self._task, entries)
+        elif now - self._shown >= self.INTERVAL:
+            self._shown = now
+            rate = self._done / (now - self._began)
+            left = (self._total - self._done) / rate
+            console().print(
+                f"{self._indent}{self._done:,}/{self._total:,} events, {rate:,.0f} events/s, "
+                f"{left:.0f} s left, {size(memory())}"
+            )
+
+    def step(self, text: str) -> None:
+        """Print what comes next."""
+        console().print(f"{self._indent}{text}", style="dim")
+
+    def done(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def nested(self, text: str) -> Reporter:
+        """Show that something must be made first."""
+        console().print(f"{self._indent}{text}")
+        return ConsoleReporter(indent=self._indent + "  ")
