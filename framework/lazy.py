@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,4 +24,4 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
-    return load, lambda: sorted(modules)
+    return load, lambda: sorted({*modules, *vars(sys.modules[package])})

@@ -67,6 +67,9 @@ class DatasetStream(Stream):
     def _inputs(self) -> list[str]:
         return [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
 
+    def _flat_inputs(self) -> list[str]:
+        return [name for name in self._inputs() if name.partition(".")[0] not in self.Caps]
+
     def _columns(self) -> list[str]:
         """Return every column that is needed, once."""
         weight = [self.Weight] if self.Weight else []
@@ -74,8 +77,8 @@ class DatasetStream(Stream):
 
     def _kept_columns(self) -> list[str]:
         """Return the columns that are fields of ``taus`` beside label, weight, fold and inputs."""
-        inputs = set(self._inputs())
-        return [name for name in dict.fromkeys([self.FoldColumn, *self.Spectators]) if name not in inputs]
+        flat = self._flat_inputs()
+        return [name for name in dict.fromkeys([self.FoldColumn, *self.Spectators]) if name not in flat]
 
     def _layout(self, types: Mapping[str, str]) -> DatasetLayout:
         """Return the layout, given the numpy types of the columns that are kept as they are."""
@@ -104,13 +107,13 @@ class DatasetStream(Stream):
 
     def _check_properties(self) -> None:
         where = f"stream {self.name}"
+        wrong = [v for variables in self.Variables.values() for v in variables if not isinstance(v, Variable)]
+        if wrong:
+            raise JobOptionsError(f"Variables wants hepflow.variables.Variable, got {wrong[0]!r}", where=where)
         if not self._inputs():
             raise JobOptionsError(
                 "the data set has no inputs", where=where, hint='set Variables, e.g. {"TauTrack": (Variable("pt"), …)}'
             )
-        wrong = [v for variables in self.Variables.values() for v in variables if not isinstance(v, Variable)]
-        if wrong:
-            raise JobOptionsError(f"Variables wants hepflow.variables.Variable, got {wrong[0]!r}", where=where)
         unknown = [group for group in self.Caps if group not in self.Variables]
         if unknown:
             hint = nearest(unknown[0], self.Variables, what="groups of Variables")
@@ -143,15 +146,15 @@ class DatasetStream(Stream):
             if not isinstance(column.content, np.ndarray):
                 raise ColumnError(f"{name} holds no plain numbers: {column.content.type}", hint="leave it out")
         layout = self._layout({n: columns[n].content.dtype.newbyteorder("<").str for n in self._kept_columns()})
-        sequences = {f"{group}.{v.column}" for group in layout.sequences for v in layout.variables[group]}
+        single = {self.Label, self.Weight, *self._kept_columns(), *self._flat_inputs()}
         for name, column in columns.items():
-            if name in sequences and column.offsets is None:
-                raise ColumnError(f"{name} has one value a row: it is no sequence", hint="leave it out of Caps")
-            if name not in sequences and column.offsets is not None:
+            if name in single and column.offsets is not None:
                 raise ColumnError(
                     f"{name} has a list for each row, so it is no flat input and no spectator",
                     hint=f"if {name.partition('.')[0]} is a sequence, give its length in Caps",
                 )
+            if name not in single and column.offsets is None:
+                raise ColumnError(f"{name} has one value a row: it is no sequence", hint="leave it out of Caps")
         if columns[self.FoldColumn].content.dtype.kind not in "iu":
             raise ColumnError(f"{self.FoldColumn} decides about folds and must be an integer")
         return layout
@@ -167,8 +170,7 @@ class DatasetStream(Stream):
         taus["label"] = self._labels(np.asarray(columns[self.Label].content))
         taus["weight"] = columns[self.Weight].content if self.Weight else 1.0
         taus["fold"] = folds % self.FoldNumber
-        flat = [f"{group}.{v.column}" for group in layout.flat_groups for v in layout.variables[group]]
-        for name in dict.fromkeys([*self._kept_columns(), *flat]):
+        for name in [*self._kept_columns(), *self._flat_inputs()]:
             taus[_short(name)] = columns[name].content
         for group in layout.sequences:
             self._fill_sequence(group, rows, columns)

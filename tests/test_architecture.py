@@ -20,7 +20,7 @@ PACKAGES = {
 }
 
 FLOORS = (
-    ("errors", "properties", "variables", "context", "protocols"),
+    ("errors", "lazy", "properties", "variables", "context", "protocols"),
     ("events", "networks", "plots"),
     ("tool", "stream", "registry", "datafiles"),
     ("io",),

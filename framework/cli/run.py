@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 import hepflow
-from hepflow.cli.console import ConsoleReporter, common_options, console, new_table, size, start_logging
+from hepflow.cli.console import common_options, console, new_table, size, start_logging
+from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.plan import Plan
 from hepflow.execution.run import RunOptions, RunResult, plan_job, run

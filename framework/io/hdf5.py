@@ -70,7 +70,7 @@ class DatasetLayout:
         if taken:
             raise JobOptionsError(
                 f"a training set cannot have two fields of one name: {', '.join(sorted(taken))}",
-                hint="label, weight, fold, valid and taus belong to the data set; give each column once",
+                hint="label, weight, fold, valid and taus belong to the data set; a sequence needs an entry in Caps",
             )
 
     @property

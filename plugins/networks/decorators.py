@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import NetworkError, nearest
 from hepflow import events as views
+from hepflow.errors import NetworkError, nearest
 from hepflow.networks.models import model_record, open_model
 from hepflow.variables import Variable
 

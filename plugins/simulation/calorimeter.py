@@ -26,7 +26,7 @@ SHAPES = {
 }
 
 ELECTRONIC_NOISE = {"EM1": 15.0, "EM2": 30.0, "EM3": 25.0, "HAD": 40.0}
-"""MeV a cell (ATLAS, "Topological cell clustering", EPJ C77 (2017) 490, figure 3: without pile-up)."""
+"""MeV a cell (ATLAS, "Topological cell clustering", EPJ C77 (2017) 490; without pile-up, order of magnitude)."""
 PILE_UP_NOISE = {"EM1": 2.4, "EM2": 5.0, "EM3": 1.0, "HAD": 20.0}
 """MeV a cell for one collision at η = 0; grows as √mu · cosh η (spread of the cells in simulated pile-up)."""
 PILE_UP_MEAN = {"EM1": 175.0, "EM2": 210.0, "EM3": 15.0, "HAD": 185.0}

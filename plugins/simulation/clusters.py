@@ -1,7 +1,7 @@
 """Clusters of electromagnetic cells and their moments: where, how deep, how wide, how dense.
 
 Moments are defined as in ATLAS, "Topological cell clustering in the ATLAS calorimeters and its performance in LHC Run
-1", EPJ C77 (2017) 490, section 4. Lengths in mm, energies in MeV; sums over cells of positive energy, as there.
+1", EPJ C77 (2017) 490. Lengths in mm, energies in MeV; sums over cells of positive energy, as there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAYER_THICKNESS = (90.0, 320.0, 60.0, 1200.0)
 STRIPS = round(CELLS["EM2"][0] / CELLS["EM1"][0])
 """Strips of EM1 in front of a cell of EM2."""
 LONGITUDINAL_CORE = 100.0
-"""mm: distance that the two hottest cells get in the normalised second moment (EPJ C77 (2017) 490, section 4.2.2)."""
+"""mm: distance that the two hottest cells get in the normalised second moment (EPJ C77 (2017) 490)."""
 MANY_CELLS = 2**16
 """More than a layer has cells; makes one number of cluster and cell."""
 LARGEST_TILT = np.radians(30.0)

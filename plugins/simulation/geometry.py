@@ -30,9 +30,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 CURVATURE = 0.299792458 * 2.0
-"""1 / radius of a track (1/mm) is CURVATURE / pt (MeV): a field of 2 T (S08003, section 2.1)."""
+"""1 / radius of a track (1/mm) is CURVATURE / pt (MeV): a field of 2 T (S08003, chapter 2)."""
 BARREL_RADIUS, ENDCAP_Z = 1500.0, 3700.0
-"""Front of the electromagnetic calorimeter: barrel radius and endcap z in mm (S08003, section 5.2)."""
+"""Front of the electromagnetic calorimeter: barrel radius and endcap z in mm (S08003, chapter 5)."""
 BARREL_ETA = float(np.arcsinh(ENDCAP_Z / BARREL_RADIUS))
 ETA_MAX = 2.5
 
@@ -42,10 +42,10 @@ CELLS = {
     "EM3": (0.05, np.pi / 128),
     "HAD": (0.1, np.pi / 32),
 }
-"""Cell sizes in η and φ (S08003, table 1.3 and section 5.2.2; barrel values, used everywhere)."""
+"""Cell sizes in η and φ (S08003, chapter 5; barrel values, used everywhere)."""
 LAYERS = tuple(CELLS)
 LAYER_DEPTH = (4.3, 16.0, 2.0)
-"""Thickness of EM1, EM2, EM3 in radiation lengths (S08003, figure 5.2: 22 radiation lengths and more in all)."""
+"""Thickness of EM1, EM2, EM3 in radiation lengths (S08003, chapter 5: 22 radiation lengths and more in all)."""
 
 _ETA = np.array([0.0, 0.4, 0.8, 1.2, 1.35, 1.45, 1.55, 1.7, 2.0, 2.5, 5.0])
 _UPSTREAM = np.array([2.0, 2.2, 2.7, 3.8, 4.6, 6.5, 5.2, 3.8, 3.0, 2.6, 2.6])
@@ -53,14 +53,14 @@ _INNER = np.array([0.16, 0.18, 0.24, 0.38, 0.44, 0.48, 0.50, 0.52, 0.48, 0.42, 0
 
 
 def upstream_material(eta: Floats) -> Floats:
-    """Return radiation lengths in front of the calorimeter; more at the crack (S08003, figure 5.3)."""
+    """Return radiation lengths in front of the calorimeter; more at the crack (S08003, chapter 5)."""
     material: Floats = np.interp(np.abs(eta), _ETA, _UPSTREAM)
     return material
 
 
 def inner_material(eta: Floats) -> Floats:
     """Return radiation lengths of the inner detector up to a radius of 400 mm, where conversions can leave tracks
-    (S08003, figure 4.45)."""
+    (S08003, chapter 4)."""
     material: Floats = np.interp(np.abs(eta), _ETA, _INNER)
     return material
 

@@ -1,7 +1,7 @@
 """Particle flow around a tau: take away what charged tracks deposited, cluster the rest, find photon shots in EM1.
 
 The idea is that of ATLAS, "Reconstruction of hadronic decay products of tau leptons with the ATLAS experiment", EPJ C76
-(2016) 295 (sections 3 and 4): the energy that a charged hadron leaves in the electromagnetic calorimeter is its
+(2016) 295: the energy that a charged hadron leaves in the electromagnetic calorimeter is its
 momentum minus what is seen behind it in the hadronic calorimeter.
 """
 
@@ -28,7 +28,7 @@ TEMPLATE_WIDTH = {"EM1": 0.015, "EM2": 0.025, "EM3": 0.035}
 SHOT_CELL_PT = 100.0
 SHOT_PT = 400.0
 SHOT_TWO_PHOTONS_PT = 10_000.0
-"""MeV: a seed strip, one photon, two merged photons (EPJ C76 (2016) 295, section 4.2)."""
+"""MeV: a seed strip, one photon, two merged photons (EPJ C76 (2016) 295)."""
 SHOT_HALF_WIDTH = 2
 
 

@@ -29,14 +29,14 @@ ATOMIC_NUMBER = 60.0
 MOLIERE = 36.0
 """mm: 21.2 MeV / critical energy times a radiation length of about 20 mm."""
 SAMPLING_TERM = 0.10
-"""Relative energy resolution of electromagnetic showers at 1 GeV (JINST 3 S08003, section 5.2: 10 %/√E)."""
+"""Relative energy resolution of electromagnetic showers at 1 GeV (JINST 3 S08003, chapter 5: 10 %/√E)."""
 UPSTREAM_WEIGHT = 0.75
 """Share of the energy lost before the calorimeter that the presampler gives back, seen in EM1."""
 
 X0_PER_LAMBDA = 18.0
 """Radiation lengths in one nuclear interaction length of the electromagnetic calorimeter."""
 HADRONIC_DEPTH = 7.4
-"""Interaction lengths of the hadronic calorimeter (S08003, section 5.3)."""
+"""Interaction lengths of the hadronic calorimeter (S08003, chapter 5)."""
 HADRON_RESPONSE = 0.68
 """h/e, the signal of the hadronic part of a shower relative to the same energy of electrons."""
 EM_FRACTION_POWER = -0.18

@@ -1,7 +1,7 @@
 """The inner detector: conversions, reconstructed tracks, vertices and the classes of tracks.
 
 Efficiencies and resolutions are rounded from "The ATLAS Experiment at the CERN Large Hadron Collider", JINST 3 (2008)
-S08003, section 10.2 (momentum, efficiency), and for the impact parameters, which the innermost layer at 33 mm added in
+S08003, chapter 10 (momentum, efficiency), and for the impact parameters, which the innermost layer at 33 mm added in
 2014 has improved, from ATL-PHYS-PUB-2015-018.
 """
 
@@ -36,7 +36,7 @@ INNERMOST_RADIUS, LAST_START_RADIUS = 33.0, 300.0
 TWO_TRACK_DISTANCE = 0.10
 """mm at the innermost layer below which two tracks merge (a few pixels of 50 µm)."""
 TRANSITION_RATIO = {"electron": 0.85, "other": 0.05}
-"""Chance that the transition radiation tracker calls a track an electron (S08003, section 10.2.5)."""
+"""Chance that the transition radiation tracker calls a track an electron (S08003, chapter 10)."""
 INNERMOST_HIT = {"inside": 0.98, "outside": 0.04}
 """Chance of a hit in the innermost layer for particles that start before and behind it."""
 

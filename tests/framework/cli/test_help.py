@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy():
     heavy = {"numpy", "awkward", "uproot", "rich", "pluggy", "yaml", "scipy", "onnxruntime", "tensorflow", "matplotlib"}
     assert loaded & heavy == set()
     ours = {name for name in done.stderr.split() if name.startswith("hepflow")}
-    assert ours <= {"hepflow", "hepflow.cli", "hepflow.errors"}
+    assert ours <= {"hepflow", "hepflow.cli", "hepflow.errors", "hepflow.lazy"}
 
 
 def test_listing_loads_no_heavy_library():
