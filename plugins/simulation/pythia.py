@@ -19,7 +19,7 @@ from hepflow.events.column import Column
 from hepflow.plugins.simulation.generator import BLOCK_EVENTS, PROCESSES, Block, Generator
 from hepflow.protocols import ColumnInfo, FileSchema
 
-__all__ = ["ENTRIES", "SAMPLE_SEED", "UNIT_EVENTS", "PythiaReader"]
+__all__ = ["ENTRIES", "SAMPLE_SEED", "UNIT_EVENTS", "PythiaReader", "pythia_version"]
 
 UNIT_EVENTS = 500
 ENTRIES = 2**31 // UNIT_EVENTS * UNIT_EVENTS
@@ -88,10 +88,10 @@ class PythiaReader:
             entries=ENTRIES,
             columns={info.name: info for info in _columns()},
             boundaries=(0, ENTRIES),
-            identity=f"{self._process} {sorted(self._options.items())} {_version()}",
+            identity=f"{self._process} {sorted(self._options.items())} {pythia_version()}",
             unit_entries=UNIT_EVENTS,
             endless=True,
-            metadata={"generator": _version(), "process": self._process.doc},
+            metadata={"generator": pythia_version(), "process": self._process.doc},
         )
 
     def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:
@@ -198,7 +198,8 @@ def _join(pieces: list[Column]) -> Column:
     return Column(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), joined)
 
 
-def _version() -> str:
+def pythia_version() -> str:
+    """Return name and version of the generator."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

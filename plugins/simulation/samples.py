@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
+from pathlib import Path
+
 from hepflow.execution.samples import SampleRecipe
 from hepflow.plugins.simulation.generator import PROCESSES
-from hepflow.plugins.simulation.pythia import SAMPLE_SEED
+from hepflow.plugins.simulation.pythia import SAMPLE_SEED, pythia_version
 
-__all__ = ["DETECTOR_VERSION", "DIJET", "GAMMATAUTAU"]
+__all__ = ["DIJET", "GAMMATAUTAU"]
 
-DETECTOR_VERSION = 1
-"""Raised with every change that makes the simulated events different."""
+
+@cache
+def _content() -> str:
+    """Return a hash of all that the events depend on: this package, its minimum-bias library, and Pythia's version."""
+    digest = hashlib.sha256(pythia_version().encode())
+    for path in sorted(Path(__file__).parent.iterdir()):
+        if path.suffix in (".py", ".npz"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _recipe(name: str) -> SampleRecipe:
@@ -17,7 +28,7 @@ def _recipe(name: str) -> SampleRecipe:
         name=name,
         job=name,
         stream="AOD",
-        version=f"pythia8317-detector{DETECTOR_VERSION}-seed{SAMPLE_SEED}",
+        version=f"{_content()}-seed{SAMPLE_SEED}",
         doc=PROCESSES[name].doc,
         metadata={"process": PROCESSES[name].doc, "simulation": "parametrised detector, not ATLAS simulation"},
     )

@@ -18,7 +18,7 @@ class PFOCountDecayMode(Tool):
 
     OutputName = Property("PFOCountDecayMode", "name of the decoration (int, 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet)")
     NeutralPFOPtCut = Property(
-        2.5, "neutral particle-flow objects above this pt count as neutral pions", unit="GeV", minimum=0
+        4.0, "neutral particle-flow objects above this pt count as neutral pions", unit="GeV", minimum=0
     )
 
     def reads(self) -> Sequence[str]:

@@ -105,7 +105,7 @@ def test_same_bits_for_workers_and_chunks(files, go, read, assert_same):
     files = files[1:]
     reference = go(files, *decay_modes())
     assert reference.results["noise"]["n"] == len(read(*reference.outputs["tree"])["TauJets.pt"]) > 20
-    for options in ({"workers": 2}, {"chunk": 100}, {"chunk": 13}):
+    for options in ({"workers": 2}, {"chunk": 15}):
         other = go(files, *decay_modes(), **options)
         same(reference, other, read, assert_same)
         assert other.cutflow == reference.cutflow
