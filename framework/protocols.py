@@ -54,7 +54,7 @@ class FileSchema:
     tree: str
     entries: int
     columns: Mapping[str, ColumnInfo]
-    boundaries: tuple[int, ...]
+    boundaries: Sequence[int]
     identity: str = ""
     size: int = 0
     mtime: float = 0.0

@@ -1,13 +1,15 @@
-"""Train a decay-mode network on the ntuples of NNDecayMode: select, normalise, write the training set."""
+"""Train a decay-mode network on the ntuples of NNDecayMode: training set, training, export as lwtnn JSON and ONNX."""
 
 from __future__ import annotations
 
 from hepflow import Job
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Normaliser, TrainingSelection
+from hepflow.plugins.training import KerasTrainer, NetworkExporter, Normaliser, TrainingSelection
 from hepflow.streams import DatasetStream
 
 job = Job("TrainNNDecayMode")
+network = job.option("network", default="DSNN", choices=("DSNN", "LSTM", "SetTransformer"), doc="kind of network")
+conf = job.option("conf", default="", doc="your own Conf file (YAML); empty: the one that ships for this network")
 
 modes = dict(enumerate(CLASSES))  # truthDecayMode 0…4
 weight = "TauJets.beamSpotWeight"
@@ -18,3 +20,11 @@ job += Normaliser("Normaliser", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CA
 dataset = DatasetStream("dataset", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS, Classes=modes, Weight=weight)
 dataset.Spectators = ["TauJets.pt", "TauJets.eta", "TauJets.nTracks", "TauJets.truthDecayMode"]
 job += dataset
+
+trainer = KerasTrainer("KerasTrainer", ConfFile=conf)
+if not conf and network == "SetTransformer":
+    trainer.Architecture = network
+elif not conf:
+    trainer.ConfFile = f"Conf{network}-R22.yaml"
+job += trainer
+job += NetworkExporter("NetworkExporter")

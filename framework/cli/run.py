@@ -207,7 +207,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     off = [p.name for p in plugins.plugins.values() if p.blocked]
     tail = (f", plugins {', '.join(others)}" if others else "") + (f", off: {', '.join(off)}" if off else "")
     out.print(f"hepflow {hepflow.__version__}{tail}", style="bold")
-    options = "".join(f" --{name} {value}" for name, value in file.job.options.items())
+    options = "".join(f" --{name} {value}" for name, value in file.job.options.items() if value != "")
     out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
     if plan.units:
         samples = dict.fromkeys(f.sample for f in plan.files)

@@ -4,6 +4,7 @@ number of workers.
 
 from __future__ import annotations
 
+import fnmatch
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -85,9 +86,9 @@ def make_plan(
     """
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         return Plan((), (), DataFlow())
-    schemas, skipped = _schemas(job, inputs, formats)
+    schemas, skipped = _schemas(job, inputs, formats, None if events is None else skip + events)
     columns: dict[str, ColumnInfo] = {}
-    for _, _, schema in schemas:
+    for _, schema in schemas:
         columns = {**schema.columns, **columns}
     try:
         flow = resolve(job, columns)
@@ -97,7 +98,7 @@ def make_plan(
     files: list[PlannedFile] = []
     units: list[WorkUnit] = []
     left = events
-    for file, reader, schema in schemas:
+    for file, schema in schemas:
         if schema.endless and events is None:
             raise InputError(f"{file.path} has no end", hint="say how many events to make with -n")
         index = len(files)
@@ -118,10 +119,9 @@ def make_plan(
         first = min(skip, schema.entries)
         skip -= first
         last = schema.entries if left is None else min(schema.entries, first + left)
-        for start, stop, blocks in _cut(reader, schema, wanted, first, last):
+        for start, stop, blocks in _cut(schema, wanted, first, last):
             units.append(WorkUnit(len(units) + 1, index, start, stop, blocks))
         left = None if left is None else left - max(last - first, 0)
-        reader.close()
     if not units:
         raise InputError("the input has no events to read", hint=_why_empty(schemas, events))
     used = {unit.file for unit in units}
@@ -130,20 +130,29 @@ def make_plan(
     return Plan(tuple(files[old] for old in sorted(used)), tuple(units), flow, tuple(notes), skipped, columns)
 
 
-_Opened = tuple[InputFile, Reader, FileSchema]
+_Opened = tuple[InputFile, FileSchema]
 
 
 def _schemas(
-    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]]
+    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]], until: int | None
 ) -> tuple[list[_Opened], dict[str, str]]:
-    """Open every input; files found in a folder that hold none of the containers the job reads are skipped."""
+    """Look into the inputs one after the other, as far as entries are wanted.
+
+    Files found in a folder that hold none of the containers the job reads are skipped. Of a schema only the columns are
+    kept that the job may read, and where these can be cut: a job may have thousands of files. The first is kept whole,
+    for messages.
+    """
     tools = list(job.all_tools())
     reads = [name.partition(".") for tool in tools for name in declared(tool, "reads") if not name.endswith("?")]
     made = {name[:-2] for tool in tools for name in declared(tool, "writes") if name.endswith(".*")}
     wanted = {container for container, _, _ in reads if "*" not in container} - made
+    patterns = [name.removesuffix("?") for tool in tools for name in declared(tool, "reads")]
+    patterns += [pattern for stream in job.streams for pattern in (*stream.Keep, *stream.always)]
     opened: list[_Opened] = []
     skipped: dict[str, str] = {}
     for file in inputs:
+        if until is not None and sum(schema.entries for _, schema in opened) >= max(until, 1):
+            break
         try:
             reader = open_reader(file.path, formats)
             schema = reader.schema()
@@ -158,7 +167,11 @@ def _schemas(
             skipped[file.path] = f"holds no {missing[0]}"
             reader.close()
             continue
-        opened.append((file, reader, schema))
+        names = {name for pattern in patterns for name in fnmatch.filter(schema.columns, pattern)}
+        marks = reader.boundaries([schema.columns[name] for name in sorted(names)])
+        columns = {name: schema.columns[name] for name in sorted(names)} if opened else schema.columns
+        opened.append((file, replace(schema, columns=columns, boundaries=marks)))
+        reader.close()
     if not opened:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:5])
         raise InputError(
@@ -173,7 +186,7 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
     kept = {name for names in flow.outputs.values() for name in names}
     notes: list[str] = []
     for name in flow.reads:
-        lacking = [file.path for file, _, schema in schemas if name not in schema.columns]
+        lacking = [file.path for file, schema in schemas if name not in schema.columns]
         if lacking:
             shown = ", ".join(lacking[:3]) + (f", … ({len(lacking)} files)" if len(lacking) > 3 else "")
             text = f"{name} is missing in {len(lacking)} of {len(schemas)} files: {shown}"
@@ -181,7 +194,7 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
                 hint = "" if name in needed else f", or drop it from the output (Drop = {name!r})"
                 raise ColumnError(text, hint="leave these files out" + hint)
             notes.append(f"{text}; it reads as missing there")
-        having = [(file, schema.columns[name]) for file, _, schema in schemas if name in schema.columns]
+        having = [(file, schema.columns[name]) for file, schema in schemas if name in schema.columns]
         kinds = {(info.depth, info.dtype) for _, info in having}
         other = next((file for file, info in having if info.depth != having[0][1].depth), None)
         if other is not None:
@@ -203,7 +216,7 @@ def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
     path = schemas[0][0].path
     words = [word.strip(",") for word in error.message.split()]
-    unreadable = {name: why for _, _, schema in schemas for name, why in schema.unreadable.items()}
+    unreadable = {name: why for _, schema in schemas for name, why in schema.unreadable.items()}
     reason = next(
         (f"{name} is in the file but cannot be read: {why}" for name, why in unreadable.items() if name in words), ""
     )
@@ -211,14 +224,14 @@ def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
 
 
 def _cut(
-    reader: Reader, schema: FileSchema, wanted: Mapping[str, ColumnInfo], first: int, last: int
+    schema: FileSchema, wanted: Mapping[str, ColumnInfo], first: int, last: int
 ) -> Iterator[tuple[int, int, tuple[tuple[int, int], ...]]]:
     """Cut the entries ``[first, last)`` into work units of blocks; cuts depend on the file alone, not on first and
     last.
     """
     if first >= last:
         return
-    marks = reader.boundaries(list(wanted.values()))
+    marks = schema.boundaries
     bytes_per_entry = sum(info.nbytes for info in wanted.values()) / max(schema.entries, 1)
     unit_entries = schema.unit_entries or UNIT_ENTRIES
     block_entries = max(1, min(unit_entries, int(BLOCK_BYTES / bytes_per_entry) if bytes_per_entry else unit_entries))
@@ -263,7 +276,7 @@ def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[
 
 
 def _why_empty(schemas: Sequence[_Opened], events: int | None) -> str:
-    total = sum(schema.entries for _, _, schema in schemas)
+    total = sum(schema.entries for _, schema in schemas)
     if events == 0:
         return "-n 0 reads nothing"
     if total == 0:

@@ -37,9 +37,9 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
     keras = open_keras_backend()
     backend = keras.backend.backend()
     if deterministic and backend == "tensorflow":
-        import tensorflow
+        import tensorflow as tf
 
-        tensorflow.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_op_determinism()
     if deterministic and backend == "torch":
         import torch
 

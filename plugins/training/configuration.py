@@ -6,8 +6,9 @@ reported; any other key is an error.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,10 @@ class NetworkPlan:
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON takes it."""
-        inputs = [
-            {"name": i.name, "variables": list(i.variables), "cap": i.cap, "offset": i.offset, "scale": i.scale}
-            for i in self.inputs
-        ]
         return {
             "architecture": self.name,
             "config": dict(self.config),
-            "inputs": [{**entry, "offset": list(entry["offset"]), "scale": list(entry["scale"])} for entry in inputs],
+            "inputs": json.loads(json.dumps([asdict(i) for i in self.inputs])),
             "classes": list(self.classes),
         }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["confusion_matrix", "learning_curves", "save"]
+__all__ = ["confusion_matrix", "learning_curves", "save", "trials"]
 
 MANY = 12
 """Confusion matrices with more classes than this have no numbers in the cells."""
@@ -72,3 +72,28 @@ def confusion_matrix(weights: npt.NDArray[np.float64], classes: Sequence[str], p
     save(figure, path)
     content = {"classes": list(classes), "weights": weights.tolist(), "diagonal": diagonal}
     path.with_name(f"{path.name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the loss of all trials in their order, and against each parameter; numbers are those of ``trials.csv``."""
+    from matplotlib.figure import Figure
+
+    done = [row for row in rows if row["state"] == "COMPLETE"]
+    names = [name for row in done for name in row if name not in ("number", "value", "state")]
+    panels = ["number", *dict.fromkeys(names)]
+    columns = min(4, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    for axes, name in zip(grid.flat, panels, strict=False):
+        shown = [row for row in done if name in row]
+        axes.plot([row[name] for row in shown], [row["value"] for row in shown], "o", markersize=4)
+        axes.set_xlabel("trial" if name == "number" else name)
+    numbers = [row["number"] for row in done]
+    grid.flat[0].step(numbers, np.minimum.accumulate([row["value"] for row in done]), where="post", label="best")
+    grid.flat[0].legend(frameon=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for line in grid:
+        line[0].set_ylabel("validation loss")
+    save(figure, path)

@@ -24,12 +24,16 @@ from hepflow.plugins.training.checkpoint import Checkpoint, arrays, assign
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import Batch, TrainingData
 
-__all__ = ["Evaluation", "Schedule", "State", "compile_model", "evaluate", "feed", "fit"]
+__all__ = ["DivergedError", "Evaluation", "Schedule", "State", "compile_model", "evaluate", "feed", "fit"]
 
 EVALUATION_BATCH = 10_000
 REPORT_SECONDS = 10.0
 SMALLEST = 1e-7
 """Probabilities are at least this in the cross-entropy, as in Keras."""
+
+
+class DivergedError(ToolError):
+    """The loss of a training is not a finite number."""
 
 
 @dataclass(frozen=True)
@@ -248,10 +252,10 @@ def _progress(schedule: Schedule, epoch: int, taus: int, report: Callable[[str],
     return Progress()
 
 
-def _diverged(state: State, checkpoint: Path | None) -> ToolError:
+def _diverged(state: State, checkpoint: Path | None) -> DivergedError:
     kept = f"; the checkpoint is that of epoch {state.epoch}" if checkpoint is not None and state.epoch else ""
     best = f"; the best epoch so far, {state.best_epoch}, has val_loss {state.best_loss:.4f}" if state.epoch else ""
-    return ToolError(
+    return DivergedError(
         f"the loss is not a finite number in epoch {state.epoch + 1}{best}{kept}",
         where=str(checkpoint or ""),
         hint="try a smaller LearningRate; inputs that are not finite or huge weights do this as well",

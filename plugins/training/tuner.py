@@ -1,0 +1,254 @@
+"""The tuner: searches for a better network with Optuna, stopping trials that are worse than the median."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from hepflow import Context, Property, Tool
+from hepflow.errors import JobOptionsError, ToolError, nearest
+from hepflow.plugins.training import backend, figures
+from hepflow.plugins.training.architectures import base
+from hepflow.plugins.training.architectures.base import NetworkInput
+from hepflow.plugins.training.checkpoint import replace_file
+from hepflow.plugins.training.configuration import NetworkPlan
+from hepflow.plugins.training.data import TrainingData
+from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
+from hepflow.plugins.training.space import SearchRange, suggest_all
+from hepflow.plugins.training.trainer import OPTIMISERS, Source, write_json
+from hepflow.registry.manager import registry
+
+__all__ = ["Tuner"]
+
+SETTINGS = {"Optimiser": "optimiser", "LearningRate": "learning_rate", "BatchSize": "batch_size"}
+"""Settings of the training that a search space may have beside the keys of the architecture → their name inside."""
+SHOWN = 8
+
+
+class Tuner(Tool):
+    """Search for the settings with the smallest validation loss; the test folds are never looked at.
+
+    ``Space`` has keys of the architecture's file, for all inputs (``n_inputs``) or one (``n_inputs.NeutralPFO``), and
+    Optimiser, LearningRate or BatchSize. Trials that are worse than the median at the same epoch are stopped. They are
+    kept in ``Storage``: a search that was interrupted goes on, and several runs that name the same file share the
+    work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json`` and ``best.yaml``, an Arch
+    file for the trainer. Its result has the best value and settings.
+    """
+
+    Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
+    Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
+    Reweighter = Property("", "tool that makes factors on the weights; empty: none")
+    Network = Property(0, "which of the Normaliser's networks this is (kfold has several)", minimum=0)
+    OutputName = Property("tuning", "folder in the run directory")
+    Architecture = Property("DSNN", "name of the architecture")
+    Space: Property[dict[str, SearchRange]] = Property({}, "key → Int, Float, Choice or Layers", item=SearchRange)
+    Trials = Property(20, "number of trials, of all runs that share the storage", minimum=1)
+    Executions = Property(2, "trainings of each trial, with other seeds; their mean loss counts", minimum=1)
+    Epochs = Property(20, "most epochs of a training", minimum=1)
+    Patience = Property(10, "stop a training after this many epochs without improvement", minimum=1)
+    Optimiser = Property("adam", "optimiser, unless Space has it", choices=OPTIMISERS)
+    LearningRate = Property(1e-3, "learning rate at the start, unless Space has it", minimum=0)
+    BatchSize = Property(200, "taus of a training step, unless Space has it", minimum=1)
+    Seed = Property(42, "seed of the search and of the first training of each trial", minimum=0)
+    Storage = Property("", "file that keeps the trials, or an SQL address; empty: one in the run directory")
+
+    def finalize(self, total: Any, context: Context) -> dict[str, Any]:
+        """Search; see the class."""
+        backend.open_keras_backend()
+        optuna = _open_optuna()
+        folder = context.path(f"{self.OutputName}/trials.csv").parent
+        source = Source.find(self.Dataset, self.Normaliser, self.Reweighter, self.Network, context)
+        architecture: base.Architecture = registry().load("architectures", self.Architecture)()
+        with source.open() as data:
+            inputs = source.inputs(data)
+            self._check_space(architecture, inputs)
+            study = self._study(optuna, folder, {"inputs": [asdict(i) for i in inputs], "data": data.record})
+
+            def objective(trial: Any) -> float:
+                return self._trial(optuna, trial, architecture, inputs, data, context)
+
+            finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+            enough = optuna.study.MaxTrialsCallback(self.Trials, states=finished)
+            if len(study.get_trials(deepcopy=False, states=finished)) < self.Trials:
+                study.optimize(objective, callbacks=[enough])
+        complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        if not complete:
+            raise ToolError("no trial came to its end", hint="see trials.csv; try smaller learning rates")
+        return self._write(study, folder, architecture, inputs, source, context)
+
+    def _check_space(self, architecture: base.Architecture, inputs: tuple[NetworkInput, ...]) -> None:
+        """Refuse keys that neither the architecture nor the training has."""
+        if not self.Space:
+            raise JobOptionsError(f"{self.name} has nothing to search for", hint="set Space")
+        names = [i.name for i in inputs]
+        for name in self.Space:
+            key, dot, one = name.partition(".")
+            if key not in (*architecture.KEYS, *SETTINGS):
+                raise JobOptionsError(
+                    f"{self.name}.Space: {self.Architecture} has no key {key!r}",
+                    hint=nearest(key, (*architecture.KEYS, *SETTINGS), what="keys"),
+                )
+            if dot and one not in names:
+                raise JobOptionsError(
+                    f"{self.name}.Space: there is no input {one!r}", hint=nearest(one, names, what="inputs")
+                )
+
+    def _study(self, optuna: Any, folder: Path, made_from: Mapping[str, Any]) -> Any:
+        """Open the storage, or go on with what it has; JobOptionsError where that is another search."""
+        storage: Any = self.Storage
+        if "://" not in storage:
+            path = Path(storage) if storage else folder / "trials.journal"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = optuna.storages.journal.JournalFileOpenLock(str(path))
+            storage = optuna.storages.JournalStorage(
+                optuna.storages.journal.JournalFileBackend(str(path), lock_obj=lock)
+            )
+        study = optuna.create_study(
+            study_name=self.name,
+            storage=storage,
+            direction="minimize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(),
+        )
+        done = len(study.get_trials(deepcopy=False))
+        study.sampler = optuna.samplers.TPESampler(seed=self.Seed + done)
+        identity = {
+            "architecture": self.Architecture,
+            "space": {name: repr(kind) for name, kind in self.Space.items()},
+            "epochs": self.Epochs,
+            "executions": self.Executions,
+            **made_from,
+        }
+        earlier = study.user_attrs.get("identity")
+        text = repr(identity)
+        if earlier is not None and earlier != text:
+            raise JobOptionsError(
+                "the storage has trials of another search",
+                where=self.Storage or str(folder),
+                hint="use another Storage or another tool name",
+            )
+        study.set_user_attr("identity", text)
+        return study
+
+    def _trial(
+        self,
+        optuna: Any,
+        trial: Any,
+        architecture: base.Architecture,
+        inputs: tuple[NetworkInput, ...],
+        data: TrainingData,
+        context: Context,
+    ) -> float:
+        """Train the network of a trial and return its mean loss."""
+        import keras
+
+        plan, schedule = self._settings(trial, architecture, inputs, data)
+        losses = []
+        for number in range(self.Executions):
+            keras.utils.clear_session()
+            now = replace(schedule, seed=self.Seed + number)
+            backend.seed_everything(now.seed, deterministic=True)
+            model = plan.build()
+            compile_model(model, now, plan.loss)
+
+            def after_epoch(state: State, before: int = number * self.Epochs) -> None:
+                trial.report(state.history[-1]["val_loss"], before + state.epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+
+            try:
+                losses.append(fit(model, data, now, plan.loss, after_epoch=after_epoch).best_loss)
+            except (optuna.TrialPruned, DivergedError) as error:
+                what = "stopped early" if isinstance(error, optuna.TrialPruned) else "diverged"
+                context.log.info("trial %d: %s", trial.number, what)
+                raise optuna.TrialPruned from None
+        trial.set_user_attr("parameters", int(model.count_params()))
+        value = sum(losses) / len(losses)
+        context.log.info("trial %d: val_loss %.4f, %d parameters", trial.number, value, model.count_params())
+        return value
+
+    def _settings(
+        self, trial: Any, architecture: base.Architecture, inputs: tuple[NetworkInput, ...], data: TrainingData
+    ) -> tuple[NetworkPlan, Schedule]:
+        """Return network and schedule of a trial: the architecture's defaults with what the trial suggests."""
+        values = suggest_all(self.Space, trial, [i.name for i in inputs])
+        settings = {inside: values.pop(name, getattr(self, name)) for name, inside in SETTINGS.items()}
+        given = architecture.defaults(inputs)
+        for key, value in values.items():
+            given[key] = {**given[key], **value} if isinstance(value, Mapping) and key in given else value
+        classes = data.classes or ("target",)
+        config = architecture.resolve(given, inputs, classes, where=f"trial {trial.number}")
+        plan = NetworkPlan(self.Architecture, architecture, config, inputs, classes)
+        return plan, Schedule(epochs=self.Epochs, patience=self.Patience, **settings)
+
+    def _write(
+        self,
+        study: Any,
+        folder: Path,
+        architecture: base.Architecture,
+        inputs: tuple[NetworkInput, ...],
+        source: Source,
+        context: Context,
+    ) -> dict[str, Any]:
+        """Write table, figures and the best network."""
+        import yaml
+
+        best = study.best_trial
+        with source.open() as data:
+            plan, schedule = self._settings(_Frozen(best), architecture, inputs, data)
+        _write_table(study, folder / "trials.csv")
+        figures.trials(
+            [{"number": t.number, "value": t.value, "state": t.state.name, **t.params} for t in study.trials],
+            folder / "trials",
+        )
+        settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items()}
+        result = {"value": best.value, "trial": best.number, "settings": settings, "config": dict(plan.config)}
+        write_json(folder / "best.json", {**result, "versions": backend.versions()})
+        text = yaml.safe_dump({self.Architecture: dict(plan.config)}, sort_keys=False, default_flow_style=None)
+        replace_file(folder / "best.yaml", text.encode())
+        ranked = sorted((t for t in study.trials if t.state.name == "COMPLETE"), key=lambda t: t.value)[:SHOWN]
+        for t in ranked:
+            context.log.info("val_loss %.4f  trial %3d  %s", t.value, t.number, t.params)
+        context.log.info("%d trials, best: trial %d, val_loss %.4f", len(study.trials), best.number, best.value)
+        return result
+
+
+class _Frozen:
+    """A finished trial that suggests what it had."""
+
+    def __init__(self, trial: Any) -> None:
+        self.number, self._params = trial.number, trial.params
+
+    def suggest_int(self, name: str, *_: Any, **__: Any) -> Any:
+        return self._params[name]
+
+    suggest_float = suggest_categorical = suggest_int
+
+
+def _open_optuna() -> Any:
+    """Return optuna, quiet; ToolError, naming the extra, where it is not installed."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise ToolError(
+            "tuning needs the package optuna", hint="pip install 'hepflow[train]' from your checkout"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _write_table(study: Any, path: Path) -> None:
+    """Write one row a trial: number, state, loss, seconds, and every parameter."""
+    names = list(dict.fromkeys(name for trial in study.trials for name in trial.params))
+    text = io.StringIO()
+    rows = csv.DictWriter(text, ["trial", "state", "val_loss", "seconds", "parameters", *names], lineterminator="\n")
+    rows.writeheader()
+    for trial in study.trials:
+        seconds = trial.duration.total_seconds() if trial.duration is not None else None
+        own = {"trial": trial.number, "state": trial.state.name, "val_loss": trial.value, "seconds": seconds}
+        rows.writerow({**own, "parameters": trial.user_attrs.get("parameters"), **trial.params})
+    replace_file(path, text.getvalue().encode())

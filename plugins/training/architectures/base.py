@@ -8,10 +8,21 @@ from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError, nearest
 
-__all__ = ["BARE", "COUNTS", "TRAINING", "Architecture", "Key", "NetworkInput", "Opened", "mask_name", "open_inputs"]
+__all__ = [
+    "BARE",
+    "COUNTS",
+    "TRAINING",
+    "Architecture",
+    "Key",
+    "NetworkInput",
+    "Opened",
+    "mask_name",
+    "open_inputs",
+    "switch",
+]
 
 TRAINING, BARE, COUNTS = "training", "bare", "counts"
-"""Forms of a network, with the same weights in the same order. training: sequences are padded to their caps, with masks.
+"""Forms of a network, with the same weights in the same order. training: sequences padded to their caps, with masks.
 bare: as lwtnn sees it, without scaling and masks. counts: as ONNX has it, sequences of any length, with the numbers of
 objects in the place of masks."""
 
@@ -62,7 +73,9 @@ class Key:
         return value
 
 
-SWITCH = {"minimum": 0, "maximum": 1}
+def switch(default: int) -> Key:
+    """Return a key that is 0 or 1."""
+    return Key(default, minimum=0, maximum=1)
 
 
 class Architecture:
@@ -108,10 +121,12 @@ class Architecture:
         NetworkError for an unknown or missing key, a value of the wrong kind, and for facts that differ from the data.
         """
         given = self.defaults(inputs) if given is None else given
-        for key in given:
-            if key not in (*self.KEYS, *self.WITHOUT_EFFECT, *self.FACTS):
+        for given_key in given:
+            if given_key not in (*self.KEYS, *self.WITHOUT_EFFECT, *self.FACTS):
                 known = [*self.KEYS, *self.FACTS]
-                raise NetworkError(f"there is no key {key!r}", where=where, hint=nearest(str(key), known, what="keys"))
+                raise NetworkError(
+                    f"there is no key {given_key!r}", where=where, hint=nearest(str(given_key), known, what="keys")
+                )
         self._compare(given, inputs, classes, where)
         config = {}
         for name, key in self.KEYS.items():

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
 from hepflow.plugins.training.architectures.base import (
-    SWITCH,
     TRAINING,
     Architecture,
     Key,
     NetworkInput,
     Opened,
     open_inputs,
+    switch,
 )
 
 __all__ = ["DSNN", "LSTM"]
@@ -81,7 +81,7 @@ class DSNN(_Branches):
     """DeepSets: of each sequence the objects go through dense layers, are summed, and go through more dense layers."""
 
     KEYS: ClassVar[Mapping[str, Key]] = {
-        "batch_norm": Key(1, **SWITCH),
+        "batch_norm": switch(1),
         "n_inputs": Key(per_input=True, many=True),
         "n_tdd": Key(0, per_input=True, minimum=0),
         "n_hiddens": Key(per_input=True, many=True),
@@ -110,9 +110,9 @@ class LSTM(_Branches):
     """Recurrent: of each sequence the objects go through dense layers and, in order, through an LSTM."""
 
     KEYS: ClassVar[Mapping[str, Key]] = {
-        "batch_norm": Key(1, **SWITCH),
-        "backwards": Key(0, **SWITCH),
-        "bidirectional": Key(0, **SWITCH),
+        "batch_norm": switch(1),
+        "backwards": switch(0),
+        "bidirectional": switch(0),
         "n_inputs": Key(per_input=True, many=True),
         "n_tdd_layers": Key(0, per_input=True, minimum=0),
         "n_hiddens": Key(per_input=True),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
-from hepflow.plugins.training.architectures.base import SWITCH, TRAINING, Architecture, Key, NetworkInput, open_inputs
+from hepflow.plugins.training.architectures.base import TRAINING, Architecture, Key, NetworkInput, open_inputs, switch
 
 __all__ = ["Dense"]
 
@@ -17,7 +17,7 @@ class Dense(Architecture):
     KEYS: ClassVar[Mapping[str, Key]] = {
         "task": Key("classification", choices=("classification", "regression")),
         "n_hiddens": Key(many=True),
-        "batch_norm": Key(0, **SWITCH),
+        "batch_norm": switch(0),
         "dropout": Key(0.0, fraction=True),
     }
 

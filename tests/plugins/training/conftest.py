@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+# before TensorFlow is loaded: quiet, and one thread
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -10,6 +17,8 @@ import uproot
 from hepflow import Job
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.training import Normaliser
+from hepflow.plugins.training.architectures import NetworkInput
 from hepflow.streams import DatasetStream
 
 MEAN_OBJECTS = {"TauTrack": 1.6, "NeutralPFO": 3.0, "ShotPFO": 1.5, "ConvTrack": 0.4}
@@ -65,11 +74,6 @@ def write_ntuple(path, columns):
     return path
 
 
-def make_ntuple(path, number, seed=1, first=0):
-    """Write a random ntuple of so many taus."""
-    return write_ntuple(path, make_columns(number, seed, first))
-
-
 def decay_mode_stream(name="dataset", **properties):
     """The stream of the decay-mode training, with ``Classes`` for modes 0…4 and 5 counted to the last."""
     return DatasetStream(
@@ -85,10 +89,11 @@ def decay_mode_stream(name="dataset", **properties):
     )
 
 
-def make_dataset(folder, number, seed=1, tools=(), **properties):
-    """Write a training set of so many random taus; return its path."""
+def make_dataset(folder, taus, tools=(), **properties):
+    """Write a training set of so many random taus, or of the columns given; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = make_ntuple(folder / "ntuple.root", number, seed)
+    columns = make_columns(taus) if isinstance(taus, int) else taus
+    source = write_ntuple(folder / "ntuple.root", columns)
     job = Job("dataset")
     for tool in tools:
         job += tool
@@ -97,19 +102,70 @@ def make_dataset(folder, number, seed=1, tools=(), **properties):
     return result.outputs["dataset"][0]
 
 
-@pytest.fixture
-def training_set(tmp_path):
+@pytest.fixture(scope="session")
+def training_columns():
+    """Make the columns of random taus: ``training_columns(number, seed=…, first=…)``."""
+    return make_columns
+
+
+@pytest.fixture(scope="session")
+def write_training_ntuple():
+    """Write columns into an ntuple: ``write_training_ntuple(path, columns)``."""
+    return write_ntuple
+
+
+@pytest.fixture(scope="session")
+def make_training_set():
+    """Write a training set: ``make_training_set(folder, number or columns, tools=…, **properties)``."""
+    return make_dataset
+
+
+@pytest.fixture(scope="session")
+def training_set(tmp_path_factory):
     """A training set of 3 000 random taus."""
-    return make_dataset(tmp_path / "training_set", 3000)
+    return make_dataset(tmp_path_factory.mktemp("training_set"), 3000)
+
+
+@pytest.fixture(scope="session")
+def small_training(tmp_path_factory):
+    """A training set of 700 random taus and its variables.json, as settings of a trainer."""
+    classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
+    weight = "TauJets.beamSpotWeight"
+    settings = {"Variables": DECAY_MODE_VARIABLES, "Caps": SEQUENCE_CAPS, "Classes": classes, "Weight": weight}
+    path = make_dataset(tmp_path_factory.mktemp("small_training"), 700, [Normaliser("Normaliser", **settings)])
+    return {"Dataset": str(path), "Normaliser": str(path.parent / "variables.json")}
+
+
+@pytest.fixture(scope="session")
+def network_inputs():
+    """The inputs of the decay-mode networks, with made offsets and scales."""
+    rng = np.random.default_rng(3)
+    inputs = []
+    for name, variables in DECAY_MODE_VARIABLES.items():
+        numbers = (tuple(rng.uniform(low, high, len(variables)).tolist()) for low, high in ((-1, 1), (0.3, 2)))
+        inputs.append(NetworkInput(name, tuple(v.name for v in variables), SEQUENCE_CAPS[name], *numbers))
+    return tuple(inputs)
+
+
+@pytest.fixture(scope="session")
+def random_taus(network_inputs):
+    """Inputs of taus for a network in the training form; the first tau has no objects, padding is not zero."""
+
+    def make(number, inputs=network_inputs, seed=5):
+        rng = np.random.default_rng(seed)
+        values, counts = {}, {}
+        for one in inputs:
+            values[one.name] = rng.normal(size=(number, one.cap, len(one.variables))).astype(np.float32)
+            counts[one.name] = np.where(np.arange(number) == 0, 0, rng.integers(0, one.cap + 1, number))
+        masks = {one.name: np.arange(one.cap) < counts[one.name][:, None] for one in inputs}
+        return values, masks
+
+    return make
 
 
 @pytest.fixture
-def training_files():
-    """The functions of this module, for other numbers of taus and other properties."""
-    return {
-        "columns": make_columns,
-        "write": write_ntuple,
-        "ntuple": make_ntuple,
-        "stream": decay_mode_stream,
-        "dataset": make_dataset,
-    }
+def small_dsnn(tmp_path):
+    """An Arch file of a DeepSet with few parameters."""
+    path = tmp_path / "ArchSmall.yaml"
+    path.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
+    return path

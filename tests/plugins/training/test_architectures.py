@@ -1,0 +1,164 @@
+"""Architectures: parameter counts of the reference, masks, lwtnn's empty sequences, and the three forms of a network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hepflow.errors import NetworkError, PluginError
+from hepflow.plugins.tau.variables import CLASSES
+from hepflow.plugins.training.architectures import NetworkInput, mask_name
+from hepflow.plugins.training.configuration import NetworkPlan, plan_network
+from hepflow.plugins.training.export import to_network
+from hepflow.registry.manager import registry
+
+pytest.importorskip("keras", reason="Keras is not installed")
+
+FLAT = (NetworkInput("jets", ("m", "pt", "dr"), None, (0.0, 1.0, 2.0), (1.0, 2.0, 3.0)),)
+
+
+def feed(values, masks):
+    return {**values, **{mask_name(name): mask for name, mask in masks.items()}}
+
+
+def randomised(model, seed=1):
+    """Give every weight a value, those of batch normalisation as well."""
+    rng = np.random.default_rng(seed)
+    model.set_weights([w + rng.uniform(0.01, 0.1, w.shape) for w in model.get_weights()])
+    return model
+
+
+def plan(name, inputs, **keys):
+    kind = registry().load("architectures", name)()
+    given = {**kind.defaults(inputs), **keys}
+    return NetworkPlan(name, kind, kind.resolve(given, inputs, CLASSES), inputs, CLASSES)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("DSNN", 48_905), ("LSTM", 58_965)])
+def test_parameters_of_the_reference(name, parameters, network_inputs):
+    model = plan_network(name, None, network_inputs, CLASSES).build()
+    assert model.count_params() == parameters
+    assert sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("DSNN", {"n_inputs": [7, 6], "n_hiddens": [5]}),
+        ("LSTM", {"n_inputs": [7], "n_hiddens": 4}),
+        ("LSTM", {"n_inputs": [7], "n_hiddens": 4, "n_layers": 2, "batch_norm": 0}),
+    ],
+)
+def test_padding_does_not_matter_and_lwtnn_agrees(name, keys, network_inputs, random_taus):
+    """The evaluator sees only real objects: what stands in the padding cannot reach it."""
+    made = plan(name, network_inputs, **keys, n_fc1=8, n_fc2=6)
+    model = randomised(made.build())
+    values, masks = random_taus(50)
+    expected = np.asarray(model.predict_on_batch(feed(values, masks)))
+    network = to_network(model, made, "classes", {})
+    ragged = {k: (v[masks[k]], masks[k].sum(axis=1)) for k, v in values.items()}
+    np.testing.assert_allclose(network.evaluate(ragged)["classes"], expected, atol=1e-5)
+    assert [(o.name, o.labels) for o in network.outputs] == [("classes", CLASSES)]
+    assert [i.name for i in network.input_sequences] == [i.name for i in network_inputs]
+    assert "pt_log" in network.input_sequences[0].names
+    affine = sum(2 * sum(w.shape[0] for w in layer.weights[:1]) for layer in model.layers if "norm" in layer.name)
+    assert network.n_parameters == model.count_params() - affine, "4 numbers a unit become 2"
+
+
+def test_empty_sequences_of_an_lstm_are_zeros(network_inputs, random_taus):
+    made = plan("LSTM", network_inputs, n_inputs=[5], n_hiddens=4)
+    model = randomised(made.build())
+    import keras
+
+    inner = keras.Model(model.inputs, model.get_layer("TauTrack_lstm_1").output)
+    values, masks = random_taus(3)
+    masks["TauTrack"][1] = True
+    found = np.asarray(inner.predict_on_batch(feed(values, masks)))
+    assert (found[0] == 0).all()
+    assert (found[1] != 0).any()
+
+
+def test_transformer_takes_objects_in_any_order_and_number(network_inputs, random_taus):
+    made = plan("SetTransformer", network_inputs, n_model=8, n_heads=2, n_blocks=1, n_ff=8, n_fc=[6])
+    model = randomised(made.build())
+    values, masks = random_taus(20)
+    expected = np.asarray(model.predict_on_batch(feed(values, masks)))
+    assert np.isfinite(expected).all()
+    turned = {k: v[:, ::-1] for k, v in values.items()}, {k: m[:, ::-1] for k, m in masks.items()}
+    np.testing.assert_allclose(np.asarray(model.predict_on_batch(feed(*turned))), expected, atol=1e-6)
+    padded = {k: np.where(masks[k][..., None], v, 99) for k, v in values.items()}
+    np.testing.assert_allclose(np.asarray(model.predict_on_batch(feed(padded, masks))), expected, atol=1e-6)
+
+
+def test_dense_classifies_and_regresses():
+    data = {"jets": np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)}
+    classifier = plan("Dense", FLAT, n_hiddens=[4], batch_norm=1, dropout=0.1)
+    model = classifier.build()
+    np.testing.assert_allclose(np.asarray(model.predict_on_batch(data)).sum(axis=1), 1, atol=1e-6)
+    found = to_network(model, classifier, "classes", {}).evaluate(data)["classes"]
+    np.testing.assert_allclose(found, np.asarray(model.predict_on_batch(data)), atol=1e-6)
+    kind = registry().load("architectures", "Dense")()
+    config = kind.resolve({"n_hiddens": 4, "task": "regression"}, FLAT, ("mass",))
+    regressor = NetworkPlan("Dense", kind, config, FLAT, ("mass",))
+    assert regressor.loss == "mean_squared_error"
+    assert regressor.build().output_shape == (None, 1)
+
+
+def test_dense_refuses_sequences(network_inputs):
+    with pytest.raises(NetworkError, match="'TauTrack' is a sequence"):
+        plan("Dense", network_inputs).build()
+
+
+def test_bidirectional_lstm_is_refused_by_lwtnn_alone(network_inputs):
+    made = plan("LSTM", network_inputs, n_inputs=[4], n_hiddens=3, bidirectional=1)
+    with pytest.raises(NetworkError, match="bidirectional"):
+        to_network(made.build(), made, "classes", {})
+
+
+def test_unknown_architecture_names_the_nearest(network_inputs):
+    with pytest.raises(PluginError, match="did you mean 'DSNN'"):
+        plan_network("DSN", None, network_inputs, CLASSES)
+
+
+def test_a_plan_comes_back_from_its_description(network_inputs):
+    import json
+
+    made = plan("LSTM", network_inputs)
+    again = NetworkPlan.from_description(json.loads(json.dumps(made.describe())))
+    assert (again.inputs, again.classes, again.config) == (made.inputs, made.classes, made.config)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_give_the_same_function(backend, tmp_path):
+    """The same weights give the same numbers, and one step of training changes them alike."""
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    code = """
+import sys, numpy as np, keras
+from hepflow.plugins.training.architectures import NetworkInput
+from hepflow.plugins.training.configuration import plan_network
+from hepflow.plugins.training.fitting import Schedule, compile_model
+inputs = (NetworkInput("a", ("x", "y"), 3, (0.1, 0.2), (1.0, 2.0)),)
+rng = np.random.default_rng(1)
+data = {"a": rng.normal(size=(40, 3, 2)).astype("f4"), "a_mask": np.arange(3) < rng.integers(0, 4, 40)[:, None]}
+labels, found = np.eye(2, dtype="f4")[rng.integers(0, 2, 40)], []
+for name in ("DSNN", "LSTM", "SetTransformer"):
+    plan = plan_network(name, None, inputs, ("u", "v"))
+    model = plan.build()
+    model.set_weights([rng.uniform(0.01, 0.2, w.shape) for w in model.get_weights()])
+    compile_model(model, Schedule(learning_rate=0.01, optimiser="sgd"), plan.loss)
+    found.append(np.asarray(model.predict_on_batch(data)))
+    model.train_on_batch(data, labels, sample_weight=np.ones(40, "f4"))
+    found.append(np.asarray(model.predict_on_batch(data)))
+np.save(sys.argv[1], np.stack(found))
+"""
+    results = []
+    for name in (backend, "tensorflow"):
+        target = tmp_path / f"{name}.npy"
+        environment = {**os.environ, "KERAS_BACKEND": name}
+        subprocess.run([sys.executable, "-c", code, target], check=True, env=environment, timeout=300)
+        results.append(np.load(target))
+    np.testing.assert_allclose(*results, atol=1e-5)

@@ -1,0 +1,238 @@
+"""Reading a training set: every value against the file as h5py alone reads it, order, roles, errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from hepflow.errors import InputError, JobOptionsError
+from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.training import Batch, Folds, Reweighting, TrainingSelection, kfold, open_dataset
+from hepflow.plugins.training import data as data_module
+from hepflow.variables import Variable
+
+TAUS = 3000
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, make_training_set):
+    return make_training_set(tmp_path_factory.mktemp("data"), TAUS)
+
+
+@pytest.fixture
+def data(path):
+    with open_dataset(path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def raw(path):
+    with h5py.File(path) as file:
+        return {name: file[name][:] for name in file}
+
+
+def by_hand(raw, rows):
+    """Inputs, masks and labels of rows, calculated object by object."""
+    inputs = {}
+    for group, variables in DECAY_MODE_VARIABLES.items():
+        inputs[group] = np.zeros((len(rows), SEQUENCE_CAPS[group], len(variables)), dtype=np.float32)
+        for i, row in enumerate(rows):
+            for j, one in enumerate(raw[group][row]):
+                if one["valid"]:
+                    for k, v in enumerate(variables):
+                        x = np.float32(one[v.column])
+                        inputs[group][i, j, k] = np.log10(max(x, np.float32(v.floor))) if v.transform else x
+    return inputs
+
+
+def everything(data, role, size, **options):
+    return Batch.join(list(data.batches(role, size, **options)))
+
+
+def test_values_masks_labels_and_weights(data, raw):
+    rows = np.flatnonzero(np.isin(raw["taus"]["fold"], (0,)))
+    batch = everything(data, "validation", 128)
+    assert len(batch) == len(rows) == TAUS // 5
+    for group, expected in by_hand(raw, rows).items():
+        assert batch.inputs[group].dtype == np.float32
+        np.testing.assert_allclose(batch.inputs[group], expected, rtol=1e-6, atol=0)
+        assert (batch.masks[group] == raw[group]["valid"][rows]).all()
+    assert batch.labels.dtype == np.float32
+    assert batch.labels.tolist() == np.eye(5)[raw["taus"]["label"][rows]].tolist()
+    assert batch.weights.tolist() == raw["taus"]["weight"][rows].tolist()
+
+
+def test_batches_have_the_size_asked_for_and_leave_nothing_out(data):
+    sizes = [len(batch) for batch in data.batches("train", 700, shuffle_seed=3)]
+    assert sizes == [700, 700, 400]
+    assert data.size("train") == 1800
+    assert [len(batch) for batch in data.batches("test", 100_000)] == [600]
+
+
+def test_roles_and_counts(data, raw):
+    for role, folds in (("train", (2, 3, 4)), ("validation", (0,)), ("test", (1,))):
+        labels = raw["taus"]["label"][np.isin(raw["taus"]["fold"], folds)]
+        assert data.counts(role).tolist() == np.bincount(labels, minlength=5).tolist()
+
+
+def test_shuffling_depends_on_seed_and_epoch_alone(data, monkeypatch):
+    monkeypatch.setattr(data_module, "BLOCK_ROWS", 64)
+
+    def weights(size, **options):
+        return everything(data, "train", size, **options).weights.tolist()
+
+    first = weights(100, shuffle_seed=1, epoch=0)
+    assert weights(333, shuffle_seed=1, epoch=0) == first
+    others = [weights(100, shuffle_seed=1, epoch=1), weights(100, shuffle_seed=2, epoch=0), weights(100)]
+    for other in others:
+        assert other != first
+        assert sorted(other) == sorted(first)
+
+
+def test_rows_stay_together_when_shuffled(data, monkeypatch):
+    monkeypatch.setattr(data_module, "BLOCK_ROWS", 64)
+    plain, mixed = everything(data, "train", 500), everything(data, "train", 500, shuffle_seed=5)
+    where = {weight: i for i, weight in enumerate(plain.weights.tolist())}
+    assert len(where) == len(plain), "the weights are all different"
+    order = [where[weight] for weight in mixed.weights.tolist()]
+    for group in SEQUENCE_CAPS:
+        assert (mixed.inputs[group] == plain.inputs[group][order]).all()
+        assert (mixed.masks[group] == plain.masks[group][order]).all()
+    assert (mixed.labels == plain.labels[order]).all()
+
+
+def test_a_reader_may_stop_early(data):
+    batches = data.batches("train", 10)
+    next(batches)
+    batches.close()
+    assert len(next(data.batches("train", 10))) == 10
+
+
+def test_kfold_roles(path, raw):
+    with open_dataset(path, kfold(5)[2]) as data:
+        batch = everything(data, "test", 1000)
+        assert sorted(batch.weights.tolist()) == sorted(raw["taus"]["weight"][raw["taus"]["fold"] == 2].tolist())
+        assert data.record["folds"]["train"] == [0, 1, 4]
+
+
+def test_declaration_and_record(data):
+    assert {g: tuple(v.name for v in variables) for g, variables in data.variables.items()} == {
+        g: tuple(v.name for v in variables) for g, variables in DECAY_MODE_VARIABLES.items()
+    }
+    assert (data.caps, data.classes, data.sequences) == (dict(SEQUENCE_CAPS), CLASSES, tuple(SEQUENCE_CAPS))
+    assert json.loads(json.dumps(data.record)) == data.record
+    assert data.record["taus"] == {"train": 1800, "validation": 600, "test": 600}
+    assert {"schema", "version", "folds", "labels", "seed"} <= set(data.record)
+
+
+def test_selection_is_in_the_record(tmp_path, make_training_set):
+    classes = dict(enumerate(CLASSES))
+    path = make_training_set(
+        tmp_path, 800, tools=[TrainingSelection("select", Classes=classes)], Classes=classes, Spectators=[]
+    )
+    with open_dataset(path) as data:
+        assert data.record["tools"]["select"]["require"] == ["TauJets.truthIsHadronicTau"]
+
+
+def test_flat_inputs_and_regression(tmp_path, make_training_set):
+    path = make_training_set(
+        tmp_path,
+        400,
+        Variables={"TauJets": (Variable("pt_log", "pt", "log10", 1.0), Variable("eta"))},
+        Caps={},
+        Classes={},
+        Label="TauJets.nTracks",
+        Spectators=[],
+    )
+    with open_dataset(path) as data, h5py.File(path) as file:
+        taus = file["taus"][:]
+        taus = taus[taus["fold"] == 0]
+        batch = everything(data, "validation", 30)
+        assert batch.inputs["TauJets"].shape == (80, 2)
+        np.testing.assert_allclose(batch.inputs["TauJets"], np.stack([np.log10(taus["pt"]), taus["eta"]], 1), rtol=1e-6)
+        assert batch.masks == {}
+        assert batch.labels.tolist() == [[value] for value in taus["label"].tolist()]
+        assert data.size("validation") == 80
+
+
+def test_reweighting_multiplies_the_weights(path, raw):
+    table = np.arange(1.0, 11.0).reshape(5, 2)
+    with open_dataset(path, reweighting=Reweighting(CLASSES, {"pt": (0.0, 50e3, 1e6)}, table)) as data:
+        taus = raw["taus"][raw["taus"]["fold"] == 0]
+        expected = taus["weight"] * table[taus["label"], (taus["pt"] >= 50e3).astype(int)].astype(np.float32)
+        assert everything(data, "validation", 64).weights.tolist() == expected.tolist()
+        assert data.record["reweighting"]["classes"] == list(CLASSES)
+    with pytest.raises(InputError, match="lacks mu"):
+        open_dataset(path, reweighting=Reweighting(CLASSES, {"mu": (0.0, 50.0)}, np.ones((5, 1))))
+    with pytest.raises(InputError, match="is for the classes"):
+        open_dataset(path, reweighting=Reweighting(CLASSES[1:], {}, np.ones(4)))
+
+
+def test_what_a_network_expects(data):
+    data.require(DECAY_MODE_VARIABLES, caps=SEQUENCE_CAPS, classes=CLASSES)
+    tracks = DECAY_MODE_VARIABLES["TauTrack"]
+    floor = Variable("pt_log", "pt", "log10", 0.1)
+    for group, words in (
+        ((*tracks, Variable("charge")), "TauTrack lacks charge"),
+        (tracks[1:], "TauTrack has dphiECal besides"),
+        (tracks[::-1], "TauTrack has its variables in the order dphiECal"),
+        (tuple(floor if v.name == "pt_log" else v for v in tracks), "expected ('pt', 'log10', 0.1)"),
+    ):
+        with pytest.raises(InputError) as caught:
+            data.require({**DECAY_MODE_VARIABLES, "TauTrack": group})
+        assert words in str(caught.value)
+    with pytest.raises(InputError, match="caps are"):
+        data.require(DECAY_MODE_VARIABLES, caps={**SEQUENCE_CAPS, "TauTrack": 10})
+    with pytest.raises(InputError, match="classes are"):
+        data.require(DECAY_MODE_VARIABLES, classes=CLASSES[::-1])
+
+
+def test_files_that_are_no_training_set(tmp_path, path):
+    with pytest.raises(InputError, match="there is no training set"):
+        open_dataset(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(InputError, match="is no HDF5 file, or it is damaged"):
+        open_dataset(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = [1.0]
+    with pytest.raises(InputError, match="was not written by a DatasetStream"):
+        open_dataset(tmp_path / "other.h5")
+    (tmp_path / "half.h5").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match="damaged"):
+        open_dataset(tmp_path / "half.h5")
+
+
+def test_damaged_values(tmp_path, path):
+    broken = tmp_path / "broken.h5"
+    shutil.copy(path, broken)
+    with h5py.File(path) as file:
+        chunk = file["NeutralPFO"].id.get_chunk_info(0)
+    with broken.open("r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(b"\xff" * chunk.size)
+    with open_dataset(broken) as data, pytest.raises(InputError, match="NeutralPFO cannot be read"):
+        everything(data, "validation", 100)  # the first rows
+
+
+def test_other_folds_empty_roles_and_empty_batches(path, data):
+    with pytest.raises(InputError, match=r"TauJets.mcEventNumber % 5, not TauJets.mcEventNumber % 3"):
+        open_dataset(path, Folds(3, (0,), (1,), (2,)))
+    with pytest.raises(JobOptionsError, match="makes no sense"):
+        next(data.batches("train", 0))
+    with pytest.raises(JobOptionsError, match="there is no role"):
+        next(data.batches("training", 10))
+
+
+def test_class_that_is_not_in_the_training_folds(tmp_path, make_training_set, training_columns):
+    columns = training_columns(300)
+    tau = columns["TauJets"]
+    tau["truthDecayMode"][tau["mcEventNumber"] % 5 >= 2] = 1
+    path = make_training_set(tmp_path, columns)
+    with pytest.raises(InputError) as caught:
+        open_dataset(path)
+    assert "no taus of class c_1p0n, c_1pXn" in str(caught.value)
+    assert "folds 2, 3, 4" in str(caught.value)

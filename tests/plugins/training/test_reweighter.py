@@ -1,0 +1,83 @@
+"""Reweighting: sums of weights of training taus after it, calculated from the columns."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from hepflow import Job
+from hepflow.errors import JobOptionsError, ToolError
+from hepflow.execution import RunOptions, run
+from hepflow.plugins.tau.variables import CLASSES
+from hepflow.plugins.training import Reweighter, Reweighting
+
+EDGES = (15e3, 30e3, 60e3, 100e3)
+MODES = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
+WEIGHT = "TauJets.beamSpotWeight"
+
+
+@pytest.fixture
+def go(tmp_path, training_columns, write_training_ntuple):
+    """Run a Reweighter over 2 000 random taus; return its result, labels, pts and weights of the training taus."""
+
+    def call(number=2000, **properties):
+        columns = training_columns(number)
+        path = write_training_ntuple(tmp_path / "n.root", columns)
+        job = Job("reweight")
+        job += Reweighter("reweight", **{"Classes": MODES, "Weight": WEIGHT, **properties})
+        result = run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run"), chunk=301))
+        made = result.results["reweight"]
+        again = json.loads((result.directory / "reweighting.json").read_text())
+        assert again == made.record()
+        assert Reweighting.from_record(again).record() == again
+        tau = columns["TauJets"]
+        train = tau["mcEventNumber"] % 5 >= 2
+        label = np.minimum(tau["truthDecayMode"], 4)[train]
+        return made, label, tau["pt"][train], tau["beamSpotWeight"][train].astype(float)
+
+    return call
+
+
+def test_balanced_classes(go):
+    made, label, pt, weight = go()
+    after = weight * made.factors(label, {"pt": pt})
+    sums = np.bincount(label, after)
+    assert sums == pytest.approx(np.full(5, weight.sum() / 5), rel=1e-6)
+
+
+def test_flat_spectrum_in_each_class_and_classes_as_they_are(go):
+    made, label, pt, weight = go(BalanceClasses=False, Flat={"TauJets.pt": EDGES})
+    after = weight * made.factors(label, {"pt": pt})
+    for mode in range(5):
+        mine = label == mode
+        spectrum = np.histogram(pt[mine], EDGES, weights=after[mine])[0]
+        assert spectrum == pytest.approx(np.full(3, weight[mine].sum() / 3), rel=1e-6)
+
+
+def test_both(go):
+    made, label, pt, weight = go(Flat={"TauJets.pt": EDGES})
+    after = weight * made.factors(label, {"pt": pt})
+    assert np.bincount(label, after) == pytest.approx(np.full(5, weight.sum() / 5), rel=1e-6)
+    assert np.histogram(pt, EDGES, weights=after)[0] == pytest.approx(np.full(3, weight.sum() / 3), rel=1e-6)
+
+
+def test_values_outside_count_to_the_nearest_bin():
+    made = Reweighting(("a",), {"pt": (0.0, 1.0, 2.0)}, np.array([[3.0, 4.0]]))
+    found = made.factors(np.zeros(4, dtype=int), {"pt": np.array([-5.0, 0.5, 2.0, 7.0])})
+    assert found.tolist() == [3.0, 3.0, 4.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("properties", "error", "words"),
+    [
+        ({"BalanceClasses": False}, JobOptionsError, "nothing to do"),
+        ({"Classes": {}}, JobOptionsError, "nothing to do"),
+        ({"Flat": {"TauJets.pt": (1.0, 1.0)}}, JobOptionsError, "increasing bin edges"),
+        ({"Classes": {**MODES, 9: "never"}}, ToolError, "training taus of never have no positive sum"),
+    ],
+)
+def test_errors(go, properties, error, words):
+    with pytest.raises(error, match=words):
+        go(100, **properties)

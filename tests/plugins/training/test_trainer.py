@@ -1,0 +1,220 @@
+"""The trainer: what it writes, that it repeats and resumes bitwise, when it stops, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hepflow import Context, Job
+from hepflow.errors import HepflowError, JobOptionsError, NetworkError, ToolError
+from hepflow.execution import RunOptions, run
+from hepflow.plugins.training import KerasTrainer, open_dataset
+from hepflow.plugins.training.checkpoint import Checkpoint
+from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
+from hepflow.plugins.training.fitting import _advance as advance
+from hepflow.plugins.training.trainer import CHECKPOINT
+
+keras = pytest.importorskip("keras", reason="Keras is not installed")
+
+
+def train(folder, small_training, arch, force=False, **properties):
+    job = Job("training")
+    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), **small_training, **properties}
+    job += KerasTrainer("KerasTrainer", **settings)
+    result = run(job, RunOptions(output=str(folder), force=force)).results["KerasTrainer"]
+    return folder / "network", result
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, small_training):
+    folder = tmp_path_factory.mktemp("trained")
+    arch = folder / "ArchSmall.yaml"
+    arch.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
+    return *train(folder / "run", small_training, arch, LearningRate=0.01), arch
+
+
+def held(folder):
+    return Checkpoint.load(folder / CHECKPOINT)
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_what_is_written(trained, small_training):
+    folder, result, _ = trained
+    figures = [f"{name}.{kind}" for name in ("learning-curves", "confusion-matrix") for kind in ("png", "pdf")]
+    numbers = ["confusion-matrix.json", "log.csv", "summary.json", "configuration.json"]
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*figures, *numbers, "model.keras", "checkpoint.npz"])
+    rows = list(csv.DictReader((folder / "log.csv").open()))
+    losses = [float(row["val_loss"]) for row in rows]
+    assert len(rows) == 3
+    assert losses[2] < losses[0]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["val_loss"] == result["val_loss"] == min(losses)
+    assert summary["best_epoch"] == result["best_epoch"] == 1 + int(np.argmin(losses))
+    with open_dataset(small_training["Dataset"]) as data:
+        assert summary["validation_taus"] == data.size("validation")
+        weights = np.concatenate([b.weights for b in data.batches("validation", 10**6)])
+        assert np.sum(summary["confusion"]["weights"]) == pytest.approx(weights.sum(dtype=float))
+    configuration = json.loads((folder / "configuration.json").read_text())
+    assert configuration["data"]["folds"]["test"] == [1]
+    assert configuration["files"]["ArchFile"]["name"] == "ArchSmall.yaml"
+    assert {"keras", "numpy", "hepflow"} <= set(configuration["versions"])
+
+
+def test_model_is_that_of_the_best_epoch(trained, small_training):
+    """Loss and accuracy, calculated here from what the model file predicts."""
+    folder, result, _ = trained
+    from hepflow.plugins.training import layers  # noqa: F401
+
+    model = keras.saving.load_model(folder / "model.keras")
+    with open_dataset(small_training["Dataset"]) as data:
+        batch = next(data.batches("validation", 10**6))
+    inputs = {**batch.inputs, **{f"{name}_mask": mask for name, mask in batch.masks.items()}}
+    found = np.asarray(model.predict_on_batch(inputs), float)
+    right = found[batch.labels == 1]
+    assert np.average(-np.log(right), weights=batch.weights) == pytest.approx(result["val_loss"], rel=1e-6)
+    accuracy = np.average(found.argmax(axis=1) == batch.labels.argmax(axis=1), weights=batch.weights)
+    assert json.loads((folder / "summary.json").read_text())["val_accuracy"] == pytest.approx(accuracy)
+
+
+def test_resume_and_seed(trained, small_training, tmp_path, monkeypatch):
+    """Interrupted after one epoch and resumed: bitwise the weights, the optimiser and the losses of one training."""
+    folder, _, arch = trained
+    from hepflow.plugins.training import trainer
+
+    class Interrupted(trainer._Writer):
+        def after_epoch(self, state):
+            super().after_epoch(state)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "_Writer", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", small_training, arch, LearningRate=0.01)
+    assert held(tmp_path / "run/network").state["epoch"] == 1
+    assert (tmp_path / "run/network/model.keras").exists(), "nothing finished is lost"
+    monkeypatch.undo()
+    job = Job("training")
+    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), **small_training, "LearningRate": 0.01}
+    job += KerasTrainer("KerasTrainer", **settings)
+    run(job, RunOptions(output=str(tmp_path / "run"), resume=True))
+    one, two = held(folder), held(tmp_path / "run/network")
+    assert same(one.model, two.model)
+    assert same(one.optimiser, two.optimiser)
+    assert same(one.best, two.best)
+    assert [row["val_loss"] for row in one.state["history"]] == [row["val_loss"] for row in two.state["history"]]
+
+
+def test_checkpoint_of_another_training_is_refused(trained, small_training, tmp_path):
+    folder, _, arch = trained
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
+    context = Context(tmp_path, "training")
+    tool = KerasTrainer("KerasTrainer", Epochs=2, Architecture="LSTM", **small_training)
+    with pytest.raises(ToolError, match="another training: plan was"):
+        tool.finalize(None, context)
+    (tmp_path / "network" / CHECKPOINT).write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(ToolError, match="checkpoint cannot be read"):
+        tool.finalize(None, context)
+
+
+def test_diverging_loss_keeps_the_last_good_checkpoint(small_training, tmp_path):
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(inputs))
+    data = Flat(bad_epoch=1)
+    schedule = Schedule(epochs=4, batch_size=10)
+    compile_model(model, schedule, "categorical_crossentropy")
+    with pytest.raises(DivergedError, match=r"epoch 2; the best epoch so far, 1,.*the checkpoint is that of epoch 1"):
+        fit(model, data, schedule, "categorical_crossentropy", checkpoint=tmp_path / "checkpoint.npz")
+    kept = Checkpoint.load(tmp_path / "checkpoint.npz")
+    assert kept.state["epoch"] == 1
+    assert all(np.isfinite(array).all() for array in kept.model)
+
+
+class Flat:
+    """Forty taus with two variables; from one epoch on a value is not finite."""
+
+    classes = ("a", "b")
+
+    def __init__(self, bad_epoch=None):
+        rng = np.random.default_rng(1)
+        self.x, self.bad_epoch = rng.normal(size=(40, 2)).astype(np.float32), bad_epoch
+        self.y = np.eye(2, dtype=np.float32)[(self.x[:, 0] > 0).astype(int)]
+
+    def size(self, role):
+        return 40
+
+    def batches(self, role, size, shuffle_seed=None, epoch=0):
+        x = self.x.copy()
+        if role == "train" and self.bad_epoch is not None and epoch >= self.bad_epoch:
+            x[0] = np.nan
+        for start in range(0, 40, size):
+            rows = slice(start, start + size)
+            from hepflow.plugins.training import Batch
+
+            yield Batch({"x": x[rows]}, {}, self.y[rows], np.ones(len(x[rows]), np.float32))
+
+
+class FakeModel:
+    class optimizer:  # noqa: N801 - as Keras calls it
+        learning_rate = 1e-3
+
+
+def test_stopping_and_learning_rate():
+    """The rules of EarlyStopping and ReduceLROnPlateau, epoch by epoch."""
+    schedule = Schedule(patience=4, min_delta=0.01, reduce_patience=2, reduce_factor=0.5, min_learning_rate=3e-4)
+    model, state = FakeModel(), State()
+    rates, waited = [], []
+    for loss in (1.0, 0.9, 0.895, 0.893, 0.894, 0.896):
+        advance(state, schedule, loss, model)
+        rates.append(model.optimizer.learning_rate)
+        waited.append(state.waited)
+    assert waited == [0, 0, 1, 2, 3, 4]
+    assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 5e-4, 3e-4]
+    assert (state.best_epoch, state.best_loss) == (4, 0.893), "the smallest loss, however little smaller"
+    assert "no improvement by 0.01 in 4 epochs" in state.stopped
+
+
+def test_conf_gives_settings_and_properties_win(tmp_path, caplog):
+    from hepflow.plugins.training.configuration import read_conf
+
+    (tmp_path / "Conf.yaml").write_text("DSNN: {epochs: 7, patience: 3, opt: Nadam, verbose: 0}")
+    conf = read_conf(tmp_path / "Conf.yaml")
+    schedule, verbose = KerasTrainer("t", Patience=5)._schedule(conf)
+    assert (schedule.epochs, schedule.patience, schedule.optimiser, verbose) == (7, 5, "nadam", 0)
+    reference = KerasTrainer("t")._schedule(None)[0]
+    assert reference == Schedule(100, 1000, "adam", 1e-3, 10, 1e-4, 0.4, 3, 4e-6, 42)
+    (tmp_path / "Conf.yaml").write_text("DSNN: {opt: adm}")
+    with pytest.raises(HepflowError, match="did you mean 'adam'"):
+        KerasTrainer("t")._schedule(read_conf(tmp_path / "Conf.yaml"))
+
+
+def test_what_does_not_go_together(small_training, tmp_path):
+    context = Context(tmp_path, "training")
+    variables = json.loads(open(small_training["Normaliser"]).read())
+    variables["input_sequences"][0]["variables"][0]["name"] = "other"
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    wrong = {**small_training, "Normaliser": str(tmp_path / "variables.json")}
+    with pytest.raises(NetworkError, match=r"differ in TauTrack.dphiECal"):
+        KerasTrainer("t", **wrong).finalize(None, context)
+    (tmp_path / "Arch.yaml").write_text("Dense: {n_hiddens: 3, task: regression}")
+    with pytest.raises(JobOptionsError, match="has classes, the network is for numbers"):
+        KerasTrainer("t", ArchFile=str(tmp_path / "Arch.yaml"), **small_training).finalize(None, context)
+
+
+def test_missing_backend_names_the_extra():
+    code = (
+        "from hepflow.plugins.training.backend import open_keras_backend\n"
+        "from hepflow.errors import ToolError\n"
+        "import sys; sys.modules['keras'] = None\n"
+        "try: open_keras_backend()\n"
+        "except ToolError as error: print(error.hint)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hepflow[train]" in done.stdout
