@@ -71,6 +71,10 @@ class Stream(Configurable):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _rebuild, (type(self), self.name, self.values_set, self.tools)
 
+    def wanted(self) -> Sequence[str]:
+        """Return name patterns of the columns that the stream may take from the input, besides what its tools read."""
+        return (*self.Keep, *self.always)
+
     def kept(self, available: Mapping[str, ColumnInfo | None]) -> list[str]:
         """Return the columns, of those available, that the stream passes on; JobOptionsError for a Keep that matches
         nothing.

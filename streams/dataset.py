@@ -59,7 +59,7 @@ class DatasetStream(Stream):
     Spectators: Property[tuple[str, ...]] = Property((), "columns that go along and are no inputs", item=str)
     FoldColumn = Property("TauJets.mcEventNumber", "column of integers that decides about the fold")
     FoldNumber = Property(5, "number of folds", minimum=1, maximum=255)
-    Seed = Property(42, "seed of the shuffling", minimum=0)
+    Seed = Property(42, "seed of the shuffling", minimum=0, maximum=2**32 - 1)
     Compression = Property("LZ4", "compression", choices=COMPRESSIONS)
 
     # ── what is written ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,9 +90,13 @@ class DatasetStream(Stream):
         columns = {_short(name): types[name] for name in self._kept_columns()}
         return DatasetLayout(self.Variables, self.Caps, tuple(dict.fromkeys(self.Classes.values())), columns)
 
-    def kept(self, available: Mapping[str, ColumnInfo | None]) -> list[str]:
-        """Return the columns of the data set; errors where one is missing or the properties do not fit together."""
+    def wanted(self) -> Sequence[str]:
+        """Return the columns of the data set; JobOptionsError where the properties do not fit together."""
         self._check_properties()
+        return self._columns()
+
+    def kept(self, available: Mapping[str, ColumnInfo | None]) -> list[str]:
+        """Return the columns of the data set; ColumnError where one is missing."""
         made = {name for tool in self.tools for name in tool.writes()}
         wanted = [name for name in self._columns() if name not in made and f"{name.partition('.')[0]}.*" not in made]
         for name in wanted:
@@ -107,6 +111,9 @@ class DatasetStream(Stream):
 
     def _check_properties(self) -> None:
         where = f"stream {self.name}"
+        if self.Keep or self.Drop:
+            hint = "Variables and Spectators say what is written"
+            raise JobOptionsError("Keep and Drop mean nothing to a DatasetStream", where=where, hint=hint)
         wrong = [v for variables in self.Variables.values() for v in variables if not isinstance(v, Variable)]
         if wrong:
             raise JobOptionsError(f"Variables wants hepflow.variables.Variable, got {wrong[0]!r}", where=where)

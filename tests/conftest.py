@@ -76,9 +76,14 @@ def make_events(number, seed=1, first=1):
         for name in ("TruthElectrons", "TruthMuons"):
             for tau in event["TauJets"]:
                 if rng.random() < 0.3:
-                    event[name].append({"pt": f(5e3, 9e4), "eta": tau["eta"] + f(-0.1, 0.1), "phi": tau["phi"]})
+                    event[name].append(_lepton(f(5e3, 9e4), tau["eta"] + f(-0.1, 0.1), tau["phi"]))
         events.append(event)
     return events
+
+
+def _lepton(pt, eta, phi):
+    """A truth particle has components of its momentum, as in an xAOD."""
+    return {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta)}
 
 
 def _tau(event, rng, f):

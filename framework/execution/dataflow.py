@@ -159,8 +159,8 @@ def _unsatisfied(
     later: Mapping[str, str],
 ) -> ColumnError:
     where = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "")
-    if "DataType" in tool.values_set:
-        where += f" (-dt {tool.values_set['DataType']})"
+    datatype = tool.values_set.get("DataType")
+    serves = f"this input cannot serve -dt {datatype}; " if datatype else ""
     container = name.partition(".")[0]
     writer = later.get(name) or later.get(f"{container}.*")
     if writer is not None and writer != tool.name:
@@ -175,10 +175,10 @@ def _unsatisfied(
         return ColumnError(
             f"{tool.name} reads {name}, but there is no container {container!r}",
             where=where,
-            hint=nearest(container, containers, what="containers"),
+            hint=serves + nearest(container, containers, what="containers"),
         )
     siblings = [k.partition(".")[2] for k in known if k.partition(".")[0] == container]
-    hint = nearest(name.partition(".")[2], siblings, what=f"columns of {container}")
+    hint = serves + nearest(name.partition(".")[2], siblings, what=f"columns of {container}")
     return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=hint)
 
 

@@ -147,7 +147,7 @@ def _schemas(
     made = {name[:-2] for tool in tools for name in declared(tool, "writes") if name.endswith(".*")}
     wanted = {container for container, _, _ in reads if "*" not in container} - made
     patterns = [name.removesuffix("?") for tool in tools for name in declared(tool, "reads")]
-    patterns += [pattern for stream in job.streams for pattern in (*stream.Keep, *stream.always)]
+    patterns += [pattern for stream in job.streams for pattern in stream.wanted()]
     opened: list[_Opened] = []
     skipped: dict[str, str] = {}
     for file in inputs:

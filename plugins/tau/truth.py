@@ -15,10 +15,12 @@ from hepflow.plugins.tau.modes import NOT_SET, decay_mode
 if TYPE_CHECKING:
     import awkward as ak
 
-__all__ = ["MISSING", "TauTruthMatching", "first_match", "truth_decay_mode", "wrap"]
+__all__ = ["MISSING", "TauTruthMatching", "direction", "first_match", "truth_decay_mode", "wrap"]
 
 MISSING = -1111.0
 LEPTONS = {"TruthMuons": "MUON", "TruthElectrons": "ELE"}
+MOMENTUM = ("px", "py", "pz")
+"""What xAOD truth particles keep; eta and phi are calculated."""
 
 
 def wrap(angle: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -27,19 +29,32 @@ def wrap(angle: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return wrapped
 
 
-def first_match(objects: Container, others: Container, radius: float, suffix: str = "") -> npt.NDArray[np.int64]:
+def direction(px: npt.NDArray[Any], py: npt.NDArray[Any], pz: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return (eta, phi) of momenta; eta is infinite along the beam."""
+    px, py, pz = (np.asarray(part, dtype=np.float64) for part in (px, py, pz))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack([np.arcsinh(pz / np.hypot(px, py)), np.arctan2(py, px)])
+
+
+def first_match(
+    objects: Container,
+    counts: npt.NDArray[np.int64],
+    eta: npt.NDArray[Any],
+    phi: npt.NDArray[Any],
+    radius: float,
+) -> npt.NDArray[np.int64]:
     """Return, for each object (flat), the position in its event of the first of the others within ``radius``, or -1.
 
-    The distance is ΔR = sqrt(Δeta² + Δphi²), to the others' columns ``eta`` and ``phi`` with a suffix; the order of the
-    others decides, not the distance.
+    The others are ``counts`` an event, with flat ``eta`` and ``phi``. The distance is ΔR = sqrt(Δeta² + Δphi²); the
+    order of the others decides, not the distance.
     """
     event = np.repeat(np.arange(len(objects.counts)), objects.counts)
-    number, first = others.counts[event], (np.cumsum(others.counts) - others.counts)[event]
+    number, first = counts[event], (np.cumsum(counts) - counts)[event]
     left = np.repeat(np.arange(len(objects)), number)
     right = np.arange(len(left)) - np.repeat(np.cumsum(number) - number, number)
     there = first[left] + right
-    deta = objects.flat("eta")[left] - others.flat(f"eta{suffix}")[there].astype(np.float64)
-    dphi = wrap(objects.flat("phi")[left] - others.flat(f"phi{suffix}")[there].astype(np.float64))
+    deta = objects.flat("eta")[left] - eta[there].astype(np.float64)
+    dphi = wrap(objects.flat("phi")[left] - phi[there].astype(np.float64))
     near = np.flatnonzero(deta**2 + dphi**2 <= radius**2)[::-1]
     match = np.full(len(objects), -1, dtype=np.int64)
     match[left[near]] = right[near]  # backwards: the first of them is written last
@@ -84,7 +99,7 @@ class TauTruthMatching(Tool):
         return [f"{self.Container}.{column}" for column in columns.split()]
 
     def reads(self) -> Sequence[str]:
-        """Return directions of taus and truth particles; what is written replaces what the input may have."""
+        """Return directions of taus, momenta of truth particles; what is written replaces what the input may have."""
         truth = [
             f"TruthTaus.{name}"
             for name in ("pt_vis", "eta_vis", "phi_vis", "IsHadronicTau", "DecayModeVector", "numCharged")
@@ -92,7 +107,7 @@ class TauTruthMatching(Tool):
         leptons = [
             f"{name}.{column}" + ("" if self.DataType == datatype else "?")
             for name, datatype in LEPTONS.items()
-            for column in ("eta", "phi")
+            for column in MOMENTUM
         ]
         own = [f"{self.Container}.eta", f"{self.Container}.phi"]
         return own + truth + leptons + [f"{name}?" for name in self._outputs()]
@@ -106,13 +121,15 @@ class TauTruthMatching(Tool):
         import awkward as ak
 
         taus, truth = events[self.Container], events["TruthTaus"]
-        match = first_match(taus, truth, self.MaxDeltaR, "_vis")
+        match = first_match(taus, truth.counts, truth.flat("eta_vis"), truth.flat("phi_vis"), self.MaxDeltaR)
         links = events.link("TruthTaus", taus.unflatten(match))
         kind = np.where(match >= 0, "TAU", "").astype(object)
         for name, datatype in LEPTONS.items():
-            if "eta" not in events[name]:
+            leptons = events[name]
+            if not all(column in leptons for column in MOMENTUM):
                 continue
-            lepton = first_match(taus, events[name], self.MaxDeltaR)
+            eta, phi = direction(*(leptons.flat(column) for column in MOMENTUM))
+            lepton = first_match(taus, leptons.counts, eta, phi, self.MaxDeltaR)
             new = (kind == "") & (lepton >= 0)
             kind[new] = datatype
             other, chosen = events.link(name, taus.unflatten(lepton)), taus.unflatten(new)

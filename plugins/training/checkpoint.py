@@ -90,7 +90,7 @@ class Checkpoint:
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint; ToolError where the file is none or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 text = json.loads(file["text"].tobytes().decode())
                 groups = {
                     group: [file[name] for name in sorted(file.files) if name.startswith(f"{group}_")]

@@ -209,6 +209,7 @@ def test_compression_without_plugin(ntuples, tmp_path):
         ({"Spectators": ["TauJets.ptt"]}, ColumnError, "'TauJets.pt'"),
         ({"Spectators": ["TauTrack.pt"]}, ColumnError, "no spectator"),
         ({"Weight": "TauJets.weight"}, ColumnError, "TauJets.weight"),
+        ({"Keep": ["TauJets.*"]}, JobOptionsError, "Spectators"),
         ({"Variables": {}}, JobOptionsError, "no inputs"),
         ({"Variables": {"TauTrack": ("pt",)}, "Caps": {"TauTrack": 3}}, JobOptionsError, "wants"),
         ({"Caps": {**SEQUENCE_CAPS, "TauTracks": 3}}, JobOptionsError, "'TauTrack'"),

@@ -306,7 +306,7 @@ def test_datatype_that_the_input_cannot_serve(hepflow, make_xaod, tmp_path, data
     container = {"ELE": "TruthElectrons", "MUON": "TruthMuons", "TAU": "TruthTaus"}[datatype]
     file = make_xaod(tmp_path / "a.root", 10, drop=[container])
     hepflow("run", "NNDecayMode", "-i", file.path, "-dt", datatype, "-o", "run").failed(
-        f"no container '{container}'", f"(-dt {datatype})", "TauTruthMatching", file.path
+        f"no container '{container}'", f"cannot serve -dt {datatype}", "TauTruthMatching", file.path
     )
     assert not (tmp_path / "run").exists()
 

@@ -31,7 +31,7 @@ def test_against_plain_python(xaod, arrays, cut):
 def test_hidden_taus_are_left_out(xaod, arrays):
     events = Events.from_arrays(arrays(xaod.events))
     events.select("TauJets", events["TauJets"].flat("pt") > 40e3, "pt")
-    PFOCountDecayMode("p").execute(events, None)
+    PFOCountDecayMode("p", NeutralPFOPtCut=2.5).execute(events, None)
     expected = [[naive(e, tau, 2.5) for tau in e["TauJets"] if tau["pt"] > 40e3] for e in xaod.events]
     assert events["TauJets"]["PFOCountDecayMode"].tolist() == expected
 

@@ -11,15 +11,25 @@ import pytest
 from hepflow import Events
 from hepflow.errors import ColumnError
 from hepflow.plugins.tau import TauTruthMatching
-from hepflow.plugins.tau.truth import wrap
+from hepflow.plugins.tau.truth import direction, wrap
 
 KEYS = {"TruthTaus": 375408000, "TruthElectrons": 394100163, "TruthMuons": 342174277}
 
 
-def first_within(tau, particles, suffix=""):
+def of_momentum(particle):
+    px, py, pz = (float(np.float32(particle[name])) for name in ("px", "py", "pz"))
+    return math.atanh(pz / math.sqrt(px**2 + py**2 + pz**2)), math.atan2(py, px)
+
+
+def of_visible(particle):
+    return particle["eta_vis"], particle["phi_vis"]
+
+
+def first_within(tau, particles, direction=of_momentum):
     for number, other in enumerate(particles):
-        deta = np.float32(tau["eta"]) - np.float64(other[f"eta{suffix}"])
-        dphi = math.remainder(np.float32(tau["phi"]) - np.float64(other[f"phi{suffix}"]), 2 * math.pi)
+        eta, phi = direction(other)
+        deta = np.float32(tau["eta"]) - np.float64(eta)
+        dphi = math.remainder(np.float32(tau["phi"]) - np.float64(phi), 2 * math.pi)
         if math.hypot(deta, dphi) <= 0.2:
             return number
     return None
@@ -28,7 +38,7 @@ def first_within(tau, particles, suffix=""):
 def naive(event, tau, leptons=("TruthMuons", "TruthElectrons")):
     """What is known of one tau, written down from the definition."""
     found = {"kind": "", "key": 0, "index": 0, "hadronic": 0, "mode": 6, "prong": 0, "vis": (-1111.0,) * 3}
-    number = first_within(tau, event["TruthTaus"], "_vis")
+    number = first_within(tau, event["TruthTaus"], of_visible)
     if number is not None:
         truth = event["TruthTaus"][number]
         found |= {"kind": "TruthTaus", "key": KEYS["TruthTaus"], "index": number}
@@ -148,9 +158,15 @@ def test_declared_leptons_follow_the_datatype():
             if name.startswith("Truth") and "?" in name
         }
 
-    assert optional("TAU") == {f"{c}.{v}?" for c in ("TruthMuons", "TruthElectrons") for v in ("eta", "phi")}
-    assert optional("ELE") == {"TruthMuons.eta?", "TruthMuons.phi?"}
-    assert optional("MUON") == {"TruthElectrons.eta?", "TruthElectrons.phi?"}
+    assert optional("TAU") == {f"{c}.{v}?" for c in ("TruthMuons", "TruthElectrons") for v in ("px", "py", "pz")}
+    assert optional("ELE") == {"TruthMuons.px?", "TruthMuons.py?", "TruthMuons.pz?"}
+    assert optional("MUON") == {"TruthElectrons.px?", "TruthElectrons.py?", "TruthElectrons.pz?"}
+
+
+def test_direction_of_a_momentum():
+    eta, phi = direction(np.array([3.0, 0.0]), np.array([4.0, 0.0]), np.array([0.0, -7.0]))
+    assert eta.tolist() == [0.0, -math.inf]
+    assert phi[0] == pytest.approx(math.asin(0.8))
 
 
 @pytest.mark.parametrize(("angle", "wrapped"), [(0.0, 0.0), (3.5, 3.5 - 2 * np.pi), (-np.pi, -np.pi), (np.pi, -np.pi)])

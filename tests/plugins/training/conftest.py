@@ -17,7 +17,7 @@ import uproot
 from hepflow import Job
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Normaliser
+from hepflow.plugins.training import KerasTrainer, Normaliser
 from hepflow.plugins.training.architectures import NetworkInput
 from hepflow.streams import DatasetStream
 
@@ -128,11 +128,15 @@ def training_set(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_training(tmp_path_factory):
-    """A training set of 700 random taus and its variables.json, as settings of a trainer."""
+    """A training set of 700 random taus, with two sequences, and its variables.json, as settings of a trainer."""
     classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
     weight = "TauJets.beamSpotWeight"
-    settings = {"Variables": DECAY_MODE_VARIABLES, "Caps": SEQUENCE_CAPS, "Classes": classes, "Weight": weight}
-    path = make_dataset(tmp_path_factory.mktemp("small_training"), 700, [Normaliser("Normaliser", **settings)])
+    inputs = {
+        "Variables": {name: DECAY_MODE_VARIABLES[name] for name in ("TauTrack", "NeutralPFO")},
+        "Caps": {name: SEQUENCE_CAPS[name] for name in ("TauTrack", "NeutralPFO")},
+    }
+    normaliser = Normaliser("Normaliser", Classes=classes, Weight=weight, **inputs)
+    path = make_dataset(tmp_path_factory.mktemp("small_training"), 700, [normaliser], **inputs)
     return {"Dataset": str(path), "Normaliser": str(path.parent / "variables.json")}
 
 
@@ -163,9 +167,14 @@ def random_taus(network_inputs):
     return make
 
 
-@pytest.fixture
-def small_dsnn(tmp_path):
-    """An Arch file of a DeepSet with few parameters."""
-    path = tmp_path / "ArchSmall.yaml"
-    path.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
-    return path
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, small_training):
+    """A small DeepSet trained for three epochs: its folder (only to be read), the trainer's result, its Arch file."""
+    folder = tmp_path_factory.mktemp("trained")
+    arch = folder / "ArchSmall.yaml"
+    arch.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
+    job = Job("training")
+    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
+    job += KerasTrainer("KerasTrainer", **settings)
+    result = run(job, RunOptions(output=str(folder / "run"))).results["KerasTrainer"]
+    return folder / "run/network", result, arch

@@ -1,4 +1,4 @@
-"""Architectures: parameter counts of the reference, masks, lwtnn's empty sequences, and the three forms of a network."""
+"""Architectures: parameter counts of the reference, masks, lwtnn's empty sequences, the three forms of a network."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,20 +23,11 @@ from hepflow.plugins.training.trainer import CHECKPOINT
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 
 
-def train(folder, small_training, arch, force=False, **properties):
+def train(folder, small_training, arch, resume=False):
     job = Job("training")
-    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), **small_training, **properties}
+    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
     job += KerasTrainer("KerasTrainer", **settings)
-    result = run(job, RunOptions(output=str(folder), force=force)).results["KerasTrainer"]
-    return folder / "network", result
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, small_training):
-    folder = tmp_path_factory.mktemp("trained")
-    arch = folder / "ArchSmall.yaml"
-    arch.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
-    return *train(folder / "run", small_training, arch, LearningRate=0.01), arch
+    run(job, RunOptions(output=str(folder), resume=resume))
 
 
 def held(folder):
@@ -51,7 +43,7 @@ def test_what_is_written(trained, small_training):
     figures = [f"{name}.{kind}" for name in ("learning-curves", "confusion-matrix") for kind in ("png", "pdf")]
     numbers = ["confusion-matrix.json", "log.csv", "summary.json", "configuration.json"]
     assert sorted(p.name for p in folder.iterdir()) == sorted([*figures, *numbers, "model.keras", "checkpoint.npz"])
-    rows = list(csv.DictReader((folder / "log.csv").open()))
+    rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
     losses = [float(row["val_loss"]) for row in rows]
     assert len(rows) == 3
     assert losses[2] < losses[0]
@@ -96,14 +88,11 @@ def test_resume_and_seed(trained, small_training, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer, "_Writer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", small_training, arch, LearningRate=0.01)
+        train(tmp_path / "run", small_training, arch)
     assert held(tmp_path / "run/network").state["epoch"] == 1
     assert (tmp_path / "run/network/model.keras").exists(), "nothing finished is lost"
     monkeypatch.undo()
-    job = Job("training")
-    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), **small_training, "LearningRate": 0.01}
-    job += KerasTrainer("KerasTrainer", **settings)
-    run(job, RunOptions(output=str(tmp_path / "run"), resume=True))
+    train(tmp_path / "run", small_training, arch, resume=True)
     one, two = held(folder), held(tmp_path / "run/network")
     assert same(one.model, two.model)
     assert same(one.optimiser, two.optimiser)
@@ -112,7 +101,7 @@ def test_resume_and_seed(trained, small_training, tmp_path, monkeypatch):
 
 
 def test_checkpoint_of_another_training_is_refused(trained, small_training, tmp_path):
-    folder, _, arch = trained
+    folder, _, _ = trained
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
     context = Context(tmp_path, "training")
@@ -197,7 +186,7 @@ def test_conf_gives_settings_and_properties_win(tmp_path, caplog):
 
 def test_what_does_not_go_together(small_training, tmp_path):
     context = Context(tmp_path, "training")
-    variables = json.loads(open(small_training["Normaliser"]).read())
+    variables = json.loads(Path(small_training["Normaliser"]).read_text())
     variables["input_sequences"][0]["variables"][0]["name"] = "other"
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     wrong = {**small_training, "Normaliser": str(tmp_path / "variables.json")}
