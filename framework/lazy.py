@@ -24,4 +24,7 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
-    return load, lambda: sorted({*modules, *vars(sys.modules[package])})
+    def names() -> list[str]:
+        return sorted({*modules, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})
+
+    return load, names

@@ -24,7 +24,17 @@ from hepflow.plugins.training.checkpoint import Checkpoint, arrays, assign
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import Batch, TrainingData
 
-__all__ = ["DivergedError", "Evaluation", "Schedule", "State", "compile_model", "evaluate", "feed", "fit"]
+__all__ = [
+    "DivergedError",
+    "Evaluation",
+    "Schedule",
+    "State",
+    "compile_model",
+    "evaluate",
+    "feed",
+    "fit",
+    "train_epoch",
+]
 
 EVALUATION_BATCH = 10_000
 REPORT_SECONDS = 10.0
@@ -147,7 +157,7 @@ def fit(
         state, best = State(**held.state), held.best
         report(f"continuing after epoch {state.epoch}")
     while not state.stopped:
-        row = _epoch(model, data, schedule, state.epoch, report if within_epochs else None)
+        row = train_epoch(model, data, schedule, state.epoch, report if within_epochs else None)
         found = evaluate(model, data, "validation", loss) if math.isfinite(row["loss"]) else None
         if found is None or not math.isfinite(found.loss):
             assign(model.variables, best)
@@ -188,10 +198,10 @@ def _advance(state: State, schedule: Schedule, loss: float, model: Any) -> None:
         state.stopped = f"{schedule.epochs} epochs are done"
 
 
-def _epoch(
-    model: Any, data: TrainingData, schedule: Schedule, epoch: int, report: Callable[[str], None] | None
+def train_epoch(
+    model: Any, data: TrainingData, schedule: Schedule, epoch: int, report: Callable[[str], None] | None = None
 ) -> dict[str, float]:
-    """Train one epoch; return its numbers."""
+    """Train a compiled model for one epoch (from 0, which decides about the order of the taus); return its numbers."""
     taus = data.size("train")
     failed: list[Exception] = []
     began = time.perf_counter()

@@ -8,8 +8,9 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow import Events
+from hepflow import Events, Job, Tool
 from hepflow.errors import ColumnError
+from hepflow.execution.run import RunOptions, run
 from hepflow.plugins.tau import TauTruthMatching
 from hepflow.plugins.tau.truth import direction, wrap
 
@@ -178,3 +179,31 @@ def test_missing_truth_is_named(xaod, arrays):
     columns = {n: v for n, v in arrays(xaod.events).items() if not n.startswith("TruthTaus")}
     with pytest.raises(ColumnError, match="TruthTaus"):
         TauTruthMatching("t").execute(Events.from_arrays(columns), None)
+
+
+class Links(Tool):
+    """Collect the truth links of a job that reads one file in one chunk."""
+
+    def reads(self):
+        return ["TauJets.truthParticleLink"]
+
+    def start(self):
+        return {}
+
+    def execute(self, events, result):
+        links = events["TauJets"].flat("truthParticleLink")
+        result |= {"key": np.asarray(links.m_persKey), "index": np.asarray(links.m_persIndex)}
+
+
+def test_same_links_as_atlas(physlite, tmp_path):
+    def links(name, *tools):
+        job = Job(name)
+        job += [*tools, Links("Links")]
+        options = RunOptions(inputs=[str(physlite("PHYSLITE_example.root"))], output=str(tmp_path / name))
+        return run(job, options).results["Links"]
+
+    theirs, ours = links("theirs"), links("ours", TauTruthMatching("t", DataType="JET"))
+    assert np.bincount(theirs["key"] == KEYS["TruthElectrons"]).tolist() == [34, 109]
+    assert ours["key"].tolist() == theirs["key"].tolist()
+    matched = theirs["key"] != 0
+    assert ours["index"][matched].tolist() == theirs["index"][matched].tolist()
