@@ -5,7 +5,9 @@ the table.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -76,10 +78,16 @@ def hepflow() -> None:
     """Hadronic-tau analysis and its machine learning, from xAOD to performance plots."""
 
 
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """Treat the end that a batch system or ``kill`` asks for as Ctrl-C: workers end, finished parts are kept."""
+    raise KeyboardInterrupt
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 fine, 1 an error that is explained, 2 wrong usage, 130 interrupted."""
     for name in _THREADS:
         os.environ.setdefault(name, "1")
+    signal.signal(signal.SIGTERM, _terminated)
     arguments = [*(sys.argv[1:] if args is None else args)]  # list is a module here, once its command was imported
     try:
         sys.exit(hepflow.main(arguments, prog_name="hepflow", standalone_mode=False) or 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hepflow.cli.console import common_options, console
+from hepflow.registry.manager import registry
 
 __all__ = ["convert_command"]
 
@@ -23,6 +24,9 @@ def convert_command(sources: tuple[str, ...], target: str, plugins: tuple[str, .
     """
     from hepflow.networks import convert
 
+    if any(source.endswith(".keras") for source in sources):
+        for named in registry(plugins).names("layers").values():
+            named.load()  # which registers the layer with Keras
     network = convert(sources, target)
     inputs = ", ".join(group.name for group in (*network.inputs, *network.input_sequences))
     outputs = ", ".join(output.name for output in network.outputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         result = run(file, options, plugins=plugins, reporter=reporter)
     except KeyboardInterrupt:
         reporter.done()
-        _show_kept(reporter.directory, file)
+        _show_kept(reporter.directory, file, given)
         raise
     except Exception:
         reporter.done()
@@ -168,11 +170,15 @@ def _texts(ctx: click.Context, arguments: Sequence[str]) -> dict[str, str]:
         word = rest.pop(0)
         if not word.startswith("--") or len(word) < 3:
             reason = _unknown(ctx, word) if word.startswith("-") else "one job-option file is run at a time"
+            if Path(word).exists():
+                reason += "; for several inputs repeat -i, or put the pattern in quotes: -i 'folder/*.root'"
             raise click.UsageError(f"what is {word!r}? {reason}", ctx)
         name, equals, value = word[2:].partition("=")
         if not equals:
             if not rest or rest[0].startswith("--"):
-                raise click.UsageError(f"the option --{name} wants a value; {_unknown(ctx, word)}", ctx)
+                hint = nearest(word, _names(ctx))
+                meant = f"; of {ctx.info_name}: {hint}" if hint.startswith("did you mean") else ""
+                raise click.UsageError(f"the option --{name} wants a value{meant}", ctx)
             value = rest.pop(0)
         if name in texts:
             raise click.UsageError(f"the option --{name} is given twice", ctx)
@@ -185,7 +191,7 @@ def _names(ctx: click.Context) -> list[str]:
 
 
 def _unknown(ctx: click.Context, word: str) -> str:
-    return f"run has no option {word}: {nearest(word, _names(ctx), what='options')}"
+    return f"{ctx.info_name} has no option {word}: {nearest(word, _names(ctx), what='options')}"
 
 
 def _with_run_options(ctx: click.Context, error: JobOptionsError) -> JobOptionsError:
@@ -195,7 +201,9 @@ def _with_run_options(ctx: click.Context, error: JobOptionsError) -> JobOptionsE
     name = "--" + error.message.rpartition("--")[2]
     hint = nearest(name, _names(ctx), what="options")
     return JobOptionsError(
-        error.message, where=error.where, hint=f"{error.hint}; of run: {hint}" if "mean" in hint else error.hint
+        error.message,
+        where=error.where,
+        hint=f"{error.hint}; of {ctx.info_name}: {hint}" if hint.startswith("did you mean") else error.hint,
     )
 
 
@@ -212,8 +220,8 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     if plan.units:
         samples = dict.fromkeys(f.sample for f in plan.files)
         out.print(
-            f"input    {len(plan.files)} files of {', '.join(samples)}: "
-            f"{plan.entries:,} events in {len(plan.units)} work units"
+            f"input    {_number(len(plan.files), 'file')} of {', '.join(samples)}: "
+            f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')}"
         )
     for name, path in file.job.data_files().items():
         out.print(f"data     {name} = {path}")
@@ -260,7 +268,13 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     out.print(units)
     if len(plan.units) > 20:
         out.print(f"… {len(plan.units)} in all")
-    out.print(f"{plan.entries:,} events in {len(plan.units)} work units of {len(plan.files)} files")
+    out.print(
+        f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')} of {_number(len(plan.files), 'file')}"
+    )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _joined(names: Sequence[str]) -> str:
@@ -287,15 +301,17 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
     for name, paths in result.outputs.items():
         total = sum(path.stat().st_size for path in paths)
         first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
-        out.print(f"\n{name}: {first} ({len(paths)} files, {size(total)})")
-    kept = f", {result.kept} work units kept from before" if result.kept else ""
+        out.print(f"\n{name}: {first} ({_number(len(paths), 'file')}, {size(total)})")
+    kept = f", {_number(result.kept, 'work unit')} kept from before" if result.kept else ""
     rate = (
-        f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}" if result.events else ""
+        f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}"
+        if result.events and not result.kept
+        else ""
     )
     out.print(f"done {result.events:,} events in {result.seconds:.1f} s{rate}{kept}")
 
 
-def _show_kept(directory: Path | None, file: JobFile) -> None:
+def _show_kept(directory: Path | None, file: JobFile, given: dict[str, Any]) -> None:
     """After Ctrl-C, say what is kept and how to go on."""
     if directory is None:
         return
@@ -305,6 +321,9 @@ def _show_kept(directory: Path | None, file: JobFile) -> None:
         parts = state.finished_parts(stream.name)
         if parts:
             out.print(
-                f"kept: {len(parts)} finished parts of {stream.name}: {', '.join(path.name for _, path in parts)}"
+                f"kept: {_number(len(parts), 'finished part')} of {stream.name}: "
+                f"{', '.join(path.name for _, path in parts)}"
             )
-    out.print(f"continue with: hepflow run {file.path} … -o {directory} --resume")
+    words = [word for word in sys.argv[1:] if word not in ("--force", "--resume")]
+    folder = [] if given["output"] else ["-o", str(directory)]
+    out.print(f"continue with: {shlex.join(['hepflow', *words, *folder, '--resume'])}")

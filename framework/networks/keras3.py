@@ -74,6 +74,8 @@ def from_keras(
         calls[key] = _call(layer, node)
         if layer.kind != "inputlayer":
             waiting.extend(_tensors(layer, node))
+    # a mask says which objects are real; it reaches no layer as a value, and lwtnn sees only real objects
+    inputs = [tensor for tensor in inputs if _key(tensor) in calls or str(tensor.dtype) != "bool"]
     graph = KerasGraph(calls, tuple(_key(tensor) for tensor in inputs), tuple(_key(tensor) for tensor in outputs))
     unused = [key[0] for key in graph.inputs if key not in calls]
     if unused:

@@ -52,6 +52,11 @@ def hepflow_architectures() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return Keras layers: class name → import string of a registered class, so that ``.keras`` files can be opened."""
+
+
+@hookspec
 def hepflow_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return commands of the command line: name → import string of a click command."""
 

@@ -33,6 +33,13 @@ def hepflow_architectures() -> Mapping[str, str]:
 
 
 @hookimpl
+def hepflow_layers() -> Mapping[str, str]:
+    """Return hepflow's own Keras layers."""
+    names = ("ClassToken", "Real", "Scaling", "SelfAttention", "Sum")
+    return {name: f"hepflow.plugins.training.layers:{name}" for name in names}
+
+
+@hookimpl
 def hepflow_data() -> Sequence[Path]:
     """Return the folder with the architecture files that ship with hepflow."""
     import hepflow.jobconfigs

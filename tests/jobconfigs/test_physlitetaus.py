@@ -110,7 +110,7 @@ def test_rntuple_file(physlite, tmp_path, read):
 
 def test_command(hepflow_process, physlite, tmp_path):
     outcome = hepflow_process("run", "PhysliteTaus", "-i", physlite("PHYSLITE_example.root"), "-o", "run").fine()
-    assert "100 events in 1 work units" in outcome.out
+    assert "100 events in 1 work unit" in outcome.out
     (line,) = [line for line in outcome.out.splitlines() if "pt >= 0 GeV" in line]
     assert line.split()[-3:] == ["143", "143", "100.0%"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 SIMPLE = """
@@ -57,6 +59,20 @@ job = Job("bad")
 job += NtupleStream("tree", Keep=["TauJets.pt"])
 job += Bad("bad")
 """
+
+
+def workers_alive(group):
+    """The worker processes of a process group that do not end within ten seconds."""
+    deadline = time.monotonic() + 10
+    while True:
+        alive = []
+        for process in psutil.process_iter(["status", "cmdline"]):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                    alive.append(process.info)
+        if not alive or time.monotonic() > deadline:
+            return alive
+        time.sleep(0.05)
 
 
 def nothing_half_written(folder):
@@ -115,7 +131,7 @@ def test_folder_with_foreign_files_lists_them(hepflow, joboptions, make_xaod, tm
     out = hepflow("run", joboptions(SIMPLE), "-i", "in", "-o", "run").fine().out
     assert "skipped  in/no_taus.root: holds no TauJets" in out
     assert "skipped  in/text.root: this input is not a ROOT file" in out
-    assert "5 events in 1 work units" in out
+    assert "5 events in 1 work unit\n" in out
 
 
 def test_brackets_in_names_are_shown_as_they_are(hepflow, joboptions, xaod, tmp_path):
@@ -124,7 +140,7 @@ def test_brackets_in_names_are_shown_as_they_are(hepflow, joboptions, xaod, tmp_
     (tmp_path / "in [bold]").mkdir()
     shutil.copy(xaod.path, tmp_path / "in [bold]" / "a.root")
     outcome = hepflow("run", joboptions(SIMPLE), "-i", "in [bold]", "-o", "out [red]").fine()
-    assert "files of in [bold]:" in outcome.out
+    assert "1 file of in [bold]:" in outcome.out
     assert "output   out [red]" in outcome.out
     hepflow("run", joboptions(SIMPLE), "-i", "in [/bold]").failed("the pattern 'in [/bold]' matches no file")
 
@@ -177,9 +193,11 @@ def test_force_leaves_a_foreign_folder_alone(hepflow, joboptions, xaod, tmp_path
         (["job.py", "--levle", "3"], 1, ["has no option --levle", "did you mean 'level'?"]),
         (["job.py", "--eventss", "3"], 1, ["has no option --eventss", "'--events'"]),
         (["job.py", "--level"], 2, ["--level wants a value"]),
+        (["job.py", "--evnts"], 2, ["--evnts wants a value; of run: did you mean '--events'?"]),
         (["job.py", "--level", "x"], 1, ["level", "'x'"]),
         (["job.py", "--level", "1", "--level", "2"], 2, ["given twice"]),
-        (["job.py", "other.py"], 2, ["what is 'other.py'?", "one job-option file"]),
+        (["job.py", "other.py"], 2, ["what is 'other.py'?", "one job-option file is run at a time\n"]),
+        (["job.py", "job.py"], 2, ["what is 'job.py'?", "repeat -i, or put the pattern in quotes"]),
         (["job.py", "-x"], 2, ["-x"]),
         (["--nonsense", "job.py"], 2, ["no option --nonsense", "stand behind it"]),
         (["job.py", "-n", "-5"], 2, ["-5"]),
@@ -400,9 +418,9 @@ job += MxAODStream("output")
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "stop"), [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGTERM)])
 def test_interrupt_keeps_finished_parts_and_resume_continues(
-    hepflow, joboptions, xaods, tmp_path, read, assert_same, workers
+    hepflow, joboptions, xaods, tmp_path, read, assert_same, workers, stop
 ):
     path = joboptions(SLOW)
     command = [sys.executable, "-c", "from hepflow.cli import main; main()", "run", str(path), "-i", str(xaods[0])]
@@ -421,17 +439,23 @@ def test_interrupt_keeps_finished_parts_and_resume_continues(
         if (tmp_path / "waiting").exists() and len(list(finished.glob("unit_*.pkl"))) >= wanted:
             break
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the main process and its workers
+    if stop == signal.SIGINT:
+        os.killpg(process.pid, stop)  # as a terminal does: to the main process and its workers
+    else:
+        process.send_signal(stop)  # as a batch system does
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "Traceback" not in out + err
     assert "interrupted" in err
-    assert f"kept: {wanted} finished parts of tree: tree_000001.root" in out
+    assert not workers_alive(process.pid)
+    assert f"kept: {wanted} finished part{'s' * (wanted > 1)} of tree: tree_000001.root" in out
+    assert "continue with: hepflow run " in out
+    assert "-o run" in out
     assert "--resume" in out
     assert nothing_half_written(tmp_path / "run")
     (tmp_path / "go").touch()
     resumed = hepflow("run", path, "-i", xaods[0], "-o", "run", "--resume").fine()
-    assert f"{wanted} work units kept from before" in resumed.out
+    assert f"{wanted} work unit{'s' * (wanted > 1)} kept from before" in resumed.out
     hepflow("run", path, "-i", xaods[0], "-o", "whole").fine()
     for name in ("tree", "output"):
         run, whole = (read(*sorted((tmp_path / folder).glob(f"{name}_*.root"))) for folder in ("run", "whole"))
