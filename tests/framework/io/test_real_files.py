@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import awkward as ak
@@ -142,13 +141,9 @@ def test_columns_that_cannot_be_read_are_named(physlite_ttree, physlite_rntuple)
     assert physlite_rntuple.schema().unreadable == {}
 
 
-def test_schema_is_complete_and_fast(physlite_ttree):
-    began = time.perf_counter()
+def test_schema_is_complete(physlite_ttree):
     reader = TTreeReader(physlite_ttree.path)
     schema = reader.schema()
-    assert (
-        time.perf_counter() - began < 5
-    )  # 0.9 s on an idle core; uproot's own listing of an RNTuple takes longer than this
     reader.close()
     assert (schema.format, schema.tree, schema.entries, schema.boundaries) == (
         "xaod-ttree",
