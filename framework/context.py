@@ -37,6 +37,8 @@ class Context:
     events: int = 0
     results: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    written: list[Path] = field(default_factory=list)
+    """What was asked for with ``path``: this, and nothing else, ``--force`` may replace."""
 
     @property
     def log(self) -> logging.Logger:
@@ -71,4 +73,5 @@ class Context:
         if not target.is_relative_to(self.directory.resolve()):
             raise JobOptionsError(f"the output name {name!r} leads out of the run directory", where=str(self.directory))
         target.parent.mkdir(parents=True, exist_ok=True)
+        self.written.append(self.directory / name)
         return target

@@ -25,7 +25,7 @@ class RootStream(Stream):
         target = context.path(f"{self.name}{self.suffix}")
         temporary = target.with_name(f".{target.name}.part")
         try:
-            merge_files(parts, temporary)
+            merge_files(parts, temporary, self.Compression)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

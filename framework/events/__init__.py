@@ -80,7 +80,10 @@ class Events:
         return Events(self._scope.child(label), self._access)
 
     def select(self, container: str, mask: Any, label: str) -> None:
-        """Hide the objects for which ``mask`` (flat or events × objects) is false, and add a line to the cutflow."""
+        """Hide the objects for which ``mask`` (flat or events × objects) is false, and add a line to the cutflow.
+
+        Of a container with one entry an event (the taus of an ntuple) this hides the events.
+        """
         objects = self[container]
         values = self._mask(flatten(mask, objects._structure(), f"the selection {label!r}"), len(objects), label)
         self._scope.hide(container, values)

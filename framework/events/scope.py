@@ -72,6 +72,7 @@ class Scope:
         self._parent = parent
         self.cutflow: Cutflow = {} if parent is None else parent.cutflow
         self.draws: dict[str, int] = {}
+        self._counted: dict[tuple[str, str, str], int] = {}
         self._load = load
         self._columns: dict[str, Column] = {}
         self._groups: dict[str, Group] = {} if parent is None else dict(parent._groups)
@@ -231,7 +232,8 @@ class Scope:
     def hide(self, container: str, visible: Bools) -> None:
         """Narrow a container to those of its visible objects for which ``visible`` is true."""
         if self.group(container).offsets is None:
-            raise ColumnError(f"{container} has one entry an event", hint="select_events hides events")
+            self.hide_events(visible)  # an entry of it is an event
+            return
         mask = np.zeros(self.full_length(container), dtype=bool)
         mask[flat_take(np.arange(len(mask)), self.index(container))] = visible
         self._masks[container] = mask
@@ -262,7 +264,9 @@ class Scope:
     # ── cutflow ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def count(self, tool: str, container: str, label: str, before: int, after: int) -> None:
-        """Add to a line of the cutflow."""
-        line = self.cutflow.setdefault((self.label, tool, container, label), [0, 0])
+        """Add to a line of the cutflow; a label that a tool uses again in the same chunk gets a line of its own."""
+        times = self._counted[tool, container, label] = self._counted.get((tool, container, label), 0) + 1
+        shown = label if times == 1 else f"{label} ({times})"
+        line = self.cutflow.setdefault((self.label, tool, container, shown), [0, 0])
         line[0] += before
         line[1] += after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -12,22 +13,10 @@ from typing import TypeVar
 
 from hepflow.errors import WorkerError
 
-__all__ = ["ProcessExecutor", "SerialExecutor"]
+__all__ = ["ProcessExecutor"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class SerialExecutor:
-    """Runs everything in this process, in order."""
-
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = 1
-
-    def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
-        """Yield (position, result) in order."""
-        for position, item in enumerate(items):
-            yield position, function(item)
 
 
 class ProcessExecutor:
@@ -46,6 +35,11 @@ class ProcessExecutor:
         while waiting:
             suspects: list[tuple[int, Item]] = []
             yield from self._pool(function, waiting, suspects)
+            if suspects:
+                logging.getLogger("hepflow").warning(
+                    "a worker process died; %d work units in its reach are tried again, one at a time",
+                    len(suspects),
+                )
             for suspect in suspects:
                 again: list[tuple[int, Item]] = []
                 yield from ProcessExecutor(1)._pool(function, [suspect], again)

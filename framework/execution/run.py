@@ -18,7 +18,7 @@ import cloudpickle
 
 import hepflow
 from hepflow.context import Context
-from hepflow.errors import JobOptionsError, OutputError, WorkerError
+from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError
 from hepflow.events.scope import Cutflow
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
@@ -126,7 +126,10 @@ def _inputs(
 
     def make(name: str) -> list[InputFile]:
         until = None if options.events is None else options.skip + options.events
-        return sample_files(name, until, workers=options.workers, plugins=plugins, reporter=reporter, notes=notes)
+        first = options.skip if len(patterns) == 1 else 0
+        return sample_files(
+            name, until, first=first, workers=options.workers, plugins=plugins, reporter=reporter, notes=notes
+        )
 
     return expand(patterns, plugins, schemes, make)
 
@@ -156,6 +159,7 @@ def run(
         or (options.events is not None and options.events < 0)
     ):
         raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
+    RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
     before = directory.files()
@@ -173,7 +177,7 @@ def run(
         result.seconds = time.perf_counter() - began
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
         directory.write_json(PROVENANCE, _provenance(job, file, plan, options, plugins, result))
-        directory.close(before)
+        directory.close(before, context.written)
     except OSError as error:
         raise OutputError(
             f"the run directory cannot be written: {error.strerror or error}",
@@ -182,8 +186,10 @@ def run(
         ) from error
     except BaseException:
         with suppress(OSError):
-            directory.close(before)
+            directory.close(before, context.written)
         raise
+    finally:
+        directory.release()
     return result
 
 
@@ -256,14 +262,23 @@ def _finish(
             counts = result.cutflow.setdefault(line, [0, 0])
             counts[0] += before
             counts[1] += after
-    context = Context(**{**context.__dict__, "events": result.events})
+    context = replace(context, events=result.events)
     for stream in job.streams:
         kept, paths = directory.load_step(f"stream_{stream.name}")
         if not kept:
             reporter.step(f"closing {stream.name}")
             copied = stream.copy()
             copied.freeze()
-            paths = copied.close([unit.parts[stream.name] for unit in units], context)
+            try:
+                paths = copied.close([unit.parts[stream.name] for unit in units], context)
+            except (HepflowError, OSError):
+                raise
+            except Exception as error:
+                raise OutputError(
+                    f"stream {stream.name} could not be closed: {type(error).__name__}: {error}",
+                    where=str(directory.path),
+                    hint="--debug shows the traceback; finished work units are kept, --resume continues",
+                ) from error
             directory.save_step(f"stream_{stream.name}", paths)
         result.outputs[stream.name] = list(paths)
     for tool in job.all_tools():
@@ -271,7 +286,7 @@ def _finish(
         if not kept:
             copied_tool = tool.copy()
             copied_tool.freeze()
-            here = Context(**{**context.__dict__, "results": dict(result.results), "outputs": dict(result.outputs)})
+            here = replace(context, results=dict(result.results), outputs=dict(result.outputs))
             try:
                 value = copied_tool.finalize(totals.get(tool.name), here)
             except Exception as error:
@@ -334,6 +349,8 @@ def _provenance(
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(result.seconds, 3),
         "events": result.events,
+        "asked": {"events": options.events, "skip": options.skip, "chunk": options.chunk, "workers": options.workers},
+        "folder": str(Path.cwd()),
         "options": job.options,
         "datatype": job.datatype,
         "seed": job.seed,

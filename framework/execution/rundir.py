@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import pickle
 import re
@@ -13,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from hepflow.errors import OutputError
 from hepflow.execution.loop import UnitResult
 
@@ -20,6 +23,7 @@ __all__ = ["PROVENANCE", "RunDirectory", "sha256"]
 
 STATE = ".hepflow"
 PROVENANCE = "provenance.json"
+OWN = (PROVENANCE, "joboptions.py", "cutflow.json")
 
 
 def sha256(path: Path) -> str:
@@ -44,6 +48,7 @@ class RunDirectory:
         self.state = path / STATE
         self.parts = self.state / "parts"
         self.ledger = self.state / "ledger"
+        self._lock = FileLock(self.state / "lock")
 
     @classmethod
     def prepare(cls, output: str | None, job: str, *, resume: bool, force: bool) -> RunDirectory:
@@ -55,12 +60,11 @@ class RunDirectory:
         path = Path(output).expanduser() if output else _default(job, resume)
         directory = cls(path)
         try:
-            if path.is_symlink() or path.exists():
-                directory._reuse(resume, force)
-            elif resume:
-                raise OutputError(
-                    f"there is no run to resume in {path}", hint="leave --resume out, or give its folder with -o"
-                )
+            directory._check(resume, force)
+            directory.state.mkdir(parents=True, exist_ok=True)
+            directory._acquire()
+            if force:
+                directory._clear()
             directory.parts.mkdir(parents=True, exist_ok=True)
             directory.ledger.mkdir(exist_ok=True)
             if not os.access(path, os.W_OK):
@@ -73,7 +77,31 @@ class RunDirectory:
             ) from error
         return directory
 
-    def _reuse(self, resume: bool, force: bool) -> None:
+    @classmethod
+    def check(cls, output: str | None, job: str, *, resume: bool, force: bool) -> None:
+        """Raise OutputError where ``prepare`` would refuse; nothing is made or changed."""
+        if output or resume:
+            cls(Path(output).expanduser() if output else _default(job, resume))._check(resume, force)
+
+    def release(self) -> None:
+        """Let other runs use the folder."""
+        self._lock.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(
+                f"another run is writing to {self.path}", hint="wait for it, or give another folder with -o"
+            ) from None
+
+    def _check(self, resume: bool, force: bool) -> None:
+        if not self.path.exists() and not self.path.is_symlink():
+            if resume:
+                raise OutputError(
+                    f"there is no run to resume in {self.path}", hint="leave --resume out, or give its folder with -o"
+                )
+            return
         if not self.path.is_dir():
             raise OutputError(f"the output {self.path} is a file, not a folder", hint="give another one with -o")
         ours = self.state.is_dir()
@@ -84,9 +112,7 @@ class RunDirectory:
                     hint="give another one with -o; --force replaces only what a hepflow run wrote",
                 )
             return
-        if force:
-            self._clear()
-        elif not resume:
+        if not resume and not force:
             raise OutputError(
                 f"the output folder {self.path} exists already",
                 hint="--resume continues the run, --force replaces it, or give another folder with -o",
@@ -94,10 +120,14 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Remove what the earlier run wrote, and nothing else."""
-        written = [self.path / name for name in [*(self._load("files.json") or []), PROVENANCE, "joboptions.py"]]
+        written = [self.path / name for name in [*(self._load("files.json") or []), *OWN]]
         for path in written:
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.state)
+        for entry in self.state.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry != Path(self._lock.lock_file):
+                entry.unlink()
         folders = {folder for path in written for folder in path.parents if self.path in folder.parents}
         for folder in sorted(folders, reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
@@ -109,7 +139,8 @@ class RunDirectory:
         """Write a JSON file in one step."""
         path = self.path / name
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+        text = json.dumps(_plain(content), indent=2, default=str, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
         temporary.replace(path)
 
     def _load(self, name: str) -> Any:
@@ -121,7 +152,7 @@ class RunDirectory:
         difference.
         """
         earlier = self._load("fingerprint.json")
-        current = json.loads(json.dumps(fingerprint, default=str))
+        current = json.loads(json.dumps(_plain(fingerprint), default=str))
         if resume and earlier is not None and earlier != current:
             raise OutputError(
                 "the run cannot be resumed: " + "; ".join(_differences(earlier, current)),
@@ -172,14 +203,14 @@ class RunDirectory:
         path = self.ledger / f"{name}.pkl"
         return (True, pickle.loads(path.read_bytes())) if path.exists() else (False, None)  # noqa: S301 - as above
 
-    def close(self, before: Iterable[Path]) -> list[Path]:
-        """Note which files the run wrote, for --force; return them. ``before`` are the files that were there
-        already.
+    def close(self, before: Iterable[Path], written: Iterable[Path]) -> list[Path]:
+        """Note which files the run wrote, for --force; return them.
+
+        ``before`` are the files that were there already, ``written`` the files and folders that the run made.
         """
+        made = {path.absolute() for path in written} | {self.path.absolute() / name for name in OWN}
         known = set(before)
-        own = [
-            p for p in sorted(self.path.rglob("*")) if p.is_file() and self.state not in p.parents and p not in known
-        ]
+        own = [p for p in self.files() if p not in known and made & {p.absolute(), *p.absolute().parents}]
         earlier = [self.path / name for name in self._load("files.json") or []]
         files = sorted({*own, *(path for path in earlier if path.exists())})
         self.write_json(f"{STATE}/files.json", [str(path.relative_to(self.path)) for path in files])
@@ -188,6 +219,15 @@ class RunDirectory:
     def files(self) -> list[Path]:
         """Return the files that are in the folder now, the ledger left out."""
         return [p for p in self.path.rglob("*") if p.is_file() and self.state not in p.parents]
+
+
+def _plain(content: Any) -> Any:
+    """Return content with numbers that JSON does not know (inf, nan) as texts."""
+    if isinstance(content, dict):
+        return {str(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _default(job: str, resume: bool) -> Path:

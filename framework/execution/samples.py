@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 from filelock import FileLock
 
-from hepflow.errors import OutputError
+from hepflow.errors import InputError, OutputError
 from hepflow.execution.inputs import InputFile
 from hepflow.execution.rundir import RunDirectory
 from hepflow.joboptions import find_joboptions, load_joboptions
@@ -59,7 +59,14 @@ def cache_directory() -> Path:
 
 
 def sample_files(
-    name: str, until: int | None, *, workers: int, plugins: Registry, reporter: Reporter, notes: list[str] | None = None
+    name: str,
+    until: int | None,
+    *,
+    first: int = 0,
+    workers: int,
+    plugins: Registry,
+    reporter: Reporter,
+    notes: list[str] | None = None,
 ) -> list[InputFile]:
     """Return the files of a sample that hold its first ``until`` events (all if None), making those that are missing.
 
@@ -69,6 +76,8 @@ def sample_files(
     """
     recipe: SampleRecipe = plugins.load("samples", name)
     wanted = recipe.events if until is None else min(until, recipe.events)
+    if first >= recipe.events:
+        raise InputError(f"--skip {first} goes beyond the {recipe.events} events of the sample {name}")
     number = max(1, -(-wanted // recipe.per_file))
     if notes is not None:
         there = next((i for i in range(1, number + 1) if not recipe.path(i).exists()), number + 1) - 1

@@ -20,7 +20,7 @@ FORMATS = (TTreeReader, RNTupleReader, NtupleTTreeReader, NtupleRNTupleReader)
 BLOCK_ENTRIES = 100_000
 
 
-def merge_files(parts: Sequence[Path], target: Path) -> int:
+def merge_files(parts: Sequence[Path], target: Path, compression: str = "ZSTD") -> int:
     """Write the entries of all parts, in order, to ``target`` in the format of the first; return their number.
 
     InputError where the parts differ in format or columns.
@@ -36,7 +36,9 @@ def merge_files(parts: Sequence[Path], target: Path) -> int:
             first = schema
             spelled = {name: info.sources[0] for name, info in schema.columns.items()}
             make = TTreeWriter if reader.kind == TTREE else RNTupleWriter
-            writer = make(target, schema.tree, spell=spelled.__getitem__, compression="ZSTD", metadata=schema.metadata)
+            writer = make(
+                target, schema.tree, spell=spelled.__getitem__, compression=compression, metadata=schema.metadata
+            )
         _check_same(first, schema)
         columns = [schema.columns[name] for name in first.columns]
         for start in range(0, max(schema.entries, 1), BLOCK_ENTRIES):

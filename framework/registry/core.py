@@ -22,6 +22,5 @@ def hepflow_readers() -> Mapping[str, str]:
 def hepflow_executors() -> Mapping[str, str]:
     """Return the local executors."""
     return {
-        "serial": "hepflow.execution.executors:SerialExecutor",
         "processes": "hepflow.execution.executors:ProcessExecutor",
     }

@@ -13,7 +13,7 @@ import pytest
         ("jobs", ["NNDecayMode", "PhysliteTaus"]),
         ("formats", ["xaod-rntuple", "xaod-ttree", "ntuple-rntuple", "ntuple-ttree"]),
         ("plugins", ["core", "tau", "streams", "common"]),
-        ("executors", ["serial", "processes"]),
+        ("executors", ["processes"]),
     ],
 )
 def test_lists_names_with_a_line_on_each(hepflow, what, names):

@@ -89,9 +89,9 @@ def test_lists_of_another_container_are_no_mask(arrays):
 
 
 def test_a_container_with_one_entry_an_event_is_selected_by_events(events):
-    with pytest.raises(ColumnError, match="select_events"):
-        events.select("EventInfo", np.array([True, False, True]), "cut")
-    assert cutflow(events) == {}
+    events.select("EventInfo", np.array([True, False, True]), "cut")
+    assert len(events) == 2
+    assert len(events["TauJets"].counts) == 2
 
 
 def test_unknown_names_tell_the_nearest(events):
@@ -313,3 +313,19 @@ def test_child_keeps_what_was_declared(events):
     child = declared(events, ["TauJets.pt"]).child("a")
     with pytest.raises(ColumnError, match="did not declare"):
         child["TauTracks"]
+
+
+def test_a_label_used_twice_gets_two_lines_of_the_cutflow():
+    events = Events.from_arrays({"TauJets.pt": ak.Array([[1.0, 2.0, 3.0], [4.0]])})
+    events.select("TauJets", events["TauJets"].flat("pt") > 1.5, "pt")
+    events.select("TauJets", events["TauJets"].flat("pt") > 2.5, "pt")
+    assert events._scope.cutflow == {("", "", "TauJets", "pt"): [4, 3], ("", "", "TauJets", "pt (2)"): [3, 2]}
+
+
+def test_selecting_entries_of_an_ntuple_hides_the_events():
+    events = Events.from_arrays(
+        {"TauJets.pt": np.array([1.0, 2.0, 3.0]), "TauTrack.pt": ak.Array([[1.0], [], [2.0, 3.0]])}
+    )
+    events.select("TauJets", events["TauJets"]["pt"] > 1.5, "pt")
+    assert len(events) == 2
+    assert events["TauTrack"]["pt"].tolist() == [[], [2.0, 3.0]]

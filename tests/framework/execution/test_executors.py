@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hepflow.errors import InputError, WorkerError
-from hepflow.execution.executors import ProcessExecutor, SerialExecutor
+from hepflow.execution.executors import ProcessExecutor
 
 
 class Task:
@@ -27,10 +27,6 @@ class Task:
             if len(tries.read_text()) <= self.times:
                 os.kill(os.getpid(), signal.SIGKILL)
         return item**2
-
-
-def test_serial_is_in_order():
-    assert list(SerialExecutor(4).run(Task(), [3, 1, 2])) == [(0, 9), (1, 1), (2, 4)]
 
 
 def test_processes_give_every_result_once():

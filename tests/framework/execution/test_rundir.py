@@ -13,7 +13,9 @@ from hepflow.execution.rundir import RunDirectory, sha256
 
 
 def prepare(path, resume=False, force=False, job="job"):
-    return RunDirectory.prepare(str(path) if path else None, job, resume=resume, force=force)
+    directory = RunDirectory.prepare(str(path) if path else None, job, resume=resume, force=force)
+    directory.release()
+    return directory
 
 
 def test_new_folder_is_made(tmp_path):
@@ -80,7 +82,7 @@ def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     (directory.path / "plots").mkdir()
     for name in ("tree_000001.root", "plots/a.png", "joboptions.py", "provenance.json"):
         (directory.path / name).write_text("run")
-    directory.close([])
+    directory.close([], [directory.path / "tree_000001.root", directory.path / "plots"])
     (directory.path / "notes.txt").write_text("mine")
     (directory.path / "plots" / "mine.png").write_text("mine")
     (directory.path / "mine" / "empty").mkdir(parents=True)
@@ -95,8 +97,24 @@ def test_close_notes_only_what_is_new(tmp_path):
     (directory.path / "old.txt").write_text("mine")
     before = directory.files()
     (directory.path / "new.root").write_text("run")
-    assert [p.name for p in directory.close(before)] == ["new.root"]
+    (directory.path / "notes.txt").write_text("written by the user while the run went on")
+    assert [p.name for p in directory.close(before, [directory.path / "new.root"])] == ["new.root"]
     assert json.loads((directory.state / "files.json").read_text()) == ["new.root"]
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    first = RunDirectory.prepare(str(tmp_path / "run"), "job", resume=False, force=False)
+    for options in ({"resume": True, "force": False}, {"resume": False, "force": True}):
+        with pytest.raises(OutputError, match="another run is writing"):
+            RunDirectory.prepare(str(tmp_path / "run"), "job", **options)
+    first.release()
+    RunDirectory.prepare(str(tmp_path / "run"), "job", resume=True, force=False).release()
+
+
+def test_numbers_that_json_does_not_know_are_written_as_text(tmp_path):
+    directory = prepare(tmp_path / "run")
+    directory.write_json("x.json", {"PtMax": float("inf"), "list": [1.0, float("nan")]})
+    assert json.loads((directory.path / "x.json").read_text()) == {"PtMax": "inf", "list": [1.0, "nan"]}
 
 
 def test_ledger_of_units(tmp_path):

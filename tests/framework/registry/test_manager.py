@@ -72,7 +72,7 @@ def test_built_ins_come_through_the_same_door():
     assert registry.plugins["core"].distribution == "hepflow"
     assert "hepflow_readers" in registry.plugins["core"].hooks
     assert {"NtupleStream", "MxAODStream"} <= set(registry.names("streams"))
-    assert {"serial", "processes"} <= set(registry.names("executors"))
+    assert {"processes"} <= set(registry.names("executors"))
     assert registry.names("tools")["TauSelection"].plugin == "tau"
 
 
