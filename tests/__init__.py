@@ -1,0 +1,3 @@
+"""Tests mirror the folders of the project."""
+
+from __future__ import annotations
