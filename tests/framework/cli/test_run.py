@@ -423,7 +423,10 @@ def test_interrupt_keeps_finished_parts_and_resume_continues(
     hepflow, joboptions, xaods, tmp_path, read, assert_same, workers, stop
 ):
     path = joboptions(SLOW)
-    command = [sys.executable, "-c", "from hepflow.cli import main; main()", "run", str(path), "-i", str(xaods[0])]
+    # a shell that runs the tests in the background has made them ignore Ctrl-C, and children inherit that
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listening}; from hepflow.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(path), "-i", str(xaods[0])]
     process = subprocess.Popen(
         [*command, "-o", "run", "-j", str(workers)],
         cwd=tmp_path,
