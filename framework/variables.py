@@ -5,7 +5,7 @@ The dumper, the normaliser, the networks and the plots use the same declaration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,56 @@ import numpy.typing as npt
 
 from hepflow.errors import PropertyError, nearest
 
-__all__ = ["TRANSFORMS", "Variable"]
+__all__ = ["TRANSFORMS", "Binning", "Variable"]
 
 TRANSFORMS = ("", "log10")
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Bin edges, ascending, and how they are shown: on a logarithmic axis, or with a label for each bin."""
+
+    edges: tuple[float, ...]
+    log: bool = False
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
+        object.__setattr__(self, "labels", tuple(self.labels))
+        steps = np.diff(self.edges)
+        if len(steps) < 1 or not (steps > 0).all() or not np.isfinite(self.edges).all():
+            raise PropertyError(f"bin edges must be finite and ascend: {_short(self.edges)}")
+        if self.log and self.edges[0] <= 0:
+            raise PropertyError(f"a logarithmic axis begins above 0, not at {self.edges[0]:g}")
+        if self.labels and len(self.labels) != len(steps):
+            raise PropertyError(f"{len(self.labels)} labels for {len(steps)} bins: {', '.join(self.labels)}")
+
+    @classmethod
+    def regular(cls, number: int, low: float, high: float) -> Binning:
+        """Return ``number`` bins of equal width."""
+        return cls(tuple(np.linspace(low, high, number + 1).tolist()))
+
+    @classmethod
+    def logarithmic(cls, number: int, low: float, high: float) -> Binning:
+        """Return ``number`` bins of equal width in the logarithm, for a logarithmic axis."""
+        if not 0 < low < high:
+            raise PropertyError(f"logarithmic bins need 0 < low < high, got {low:g} and {high:g}")
+        edges = np.geomspace(low, high, number + 1)
+        return cls((float(low), *edges[1:-1].tolist(), float(high)), log=True)
+
+    @classmethod
+    def categories(cls, labels: Sequence[str]) -> Binning:
+        """Return one bin around each whole number from 0, with its label."""
+        return cls(tuple(n - 0.5 for n in range(len(labels) + 1)), labels=tuple(labels))
+
+    @classmethod
+    def parse(cls, text: str) -> Binning:
+        """Return the bins that ``NUMBER;LOW;HIGH`` says; PropertyError where it is not of that form."""
+        try:
+            number, low, high = text.split(";")
+            return cls.regular(int(number), float(low), float(high))
+        except ValueError as error:
+            raise PropertyError(f"{text!r} is no binning", hint="write NUMBER;LOW;HIGH, as in 50;0;100") from error
 
 
 @dataclass(frozen=True)
@@ -24,9 +71,11 @@ class Variable:
     """One quantity of an object.
 
     ``name`` is what networks and plots call it (``pt_log``), ``column`` where its raw values are (``pt``; by default
-    the name). ``transform`` is applied to the raw values: ``log10`` of the value, at least ``floor``. ``missing`` is
-    the raw value that stands for "not known" (-1111); it is left out of statistics. ``mean`` fixes the mean that a
-    normaliser would otherwise measure. ``unit`` is that of the raw values, ``binnings`` are named lists of bin edges.
+    the name): a column, for plots also an expression over columns (``TauJets.pt / 1000``). ``transform`` is applied to
+    the raw values: ``log10`` of the value, at least ``floor``. ``missing`` is the raw value that stands for "not
+    known" (-1111); it is left out of statistics and plots. ``mean`` fixes the mean that a normaliser would otherwise
+    measure. ``unit`` is that of the raw values, ``binnings`` are the named binnings of plots, the default first.
+    ``truth`` is the column or expression of the same quantity of a truth tau, for denominators.
     """
 
     name: str
@@ -37,7 +86,8 @@ class Variable:
     mean: float | None = None
     label: str = ""
     unit: str = ""
-    binnings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    binnings: Mapping[str, Binning] = field(default_factory=dict)
+    truth: str = ""
 
     def __post_init__(self) -> None:
         if self.transform not in TRANSFORMS:
@@ -58,3 +108,31 @@ class Variable:
         if self.transform == "log10":
             return np.log10(np.maximum(values, values.dtype.type(self.floor)))  # type: ignore[no-any-return]
         return values
+
+    @property
+    def title(self) -> str:
+        """Return what stands at an axis: the label (or the name), with its unit; of log10 both are inside."""
+        text = self.label or self.name
+        if self.transform:
+            return f"{self.transform}({text}{f' / {self.unit}' if self.unit else ''})"
+        return f"{text} [{self.unit}]" if self.unit else text
+
+    def binning(self, name: str = "") -> Binning:
+        """Return a named binning (the first where ``name`` is empty), or the one that ``NUMBER;LOW;HIGH`` says.
+
+        PropertyError, with the nearest names, where there is none.
+        """
+        if ";" in name:
+            return Binning.parse(name)
+        if not name and self.binnings:
+            return next(iter(self.binnings.values()))
+        if name not in self.binnings:
+            what = f"no binning {name!r}" if name else "no binning"
+            known = nearest(name, self.binnings, what="binnings")
+            raise PropertyError(f"{self.name} has {what}", hint=f"{known}; NUMBER;LOW;HIGH makes one")
+        return self.binnings[name]
+
+
+def _short(edges: Sequence[float]) -> str:
+    shown = ", ".join(f"{edge:g}" for edge in edges[:6])
+    return shown + (", …" if len(edges) > 6 else "")

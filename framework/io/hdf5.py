@@ -128,8 +128,8 @@ class DatasetLayout:
 
 
 def _described(variable: Variable) -> dict[str, Any]:
-    """Return the fields of a variable, binnings left out, which are for plots."""
-    return {f.name: getattr(variable, f.name) for f in fields(variable) if f.name != "binnings"}
+    """Return the fields of a variable, without those that are for plots."""
+    return {f.name: getattr(variable, f.name) for f in fields(variable) if f.name not in ("binnings", "truth")}
 
 
 class DatasetWriter:
