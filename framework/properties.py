@@ -30,7 +30,8 @@ class Property(Generic[T]):
     The type is that of ``default``: bool, int, float, str, tuple (any sequence is accepted and kept as a tuple),
     dict, or the class given as ``type``; with ``default=None`` and a ``type`` the property may stay unset. ``item``
     is the type of the elements of a tuple or the values of a dict (by default that of the first). An int is accepted
-    for a float. ``choices``, ``minimum`` and ``maximum`` narrow the values; for a tuple they apply to each element.
+    for a float, and a text for a class that can ``parse`` it. ``choices``, ``minimum`` and ``maximum`` narrow the
+    values; for a tuple they apply to each element.
     ``file`` marks the name of a data file: it is searched when the job is frozen, and recorded with its checksum.
 
     >>> class Cut(Configurable):
@@ -121,6 +122,8 @@ class Property(Generic[T]):
             value = int(value)
         elif kind is tuple and isinstance(value, list):
             value = tuple(value)
+        elif isinstance(value, str) and kind is not None and not issubclass(kind, str) and hasattr(kind, "parse"):
+            value = kind.parse(value)
         elif kind is not None and not (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
             raise self._error(whole)
         if self.choices and value not in self.choices:
@@ -177,6 +180,8 @@ def _parse(text: str, kind: type[Any] | None) -> Any:
         return lowered in _TRUE
     if kind in (int, float):
         return kind(text.strip())
+    if hasattr(kind, "parse"):
+        return kind.parse(text)
     raise ValueError(f"a {kind.__name__} cannot be written as text")
 
 

@@ -20,7 +20,7 @@ PACKAGES = {
 }
 
 FLOORS = (
-    ("errors", "lazy", "properties", "variables", "context", "protocols"),
+    ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols"),
     ("events", "networks", "plots"),
     ("tool", "stream", "registry", "datafiles"),
     ("io",),

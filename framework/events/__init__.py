@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,20 @@ class Events:
     def sample(self) -> Sample:
         """Return the sample that the events come from."""
         return self._scope.sample
+
+    def depth(self, container: str) -> int:
+        """Return how many lists are around one object: 0 for one entry an event, 1 for a list an event, 2 for a list
+        for each object of a parent container.
+        """
+        return len(self[container]._structure())
+
+    def parent(self, container: str) -> str:
+        """Return the container whose objects this one has a list for each of; empty for a list an event."""
+        return self._scope.group(container).parent
+
+    def shared(self, key: Hashable, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return what ``make`` returns, kept for all tools of the chunk until a column or a selection changes."""
+        return self._scope.shared(key, make)
 
     def child(self, label: str = "") -> Events:
         """Return a view that sees this one's columns and selections and keeps its own."""

@@ -6,7 +6,7 @@ through to its parent and keeps its own columns and masks on top.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -79,6 +79,7 @@ class Scope:
         self._event_mask: Bools | None = None if parent is None else parent._event_mask
         self._masks: dict[str, Bools] = {} if parent is None else dict(parent._masks)
         self._cache: dict[tuple[str, str], Any] = {}
+        self._shared: dict[Hashable, Any] = {}
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Column], n_events: int, **kwargs: Any) -> Scope:
@@ -123,6 +124,7 @@ class Scope:
     def put(self, name: str, column: Column) -> None:
         """Set a full-length column."""
         self._columns[name] = column
+        self._shared.clear()
 
     def define(self, container: str, group: Group) -> None:
         """Make a new, empty container; ColumnError where there is one of this name."""
@@ -258,7 +260,15 @@ class Scope:
         value: T = self._cache[key]
         return value
 
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` returns, kept until a column or a selection changes."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        value: T = self._shared[key]
+        return value
+
     def _forget(self) -> None:
+        self._shared.clear()
         self._cache = {key: value for key, value in self._cache.items() if key[1] == "event"}
 
     # ── cutflow ──────────────────────────────────────────────────────────────────────────────────────────────────────
