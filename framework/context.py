@@ -15,10 +15,14 @@ __all__ = ["Context", "Sample"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A named input with metadata, as tools see it (``events.sample``)."""
+    """A named input with metadata, as tools see it (``events.sample``).
+
+    ``records`` is what the tools that made the file say of their output (``Tool.record``), by the name of the tool.
+    """
 
     name: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

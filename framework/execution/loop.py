@@ -110,9 +110,18 @@ class Worker:
             reader.close()
         self._readers.clear()
 
-    def _metadata(self, stream: Stream) -> dict[str, Any]:
-        records = {tool.name: dict(tool.record()) for tool in [*self.job.tools, *stream.tools]}
-        tools = {name: record for name, record in records.items() if record}
+    def _metadata(self, stream: Stream, unit: WorkUnit) -> dict[str, Any]:
+        """Return how an output is made, with the records that its input brings and those of the job's tools."""
+        tools = dict(self.payload.plan.files[unit.file].records)
+        for tool in [*self.job.tools, *stream.tools]:
+            record = dict(tool.record())
+            if not record:
+                continue
+            name, count = tool.name, 1
+            while name in tools and tools[name] != record:  # an earlier job had a tool of this name
+                count += 1
+                name = f"{tool.name} ({count})"
+            tools[name] = record
         own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
         return {**own, "tools": tools} if tools else own
 
@@ -128,7 +137,7 @@ class Worker:
         file = self.payload.plan.files[unit.file]
         reader = self._reader(file.path)
         wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
-        sample = Sample(file.sample, file.metadata)
+        sample = Sample(file.sample, file.metadata, file.records)
         for start, stop in unit.blocks:
             try:
                 block: Mapping[str, Column] = reader.read(wanted, start, stop) if wanted else {}
@@ -180,7 +189,7 @@ class Worker:
             if stream.name not in writers:
                 path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.part"
                 outcome.parts[stream.name] = path
-                writers[stream.name] = stream.open(path, self._metadata(stream))
+                writers[stream.name] = stream.open(path, self._metadata(stream, unit))
             writers[stream.name].write(columns)
         except HepflowError as error:
             raise type(error)(

@@ -26,7 +26,9 @@ BLOCK_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """An input of the plan: the columns it is asked for, as it spells them, and nothing more of its schema."""
+    """An input of the plan: the columns it is asked for, as it spells them, the records of the tools that made it, and
+    nothing more of its schema.
+    """
 
     path: str
     sample: str
@@ -37,6 +39,7 @@ class PlannedFile:
     mtime: float
     columns: Mapping[str, ColumnInfo]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def make_plan(
                 schema.mtime,
                 wanted,
                 file.metadata,
+                schema.metadata.get("tools", {}),
             )
         )
         first = min(skip, schema.entries)

@@ -7,7 +7,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -173,9 +173,15 @@ def run(
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
         units = _loop(job, plan, options, directory, context, plugins, reporter, result)
-        _finish(job, plan, directory, context, units, reporter, result)
-        result.seconds = time.perf_counter() - began
+        totals = _add_up(units, result)
+        context = replace(context, events=result.events)
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
+        _close_streams(job, directory, context, units, reporter, result)
+        directory.write_json(
+            PROVENANCE, _provenance(job, file, plan, options, plugins, result)
+        )  # for tools that report
+        _finalize(job, directory, context, totals, result)
+        result.seconds = time.perf_counter() - began
         directory.write_json(PROVENANCE, _provenance(job, file, plan, options, plugins, result))
         directory.close(before, context.written)
     except OSError as error:
@@ -243,16 +249,8 @@ def _loop(
     return [done[unit.number] for unit in plan.units if unit.number in done]
 
 
-def _finish(
-    job: Job,
-    plan: Plan,
-    directory: RunDirectory,
-    context: Context,
-    units: Sequence[UnitResult],
-    reporter: Reporter,
-    result: RunResult,
-) -> None:
-    """Add up in plan order, close the streams, finalize the tools in job order."""
+def _add_up(units: Sequence[UnitResult], result: RunResult) -> dict[str, Any]:
+    """Return the tools' totals over the units, added in plan order; events and cutflow go into ``result``."""
     totals: dict[str, Any] = {}
     for unit in units:
         result.events += unit.entries
@@ -262,7 +260,18 @@ def _finish(
             counts = result.cutflow.setdefault(line, [0, 0])
             counts[0] += before
             counts[1] += after
-    context = replace(context, events=result.events)
+    return totals
+
+
+def _close_streams(
+    job: Job,
+    directory: RunDirectory,
+    context: Context,
+    units: Sequence[UnitResult],
+    reporter: Reporter,
+    result: RunResult,
+) -> None:
+    """Close the streams, those that an earlier run has closed excepted."""
     for stream in job.streams:
         kept, paths = directory.load_step(f"stream_{stream.name}")
         if not kept:
@@ -281,14 +290,20 @@ def _finish(
                 ) from error
             directory.save_step(f"stream_{stream.name}", paths)
         result.outputs[stream.name] = list(paths)
+
+
+def _finalize(
+    job: Job, directory: RunDirectory, context: Context, totals: Mapping[str, Any], result: RunResult
+) -> None:
+    """Finalize the tools in job order, each on a fresh copy."""
     for tool in job.all_tools():
         kept, value = directory.load_step(f"tool_{tool.name}")
         if not kept:
-            copied_tool = tool.copy()
-            copied_tool.freeze()
+            copied = tool.copy()
+            copied.freeze()
             here = replace(context, results=dict(result.results), outputs=dict(result.outputs))
             try:
-                value = copied_tool.finalize(totals.get(tool.name), here)
+                value = copied.finalize(totals.get(tool.name), here)
             except Exception as error:
                 raise failure(error, tool, None, "finalize") from error
             directory.save_step(f"tool_{tool.name}", value)
