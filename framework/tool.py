@@ -53,7 +53,9 @@ class Tool(Configurable):
         return total
 
     def record(self) -> Mapping[str, Any]:
-        """Return what users of the tool's output must know of it (of its model); written into the output's metadata."""
+        """Return what users of the tool's output must know of it (of its model); written into the output's metadata and
+        into ``provenance.json``. The tool is frozen, and not always initialized.
+        """
         return {}
 
     def prepare(self, context: Context) -> None:

@@ -177,12 +177,11 @@ def run(
         context = replace(context, events=result.events)
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
         _close_streams(job, directory, context, units, reporter, result)
-        directory.write_json(
-            PROVENANCE, _provenance(job, file, plan, options, plugins, result)
-        )  # for tools that report
+        provenance = _provenance(job, file, plan, options, plugins, result)
+        directory.write_json(PROVENANCE, provenance)  # for tools that report
         _finalize(job, directory, context, totals, result)
         result.seconds = time.perf_counter() - began
-        directory.write_json(PROVENANCE, _provenance(job, file, plan, options, plugins, result))
+        directory.write_json(PROVENANCE, provenance | {"finished": _now(), "seconds": round(result.seconds, 3)})
         directory.close(before, context.written)
     except OSError as error:
         raise OutputError(
@@ -354,6 +353,27 @@ def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
     ]
 
 
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
+    """Return what the tools that made the inputs, and those of this job, say of their output, each once."""
+    found: list[dict[str, Any]] = []
+    for name, record in (item for file in plan.files for item in file.records.items()):
+        entry = {"tool": name, "of": "inputs", "record": dict(record)}
+        if entry not in found:
+            found.append(entry)
+    for tool in job.all_tools():
+        try:
+            own = dict(tool.record())
+        except Exception as error:
+            raise failure(error, tool, None, "record") from error
+        if own:
+            found.append({"tool": tool.name, "of": "job", "record": own})
+    return found
+
+
 def _provenance(
     job: Job, file: JobFile | None, plan: Plan, options: RunOptions, plugins: Registry, result: RunResult
 ) -> dict[str, Any]:
@@ -361,7 +381,7 @@ def _provenance(
     return {
         "job": job.name,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": _now(),
         "seconds": round(result.seconds, 3),
         "events": result.events,
         "asked": {"events": options.events, "skip": options.skip, "chunk": options.chunk, "workers": options.workers},
@@ -370,6 +390,8 @@ def _provenance(
         "datatype": job.datatype,
         "seed": job.seed,
         "properties": {m.name: {"class": type(m).__name__, **m.values} for m in job.configurables()},
+        "set": {m.name: list(m.values_set) for m in job.configurables()},
+        "records": _records(job, plan),
         "versions": versions(),
         "plugins": {
             p.name: f"{p.distribution} {p.version}" + (" (off)" if p.blocked else "") for p in plugins.plugins.values()

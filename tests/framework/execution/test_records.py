@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from hepflow import Job, Property, Tool
+from hepflow.errors import ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.streams import MxAODStream
 
@@ -69,6 +72,29 @@ def test_records_travel_through_jobs(tmp_path, xaod):
     job += Records("Records")
     result = run(job, RunOptions(inputs=[str(second)], output=str(tmp_path / "read"))).results["Records"]
     assert result["records"] == {"Marker": 1, "Marker (2)": 2, "Other": 3}
+
+
+def test_provenance_has_the_records_once_and_what_was_set(tmp_path, xaod):
+    first = decorate(tmp_path, xaod.path, "first", Marker("Marker"))
+    decorate(tmp_path, first, "second", Marker("Other", OutputName="o"), Marker("Third", OutputName="t", Number=3))
+    provenance = json.loads((tmp_path / "second" / "provenance.json").read_text())
+    assert [(entry["of"], entry["tool"], entry["record"]["Number"]) for entry in provenance["records"]] == [
+        ("inputs", "Marker", 1),
+        ("job", "Other", 1),
+        ("job", "Third", 3),
+    ]
+    assert provenance["set"] == {"output": [], "Other": ["OutputName"], "Third": ["OutputName", "Number"]}
+
+
+def test_a_record_that_fails_names_the_tool(tmp_path, xaod):
+    class Broken(Marker):
+        def record(self):
+            raise ValueError("no model")
+
+    job = Job("broken")
+    job += Broken("Broken")
+    with pytest.raises(ToolError, match=r"Broken failed: ValueError: no model\n.*tool Broken, record"):
+        run(job, RunOptions(inputs=[str(xaod.path)], output=str(tmp_path / "run")))
 
 
 def test_the_run_is_described_before_tools_finalize(tmp_path, xaod):
