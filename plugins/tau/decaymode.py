@@ -18,7 +18,14 @@ from hepflow.events import Container, Linked
 from hepflow.plugins.tau.truth import wrap
 from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES
 
-__all__ = ["SEQUENCES", "NNDecayModeTree", "SequenceSpec", "decay_mode_reads", "decay_mode_sequences"]
+__all__ = [
+    "SEQUENCES",
+    "NNDecayModeTree",
+    "SequenceSpec",
+    "decay_mode_objects",
+    "decay_mode_reads",
+    "decay_mode_sequences",
+]
 
 CHARGED_BIT, CONVERSION_BIT = 5, 7
 """Bits of ``TauTracks.flagSet``: classifiedCharged, classifiedConversion."""
@@ -65,33 +72,43 @@ def decay_mode_reads() -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def decay_mode_sequences(
+def decay_mode_objects(
     events: Events, *, neutral_pt_cut: float, caps: Mapping[str, int] | None = None
-) -> dict[str, tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]]:
-    """Return for each sequence (objects per tau, raw variables of all objects, tau after tau).
+) -> dict[str, Linked]:
+    """Return for each sequence the objects of each visible tau.
 
     Tracks are those classified as charged (TauTrack) or conversion (ConvTrack), neutral PFOs have at least
     ``neutral_pt_cut`` (GeV), shots at least one photon; each sorted by descending pt and then cut to ``caps``.
-    Momenta in MeV, lengths in mm.
     """
     taus = events["TauJets"]
     tracks = taus.follow("tauTrackLinks", TRACKS)
-    flags = tracks.flat("flagSet").astype(np.int64)
     neutral, shots = taus.follow("neutralPFOLinks", NEUTRAL), taus.follow("shotPFOLinks", SHOTS)
-    charged = tracks.where((flags >> CHARGED_BIT) & 1 == 1)
     objects = {
-        "TauTrack": charged,
+        "TauTrack": _flagged(tracks, CHARGED_BIT),
         "NeutralPFO": neutral.where(neutral.flat("pt") >= neutral_pt_cut * 1000.0),
         "ShotPFO": shots.where(shots.flat("tauShots_nPhotons") >= 1),
-        "ConvTrack": tracks.where((flags >> CONVERSION_BIT) & 1 == 1),
+        "ConvTrack": _flagged(tracks, CONVERSION_BIT),
     }
-    result = {}
-    for name, selected in objects.items():
-        ordered = selected.sort(selected.flat("pt"))
-        if caps is not None:
-            ordered = ordered.first(caps[name])
-        result[name] = ordered.counts, _variables(name, taus, ordered, charged)
-    return result
+    ordered = {name: selected.sort(selected.flat("pt")) for name, selected in objects.items()}
+    return ordered if caps is None else {name: ordered[name].first(caps[name]) for name in ordered}
+
+
+def _flagged(tracks: Linked, bit: int) -> Linked:
+    return tracks.where((tracks.flat("flagSet").astype(np.int64) >> bit) & 1 == 1)
+
+
+def decay_mode_sequences(
+    events: Events, *, neutral_pt_cut: float, caps: Mapping[str, int] | None = None
+) -> dict[str, tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]]:
+    """Return for each sequence of ``decay_mode_objects`` (objects per tau, raw variables of all objects, tau after
+    tau).
+
+    Momenta in MeV, lengths in mm.
+    """
+    taus = events["TauJets"]
+    charged = _flagged(taus.follow("tauTrackLinks", TRACKS), CHARGED_BIT)  # in the order of the links, as Athena has it
+    objects = decay_mode_objects(events, neutral_pt_cut=neutral_pt_cut, caps=caps)
+    return {name: (found.counts, _variables(name, taus, found, charged)) for name, found in objects.items()}
 
 
 def _variables(sequence: str, taus: Container, objects: Linked, charged: Linked) -> dict[str, npt.NDArray[Any]]:
