@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -25,9 +25,12 @@ class Option(Property[Any]):
 
 
 class OptionValues:
-    """The option values that a job-option file finds when it runs, and the options it declares while it does."""
+    """The option values that a job-option file finds when it runs, and the options it declares while it does.
 
-    def __init__(self, texts: dict[str, str] | None = None, datatype: str | None = None) -> None:
+    An option that is given without a value has the text None.
+    """
+
+    def __init__(self, texts: Mapping[str, str | None] | None = None, datatype: str | None = None) -> None:
         self.texts = dict(texts or {})
         self.datatype = datatype
         self.declared: dict[str, Option] = {}
@@ -83,18 +86,23 @@ class Job:
         """Return the declared options by name."""
         return dict(self._options.declared)
 
-    def option(self, name: str, *, default: T, doc: str, choices: Sequence[T] = ()) -> T:
-        """Declare an option of the job-option file and return its value: the default, or what the command line says."""
-        declared = Option(default, doc, choices=choices)
+    def option(self, name: str, *, default: T, doc: str, choices: Sequence[T] = (), item: type[Any] | None = None) -> T:
+        """Declare an option of the job-option file and return its value: the default, or what the command line says.
+
+        ``item`` is the type of the elements of a tuple. An option that is true or false may be given without a value.
+        """
+        declared = Option(default, doc, choices=choices, item=item)
         declared.name = name
         if name in self._options.declared:
             raise JobOptionsError(f"the option --{name} is declared twice", where=f"job {self.name}")
         self._options.declared[name] = declared
         try:
-            text = self._options.texts.get(name)
             value: T = declared.check(default)
-            if text is not None:
-                value = declared.parse(text)
+            if name in self._options.texts:
+                text = self._options.texts[name]
+                if text is None and declared.type is not bool:
+                    raise PropertyError(f"{name} wants a value", hint=doc)
+                value = declared.parse("true" if text is None else text)
         except PropertyError as error:
             raise JobOptionsError(f"--{error.message}", where=f"job {self.name}", hint=error.hint) from None
         self._options.values[name] = value

@@ -70,7 +70,11 @@ def find_joboptions(name: str, plugins: Registry | None = None) -> Path:
 
 
 def load_joboptions(
-    path: Path, texts: Mapping[str, str] | None = None, *, settings: Sequence[str] = (), datatype: str | None = None
+    path: Path,
+    texts: Mapping[str, str | None] | None = None,
+    *,
+    settings: Sequence[str] = (),
+    datatype: str | None = None,
 ) -> JobFile:
     """Run a job-option file and return its frozen job.
 

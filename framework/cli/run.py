@@ -162,9 +162,9 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
     return file, plugins
 
 
-def _texts(ctx: click.Context, arguments: Sequence[str]) -> dict[str, str]:
-    """Read ``--name value`` and ``--name=value`` behind the file."""
-    texts: dict[str, str] = {}
+def _texts(ctx: click.Context, arguments: Sequence[str]) -> dict[str, str | None]:
+    """Read ``--name value``, ``--name=value`` and ``--name`` alone (None) behind the file."""
+    texts: dict[str, str | None] = {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -174,15 +174,12 @@ def _texts(ctx: click.Context, arguments: Sequence[str]) -> dict[str, str]:
                 reason += "; for several inputs repeat -i, or put the pattern in quotes: -i 'folder/*.root'"
             raise click.UsageError(f"what is {word!r}? {reason}", ctx)
         name, equals, value = word[2:].partition("=")
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                hint = nearest(word, _names(ctx))
-                meant = f"; of {ctx.info_name}: {hint}" if hint.startswith("did you mean") else ""
-                raise click.UsageError(f"the option --{name} wants a value{meant}", ctx)
-            value = rest.pop(0)
         if name in texts:
             raise click.UsageError(f"the option --{name} is given twice", ctx)
-        texts[name] = value
+        if equals:
+            texts[name] = value
+        else:
+            texts[name] = rest.pop(0) if rest and not rest[0].startswith("--") else None
     return texts
 
 

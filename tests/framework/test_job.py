@@ -143,10 +143,12 @@ def test_options_have_defaults_without_a_command_line():
 
 
 def test_options_are_read_by_the_type_of_the_default(with_options):
-    job = with_options({"cut": "2", "names": "a,b", "on": "false"})
+    job = with_options({"cut": "2", "names": "a,b", "on": "false", "folds": "1,2", "all": None})
     assert job.option("cut", default=1.5, doc="") == 2.0
     assert job.option("names", default=("x",), doc="") == ("a", "b")
     assert job.option("on", default=True, doc="") is False
+    assert job.option("folds", default=(), item=int, doc="") == (1, 2)
+    assert job.option("all", default=False, doc="") is True
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,7 @@ def test_options_are_read_by_the_type_of_the_default(with_options):
     [
         ({"mode": "tre"}, r"--mode does not accept 'tre'[\s\S]*did you mean 'tree'"),
         ({"cut": "much"}, "--cut wants float, got the text 'much'"),
+        ({"cut": None}, "--cut wants a value"),
     ],
 )
 def test_option_values_that_do_not_fit(with_options, texts, message):
