@@ -1,0 +1,102 @@
+"""Plots on events that no network has seen: the rule travels with the network into the files that it decorated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hepflow import Context, Events, Property, Tool
+from hepflow.errors import JobOptionsError, NetworkError, nearest
+from hepflow.plugins.training.folds import Folds
+
+__all__ = ["UnseenTaus"]
+
+
+class UnseenTaus(Tool):
+    """Select the events that the compared classifiers have not seen: neither for fitting nor for validation, early
+    stopping, tuning or normalisation.
+
+    Rule and roles are those in the record of each network, which the input brings: the test folds of all networks
+    that are compared. Of a set of networks that were each applied to its own test fold, every event is unseen. A
+    classifier that was not trained (a count) has seen nothing. Where a network has no record, ``Folds`` or
+    ``AllEvents`` must say what to do, and the figures tell it.
+    """
+
+    Classifiers = Property((), "names of the decorations (NNDecayMode) that are compared", item=str)
+    EventNumber = Property("EventInfo.mcEventNumber", "the number that the folds are made of")
+    Folds = Property((), "use these folds of the event number, whatever the records say", item=int, minimum=0)
+    NumberOfFolds = Property(5, "how many folds there are, for Folds", minimum=2)
+    AllEvents = Property(False, "use all events, also those that a network was trained on")
+
+    def reads(self) -> Sequence[str]:
+        """Return the event number."""
+        return [self.EventNumber]
+
+    def start(self) -> dict[str, int]:
+        """Return no rule."""
+        return {}
+
+    def execute(self, events: Events, result: dict[str, int]) -> None:
+        """Hide the events that a network has seen."""
+        container, _, column = self.EventNumber.partition(".")
+        numbers = np.asarray(events[container].flat(column)).astype(np.int64)
+        text, mask = self._rule(events.sample.records, numbers)
+        if mask is not None:
+            events.select_events(mask, text)
+        result[text] = result.get(text, 0) + len(events)
+
+    def finalize(self, total: dict[str, int], context: Context) -> str:
+        """Return what the figures say of the events."""
+        return "; ".join(total) or "no events"
+
+    def _rule(self, records: Mapping[str, Mapping[str, Any]], numbers: Any) -> tuple[str, Any]:
+        """Return what is selected, and its mask (None: all)."""
+        name = self.EventNumber.rpartition(".")[2]
+        if self.AllEvents and self.Folds:
+            raise JobOptionsError("Folds and AllEvents exclude each other", where=f"tool {self.name}")
+        if self.AllEvents:
+            return "all events, also those used in training", None
+        if self.Folds:
+            wrong = [fold for fold in self.Folds if fold >= self.NumberOfFolds]
+            if wrong:
+                raise JobOptionsError(f"there is no fold {wrong[0]} of {self.NumberOfFolds}", hint="folds count from 0")
+            mask = np.isin(numbers % self.NumberOfFolds, self.Folds)
+            return _text(name, self.NumberOfFolds, self.Folds, "chosen"), mask
+        mask, texts = np.ones(len(numbers), dtype=bool), []
+        for classifier in self.Classifiers:
+            for folds in self._folds(classifier, records):
+                mask &= folds.has_role(numbers, "test")
+                texts.append(_text(name, folds.number, folds.test, "test"))
+        if not texts:
+            return "all events are unseen", None
+        return ", ".join(dict.fromkeys(texts)), mask
+
+    def _folds(self, classifier: str, records: Mapping[str, Mapping[str, Any]]) -> Iterator[Folds]:
+        """Yield the folds of the network behind a decoration; nothing where it has seen none of the events."""
+        found = {str(record.get("OutputName")): record for record in records.values() if record.get("OutputName")}
+        hint = "say which events with --folds 1 or --all-events (properties Folds, AllEvents); the figures will tell"
+        if classifier not in found:
+            known = nearest(classifier, found, what="classifiers with a record")
+            raise NetworkError(f"the input does not say which events {classifier} has seen", hint=f"{known}; {hint}")
+        record = found[classifier]
+        if "WeightFile" not in record or record.get("kfold"):
+            return
+        folds = record.get("record", {}).get("folds")
+        if folds is None:
+            raise NetworkError(
+                f"the network {record['WeightFile']} of {classifier} does not say which events it has seen", hint=hint
+            )
+        rule = Folds.from_record(folds)
+        if rule.column.rpartition(".")[2] != self.EventNumber.rpartition(".")[2]:
+            raise NetworkError(
+                f"the folds of {classifier} are made of {rule.column}, not of {self.EventNumber}",
+                hint=f"set EventNumber of {self.name}",
+            )
+        yield rule
+
+
+def _text(column: str, number: int, folds: Sequence[int], what: str) -> str:
+    shown = f"= {folds[0]}" if len(folds) == 1 else f"in {', '.join(map(str, folds))}"
+    return f"{what} fold: {column} % {number} {shown}"

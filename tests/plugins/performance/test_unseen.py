@@ -1,0 +1,81 @@
+"""Which events a plot may use: those that no compared network has seen, by the records that the files bring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepflow import Events
+from hepflow.context import Context, Sample
+from hepflow.errors import HepflowError
+from hepflow.plugins.performance import UnseenTaus
+from hepflow.plugins.training.folds import Folds
+
+NUMBERS = np.arange(20)
+REFERENCE = Folds().record()
+OTHER = Folds(4, train=(0, 1), validation=(2,), test=(3,)).record()
+
+
+def network(name, folds):
+    return {"OutputName": name, "WeightFile": "weights.json", "record": {} if folds is None else {"folds": folds}}
+
+
+def select(records, **properties):
+    """The event numbers that stay, and what the figures say."""
+    tool = UnseenTaus("UnseenTaus", **properties)
+    sample = Sample("sample", records=records)
+    events = Events.from_arrays({"EventInfo.mcEventNumber": NUMBERS.astype(np.uint64)}, sample=sample)
+    result = tool.start()
+    tool.execute(events, result)
+    assert sum(result.values()) == len(events)
+    return events["EventInfo"].flat("mcEventNumber").tolist(), tool.finalize(result, Context(None, "job"))
+
+
+def test_the_test_fold_of_the_network():
+    numbers, text = select({"NN": network("NNDecayMode", REFERENCE)}, Classifiers=["NNDecayMode"])
+    assert numbers == [1, 6, 11, 16]
+    assert text == "test fold: mcEventNumber % 5 = 1"
+
+
+def test_of_several_networks_what_none_has_seen():
+    records = {"a": network("A", REFERENCE), "b": network("B", OTHER), "count": {"OutputName": "Count"}}
+    numbers, text = select(records, Classifiers=["A", "B", "Count"])
+    assert numbers == [n for n in range(20) if n % 5 == 1 and n % 4 == 3]
+    assert text == "test fold: mcEventNumber % 5 = 1, test fold: mcEventNumber % 4 = 3"
+
+
+def test_what_was_not_trained_has_seen_nothing():
+    numbers, text = select({"count": {"OutputName": "Count"}}, Classifiers=["Count"])
+    assert len(numbers) == 20
+    assert text == "all events are unseen"
+
+
+def test_the_user_says_which():
+    numbers, text = select({}, Classifiers=["A"], Folds=[0, 1])
+    assert numbers == [n for n in range(20) if n % 5 in (0, 1)]
+    assert text == "chosen fold: mcEventNumber % 5 in 0, 1"
+    numbers, text = select({}, Classifiers=["A"], AllEvents=True)
+    assert len(numbers) == 20
+    assert text == "all events, also those used in training"
+
+
+@pytest.mark.parametrize(
+    ("records", "properties", "texts"),
+    [
+        ({}, {"Classifiers": ["A"]}, ["does not say which events A has seen", "--folds", "--all-events"]),
+        ({"b": network("NNDecayMod", OTHER)}, {"Classifiers": ["NNDecayMode"]}, ["did you mean 'NNDecayMod'"]),
+        ({"a": network("A", None)}, {"Classifiers": ["A"]}, ["weights.json of A does not say", "--all-events"]),
+        ({}, {"Folds": [1], "AllEvents": True}, ["exclude each other"]),
+        ({}, {"Folds": [5]}, ["no fold 5 of 5"]),
+        (
+            {"a": network("A", {**REFERENCE, "column": "TauJets.eventNumber"})},
+            {"Classifiers": ["A"]},
+            ["made of TauJets.eventNumber", "EventNumber"],
+        ),
+    ],
+)
+def test_what_is_not_clear_is_an_error(records, properties, texts):
+    with pytest.raises(HepflowError) as error:
+        select(records, **properties)
+    for text in texts:
+        assert text in str(error.value)
