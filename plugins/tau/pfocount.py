@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,11 @@ __all__ = ["PFOCountDecayMode"]
 
 
 class PFOCountDecayMode(Tool):
-    """Classify tau decays by the numbers of charged tracks and of neutral particle-flow objects above a pt cut."""
+    """Classify tau decays by the numbers of charged tracks and of neutral particle-flow objects above a pt cut.
+
+    The default cut is the one between the best overall diagonal (5 GeV) and the best mean of the five modes (3.5 GeV)
+    on the training folds of the built-in sample.
+    """
 
     OutputName = Property("PFOCountDecayMode", "name of the decoration (int, 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet)")
     NeutralPFOPtCut = Property(
@@ -28,6 +32,10 @@ class PFOCountDecayMode(Tool):
     def writes(self) -> Sequence[str]:
         """Return the decoration."""
         return [f"TauJets.{self.OutputName}"]
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the name of the decoration and the cut; it is not trained, so it has seen no events."""
+        return {"OutputName": self.OutputName, "NeutralPFOPtCut": self.NeutralPFOPtCut}
 
     def execute(self, events: Events, result: Any) -> None:
         """Count and decorate."""

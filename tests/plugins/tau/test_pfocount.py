@@ -40,3 +40,4 @@ def test_declarations():
     tool = PFOCountDecayMode("p", OutputName="Mode")
     assert list(tool.writes()) == ["TauJets.Mode"]
     assert "TauJets.neutralPFOLinks" in tool.reads()
+    assert tool.record() == {"OutputName": "Mode", "NeutralPFOPtCut": 4.0}
