@@ -12,6 +12,7 @@ __all__ = [
     "JobOptionsError",
     "NetworkError",
     "OutputError",
+    "PlotError",
     "PluginError",
     "PropertyError",
     "ToolError",
@@ -85,6 +86,10 @@ class WorkerError(HepflowError):
 
 class NetworkError(HepflowError):
     """A network file is damaged, inconsistent, or does not fit its inputs."""
+
+
+class PlotError(HepflowError):
+    """A plot object cannot be made, filled, added or read as asked."""
 
 
 def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:

@@ -1,0 +1,62 @@
+"""Plot objects: numbers with errors that fill, add up, save and load. The public names are loaded on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hepflow.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hepflow.plots.axis import Axis
+    from hepflow.plots.base import PlotObject, load_plot, write_root
+    from hepflow.plots.comparison import Comparison, Ratio, Stack
+    from hepflow.plots.display import EventDisplay
+    from hepflow.plots.efficiency import EfficiencyProfile
+    from hepflow.plots.histogram import Histogram
+    from hepflow.plots.migration import MigrationMatrix
+    from hepflow.plots.profile import Profile
+    from hepflow.plots.resolution import ResolutionProfile
+    from hepflow.plots.roc import RocCurve, RocPoint, RocPoints, WorkingPoint
+
+_PUBLIC = {
+    "Axis": "axis",
+    "Comparison": "comparison",
+    "EfficiencyProfile": "efficiency",
+    "EventDisplay": "display",
+    "Histogram": "histogram",
+    "MigrationMatrix": "migration",
+    "PlotObject": "base",
+    "Profile": "profile",
+    "Ratio": "comparison",
+    "ResolutionProfile": "resolution",
+    "RocCurve": "roc",
+    "RocPoint": "roc",
+    "RocPoints": "roc",
+    "Stack": "comparison",
+    "WorkingPoint": "roc",
+    "load_plot": "base",
+    "write_root": "base",
+}
+
+__all__ = [
+    "Axis",
+    "Comparison",
+    "EfficiencyProfile",
+    "EventDisplay",
+    "Histogram",
+    "MigrationMatrix",
+    "PlotObject",
+    "Profile",
+    "Ratio",
+    "ResolutionProfile",
+    "RocCurve",
+    "RocPoint",
+    "RocPoints",
+    "Stack",
+    "WorkingPoint",
+    "load_plot",
+    "write_root",
+]
+
+
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -1,0 +1,282 @@
+"""What all plot objects have in common: sums of weights in bins, which add up, compare, pickle small and go to JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.errors import PlotError, nearest
+from hepflow.plots.axis import Axis
+from hepflow.plots.files import replacing, write_text
+
+if TYPE_CHECKING:
+    import boost_histogram as bh
+    import hist
+    from typing_extensions import Self
+
+__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "write_root"]
+
+FORMAT = 1
+"""Number of the JSON layout; a reader refuses a higher one."""
+
+KINDS = {
+    "EfficiencyProfile": "efficiency",
+    "Histogram": "histogram",
+    "MigrationMatrix": "migration",
+    "Profile": "profile",
+    "ResolutionProfile": "resolution",
+    "RocCurve": "roc",
+    "WorkingPoint": "roc",
+}
+"""The kinds of plot objects and the modules that define them."""
+
+Array = npt.NDArray[Any]
+
+
+class PlotObject(ABC):
+    """Sums of weights in bins, with a label (the legend entry).
+
+    ``entries`` counts what was filled, ``invalid`` what was left out because a value was NaN or a weight not finite.
+    ``remark`` is what whoever fills the object has to say about it ("no truth in this sample"). Objects of one type and
+    one layout add up; the sum keeps the label of the first.
+    """
+
+    def __init__(self, label: str, sums: Mapping[str, Sequence[Any]]) -> None:
+        import boost_histogram as bh
+
+        self.label = label
+        self.remark = ""
+        self.entries = 0
+        self.invalid = 0
+        self._sums: dict[str, bh.Histogram[Any]] = {
+            name: bh.Histogram(*axes, storage=bh.storage.Weight()) for name, axes in sums.items()
+        }
+
+    # ── what each kind says of itself ────────────────────────────────────────────────────────────────────────────────
+
+    @abstractmethod
+    def layout(self) -> dict[str, Any]:
+        """Return the keyword arguments that make an empty object like this one: axes, texts and numbers."""
+
+    @abstractmethod
+    def derived(self) -> dict[str, Any]:
+        """Return values and errors as they are drawn, and the method of the errors, for people who read the JSON."""
+
+    @abstractmethod
+    def histograms(self) -> dict[str, hist.Hist]:
+        """Return what is written to ROOT, by name."""
+
+    def reasons(self) -> list[str]:
+        """Return why numbers are missing or were left out; empty where all is well."""
+        if not self.entries:
+            left_out = f": all {self.invalid} have no value (NaN) or no finite weight" if self.invalid else ""
+            return [f"no entries{left_out}"]
+        if self.invalid:
+            number = self.entries + self.invalid
+            return [f"{self.invalid} of {number} entries left out: no value (NaN) or no finite weight"]
+        return []
+
+    @property
+    def note(self) -> str:
+        """Why the object is empty, or what was left out; empty where all is well."""
+        return "; ".join(dict.fromkeys(text for text in (self.remark, *self.reasons()) if text))
+
+    # ── the sums ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _content(self, name: str, *, flow: bool = False) -> tuple[Array, Array]:
+        """Return copies of the sums of weights and of squared weights."""
+        view: Any = self._sums[name].view(flow=flow)
+        return view["value"].copy(), view["variance"].copy()
+
+    def __add__(self, other: Self) -> Self:
+        if not isinstance(other, PlotObject):
+            return NotImplemented
+        if type(other) is not type(self):
+            raise PlotError(f"{self} and {other} cannot be added", hint="only objects of one kind add up")
+        mine, theirs = self.layout(), other.layout()
+        if differing := [name for name in mine if mine[name] != theirs[name]]:
+            raise PlotError(
+                f"{self} and {other} cannot be added: they differ in {', '.join(differing)}",
+                where="; ".join(f"{name}: {mine[name]} and {theirs[name]}"[:400] for name in differing),
+                hint="fill both with the same axes",
+            )
+        total = type(self)(label=self.label, **mine)
+        total.remark = "; ".join(dict.fromkeys(text for text in (self.remark, other.remark) if text))
+        total.entries = self.entries + other.entries
+        total.invalid = self.invalid + other.invalid
+        total._sums = {name: sums + other._sums[name] for name, sums in self._sums.items()}
+        return total
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PlotObject) or type(other) is not type(self):
+            return NotImplemented
+        return self._state() == other._state() and all(
+            np.array_equal(sums.view(flow=True), other._sums[name].view(flow=True)) for name, sums in self._sums.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} {self.label!r}"
+
+    def __repr__(self) -> str:
+        return f"<{self}, {self.entries} entries>"
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "remark": self.remark,
+            "entries": self.entries,
+            "invalid": self.invalid,
+            "layout": self.layout(),
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._state(), {name: _pack(sums) for name, sums in self._sums.items()})
+
+    # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain JSON values: the sums, exactly, and what is drawn from them.
+
+        ``sums`` lists the bins that hold something, by their number in the flattened array with under- and overflow
+        bins. Numbers that do not exist (NaN) are null in ``derived``.
+        """
+        state = self._state()
+        sums = {name: dict(zip(PARTS, _pack(part), strict=True)) for name, part in self._sums.items()}
+        return {
+            "type": type(self).__name__,
+            "format": FORMAT,
+            **{name: _plain(value) for name, value in state.items()},
+            "note": self.note,
+            "sums": _plain(sums),
+            "derived": _plain(self.derived()),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the object that ``to_json`` described; called on PlotObject, of whatever kind it is.
+
+        PlotError where the content is damaged, of another kind, or written by a newer hepflow.
+        """
+        kind = _kind(content)
+        if not issubclass(kind, cls):
+            raise PlotError(f"this is a {kind.__name__}, not a {cls.__name__}")
+        try:
+            state = {name: content[name] for name in ("label", "remark", "entries", "invalid")}
+            state["layout"] = {name: _decoded(value) for name, value in content["layout"].items()}
+            sums = {name: tuple(np.array(part[key]) for key in PARTS) for name, part in content["sums"].items()}
+            return _restore(kind, state, sums)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise PlotError(f"the {kind.__name__} is damaged: {type(error).__name__}: {error}") from error
+
+    def save(self, path: Path | str) -> Path:
+        """Write the JSON file in one step and return its path; OutputError where it cannot be written."""
+        lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in self.to_json().items())
+        return write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def load_plot(path: Path | str) -> PlotObject:
+    """Return the plot object that ``save`` wrote, of whatever kind it is.
+
+    PlotError where there is no such file, or it is damaged, of an unknown kind, or written by a newer hepflow.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlotError(f"the plot file cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise PlotError(f"the plot file is damaged: {error}", where=str(path)) from error
+    try:
+        return PlotObject.from_json(content)
+    except PlotError as error:
+        raise PlotError(error.message, where=str(path), hint=error.hint) from error
+
+
+def write_root(path: Path | str, plots: Mapping[str, PlotObject]) -> Path:
+    """Write plot objects as TH1D and TH2D and return the path; OutputError where the file cannot be written.
+
+    An object with one histogram gets its name, one with several a folder of that name. Squared weights are in fSumw2;
+    titles of axes and labels of bins are kept.
+    """
+    import uproot
+
+    with replacing(path) as temporary, uproot.recreate(temporary) as file:
+        for name, plot in plots.items():
+            histograms = plot.histograms()
+            for part, histogram in histograms.items():
+                file[name if len(histograms) == 1 else f"{name}/{part}"] = histogram
+    return Path(path)
+
+
+# ── sums of weights as small arrays, and objects from them ───────────────────────────────────────────────────────────
+
+PARTS = ("bins", "values", "variances")
+
+
+def _pack(sums: bh.Histogram[Any]) -> tuple[Array, Array, Array]:
+    """Return the numbers of the bins that hold something, flow included, with their sums: most of 10 000 are empty."""
+    view: Any = sums.view(flow=True)
+    flat = view.reshape(-1)
+    filled = np.flatnonzero((flat["value"] != 0) | (flat["variance"] != 0))
+    return filled.astype(np.int32), flat["value"][filled], flat["variance"][filled]
+
+
+def _restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, tuple[Array, ...]]) -> Any:
+    made = kind(label=state["label"], **state["layout"])
+    made.remark, made.entries, made.invalid = state["remark"], int(state["entries"]), int(state["invalid"])
+    if set(sums) != set(made._sums):
+        raise ValueError(f"sums of {', '.join(sums)} where there should be {', '.join(made._sums)}")
+    for name, (filled, values, variances) in sums.items():
+        if not len(filled) == len(values) == len(variances):
+            raise ValueError(f"{name} has lists of different length")
+        if not len(filled):
+            continue
+        if filled.dtype.kind != "i" or filled.min() < 0:
+            raise ValueError(f"{name} has bins that are no whole numbers from 0")
+        view: Any = made._sums[name].view(flow=True)
+        where = np.unravel_index(filled, view.shape)
+        view["value"][where], view["variance"][where] = values, variances
+    return made
+
+
+def _kind(content: Mapping[str, Any]) -> type[PlotObject]:
+    if not isinstance(content, Mapping) or "type" not in content or "format" not in content:
+        raise PlotError("this is no plot object", hint="a plot object is JSON with type, format, layout and sums")
+    name, version = content["type"], content["format"]
+    if not isinstance(version, int) or version > FORMAT:
+        raise PlotError(f"the plot has format {version!r}; this hepflow reads up to {FORMAT}", hint="update hepflow")
+    if name not in KINDS:
+        raise PlotError(f"there is no plot object of type {name!r}", hint=nearest(str(name), KINDS, what="types"))
+    kind: type[PlotObject] = getattr(importlib.import_module(f"hepflow.plots.{KINDS[name]}"), name)
+    return kind
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: arrays as lists, axes as their fields, NaN and infinities as null."""
+    if isinstance(value, Axis):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    """Return a part of a layout as it was before ``_plain``."""
+    if isinstance(value, Mapping):
+        return Axis(**value)
+    return tuple(_decoded(part) for part in value) if isinstance(value, list) else value

@@ -1,0 +1,117 @@
+"""EfficiencyProfile: which part of the entries passes, in bins of a quantity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow.plots.axis import Axis, bins, to_hist, within_reach
+from hepflow.plots.base import Array, PlotObject
+from hepflow.plots.columns import column, flags, valid
+from hepflow.plots.statistics import METHOD, ROUNDING, efficiency_with_interval, ratio_of
+
+if TYPE_CHECKING:
+    import hist
+
+__all__ = ["EfficiencyProfile"]
+
+FAILED, PASSED, NUMERATOR, DENOMINATOR = range(4)
+"""What an entry counts for: the denominator; both; the numerator alone; the denominator alone."""
+
+
+class EfficiencyProfile(PlotObject):
+    """Passed over total in bins of a quantity.
+
+    ``fill`` takes entries of which some pass. ``fill_passed`` and ``fill_total`` fill numerator and denominator on
+    their own, for denominators that are other objects (all truth taus, reconstructed or not); all three may be mixed.
+    """
+
+    def __init__(self, axis: Axis, label: str = "") -> None:
+        import boost_histogram as bh
+
+        self.axis = axis
+        super().__init__(label, {"counts": [bins(axis), bh.axis.Integer(0, 4, underflow=False, overflow=False)]})
+
+    def layout(self) -> dict[str, Any]:
+        """Return the axis."""
+        return {"axis": self.axis}
+
+    def fill(self, x: Any, passed: Any, *, weight: Any = None) -> None:
+        """Add entries to the denominator and, where ``passed`` (booleans) is true, to the numerator.
+
+        Entries with a NaN, or a weight that is not finite, are left out and counted in ``invalid``. PlotError where the
+        columns differ in length or are of the wrong kind.
+        """
+        (values, passing), weights, invalid = valid([column(x, "x"), flags(passed, "passed")], weight, str(self))
+        self._add(values, passing, weights, invalid)
+
+    def fill_passed(self, x: Any, *, weight: Any = None) -> None:
+        """Add entries to the numerator alone."""
+        (values,), weights, invalid = valid([column(x, "x")], weight, str(self))
+        self._add(values, NUMERATOR, weights, invalid)
+
+    def fill_total(self, x: Any, *, weight: Any = None) -> None:
+        """Add entries to the denominator alone."""
+        (values,), weights, invalid = valid([column(x, "x")], weight, str(self))
+        self._add(values, DENOMINATOR, weights, invalid)
+
+    def _add(self, x: Array, category: Array | int, weight: Array | None, invalid: int) -> None:
+        self._sums["counts"].fill(within_reach(self.axis, x), category, weight=weight)
+        self.entries += len(x)
+        self.invalid += invalid
+
+    def _passed(self, *, flow: bool = False) -> list[Array]:
+        return [sums[:, PASSED] + sums[:, NUMERATOR] for sums in self._content("counts", flow=flow)]
+
+    def _total(self, *, flow: bool = False) -> list[Array]:
+        return [sums[:, [FAILED, PASSED, DENOMINATOR]].sum(axis=1) for sums in self._content("counts", flow=flow)]
+
+    @property
+    def passed(self) -> Array:
+        """Sums of weights of the numerator, one a bin."""
+        return self._passed()[0]
+
+    @property
+    def total(self) -> Array:
+        """Sums of weights of the denominator, one a bin."""
+        return self._total()[0]
+
+    def efficiency(self) -> tuple[Array, Array, Array]:
+        """Return (value, low, high), one a bin: the efficiency and the ends of its 68.27 % interval.
+
+        Counts: Clopper–Pearson. Weights: Clopper–Pearson on the effective counts, N_eff = (Σw)²/Σw² of the denominator
+        of which efficiency · N_eff pass. NaN in bins whose denominator is 0, and where the ratio is not within 0 … 1
+        (negative weights, a numerator that is not part of the denominator); ``note`` counts the latter.
+        """
+        return efficiency_with_interval(self.passed, *self._total())
+
+    def reasons(self) -> list[str]:
+        """Return why numbers are missing: no entries, no denominator, ratios that are no efficiencies."""
+        found = super().reasons()
+        total, passed = self.total, self.passed
+        if self.entries and not total.any():
+            found.append("no entries in the denominator" if passed.any() else "no entries inside the axis")
+        value = ratio_of(passed, total)
+        if wrong := int(np.sum((total < 0) | (value < 0) | (value > 1 + ROUNDING) | ((total == 0) & (passed != 0)))):
+            found.append(f"{wrong} bins left out: passed/total is not within 0 and 1")
+        return found
+
+    def derived(self) -> dict[str, Any]:
+        """Return efficiency and interval with the sums they come from."""
+        value, low, high = self.efficiency()
+        return {
+            "efficiency": value,
+            "low": low,
+            "high": high,
+            "passed": self.passed,
+            "total": self.total,
+            "method": METHOD,
+        }
+
+    def histograms(self) -> dict[str, hist.Hist]:
+        """Return numerator and denominator."""
+        return {
+            "passed": to_hist([self.axis], *self._passed(flow=True)),
+            "total": to_hist([self.axis], *self._total(flow=True)),
+        }

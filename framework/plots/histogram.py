@@ -1,0 +1,77 @@
+"""Histogram: sums of weights in the bins of one or two axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow.errors import PlotError
+from hepflow.plots.axis import Axis, bins, to_hist, within_reach
+from hepflow.plots.base import Array, PlotObject
+from hepflow.plots.columns import column, valid
+
+if TYPE_CHECKING:
+    import hist
+
+__all__ = ["Histogram"]
+
+
+class Histogram(PlotObject):
+    """Sums of weights, and of squared weights, in the bins of one or two axes, with under- and overflow."""
+
+    def __init__(self, axes: Axis | Sequence[Axis], label: str = "") -> None:
+        self.axes = (axes,) if isinstance(axes, Axis) else tuple(axes)
+        if len(self.axes) not in (1, 2):
+            raise PlotError(f"a histogram has one or two axes, not {len(self.axes)}")
+        super().__init__(label, {"counts": [bins(axis) for axis in self.axes]})
+
+    def layout(self) -> dict[str, Any]:  # noqa: D102
+        return {"axes": self.axes}
+
+    def fill(self, x: Any, y: Any = None, *, weight: Any = None) -> None:
+        """Add one entry for each element of ``x`` (and ``y``), counted once or with its weight (negative ones too).
+
+        Entries with a NaN, or a weight that is not finite, are left out and counted in ``invalid``. PlotError where
+        the columns are no numbers, differ in length, or ``y`` does not fit the number of axes.
+        """
+        if (y is not None) != (len(self.axes) == 2):
+            raise PlotError(f"{self} has {len(self.axes)} axes: fill it with {'x and y' if y is None else 'x'}")
+        columns = [column(x, "x")] if y is None else [column(x, "x"), column(y, "y")]
+        columns, weights, invalid = valid(columns, weight, str(self))
+        reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
+        self._sums["counts"].fill(*reached, weight=weights)
+        self.entries += len(columns[0])
+        self.invalid += invalid
+
+    @property
+    def values(self) -> Array:
+        """Sums of weights, shape (bins of x,) or (bins of x, bins of y), without under- and overflow."""
+        return self._content("counts")[0]
+
+    @property
+    def variances(self) -> Array:
+        """Sums of squared weights, shape as ``values``."""
+        return self._content("counts")[1]
+
+    @property
+    def errors(self) -> Array:
+        """Square roots of the variances; those of counts are √N."""
+        return np.sqrt(self.variances)
+
+    @property
+    def total(self) -> float:
+        """Sum of all weights, with under- and overflow."""
+        return float(self._content("counts", flow=True)[0].sum())
+
+    def derived(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "values": self.values,
+            "errors": self.errors,
+            "total": self.total,
+            "method": "square root of the sum of squared weights",
+        }
+
+    def histograms(self) -> dict[str, hist.Hist]:  # noqa: D102
+        return {"histogram": to_hist(self.axes, *self._content("counts", flow=True))}

@@ -1,0 +1,91 @@
+"""Profile: the mean of one quantity in bins of another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow.plots.axis import Axis, bins, to_hist, within_reach
+from hepflow.plots.base import Array, PlotObject
+from hepflow.plots.columns import column, valid
+from hepflow.plots.statistics import effective_entries, ratio_of
+
+if TYPE_CHECKING:
+    import hist
+
+__all__ = ["Profile"]
+
+
+class Profile(PlotObject):
+    """Mean of ``y`` in bins of ``x``. All finite ``y`` count; ``response`` names them and says where they are around.
+
+    The sums are of the distances to the middle of the response axis, so that no digits are lost far from 0.
+    """
+
+    def __init__(self, axis: Axis, response: Axis, label: str = "") -> None:
+        self.axis = axis
+        self.response = response
+        self._middle = (response.edges[0] + response.edges[-1]) / 2
+        super().__init__(label, {"weights": [bins(axis)], "distances": [bins(axis)], "squares": [bins(axis)]})
+
+    def layout(self) -> dict[str, Any]:
+        """Return both axes."""
+        return {"axis": self.axis, "response": self.response}
+
+    def fill(self, x: Any, y: Any, *, weight: Any = None) -> None:
+        """Add one entry for each pair. NaN and infinite ``y`` are left out and counted in ``invalid``."""
+        distances = np.subtract(column(y, "y"), self._middle, dtype=np.float64)
+        distances[np.isinf(distances)] = np.nan
+        (values, distances), weights, invalid = valid([column(x, "x"), distances], weight, str(self))
+        values = within_reach(self.axis, values)
+        weighted = distances if weights is None else weights * distances
+        self._sums["weights"].fill(values, weight=weights)
+        self._sums["distances"].fill(values, weight=weighted)
+        self._sums["squares"].fill(values, weight=weighted * distances)
+        self.entries += len(values)
+        self.invalid += invalid
+
+    def mean(self) -> tuple[Array, Array]:
+        """Return (mean of y, its error), one a bin.
+
+        The error is s/√N_eff with s² = N_eff/(N_eff − 1) · Σw(y − mean)²/Σw and N_eff = (Σw)²/Σw². NaN in bins without
+        entries; of one entry the error is NaN as well.
+        """
+        return self._mean(flow=False)
+
+    def _mean(self, *, flow: bool) -> tuple[Array, Array]:
+        weights, variances = self._content("weights", flow=flow)
+        distance = ratio_of(self._content("distances", flow=flow)[0], weights)
+        spread = ratio_of(self._content("squares", flow=flow)[0], weights) - distance**2
+        entries = effective_entries(weights, variances)
+        variance = ratio_of(np.maximum(spread, 0), np.where(entries > 1 + 1e-9, entries - 1, 0))
+        return self._middle + distance, np.sqrt(variance)
+
+    def reasons(self) -> list[str]:
+        """Return why numbers are missing: no entries, sums of weights below 0."""
+        found = super().reasons()
+        weights = self._content("weights")[0]
+        if self.entries and not weights.any():
+            found.append("no entries inside the axis")
+        if wrong := int(np.sum(weights < 0)):
+            found.append(f"{wrong} bins left out: the sum of weights is negative")
+        return found
+
+    def derived(self) -> dict[str, Any]:
+        """Return means, errors and sums of weights."""
+        mean, error = self.mean()
+        return {
+            "mean": mean,
+            "error": error,
+            "weights": self._content("weights")[0],
+            "method": "s / sqrt(N_eff), s^2 = N_eff / (N_eff - 1) * weighted variance, N_eff = (sum w)^2 / (sum w^2)",
+        }
+
+    def histograms(self) -> dict[str, hist.Hist]:
+        """Return sums of weights, and means with their errors (0 in empty bins, as in ROOT)."""
+        mean, error = (np.nan_to_num(part) for part in self._mean(flow=True))
+        return {
+            "weights": to_hist([self.axis], *self._content("weights", flow=True)),
+            "mean": to_hist([self.axis], mean, error**2),
+        }

@@ -1,0 +1,72 @@
+"""Statistics of counts and of sums of weights: intervals of efficiencies, effective numbers of entries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "LEVEL",
+    "METHOD",
+    "ROUNDING",
+    "clopper_pearson",
+    "effective_entries",
+    "efficiency_with_interval",
+    "ratio_of",
+]
+
+LEVEL = 0.6826894921370859
+"""Central probability of a Gaussian within ± 1 σ."""
+
+ROUNDING = 1e-9
+"""An efficiency this far above 1 is rounding of sums of weights."""
+
+METHOD = (
+    "Clopper-Pearson interval of 68.27 %; for weights on the effective counts: "
+    "N_eff = (sum of weights)^2 / (sum of squared weights) of the denominator, efficiency * N_eff passed"
+)
+
+Array = npt.NDArray[Any]
+
+
+def ratio_of(numerator: Any, denominator: Any) -> Array:
+    """Return numerator / denominator as float64, NaN where the denominator is 0 or less."""
+    above, below = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+
+
+def effective_entries(values: Any, variances: Any) -> Array:
+    """Return (Σw)²/Σw², the number of entries of weight 1 with the same relative error; 0 where nothing was filled."""
+    return np.nan_to_num(ratio_of(np.square(values), variances))
+
+
+def clopper_pearson(passed: Any, total: Any, level: float = LEVEL) -> tuple[Array, Array]:
+    """Return the ends (low, high) of the Clopper–Pearson interval of passed/total, in the shape of the arguments.
+
+    C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404, as quantiles of the beta distribution, which also take
+    effective counts that are no whole numbers. NaN where total is 0 or passed is not within 0 … total.
+    """
+    from scipy.special import betaincinv
+
+    k, n = np.broadcast_arrays(np.asarray(passed, np.float64), np.asarray(total, np.float64))
+    good = (n > 0) & (k >= 0) & (k <= n)
+    k, n = np.where(good, k, 0.0), np.where(good, n, 1.0)
+    outside = (1 - level) / 2
+    low = np.where(k > 0, betaincinv(np.where(k > 0, k, 1), n - k + 1, outside), 0.0)
+    high = np.where(k < n, betaincinv(k + 1, np.where(k < n, n - k, 1), 1 - outside), 1.0)
+    return np.where(good, low, np.nan), np.where(good, high, np.nan)
+
+
+def efficiency_with_interval(passed: Array, total: Array, variances: Array) -> tuple[Array, Array, Array]:
+    """Return (value, low, high) of passed/total from sums of weights; ``variances``: squared weights of the total.
+
+    The interval is the one of ``METHOD``. NaN where the total is not above 0 or the ratio is not within 0 … 1, which
+    negative weights, or a numerator that is not part of the denominator, can bring about.
+    """
+    value = ratio_of(passed, total)
+    value = np.minimum(np.where((value >= 0) & (value <= 1 + ROUNDING), value, np.nan), 1.0)
+    entries = effective_entries(total, variances)
+    low, high = clopper_pearson(value * entries, entries)
+    return value, low, high
