@@ -28,7 +28,7 @@ class Axis:
     """Bin edges (ascending, finite) with name, label, unit, scale and, for categories, one label a bin.
 
     PlotError where the edges do not ascend, a logarithmic axis does not begin above 0, or labels and bins differ in
-    number. A value on an edge belongs to the bin above it.
+    number. A value on an edge belongs to the bin above it, up to rounding.
     """
 
     name: str
@@ -65,18 +65,19 @@ class Axis:
     @property
     def centers(self) -> npt.NDArray[np.float64]:
         """Middles of the bins; the geometric mean of the edges on a logarithmic axis."""
-        edges = np.asarray(self.edges)
+        edges = np.array(self.edges, dtype=np.float64)
         return np.sqrt(edges[:-1] * edges[1:]) if self.log else (edges[:-1] + edges[1:]) / 2
 
     @property
     def widths(self) -> npt.NDArray[np.float64]:
         """Widths of the bins."""
-        return np.diff(self.edges)
+        edges = np.array(self.edges, dtype=np.float64)
+        return edges[1:] - edges[:-1]
 
     @property
     def regular(self) -> bool:
         """Whether all bins have one width."""
-        return bool(_alike(self.edges, np.linspace(self.edges[0], self.edges[-1], len(self.edges))))
+        return _alike(self.edges, np.linspace(self.edges[0], self.edges[-1], len(self.edges)))
 
     def __len__(self) -> int:
         return len(self.edges) - 1
@@ -102,11 +103,11 @@ def bins(axis: Axis) -> bh.axis.Regular | bh.axis.Variable:
 def within_reach(axis: Axis, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the values, on a logarithmic axis those below 0 as 0: they have no logarithm and belong below it."""
     if axis.log and values.size and values.dtype.kind in "if" and values.min() < 0:
-        return np.maximum(values, 0)
+        values = np.maximum(values, 0)
     return values
 
 
-def to_hist(axes: Sequence[Axis], values: npt.NDArray[Any], variances: npt.NDArray[Any]) -> hist.Hist:
+def to_hist(axes: Sequence[Axis], values: npt.NDArray[Any], variances: npt.NDArray[Any]) -> hist.Hist[Any]:
     """Return a histogram with titles and bin labels, of sums of weights and of squared weights, both with flow bins.
 
     On an axis with labels, what is below or above goes to the one bin for others.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hepflow.errors import PlotError, nearest
 from hepflow.plots.axis import Axis
+from hepflow.plots.columns import valid
 from hepflow.plots.files import replacing, write_text
 
 if TYPE_CHECKING:
@@ -38,15 +39,17 @@ KINDS = {
 }
 """The kinds of plot objects and the modules that define them."""
 
+COUNTERS = ("entries", "negative", "invalid")
+
 Array = npt.NDArray[Any]
 
 
 class PlotObject(ABC):
     """Sums of weights in bins, with a label (the legend entry).
 
-    ``entries`` counts what was filled, ``invalid`` what was left out because a value was NaN or a weight not finite.
-    ``remark`` is what whoever fills the object has to say about it ("no truth in this sample"). Objects of one type and
-    one layout add up; the sum keeps the label of the first.
+    ``entries`` counts what was filled, ``negative`` those of them with a negative weight, ``invalid`` what was left out
+    because a value was NaN or a weight not finite. ``remark`` is what whoever fills the object has to say about it ("no
+    truth in this sample"). Objects of one type and one layout add up; the sum keeps the label of the first.
     """
 
     def __init__(self, label: str, sums: Mapping[str, Sequence[Any]]) -> None:
@@ -55,6 +58,7 @@ class PlotObject(ABC):
         self.label = label
         self.remark = ""
         self.entries = 0
+        self.negative = 0
         self.invalid = 0
         self._sums: dict[str, bh.Histogram[Any]] = {
             name: bh.Histogram(*axes, storage=bh.storage.Weight()) for name, axes in sums.items()
@@ -71,7 +75,7 @@ class PlotObject(ABC):
         """Return values and errors as they are drawn, and the method of the errors, for people who read the JSON."""
 
     @abstractmethod
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return what is written to ROOT, by name."""
 
     def reasons(self) -> list[str]:
@@ -89,7 +93,21 @@ class PlotObject(ABC):
         """Why the object is empty, or what was left out; empty where all is well."""
         return "; ".join(dict.fromkeys(text for text in (self.remark, *self.reasons()) if text))
 
+    def _signs(self) -> list[str]:
+        """Return what negative weights mean for errors that come from effective counts."""
+        if not self.negative:
+            return []
+        return [f"{self.negative} entries have negative weights: errors from N_eff = (sum w)^2 / (sum w^2)"]
+
     # ── the sums ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, *columns: Array, weight: Any) -> list[Any]:
+        """Count entries and return the valid ones: the columns and, as the last, weights or None."""
+        taken, weights, invalid, negative = valid(columns, weight, str(self))
+        self.entries += len(taken[0])
+        self.invalid += invalid
+        self.negative += negative
+        return [*taken, weights]
 
     def _content(self, name: str, *, flow: bool = False) -> tuple[Array, Array]:
         """Return copies of the sums of weights and of squared weights."""
@@ -110,8 +128,8 @@ class PlotObject(ABC):
             )
         total = type(self)(label=self.label, **mine)
         total.remark = "; ".join(dict.fromkeys(text for text in (self.remark, other.remark) if text))
-        total.entries = self.entries + other.entries
-        total.invalid = self.invalid + other.invalid
+        for counter in COUNTERS:
+            setattr(total, counter, getattr(self, counter) + getattr(other, counter))
         total._sums = {name: sums + other._sums[name] for name, sums in self._sums.items()}
         return total
 
@@ -134,8 +152,7 @@ class PlotObject(ABC):
         return {
             "label": self.label,
             "remark": self.remark,
-            "entries": self.entries,
-            "invalid": self.invalid,
+            **{counter: getattr(self, counter) for counter in COUNTERS},
             "layout": self.layout(),
         }
 
@@ -148,7 +165,7 @@ class PlotObject(ABC):
         """Return everything as plain JSON values: the sums, exactly, and what is drawn from them.
 
         ``sums`` lists the bins that hold something, by their number in the flattened array with under- and overflow
-        bins. Numbers that do not exist (NaN) are null in ``derived``.
+        bins; ``variances`` is null where all entries have weight 1. Numbers that do not exist (NaN) are null in ``derived``.
         """
         state = self._state()
         sums = {name: dict(zip(PARTS, _pack(part), strict=True)) for name, part in self._sums.items()}
@@ -171,12 +188,13 @@ class PlotObject(ABC):
         if not issubclass(kind, cls):
             raise PlotError(f"this is a {kind.__name__}, not a {cls.__name__}")
         try:
-            state = {name: content[name] for name in ("label", "remark", "entries", "invalid")}
+            state = {name: content[name] for name in ("label", "remark", *COUNTERS)}
             state["layout"] = {name: _decoded(value) for name, value in content["layout"].items()}
-            sums = {name: tuple(np.array(part[key]) for key in PARTS) for name, part in content["sums"].items()}
-            return _restore(kind, state, sums)
+            sums = {name: _arrays(part) for name, part in content["sums"].items()}
+            restored: Self = _restore(kind, state, sums)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise PlotError(f"the {kind.__name__} is damaged: {type(error).__name__}: {error}") from error
+        return restored
 
     def save(self, path: Path | str) -> Path:
         """Write the JSON file in one step and return its path; OutputError where it cannot be written."""
@@ -222,20 +240,36 @@ def write_root(path: Path | str, plots: Mapping[str, PlotObject]) -> Path:
 PARTS = ("bins", "values", "variances")
 
 
-def _pack(sums: bh.Histogram[Any]) -> tuple[Array, Array, Array]:
-    """Return the numbers of the bins that hold something, flow included, with their sums: most of 10 000 are empty."""
+def _pack(sums: bh.Histogram[Any]) -> tuple[Array, Array, Array | None]:
+    """Return the numbers of the bins that hold something, flow included, with their sums: most of 10 000 are empty.
+
+    The sums of squared weights are None where they are the sums of weights.
+    """
     view: Any = sums.view(flow=True)
     flat = view.reshape(-1)
     filled = np.flatnonzero((flat["value"] != 0) | (flat["variance"] != 0))
-    return filled.astype(np.int32), flat["value"][filled], flat["variance"][filled]
+    values, variances = flat["value"][filled], flat["variance"][filled]
+    return filled.astype(np.int32), values, None if np.array_equal(values, variances) else variances
 
 
-def _restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, tuple[Array, ...]]) -> Any:
+def _arrays(part: Mapping[str, Any]) -> tuple[Array, Array, Array | None]:
+    filled, values, variances = (None if part[key] is None else np.array(part[key]) for key in PARTS)
+    if filled is None or values is None:
+        raise ValueError("bins or values are missing")
+    return filled, values, variances
+
+
+def _restore(
+    kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, tuple[Array, Array, Array | None]]
+) -> Any:
     made = kind(label=state["label"], **state["layout"])
-    made.remark, made.entries, made.invalid = state["remark"], int(state["entries"]), int(state["invalid"])
+    made.remark = state["remark"]
+    for counter in COUNTERS:
+        setattr(made, counter, int(state[counter]))
     if set(sums) != set(made._sums):
         raise ValueError(f"sums of {', '.join(sums)} where there should be {', '.join(made._sums)}")
-    for name, (filled, values, variances) in sums.items():
+    for name, (filled, values, squares) in sums.items():
+        variances = values if squares is None else squares
         if not len(filled) == len(values) == len(variances):
             raise ValueError(f"{name} has lists of different length")
         if not len(filled):

@@ -21,7 +21,7 @@ def column(values: Any, what: str) -> Array:
     PlotError where the values are no numbers or have another shape.
     """
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -52,10 +52,11 @@ def whole_numbers(values: Any, what: str, number: int) -> Array:
     return array.astype(np.int32, copy=False)
 
 
-def valid(columns: Sequence[Array], weight: Any, where: str) -> tuple[list[Array], Array | None, int]:
-    """Return columns and weights without the entries that have a NaN or a weight that is not finite, and their number.
+def valid(columns: Sequence[Array], weight: Any, where: str) -> tuple[list[Array], Array | None, int, int]:
+    """Return columns and weights of the valid entries, the number of invalid ones, and of valid negative weights.
 
-    ``weight`` is one number an entry, one number for all, or None. PlotError where lengths differ.
+    Invalid is an entry with a NaN in a column or a weight that is not finite. ``weight`` is one number an entry, one
+    number for all, or None. PlotError where lengths differ.
     """
     length = len(columns[0])
     weights = None
@@ -63,14 +64,20 @@ def valid(columns: Sequence[Array], weight: Any, where: str) -> tuple[list[Array
         weights = np.broadcast_to(float(weight), length) if np.ndim(weight) == 0 else column(weight, "weight")
     lengths = [len(array) for array in (*columns, *([] if weights is None else [weights]))]
     if set(lengths) != {length}:
-        raise PlotError(f"columns have different lengths: {', '.join(map(str, lengths))}", where=where)
-    bad: Array | None = None
-    for array in columns:
-        if array.dtype.kind == "f" and length and np.isnan(array.min()):
-            bad = np.isnan(array) if bad is None else bad | np.isnan(array)
-    if weights is not None and not (finite := np.isfinite(weights)).all():
-        bad = ~finite if bad is None else bad | ~finite
-    if bad is None:
-        return list(columns), weights, 0
-    keep = ~bad
-    return [array[keep] for array in columns], None if weights is None else weights[keep], int(bad.sum())
+        raise PlotError(f"the columns have different lengths: {', '.join(map(str, lengths))}", where=where)
+    if not length:
+        return list(columns), weights, 0, 0
+    # the smallest value is NaN where any is: cheaper than a mask, which is seldom needed
+    bad = [np.isnan(array) for array in columns if array.dtype.kind == "f" and np.isnan(array.min())]
+    lowest = 0.0
+    if weights is not None:
+        lowest = weights.min()
+        if not (np.isfinite(lowest) and np.isfinite(weights.max())):
+            bad.append(~np.isfinite(weights))
+    kept, invalid = list(columns), 0
+    if bad:
+        keep = ~np.logical_or.reduce(bad)
+        kept, weights = [array[keep] for array in columns], None if weights is None else weights[keep]
+        invalid = length - len(kept[0])
+    negative = 0 if weights is None or lowest >= 0 else int(np.count_nonzero(weights < 0))
+    return kept, weights, invalid, negative

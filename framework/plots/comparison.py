@@ -87,21 +87,21 @@ class Comparison:
     PlotError where there is nothing to compare, kinds are mixed, or there is no such reference.
     """
 
-    plots: tuple[PlotObject, ...]
+    plots: Sequence[PlotObject]
     reference: int = 0
     title: str = ""
 
-    def __init__(self, plots: Sequence[PlotObject], reference: int = 0, title: str = "") -> None:
-        if not plots:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plots", tuple(self.plots))
+        if not self.plots:
             raise PlotError("there is nothing to compare")
-        kinds = {type(plot) for plot in plots}
+        kinds = {type(plot) for plot in self.plots}
         if len(kinds) > 1 and not kinds <= {RocCurve, WorkingPoint}:
-            raise PlotError(f"{', '.join(map(str, plots))} cannot be compared: they are of different kinds")
-        if not 0 <= reference < len(plots):
-            raise PlotError(f"there is no reference {reference} among {len(plots)} plots", hint="the first is 0")
-        object.__setattr__(self, "plots", tuple(plots))
-        object.__setattr__(self, "reference", reference)
-        object.__setattr__(self, "title", title)
+            raise PlotError(f"{', '.join(map(str, self.plots))} cannot be compared: they are of different kinds")
+        if not 0 <= self.reference < len(self.plots):
+            raise PlotError(
+                f"there is no reference {self.reference} among {len(self.plots)} plots", hint="the first is 0"
+            )
 
     def ratios(self, *, mode: str = "core") -> list[Ratio]:
         """Return the ratio of each of the other objects to the reference, in order."""
@@ -116,17 +116,17 @@ class Stack:
     PlotError where there are none, or their axes differ.
     """
 
-    histograms: tuple[Histogram, ...]
+    histograms: Sequence[Histogram]
     data: Histogram | None = None
 
-    def __init__(self, histograms: Sequence[Histogram], data: Histogram | None = None) -> None:
-        if not histograms:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "histograms", tuple(self.histograms))
+        if not self.histograms:
             raise PlotError("there is nothing to stack")
-        for plot in (*histograms, *([] if data is None else [data])):
-            if len(plot.axes) != 1 or plot.axes != histograms[0].axes:
-                raise PlotError(f"{plot} cannot be stacked on {histograms[0]}", hint="one axis, the same for all")
-        object.__setattr__(self, "histograms", tuple(histograms))
-        object.__setattr__(self, "data", data)
+        first = self.histograms[0]
+        for plot in (*self.histograms, *([] if self.data is None else [self.data])):
+            if len(plot.axes) != 1 or plot.axes != first.axes:
+                raise PlotError(f"{plot} cannot be stacked on {first}", hint="one axis, the same for all")
 
     @property
     def total(self) -> Histogram:

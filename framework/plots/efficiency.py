@@ -8,7 +8,7 @@ import numpy as np
 
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
-from hepflow.plots.columns import column, flags, valid
+from hepflow.plots.columns import column, flags
 from hepflow.plots.statistics import METHOD, ROUNDING, efficiency_with_interval, ratio_of
 
 if TYPE_CHECKING:
@@ -43,23 +43,18 @@ class EfficiencyProfile(PlotObject):
         Entries with a NaN, or a weight that is not finite, are left out and counted in ``invalid``. PlotError where the
         columns differ in length or are of the wrong kind.
         """
-        (values, passing), weights, invalid = valid([column(x, "x"), flags(passed, "passed")], weight, str(self))
-        self._add(values, passing, weights, invalid)
+        values, passing, weights = self._take(column(x, "x"), flags(passed, "passed"), weight=weight)
+        self._sums["counts"].fill(within_reach(self.axis, values), passing, weight=weights)
 
     def fill_passed(self, x: Any, *, weight: Any = None) -> None:
         """Add entries to the numerator alone."""
-        (values,), weights, invalid = valid([column(x, "x")], weight, str(self))
-        self._add(values, NUMERATOR, weights, invalid)
+        values, weights = self._take(column(x, "x"), weight=weight)
+        self._sums["counts"].fill(within_reach(self.axis, values), NUMERATOR, weight=weights)
 
     def fill_total(self, x: Any, *, weight: Any = None) -> None:
         """Add entries to the denominator alone."""
-        (values,), weights, invalid = valid([column(x, "x")], weight, str(self))
-        self._add(values, DENOMINATOR, weights, invalid)
-
-    def _add(self, x: Array, category: Array | int, weight: Array | None, invalid: int) -> None:
-        self._sums["counts"].fill(within_reach(self.axis, x), category, weight=weight)
-        self.entries += len(x)
-        self.invalid += invalid
+        values, weights = self._take(column(x, "x"), weight=weight)
+        self._sums["counts"].fill(within_reach(self.axis, values), DENOMINATOR, weight=weights)
 
     def _passed(self, *, flow: bool = False) -> list[Array]:
         return [sums[:, PASSED] + sums[:, NUMERATOR] for sums in self._content("counts", flow=flow)]
@@ -88,7 +83,7 @@ class EfficiencyProfile(PlotObject):
 
     def reasons(self) -> list[str]:
         """Return why numbers are missing: no entries, no denominator, ratios that are no efficiencies."""
-        found = super().reasons()
+        found = [*super().reasons(), *self._signs()]
         total, passed = self.total, self.passed
         if self.entries and not total.any():
             found.append("no entries in the denominator" if passed.any() else "no entries inside the axis")
@@ -109,7 +104,7 @@ class EfficiencyProfile(PlotObject):
             "method": METHOD,
         }
 
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return numerator and denominator."""
         return {
             "passed": to_hist([self.axis], *self._passed(flow=True)),

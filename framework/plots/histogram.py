@@ -10,7 +10,7 @@ import numpy as np
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
-from hepflow.plots.columns import column, valid
+from hepflow.plots.columns import column
 
 if TYPE_CHECKING:
     import hist
@@ -39,11 +39,9 @@ class Histogram(PlotObject):
         if (y is not None) != (len(self.axes) == 2):
             raise PlotError(f"{self} has {len(self.axes)} axes: fill it with {'x and y' if y is None else 'x'}")
         columns = [column(x, "x")] if y is None else [column(x, "x"), column(y, "y")]
-        columns, weights, invalid = valid(columns, weight, str(self))
+        *columns, weights = self._take(*columns, weight=weight)
         reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
         self._sums["counts"].fill(*reached, weight=weights)
-        self.entries += len(columns[0])
-        self.invalid += invalid
 
     @property
     def values(self) -> Array:
@@ -73,5 +71,5 @@ class Histogram(PlotObject):
             "method": "square root of the sum of squared weights",
         }
 
-    def histograms(self) -> dict[str, hist.Hist]:  # noqa: D102
+    def histograms(self) -> dict[str, hist.Hist[Any]]:  # noqa: D102
         return {"histogram": to_hist(self.axes, *self._content("counts", flow=True))}

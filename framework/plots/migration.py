@@ -10,7 +10,7 @@ import numpy as np
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis, to_hist
 from hepflow.plots.base import Array, PlotObject
-from hepflow.plots.columns import valid, whole_numbers
+from hepflow.plots.columns import whole_numbers
 from hepflow.plots.statistics import LEVEL, efficiency_with_interval
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ class MigrationMatrix(PlotObject):
             whole_numbers(reco, "reco", len(self.reco_labels)),
             whole_numbers(truth, "truth", len(self.truth_labels)),
         ]
-        columns, weights, invalid = valid(columns, weight, str(self))
+        *columns, weights = self._take(*columns, weight=weight)
         self._sums["counts"].fill(*columns, weight=weights)
-        self.entries += len(columns[0])
-        self.invalid += invalid
 
     @property
     def counts(self) -> Array:
@@ -123,7 +121,7 @@ class MigrationMatrix(PlotObject):
 
     def reasons(self) -> list[str]:
         """Return what is to be known: classes without entries, what was excluded, sums that are no fractions."""
-        found = super().reasons()
+        found = [*super().reasons(), *self._signs()]
         if not self.entries:
             return found
         values, variances = self._content("counts")
@@ -146,7 +144,7 @@ class MigrationMatrix(PlotObject):
             "method": f"half the Clopper-Pearson interval of {100 * LEVEL:.2f} %, effective counts for weights",
         }
 
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the matrix: truth along x, reconstructed along y."""
         axes = [_class_axis("truth", self.truth_labels, self.truth_title)]
         axes.append(_class_axis("reco", self.reco_labels, self.reco_title))

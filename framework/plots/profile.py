@@ -8,7 +8,7 @@ import numpy as np
 
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
-from hepflow.plots.columns import column, valid
+from hepflow.plots.columns import column
 from hepflow.plots.statistics import effective_entries, ratio_of
 
 if TYPE_CHECKING:
@@ -37,14 +37,12 @@ class Profile(PlotObject):
         """Add one entry for each pair. NaN and infinite ``y`` are left out and counted in ``invalid``."""
         distances = np.subtract(column(y, "y"), self._middle, dtype=np.float64)
         distances[np.isinf(distances)] = np.nan
-        (values, distances), weights, invalid = valid([column(x, "x"), distances], weight, str(self))
+        values, distances, weights = self._take(column(x, "x"), distances, weight=weight)
         values = within_reach(self.axis, values)
         weighted = distances if weights is None else weights * distances
         self._sums["weights"].fill(values, weight=weights)
         self._sums["distances"].fill(values, weight=weighted)
         self._sums["squares"].fill(values, weight=weighted * distances)
-        self.entries += len(values)
-        self.invalid += invalid
 
     def mean(self) -> tuple[Array, Array]:
         """Return (mean of y, its error), one a bin.
@@ -82,7 +80,7 @@ class Profile(PlotObject):
             "method": "s / sqrt(N_eff), s^2 = N_eff / (N_eff - 1) * weighted variance, N_eff = (sum w)^2 / (sum w^2)",
         }
 
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return sums of weights, and means with their errors (0 in empty bins, as in ROOT)."""
         mean, error = (np.nan_to_num(part) for part in self._mean(flow=True))
         return {

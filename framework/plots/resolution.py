@@ -9,17 +9,14 @@ import numpy as np
 from hepflow.errors import PlotError, nearest
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
-from hepflow.plots.columns import column, valid
+from hepflow.plots.columns import column
 from hepflow.plots.shapes import MEASURES, MIN_ENTRIES
 from hepflow.plots.statistics import LEVEL, effective_entries, ratio_of
 
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["MODES", "ResolutionProfile"]
-
-MODES = tuple(MEASURES)
-"""median, mode, winmode (positions), core, tail, rms, fit_width (widths) and fit_mean (a position)."""
+__all__ = ["ResolutionProfile"]
 
 
 class ResolutionProfile(PlotObject):
@@ -27,6 +24,9 @@ class ResolutionProfile(PlotObject):
 
     The response axis has bins of one width, fine against what is measured (loki: 1000). PlotError where it has not.
     """
+
+    MODES = tuple(MEASURES)
+    """Positions: median, mode, winmode, fit_mean; widths: core, tail, rms, fit_width."""
 
     def __init__(self, axis: Axis, response: Axis, label: str = "") -> None:
         if not response.regular:
@@ -47,13 +47,11 @@ class ResolutionProfile(PlotObject):
         Entries with a NaN, or a weight that is not finite, are left out and counted in ``invalid``. PlotError where the
         columns are no numbers or differ in length.
         """
-        (values, response), weights, invalid = valid([column(x, "x"), column(y, "y")], weight, str(self))
+        values, response, weights = self._take(column(x, "x"), column(y, "y"), weight=weight)
         self._sums["counts"].fill(within_reach(self.axis, values), response, weight=weights)
-        self.entries += len(values)
-        self.invalid += invalid
 
     def values(self, mode: str, *, toys: int = 100, seed: int = 1) -> tuple[Array, Array]:
-        """Return (value, error) of one of MODES, one a bin of x (definitions: loki, and ``hepflow.plots.shapes``).
+        """Return (value, error) of one of ``MODES``, one a bin of x (definitions: loki, and ``hepflow.plots.shapes``).
 
         - ``median``, ``core``, ``tail``: quantiles, linear inside a bin; core and tail are half the width of the
           central 68 % and 95 %. What is outside the response axis counts; NaN where the quantile lies there.
@@ -71,7 +69,7 @@ class ResolutionProfile(PlotObject):
             raise PlotError(f"there is no resolution mode {mode!r}", hint=nearest(mode, MEASURES, what="modes"))
         counts, variances = (sums[1:-1] for sums in self._content("counts", flow=True))
         value, error = np.full((2, len(self.axis)), np.nan)
-        for row in np.flatnonzero(self._enough(mode)):
+        for row in np.flatnonzero(self._enough(mode)).tolist():
             # one generator a bin: the samples of a bin do not depend on its neighbours
             samples = _samples(counts[row], variances[row], toys, np.random.default_rng([seed, row]))
             measured = MEASURES[mode](np.vstack([counts[row], samples]), np.asarray(self.response.edges))
@@ -84,11 +82,12 @@ class ResolutionProfile(PlotObject):
     def _enough(self, mode: str) -> Array:
         """Return which bins of x have the effective entries that a mode needs."""
         values, variances = (sums[1:-1].sum(axis=1) for sums in self._content("counts", flow=True))
-        return (values > 0) & (effective_entries(values, variances) >= MIN_ENTRIES[mode])
+        enough: Array = (values > 0) & (effective_entries(values, variances) >= MIN_ENTRIES[mode])
+        return enough
 
     def reasons(self) -> list[str]:
         """Return what is to be known: bins with too few entries, responses outside their axis."""
-        found = super().reasons()
+        found = [*super().reasons(), *self._signs()]
         values, variances = (sums[1:-1] for sums in self._content("counts", flow=True))
         if not variances.any():
             return [*found, "no entries inside the axis"] if self.entries else found
@@ -101,10 +100,10 @@ class ResolutionProfile(PlotObject):
 
     def derived(self) -> dict[str, Any]:
         """Return value and error of every mode."""
-        found = {mode: dict(zip(("value", "error"), self.values(mode), strict=True)) for mode in MODES}
+        found = {mode: dict(zip(("value", "error"), self.values(mode), strict=True)) for mode in self.MODES}
         return {**found, "method": "errors: half the central 68.27 % of 100 Poisson bootstrap samples of the bins"}
 
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the response in bins of x."""
         return {"response": to_hist([self.axis, self.response], *self._content("counts", flow=True))}
 
@@ -115,9 +114,11 @@ def _range(axis: Axis) -> str:
 
 def _samples(values: Array, variances: Array, number: int, generator: np.random.Generator) -> Array:
     """Return bootstrap samples, shape (number, bins): Poisson counts with mean and variance of the sums of weights."""
-    scale = ratio_of(variances, np.abs(values)) * np.sign(values)
-    scale = np.nan_to_num(scale)
-    return generator.poisson(effective_entries(values, variances), size=(number, len(values))) * scale
+    samples = np.zeros((number, len(values)))
+    filled = np.flatnonzero(values)
+    content, squares = values[filled], variances[filled]
+    samples[:, filled] = generator.poisson(content**2 / squares, size=(number, len(filled))) * (squares / content)
+    return samples
 
 
 def _spread(samples: Array) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis, to_hist
 from hepflow.plots.base import Array, PlotObject
-from hepflow.plots.columns import column, flags, valid
+from hepflow.plots.columns import column, flags
 from hepflow.plots.statistics import ROUNDING, effective_entries, ratio_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _SignalAgainstBackground(PlotObject):
 
     def reasons(self) -> list[str]:
         """Return why numbers are missing: a class without entries, sums of weights that are not above 0."""
-        found = super().reasons()
+        found = [*super().reasons(), *self._signs()]
         for name, signal in (("signal", True), ("background", False)):
             values, variances = self._of_class(signal)
             if self.entries and not variances.any():
@@ -129,10 +129,8 @@ class RocCurve(_SignalAgainstBackground):
         NaN scores, and weights that are not finite, are left out and counted in ``invalid``. PlotError where the
         columns differ in length or are of the wrong kind.
         """
-        columns, weights, invalid = valid([column(score, "score"), flags(signal, "signal")], weight, str(self))
+        *columns, weights = self._take(column(score, "score"), flags(signal, "signal"), weight=weight)
         self._sums["counts"].fill(*columns, weight=weights)
-        self.entries += len(columns[0])
-        self.invalid += invalid
 
     def _thresholds(self) -> Array:
         """Return the lower edges of the bins with under- and overflow: −∞, low, …, high."""
@@ -202,9 +200,9 @@ class RocCurve(_SignalAgainstBackground):
         shown = np.unique(np.searchsorted(np.maximum.accumulate(curve.efficiency), np.linspace(0, 1, 101)))
         shown = shown[shown < len(curve.efficiency)]
         points = {name: part[shown] for name, part in zip(RocPoints._fields, curve, strict=True)}
-        return {"auc": self.auc, **points, "method": METHOD}
+        return {"auc": self.auc, "signal_total": self.signal_total, **points, "method": METHOD}
 
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the scores of signal and of background."""
         axis = Axis("score", tuple(np.linspace(self.low, self.high, self.bins + 1)))
         return {
@@ -231,10 +229,8 @@ class WorkingPoint(_SignalAgainstBackground):
         Weights that are not finite are left out and counted in ``invalid``. PlotError where the columns differ in
         length or are no booleans.
         """
-        columns, weights, invalid = valid([flags(selected, "selected"), flags(signal, "signal")], weight, str(self))
+        *columns, weights = self._take(flags(selected, "selected"), flags(signal, "signal"), weight=weight)
         self._sums["counts"].fill(*columns, weight=weights)
-        self.entries += len(columns[0])
-        self.invalid += invalid
 
     def point(self) -> RocPoint:
         """Return efficiency, rejection and their binomial errors, as in ``RocCurve.curve``; NaN where undefined."""
@@ -244,15 +240,16 @@ class WorkingPoint(_SignalAgainstBackground):
     def reasons(self) -> list[str]:
         """Return why there is no point: a class without entries, no background left."""
         found = super().reasons()
-        if not found and not self._of_class(False)[1][1]:
+        rejected, selected = self._of_class(False)[1]
+        if rejected and not selected:
             found.append("no background is selected: the rejection has no value")
         return found
 
     def derived(self) -> dict[str, Any]:
         """Return the point."""
-        return {**self.point()._asdict(), "method": METHOD}
+        return {**self.point()._asdict(), "signal_total": self.signal_total, "method": METHOD}
 
-    def histograms(self) -> dict[str, hist.Hist]:
+    def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the sums of weights: selected or not, signal or background."""
         sums = (np.pad(part, 1) for part in self._content("counts"))
         return {"decisions": to_hist([DECISIONS, CLASSES], *sums)}

@@ -106,22 +106,24 @@ def _log_linear(t: Array, used: Array, inside: Array) -> tuple[Array, Array]:
 
     Newton's method from a = b = 0. NaN where the contents fix no such density or it is not found.
     """
-    wanted = [(inside * t**power).sum(axis=1) / inside.sum(axis=1) for power in (1, 2)]
+    powers = np.stack([t, t**2, t**3, t**4])
+    wanted1, wanted2, _, _ = np.einsum("pij,ij->pi", powers, inside) / inside.sum(axis=1)
     a, b = np.zeros((2, len(t)))
     step = np.full(len(t), np.inf)
-    for _ in range(STEPS):
-        exponent = np.where(used, a[:, np.newaxis] * t + b[:, np.newaxis] * t**2, -np.inf)
-        density = np.exp(exponent - exponent.max(axis=1, keepdims=True))
-        density /= density.sum(axis=1, keepdims=True)
-        m1, m2, m3, m4 = ((density * t**power).sum(axis=1) for power in (1, 2, 3, 4))
-        miss1, miss2 = wanted[0] - m1, wanted[1] - m2
-        c11, c12, c22 = m2 - m1**2, m3 - m1 * m2, m4 - m2**2
-        determinant = ratio_of(1.0, c11 * c22 - c12**2)
-        a = a + determinant * (c22 * miss1 - c12 * miss2)
-        step = determinant * (c11 * miss2 - c12 * miss1)
-        b = b + step
-        if not (np.abs(step) > PRECISION * (1 + np.abs(b))).any():
-            break
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(STEPS):
+            exponent = np.where(used, a[:, np.newaxis] * powers[0] + b[:, np.newaxis] * powers[1], -np.inf)
+            density = np.exp(exponent - exponent.max(axis=1, keepdims=True))
+            density /= density.sum(axis=1, keepdims=True)
+            m1, m2, m3, m4 = np.einsum("pij,ij->pi", powers, density)
+            miss1, miss2 = wanted1 - m1, wanted2 - m2
+            c11, c12, c22 = m2 - m1**2, m3 - m1 * m2, m4 - m2**2
+            determinant = ratio_of(1.0, c11 * c22 - c12**2)
+            a = a + determinant * (c22 * miss1 - c12 * miss2)
+            step = determinant * (c11 * miss2 - c12 * miss1)
+            b = b + step
+            if not (np.abs(step) > PRECISION * (1 + np.abs(b))).any():
+                break
     found = np.abs(step) <= PRECISION * (1 + np.abs(b))
     return np.where(found, a, np.nan), np.where(found, b, np.nan)
 

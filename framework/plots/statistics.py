@@ -34,7 +34,8 @@ Array = npt.NDArray[Any]
 def ratio_of(numerator: Any, denominator: Any) -> Array:
     """Return numerator / denominator as float64, NaN where the denominator is 0 or less."""
     above, below = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    ratio: Array = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return ratio
 
 
 def effective_entries(values: Any, variances: Any) -> Array:
