@@ -21,7 +21,10 @@ from hepflow.protocols import ColumnInfo, FileSchema, Reader
 __all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
 
 UNIT_ENTRIES = 500_000
-BLOCK_BYTES = 128 * 2**20
+BLOCK_BYTES = 32 * 2**20
+"""Neighbouring baskets or clusters are read together up to this; more gains nothing and leaves the processor's cache."""
+LARGEST_BLOCK_BYTES = 128 * 2**20
+"""One basket or cluster above this is cut, and unpacked once for each piece: memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -238,13 +241,16 @@ def _cut(
     marks = schema.boundaries
     bytes_per_entry = sum(info.nbytes for info in wanted.values()) / max(schema.entries, 1)
     unit_entries = schema.unit_entries or UNIT_ENTRIES
-    block_entries = max(1, min(unit_entries, int(BLOCK_BYTES / bytes_per_entry) if bytes_per_entry else unit_entries))
+    usual, largest = (
+        max(1, min(unit_entries, int(limit / bytes_per_entry) if bytes_per_entry else unit_entries))
+        for limit in (BLOCK_BYTES, LARGEST_BLOCK_BYTES)
+    )
     for start, stop in _merge(marks, unit_entries, first, last):
         blocks = []
         inner = [start, *marks[bisect_right(marks, start) : bisect_left(marks, stop)], stop]
         # a generator gains nothing from larger blocks
         joined: Iterable[tuple[int, int]] = (
-            pairwise(inner) if schema.endless else _merge(inner, block_entries, first, last)
+            pairwise(inner) if schema.endless else _merge(inner, usual, first, last, largest)
         )
         for block_start, block_stop in joined:
             cut = (max(block_start, first), min(block_stop, last))
@@ -254,10 +260,13 @@ def _cut(
             yield blocks[0][0], blocks[-1][1], tuple(blocks)
 
 
-def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Join neighbouring intervals between marks up to ``limit`` entries; longer ones are cut evenly. Only those that
-    touch [first, last).
+def _merge(
+    marks: Sequence[int], limit: int, first: int, last: int, largest: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Join neighbouring intervals between marks up to ``limit`` entries; one above ``largest`` (default: limit) is cut
+    evenly. Only those that touch [first, last).
     """
+    largest = largest or limit
     position = 0
     while position < len(marks) - 1 and marks[position] < last:
         start = marks[position]
@@ -269,7 +278,7 @@ def _merge(marks: Sequence[int], limit: int, first: int, last: int) -> Iterator[
             position = following
             continue
         stop = marks[position + 1]
-        length, pieces = stop - start, -(-(stop - start) // limit)
+        length, pieces = stop - start, -(-(stop - start) // largest)
         piece = max((first - start) * pieces // length, 0)
         while piece < pieces and (low := start + length * piece // pieces) < last:
             high = start + length * (piece + 1) // pieces

@@ -52,8 +52,10 @@ def open_root(path: str) -> Any:
     local = local_path(path)
     if local is not None:
         _check_local(path, local)
+    # local files are read here and now: uproot's default hands every read to another thread, which costs more
+    direct = {"handler": uproot.MultithreadedFileSource, "use_threads": False} if local is not None else {}
     try:
-        return uproot.open({str(local or path): None}, array_cache=None, object_cache=None)
+        return uproot.open({str(local or path): None}, array_cache=None, object_cache=None, **direct)
     except Exception as error:
         message = f"this input cannot be opened as a ROOT file: {first_line(error)}"
         hint = (

@@ -77,8 +77,11 @@ def test_units_and_blocks_end_on_clusters(make_xaod, tmp_path, monkeypatch):
     file = make_xaod(tmp_path / "a.root", 70, cluster=10)
     monkeypatch.setattr(planning, "UNIT_ENTRIES", 30)
     assert ranges(plan_of([file.path])) == [(0, 0, 30), (0, 30, 60), (0, 60, 70)]
-    monkeypatch.setattr(planning, "BLOCK_BYTES", 1)
-    assert plan_of([file.path]).units[0].blocks == tuple((i, i + 1) for i in range(30))
+    monkeypatch.setattr(planning, "BLOCK_BYTES", 1)  # no cluster is read twice for that
+    assert plan_of([file.path]).units[0].blocks == ((0, 10), (10, 20), (20, 30))
+    with monkeypatch.context() as small:
+        small.setattr(planning, "LARGEST_BLOCK_BYTES", 1)
+        assert plan_of([file.path]).units[0].blocks == tuple((i, i + 1) for i in range(30))
     monkeypatch.setattr(planning, "BLOCK_BYTES", 15 * 5 * 4)  # pt of 15 events, at a few bytes each
     edges = {edge for unit in plan_of([file.path]).units for block in unit.blocks for edge in block}
     assert edges == {0, 10, 20, 30, 40, 50, 60, 70}
