@@ -178,6 +178,7 @@ class Job:
                 raise JobOptionsError(
                     f"job {self.name} has no option --{name}",
                     hint=nearest(name, self._options.declared, what="options"),
+                    name=f"--{name}",
                 )
         self._apply_datatype()
         self._find_files()
@@ -192,16 +193,23 @@ class Job:
             return
         folders = [*([self.folder] if self.folder else []), *data_folders()]
         for member, name, value in named:
-            member.setProperty(name, str(find_data_file(value, folders, where=f"{member.name}.{name}")))
+            where = f"{member.name}.{name}"
+            if isinstance(value, tuple):
+                member.setProperty(name, [str(find_data_file(one, folders, where=where)) for one in value])
+            else:
+                member.setProperty(name, str(find_data_file(value, folders, where=where)))
 
     def data_files(self) -> dict[str, Path]:
-        """Return the data files of a frozen job, by ``Tool.Property``."""
-        return {
-            f"{member.name}.{name}": Path(value)
-            for member in self.configurables()
-            for name, value in member.values.items()
-            if member.properties()[name].file and value
-        }
+        """Return the data files of a frozen job, by ``Tool.Property`` (``Tool.Property[0]``, … of several)."""
+        found = {}
+        for member in self.configurables():
+            for name, value in member.values.items():
+                if not member.properties()[name].file or not value:
+                    continue
+                several = isinstance(value, tuple)
+                for number, path in enumerate(value if several else (value,)):
+                    found[f"{member.name}.{name}[{number}]" if several else f"{member.name}.{name}"] = Path(path)
+        return found
 
     def _apply_datatype(self) -> None:
         """Give ``-dt`` to the tools that have a property DataType and do not set it themselves."""

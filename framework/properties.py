@@ -32,7 +32,7 @@ class Property(Generic[T]):
     is the type of the elements of a tuple or the values of a dict (by default that of the first). An int is accepted
     for a float, and a text for a class that can ``parse`` it. ``choices``, ``minimum`` and ``maximum`` narrow the
     values; for a tuple they apply to each element.
-    ``file`` marks the name of a data file: it is searched when the job is frozen, and recorded with its checksum.
+    ``file`` marks names of data files: they are searched when the job is frozen, and recorded with their checksums.
 
     >>> class Cut(Configurable):
     ...     PtMin = Property(15_000.0, "lowest pt", unit="MeV", minimum=0)

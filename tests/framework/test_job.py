@@ -26,6 +26,7 @@ class Weighted(Tool):
     """Names a data file."""
 
     WeightFile = Property("", "a network", file=True)
+    Others: Property[tuple[str, ...]] = Property((), "more networks", item=str, file=True)
 
 
 @pytest.fixture
@@ -293,6 +294,17 @@ def test_data_files_are_found_when_the_job_is_frozen(tmp_path, monkeypatch):
     assert frozen() == {"w.WeightFile": beside / "net.json"}
     (tmp_path / "net.json").write_text("here")
     assert frozen() == {"w.WeightFile": tmp_path / "net.json"}
+
+
+def test_several_data_files_of_one_property(tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(name)
+    job = Job("Test")
+    job.folder = tmp_path
+    job += Weighted("w", Others=["a.json", "b.json"])
+    job.freeze()
+    assert job.find("w").Others == (str(tmp_path / "a.json"), str(tmp_path / "b.json"))
+    assert job.data_files() == {f"w.Others[{i}]": tmp_path / name for i, name in enumerate(("a.json", "b.json"))}
 
 
 def test_a_missing_data_file_is_named_with_the_nearest(tmp_path):
