@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from glob import glob
+
 from hepflow import Job
 from hepflow.plugins.tau import (
     NNDecayModeClassifier,
@@ -19,7 +21,9 @@ mode = job.option(
     choices=("tree", "pfo", "classifier", "both"),
     doc="tree: training ntuple; pfo, classifier: MxAOD decorated by PFO count or network; both: ntuple and MxAOD",
 )
-weights = job.option("weights", default="", doc="weight file of the network: lwtnn JSON or ONNX")
+weights = job.option(
+    "weights", default="", doc="network: lwtnn JSON or ONNX; those of a k-fold training: 'network/*/model.onnx'"
+)
 
 job += TauSelection("TauSelection", PtMin=15_000.0, AbsEtaMax=2.5)
 job += TauTruthMatching("TauTruthMatching")
@@ -34,5 +38,10 @@ if mode != "tree":
     if mode in ("pfo", "both"):
         stream += PFOCountDecayMode("PFOCountDecayMode")
     if mode == "classifier" or (mode == "both" and weights):
-        stream += NNDecayModeClassifier("NNDecayModeClassifier", WeightFile=weights)
+        classifier = NNDecayModeClassifier("NNDecayModeClassifier")
+        if "*" in weights:
+            classifier.FoldWeightFiles = sorted(glob(weights)) or [weights]  # noqa: PTH207 - Path takes no absolute patterns
+        else:
+            classifier.WeightFile = weights
+        stream += classifier
     job += stream

@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.table import Column, Table
 from rich.text import Text
@@ -32,13 +33,16 @@ __all__ = [
 @cache
 def console() -> Console:
     """Return the one console of the command line; where no terminal tells its width, tables are wide."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    return Console(highlight=False, soft_wrap=True, markup=False, width=wide)
+    return Console(highlight=False, soft_wrap=True, markup=False, width=_width(sys.stdout))
 
 
 @cache
 def _errors() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, width=_width(sys.stderr))
+
+
+def _width(stream: TextIO) -> int | None:
+    return None if stream.isatty() or "COLUMNS" in os.environ else 160
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +65,10 @@ def start_logging(debug: bool) -> None:
     log = logging.getLogger("hepflow")
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     if not log.handlers:
-        log.addHandler(RichHandler(console=_errors(), show_time=False, show_path=False, markup=False))
+        plain = NullHighlighter()
+        log.addHandler(
+            RichHandler(console=_errors(), show_time=False, show_path=False, markup=False, highlighter=plain)
+        )
 
 
 def show_error(error: HepflowError) -> None:

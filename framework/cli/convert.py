@@ -25,6 +25,9 @@ def convert_command(sources: tuple[str, ...], target: str, plugins: tuple[str, .
     from hepflow.networks import convert
 
     if any(source.endswith(".keras") for source in sources):
+        from hepflow.networks.keras_import import import_keras
+
+        import_keras()
         for named in registry(plugins).names("layers").values():
             named.load()  # which registers the layer with Keras
     network = convert(sources, target)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hepflow.errors import NetworkError
 from hepflow.networks.graph import Network
 from hepflow.networks.keras_graph import Call, KerasGraph, KerasLayer, Key, build
+from hepflow.networks.keras_import import import_keras
 
 __all__ = ["from_keras", "open_keras"]
 
@@ -23,10 +24,9 @@ def open_keras(path: str | Path, custom_objects: Mapping[str, Any] | None = None
     ``custom_objects`` maps names to further layer classes. Raises NetworkError where the file is damaged or wants
     unknown classes.
     """
-    import keras
-
     if not Path(path).is_file():
         raise NetworkError("there is no such file", where=str(path))
+    keras = import_keras()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from hepflow.networks.models import model_record, open_model
 from hepflow.plugins.tau.decaymode import decay_mode_reads, decay_mode_sequences
 from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.training.folds import Folds, kfold_roles
 
 if TYPE_CHECKING:
     from hepflow.networks.models import AnyNetwork
@@ -43,6 +45,9 @@ class NNDecayModeClassifier(Tool):
 
     The weight file is lwtnn JSON or ONNX with the inputs and labels of ATLAS's decay-mode networks. The probabilities
     are those of the network; the track-consistency rule acts on the decision alone.
+
+    With the networks of a k-fold training in ``FoldWeightFiles`` every tau gets the network that was tested on its
+    fold, and therefore has not seen it. Rule and folds are those that the networks say of themselves.
     """
 
     OutputName = Property("NNDecayMode", "name of the decoration with the decay mode (int)")
@@ -50,6 +55,10 @@ class NNDecayModeClassifier(Tool):
         "NNDecayModeProb_", "what stands before 1p0n … 3pXn in the names of the probabilities (float)"
     )
     WeightFile = Property("", "the network: lwtnn JSON or ONNX", file=True)
+    FoldWeightFiles: Property[tuple[str, ...]] = Property(
+        (), "the networks of a k-fold training, instead of WeightFile", item=str, file=True
+    )
+    EventNumber = Property("EventInfo.mcEventNumber", "the number that the folds of FoldWeightFiles are made of")
     NeutralPFOPtCut = Property(1.5, "neutral particle-flow objects have at least this pt", unit="GeV", minimum=0)
     MaxTauTracks = Property(SEQUENCE_CAPS["TauTrack"], "most tracks", minimum=1)
     MaxNeutralPFOs = Property(SEQUENCE_CAPS["NeutralPFO"], "most neutral particle-flow objects", minimum=1)
@@ -59,9 +68,11 @@ class NNDecayModeClassifier(Tool):
     DecorateProb = Property(True, "decorate the probabilities too")
 
     def reads(self) -> Sequence[str]:
-        """Return the columns that the inputs are calculated from; the weight file is checked here, before any event."""
-        _check(self._network(), self.WeightFile)
-        return [*decay_mode_reads(), "TauJets.nTracks"]
+        """Return the columns of the inputs; the weight files are checked here, before any event."""
+        for path in self._files():
+            _check(open_model(path), path)
+        number = [self.EventNumber] if self._folds() else []
+        return [*decay_mode_reads(), "TauJets.nTracks", *number]
 
     def writes(self) -> Sequence[str]:
         """Return the decorations."""
@@ -69,19 +80,43 @@ class NNDecayModeClassifier(Tool):
         return [f"TauJets.{self.OutputName}", *probabilities]
 
     def record(self) -> Mapping[str, Any]:
-        """Return which network decorated, and what is known of it."""
-        return model_record(self.WeightFile) | {"OutputName": self.OutputName, "ProbPrefix": self.ProbPrefix}
+        """Return which network decorated, and what is known of it; of a k-fold set ``kfold`` is the rule, and
+        ``networks`` are the records of all.
+        """
+        own = {"OutputName": self.OutputName, "ProbPrefix": self.ProbPrefix}
+        records = [model_record(path) for path in self._files()]
+        folds = self._folds()
+        if not folds:
+            return records[0] | own
+        rule = folds[0].record()
+        kfold = {key: rule[key] for key in ("rule", "column", "number")}
+        names = ", ".join(str(Path(*Path(path).parts[-2:])) for path in self.FoldWeightFiles)
+        return {"WeightFile": names, "kfold": kfold, "networks": records} | own
 
-    def _network(self) -> AnyNetwork:
-        if not self.WeightFile:
-            raise NetworkError(f"{self.name} has no WeightFile", hint="set it to an lwtnn JSON or ONNX file")
-        return open_model(self.WeightFile)
+    def _files(self) -> tuple[str, ...]:
+        """Return the paths of the networks; NetworkError unless it is clear which are meant."""
+        if bool(self.WeightFile) == bool(self.FoldWeightFiles):
+            given = "has both WeightFile and FoldWeightFiles" if self.WeightFile else "has no WeightFile"
+            raise NetworkError(f"{self.name} {given}", hint="set one of them, to lwtnn JSON or ONNX files")
+        return self.FoldWeightFiles or (self.WeightFile,)
+
+    def _folds(self) -> tuple[Folds, ...]:
+        """Return the folds of the networks of FoldWeightFiles, each test fold once."""
+        if not self.FoldWeightFiles:
+            return ()
+        folds = kfold_roles(self.FoldWeightFiles, [open_model(path).record for path in self.FoldWeightFiles])
+        if folds[0].column.rpartition(".")[2] != self.EventNumber.rpartition(".")[2]:
+            raise NetworkError(
+                f"the folds of the networks are made of {folds[0].column}, not of {self.EventNumber}",
+                where=self.FoldWeightFiles[0],
+                hint=f"set {self.name}.EventNumber",
+            )
+        return folds
 
     def initialize(self, context: Context) -> None:
-        """Open the network."""
-        self._model = self._network()
-        labels = self._model.outputs[0].labels
-        self._order = [labels.index(name) for name in CLASSES]
+        """Open the networks."""
+        self._models = [open_model(path) for path in self._files()]
+        self._roles = self._folds()
 
     def execute(self, events: Events, result: Any) -> None:
         """Calculate the inputs of all taus of the chunk, evaluate, decide, decorate."""
@@ -93,18 +128,39 @@ class NNDecayModeClassifier(Tool):
             "ConvTrack": self.MaxConvTracks,
         }
         sequences = decay_mode_sequences(events, neutral_pt_cut=self.NeutralPFOPtCut, caps=caps)
-        inputs = {
-            node.name: _network_input(node.name, node.names, *sequences[node.name])
-            for node in self._model.input_sequences
-        }
-        output = self._model.evaluate(inputs)[self._model.outputs[0].name]
-        probabilities = output[:, self._order].astype(np.float32)
+        if not self._roles:
+            probabilities = _evaluate(self._models[0], sequences)
+        else:
+            container, _, column = self.EventNumber.partition(".")
+            numbers = np.repeat(events[container].flat(column), taus.counts)
+            probabilities = np.empty((len(numbers), len(CLASSES)), dtype=np.float32)
+            for model, folds in zip(self._models, self._roles, strict=True):
+                mine = folds.has_role(numbers, "test")
+                probabilities[mine] = _evaluate(model, {name: _of(mine, *s) for name, s in sequences.items()})
         taus[self.OutputName] = decide(
             probabilities, taus.flat("nTracks"), ensure_track_consistency=self.EnsureTrackConsistency
         )
         if self.DecorateProb:
             for position, mode in enumerate(MODES):
                 taus[f"{self.ProbPrefix}{mode}"] = probabilities[:, position]
+
+
+_Objects: TypeAlias = tuple[npt.NDArray[np.int64], Mapping[str, npt.NDArray[Any]]]
+"""One sequence: objects per tau, variables of all objects, tau after tau."""
+
+
+def _evaluate(model: AnyNetwork, sequences: Mapping[str, _Objects]) -> npt.NDArray[np.float32]:
+    """Return the probabilities of taus with these raw variables, (n_taus, 5), in the order of the modes."""
+    inputs = {node.name: _network_input(node.name, node.names, *sequences[node.name]) for node in model.input_sequences}
+    output = model.outputs[0]
+    order = [output.labels.index(name) for name in CLASSES]
+    return model.evaluate(inputs)[output.name][:, order].astype(np.float32)
+
+
+def _of(taus: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64], raw: Mapping[str, npt.NDArray[Any]]) -> _Objects:
+    """Return the sequence of some of the taus."""
+    objects = np.repeat(taus, counts)
+    return counts[taus], {name: values[objects] for name, values in raw.items()}
 
 
 def _network_input(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hepflow import Context, Property, Tool
 from hepflow.errors import InputError, NetworkError
 from hepflow.networks import Network, from_keras, open_keras, write_lwtnn, write_onnx
-from hepflow.plugins.training import backend
+from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training.architectures.base import BARE
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
@@ -34,19 +34,28 @@ class NetworkExporter(Tool):
     set; offset and scale belong to the inputs. The record (folds and roles, variables, sample, versions) goes into
     both files. An architecture that lwtnn cannot express is written as ONNX only, with the reason in the summary.
     The largest difference to Keras on validation taus goes into ``summary.json``; above ``Tolerance`` it is an error.
+    Of several networks (``kfold``) each is exported into its folder.
     """
 
-    Trainer = Property("KerasTrainer", "tool that trained the network, or the folder that a trainer wrote")
+    Trainer = Property("KerasTrainer", "tool that trained the networks, or the folder that a trainer wrote")
     Taus = Property(5000, "most validation taus that are compared", minimum=1)
     Tolerance = Property(1e-5, "largest difference of an output value", minimum=0)
 
-    def finalize(self, total: Any, context: Context) -> dict[str, Any]:
-        """Write, compare, and add what was found to the summary; returns the files and the differences."""
-        backend.open_keras_backend()
-        if Path(self.Trainer).is_dir() and self.Trainer not in context.results:
-            folder = Path(self.Trainer)
-        else:
-            folder = Path(context.result(self.Trainer)["folder"])
+    def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
+        """Write, compare, and add what was found to the summary; returns files and differences of each network."""
+        import_keras()
+        return tuple(self._export(folder, context) for folder in self._folders(context))
+
+    def _folders(self, context: Context) -> list[Path]:
+        """Return the folder of each trained network."""
+        folder = Path(self.Trainer)
+        if self.Trainer in context.results or not folder.is_dir():
+            return [Path(one["folder"]) for one in context.result(self.Trainer)]
+        several = [path for path in folder.iterdir() if path.name.isdigit() and (path / CONFIGURATION).is_file()]
+        return sorted(several, key=lambda path: int(path.name)) or [folder]
+
+    def _export(self, folder: Path, context: Context) -> dict[str, Any]:
+        """Export the network of a folder."""
         configuration, summary = (_read(folder / name) for name in (CONFIGURATION, SUMMARY))
         plan = NetworkPlan.from_description(configuration["plan"])
         model = _open_model(folder / MODEL)
@@ -54,13 +63,12 @@ class NetworkExporter(Tool):
             taus = next(data.batches("validation", self.Taus))
             record = network_record(plan, configuration, summary, data)
         refused = export(model, plan, configuration["output"], record, folder)
+        if refused:
+            context.log.warning("%s is not written: %s", LWTNN, refused)
+            (folder / LWTNN).unlink(missing_ok=True)
         expected = np.asarray(model.predict_on_batch(feed(taus)))
         differences = {}
-        for name in (LWTNN, ONNX):
-            if name == LWTNN and refused:
-                context.log.warning("%s is not written: %s", LWTNN, refused)
-                (folder / LWTNN).unlink(missing_ok=True)
-                continue
+        for name in (ONNX,) if refused else (LWTNN, ONNX):
             found = next(iter(Network.load(folder / name).evaluate(ragged(taus)).values()))
             differences[name] = float(np.abs(found - expected).max())
         exported: dict[str, Any] = {
@@ -73,7 +81,8 @@ class NetworkExporter(Tool):
             exported["refused"] = {LWTNN: refused}
         write_json(folder / SUMMARY, {**summary, "export": exported})
         for name, difference in differences.items():
-            context.log.info("%s: largest difference to Keras %.1e on %d taus", name, difference, len(taus))
+            shown = f"{folder.name}/{name}"
+            context.log.info("%s: largest difference to Keras %.1e on %d taus", shown, difference, len(taus))
             if not difference <= self.Tolerance:
                 raise NetworkError(
                     f"{name} differs from Keras by {difference:.2g}, more than {self.Tolerance:g}",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.errors import JobOptionsError, nearest
+from hepflow.errors import JobOptionsError, NetworkError, nearest
 
-__all__ = ["ROLES", "Folds", "kfold"]
+__all__ = ["ROLES", "Folds", "kfold", "kfold_roles", "one_rule"]
 
 ROLES = ("train", "validation", "test")
 
@@ -39,9 +39,12 @@ class Folds:
         if empty or wrong:
             what = f"{empty[0]} has no fold" if empty else f"fold {wrong[0]} has two roles or does not exist"
             raise JobOptionsError(
-                f"{what}: train {self.train}, validation {self.validation}, test {self.test} of {self.number} folds",
+                f"{what}: {self}",
                 hint=f"each role takes folds of its own from 0…{self.number - 1}",
             )
+
+    def __str__(self) -> str:
+        return ", ".join(f"{role} {' '.join(map(str, self.of(role)))}" for role in ROLES) + f" of {self.number} folds"
 
     def of(self, role: str) -> tuple[int, ...]:
         """Return the folds of a role; JobOptionsError for an unknown role."""
@@ -82,3 +85,42 @@ def kfold(number: int = 5, column: str = "TauJets.mcEventNumber") -> tuple[Folds
         rest = tuple(fold for fold in range(number) if fold not in (k, following))
         result.append(Folds(number, rest, (following,), (k,), column))
     return tuple(result)
+
+
+def one_rule(owner: str, networks: Sequence[Folds]) -> Folds:
+    """Return the first of the folds of several networks; JobOptionsError where there are none, or several rules."""
+    rules = {(folds.column, folds.number) for folds in networks}
+    if len(rules) != 1:
+        found = f"has several rules: {sorted(rules)}" if rules else "is empty"
+        raise JobOptionsError(f"{owner}.Folds {found}", hint="all networks of a job divide the taus by one rule")
+    return networks[0]
+
+
+def kfold_roles(files: Sequence[str], records: Sequence[Mapping[str, Any]]) -> tuple[Folds, ...]:
+    """Return the folds of the networks of a k-fold training from what each file says of itself.
+
+    NetworkError where a record has no folds, where the rules differ, and unless each fold is the test fold of exactly
+    one network: only then has every tau one network that has not seen it.
+    """
+    found = []
+    for path, record in zip(files, records, strict=True):
+        if "folds" not in record:
+            hint = "networks of TrainNNDecayMode --folds say it"
+            raise NetworkError("the network does not say which folds it has seen", where=path, hint=hint)
+        found.append(Folds.from_record(record["folds"]))
+    first, tests = found[0], [fold for folds in found for fold in folds.test]
+    for path, folds in zip(files, found, strict=True):
+        if (folds.column, folds.number) != (first.column, first.number):
+            raise NetworkError(
+                f"the folds of {path} are {folds.column} % {folds.number}, those of {files[0]} are {first.column} % "
+                f"{first.number}",
+                hint="give the networks of one training",
+            )
+    for fold in range(first.number):
+        if tests.count(fold) != 1:
+            raise NetworkError(
+                f"fold {fold} is the test fold of {'several' if tests.count(fold) else 'no'} of the networks",
+                where=", ".join(files),
+                hint=f"give all {first.number} networks of one training, each once",
+            )
+    return tuple(found)

@@ -18,6 +18,7 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError
 from hepflow.plugins.training.columns import flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
+from hepflow.plugins.training.folds import one_rule
 from hepflow.plugins.training.moments import Moments
 from hepflow.variables import Variable
 
@@ -65,15 +66,12 @@ class Normaliser(Tool):
 
     def reads(self) -> Sequence[str]:
         """Return inputs, weight and fold column; JobOptionsError where there is nothing to measure."""
-        if not self.Variables or not self.Folds:
-            raise JobOptionsError(f"{self.name} has nothing to measure", hint="set Variables, and Folds if empty")
-        rules = {(folds.column, folds.number) for folds in self.Folds}
-        if len(rules) > 1:
-            raise JobOptionsError(
-                f"{self.name}.Folds has several rules: {sorted(rules)}", hint="use one for all networks"
-            )
+        if not self.Variables:
+            raise JobOptionsError(f"{self.name} has nothing to measure", hint="set Variables")
         inputs = [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
-        return list(dict.fromkeys([self.Folds[0].column, *([self.Weight] if self.Weight else []), *inputs]))
+        return list(
+            dict.fromkeys([one_rule(self.name, self.Folds).column, *([self.Weight] if self.Weight else []), *inputs])
+        )
 
     def _measured(self) -> list[int]:
         """Return the folds that train some network; others are not looked at."""
@@ -130,7 +128,10 @@ class Normaliser(Tool):
                 text = json.dumps(content, indent=2) + "\n"
                 context.path(f"{name}{suffix}.json").write_text(text, encoding="utf-8")
             title = f"{self.name}{suffix}: {taus} taus of the folds {', '.join(map(str, folds.train))}"
-            context.log.info("%s", _table(title, made.statistics))
+            if number == 0:
+                context.log.info("%s", _table(title, made.statistics))
+            else:
+                context.log.info("%s: the table is in preproc%s.json", title, suffix)
             for group, found in moments.items():
                 self._warn(group, found, context)
             result.append(made)
@@ -215,5 +216,6 @@ def _table(title: str, statistics: Mapping[str, Any]) -> str:
             numbers = [f"{value:.4g}" for value in (found["mean"], found["width"], *limits)]
             table.add_row(f"  {name}", str(found["entries"]), f"{found['missing']:.1%}", *numbers)
     text = io.StringIO()
-    Console(file=text, width=max(shutil.get_terminal_size().columns - 9, 70), color_system=None).print(table)
+    columns = shutil.get_terminal_size(fallback=(160, 24)).columns  # of which the level of the message takes 9
+    Console(file=text, width=max(columns - 9, 70), color_system=None).print(table)
     return text.getvalue().rstrip()

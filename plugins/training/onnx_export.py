@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"
         try:
-            counted.export(str(target), format="onnx", verbose=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # Keras asks numpy for a name that is gone
+                counted.export(str(target), format="onnx", verbose=False)
             exported = onnx.load(target)
         except Exception as error:  # whatever the exporters of the backends raise
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,22 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import InputError, JobOptionsError, ToolError
 from hepflow.plugins.training.columns import flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
+from hepflow.plugins.training.folds import one_rule
 
 __all__ = ["Reweighter", "Reweighting"]
 
 
 @dataclass(frozen=True)
 class Reweighting:
-    """Factors by class and bin. ``axes`` are fields of ``taus`` with bin edges; values outside count to the nearest
-    bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …).
+    """Factors by class and bin, for one network. ``axes`` are fields of ``taus`` with bin edges; values outside count
+    to the nearest bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …); ``folds`` says which taus
+    it was measured on.
     """
 
     classes: tuple[str, ...]
     axes: Mapping[str, tuple[float, ...]]
     table: npt.NDArray[np.float64]
+    folds: FoldRoles = field(default_factory=FoldRoles)
 
     def factors(self, label: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.float32]:
         """Return the factor of each tau; ``label`` is the position of its class, ``columns[field]`` its values."""
@@ -55,13 +58,15 @@ class Reweighting:
     def record(self) -> dict[str, Any]:
         """Return the reweighting as JSON takes it."""
         axes = {name: list(edges) for name, edges in self.axes.items()}
-        return {"classes": list(self.classes), "axes": axes, "table": self.table.tolist()}
+        table = self.table.tolist()
+        return {"classes": list(self.classes), "axes": axes, "table": table, "folds": self.folds.record()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Reweighting:
         """Return the reweighting that ``record`` wrote down (``reweighting.json``)."""
         axes = {name: tuple(edges) for name, edges in record["axes"].items()}
-        return cls(tuple(record["classes"]), axes, np.asarray(record["table"], dtype=np.float64))
+        table, folds = np.asarray(record["table"], dtype=np.float64), FoldRoles.from_record(record["folds"])
+        return cls(tuple(record["classes"]), axes, table, folds)
 
 
 def _bins(values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.int64]:
@@ -73,9 +78,10 @@ def _bins(values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.in
 class Reweighter(Tool):
     """Measure weights that balance the classes and flatten spectra, on the training folds after the selection.
 
-    ``finalize`` writes ``<OutputName>.json`` and returns a ``Reweighting``; ``open_dataset(path, reweighting=…)``
-    applies it. ``BalanceClasses`` gives the classes equal sums of weights, ``Flat`` each class a flat spectrum in the
-    bins of its columns; the sum of all training weights stays the same.
+    ``finalize`` returns one ``Reweighting`` for each of ``Folds`` and writes it as ``<OutputName>.json``, of several
+    ``<OutputName>_0.json``, …; ``open_dataset(path, reweighting=…)`` applies it. ``BalanceClasses`` gives the classes
+    equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns; the sum of all training
+    weights stays the same.
     """
 
     Label = Property("TauJets.truthDecayMode", "column that tells the class")
@@ -87,7 +93,9 @@ class Reweighter(Tool):
         "column → bin edges in which the spectrum becomes flat; the column must be a spectator of the data set",
         item=tuple,
     )
-    Folds: Property[FoldRoles] = Property(FoldRoles(), "folds and their roles", type=FoldRoles)
+    Folds: Property[tuple[FoldRoles, ...]] = Property(
+        (FoldRoles(),), "folds and their roles, of one network or of several (kfold)", item=FoldRoles
+    )
     OutputName = Property("reweighting", "name of the JSON file")
 
     def _classes(self) -> list[str]:
@@ -100,28 +108,48 @@ class Reweighter(Tool):
         for column, edges in self.Flat.items():
             if len(edges) < 2 or not (np.diff(np.asarray(edges, dtype=float)) > 0).all():
                 raise JobOptionsError(f"{self.name}.Flat[{column!r}] needs increasing bin edges, got {edges!r}")
-        columns = [self.Label, self.Folds.column, *([self.Weight] if self.Weight else []), *self.Flat]
+        columns = [
+            self.Label,
+            one_rule(self.name, self.Folds).column,
+            *([self.Weight] if self.Weight else []),
+            *self.Flat,
+        ]
         return list(dict.fromkeys(columns))
 
     def start(self) -> Any:
-        """Return an empty histogram."""
-        return {"sum": np.zeros((len(self._classes()), *(len(edges) - 1 for edges in self.Flat.values())))}
+        """Return an empty histogram with the axes fold, class, bins."""
+        bins = (len(edges) - 1 for edges in self.Flat.values())
+        return {"sum": np.zeros((self.Folds[0].number, len(self._classes()), *bins))}
 
     def execute(self, events: Events, result: Any) -> None:
-        """Fill the training taus."""
+        """Fill the taus of the classes."""
         values = {name: flat_column(events, name) for name in self.reads()}
         names = self._classes()
         label = np.full(len(values[self.Label]), -1)
         for value, name in self.Classes.items():
             label[values[self.Label] == int(value)] = names.index(name)
-        train = self.Folds.has_role(values[self.Folds.column], "train") & (label >= 0)
-        bins = [_bins(values[name][train], edges) for name, edges in self.Flat.items()]
-        weights = values[self.Weight][train].astype(np.float64) if self.Weight else 1.0
-        np.add.at(result["sum"], (label[train], *bins), weights)
+        known = label >= 0
+        fold = self.Folds[0].fold(values[self.Folds[0].column][known])
+        bins = [_bins(values[name][known], edges) for name, edges in self.Flat.items()]
+        weights = values[self.Weight][known].astype(np.float64) if self.Weight else 1.0
+        np.add.at(result["sum"], (fold, label[known], *bins), weights)
 
-    def finalize(self, total: Any, context: Context) -> Reweighting:
-        """Turn the sums into factors and write them."""
-        sums = total["sum"]
+    def finalize(self, total: Any, context: Context) -> tuple[Reweighting, ...]:
+        """Turn the sums of the training folds into factors and write them."""
+        result = []
+        for number, folds in enumerate(self.Folds):
+            suffix = f"_{number}" if len(self.Folds) > 1 else ""
+            table = self._factors(total["sum"][list(folds.train)].sum(axis=0))
+            axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
+            made = Reweighting(tuple(self._classes()), axes, table, folds)
+            path = context.path(f"{self.OutputName}{suffix}.json")
+            path.write_text(json.dumps(made.record(), indent=2) + "\n", encoding="utf-8")
+            context.log.info("%s%s: factors from %.3g to %.3g", self.name, suffix, table[table > 0].min(), table.max())
+            result.append(made)
+        return tuple(result)
+
+    def _factors(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the factors for sums of weights, (classes, bins, …) both; ToolError where a class has none."""
         shape = (-1,) + (1,) * (sums.ndim - 1)
         per_class = sums.sum(axis=tuple(range(1, sums.ndim)))
         empty = [name for name, weight in zip(self._classes(), per_class, strict=True) if not weight > 0]
@@ -135,10 +163,5 @@ class Reweighter(Tool):
             target = (wanted / filled).reshape(shape)
         else:
             target = wanted
-        table = np.divide(target, sums, out=np.zeros_like(sums), where=sums > 0)
-        axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
-        reweighting = Reweighting(tuple(self._classes()), axes, table)
-        path = context.path(f"{self.OutputName}.json")
-        path.write_text(json.dumps(reweighting.record(), indent=2) + "\n", encoding="utf-8")
-        context.log.info("%s: factors from %.3g to %.3g", self.name, table[sums > 0].min(), table.max())
-        return reweighting
+        factors: npt.NDArray[np.float64] = np.divide(target, sums, out=np.zeros_like(sums), where=sums > 0)
+        return factors

@@ -16,6 +16,7 @@ import numpy as np
 from hepflow import Context, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError
 from hepflow.networks.jsontext import parse_json, read_bytes
+from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.checkpoint import replace_file
@@ -46,7 +47,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """What a network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales."""
+    """What one network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales."""
 
     path: Path
     folds: Folds | None
@@ -54,18 +55,25 @@ class Source:
     variables: Mapping[str, Any]
 
     @classmethod
-    def find(cls, dataset: str, normaliser: str, reweighter: str, network: int, context: Context) -> Source:
-        """Find the parts among the results of earlier tools and streams; a name with a file's ending is a file."""
+    def find(cls, dataset: str, normaliser: str, reweighter: str, context: Context) -> tuple[Source, ...]:
+        """Return the sources of all networks that the Normaliser measured, from the results of earlier tools and
+        streams; a name with a file's ending is a file. JobOptionsError where the Reweighter has other folds.
+        """
         path = Path(dataset) if dataset.endswith((".h5", ".hdf5")) else context.output(dataset)[0]
-        reweighting = context.result(reweighter) if reweighter else None
+        factors = context.result(reweighter) if reweighter else None
         if normaliser.endswith(".json"):
-            return cls(path, None, reweighting, parse_json(read_bytes(Path(normaliser))))
+            variables = parse_json(read_bytes(Path(normaliser)))
+            return (cls(path, None, factors[0] if factors else None, variables),)
         found = context.result(normaliser)
-        if not 0 <= network < len(found):
+        if factors is None:
+            factors = (None,) * len(found)
+        elif [one.folds for one in factors] != [one.folds for one in found]:
             raise JobOptionsError(
-                f"there is no network {network}: {normaliser} measured {len(found)}", hint="networks count from 0"
+                f"{reweighter} and {normaliser} have different folds",
+                where=f"job {context.job}",
+                hint="set Folds of both to the same",
             )
-        return cls(path, found[network].folds, reweighting, found[network].variables)
+        return tuple(cls(path, one.folds, factor, one.variables) for one, factor in zip(found, factors, strict=True))
 
     def open(self) -> TrainingData:
         """Open the training set."""
@@ -101,14 +109,14 @@ class KerasTrainer(Tool):
     test folds are never looked at. Into its folder of the run directory it writes ``model.keras`` (after each better
     epoch), ``checkpoint.npz`` (after each epoch; ``--resume`` continues it and gives the same weights as a training
     without interruption), ``log.csv``, learning curves, the confusion matrix of the validation taus,
-    ``configuration.json`` and ``summary.json``. Settings that are set win over those of the Conf file, these over the
-    defaults. Its result has the folder, the best epoch and its loss.
+    ``configuration.json`` and ``summary.json``. Of several networks (``kfold``) each has a folder in there: 0, 1, ….
+    Settings that are set win over those of the Conf file, these over the defaults. Its result has, for each network,
+    the folder, the best epoch and its loss.
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
-    Network = Property(0, "which of the Normaliser's networks this is (kfold has several)", minimum=0)
     OutputName = Property("network", "folder in the run directory")
     Architecture = Property("", f"name of an architecture; empty: that of the files, else {DEFAULT}")
     ConfFile = Property("", "YAML file with settings and the name of an Arch file", file=True)
@@ -126,15 +134,35 @@ class KerasTrainer(Tool):
     Deterministic = Property(True, "use operations that repeat bitwise, for one number of threads")
     Verbose = Property(1, "1: report every ten seconds; 2: every epoch; 0: the end", choices=(0, 1, 2))
 
-    def finalize(self, total: Any, context: Context) -> dict[str, Any]:
+    def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Train and write; see the class."""
-        backend.open_keras_backend()
+        import_keras()
         conf = read_conf(Path(self.ConfFile)) if self.ConfFile else None
-        source = Source.find(self.Dataset, self.Normaliser, self.Reweighter, self.Network, context)
+        folder = context.path(self.OutputName)
+        sources = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
+        if len(sources) == 1:
+            return (self._train(sources[0], conf, folder, context),)
+        results = []
+        for number, source in enumerate(sources):
+            context.log.info("network %d of %d: %s", number + 1, len(sources), source.folds)
+            results.append(self._train(source, conf, folder / str(number), context, first=number == 0))
+        losses = [result["val_loss"] for result in results]
+        context.log.info("%d networks: val_loss %.4f to %.4f", len(losses), min(losses), max(losses))
+        return tuple(results)
+
+    def _train(
+        self, source: Source, conf: Conf | None, folder: Path, context: Context, *, first: bool = True
+    ) -> dict[str, Any]:
+        """Train one network into a folder; return what is known of it."""
+        import keras
+
+        folder.mkdir(exist_ok=True, parents=True)
         schedule, verbose = self._schedule(conf)
-        folder = context.path(f"{self.OutputName}/{MODEL}").parent
+        keras.utils.clear_session()
         with source.open() as data:
-            plan = self._plan(conf, source.inputs(data), data, context)
+            plan = self._plan(conf, source.inputs(data), data)
+            if first:
+                _report_ignored(conf, plan, context)
             backend.seed_everything(schedule.seed, deterministic=self.Deterministic)
             model = plan.build()
             compile_model(model, schedule, plan.loss)
@@ -186,10 +214,8 @@ class KerasTrainer(Tool):
             seed=values["Seed"],
         ), values["Verbose"]
 
-    def _plan(
-        self, conf: Conf | None, inputs: tuple[NetworkInput, ...], data: TrainingData, context: Context
-    ) -> NetworkPlan:
-        """Return the network to train, reporting once the keys of the files that have no effect here."""
+    def _plan(self, conf: Conf | None, inputs: tuple[NetworkInput, ...], data: TrainingData) -> NetworkPlan:
+        """Return the network to train."""
         arch = Path(self.ArchFile) if self.ArchFile else (conf.arch if conf is not None else None)
         name = self.Architecture or (conf.architecture if conf is not None else "")
         name = name or (read_arch(arch)[0] if arch is not None else DEFAULT)
@@ -206,10 +232,6 @@ class KerasTrainer(Tool):
                 where=f"{self.name}, architecture {name}",
                 hint="Dense with  task: regression  learns numbers",
             )
-        ignored = {conf.path.name: conf.ignored} if conf is not None and conf.ignored else {}
-        ignored |= {Path(path).name: keys for path, keys in plan.ignored.items()}
-        for path, keys in ignored.items():
-            context.log.info("%s: without effect here: %s", path, ", ".join(keys))
         return plan
 
     def _configuration(
@@ -247,6 +269,14 @@ class KerasTrainer(Tool):
             "taus_per_second": float(np.median([row["taus_per_second"] for row in state.history])),
             "sha256": {name: sha256(folder / name) for name in (MODEL, CHECKPOINT, CONFIGURATION)},
         }
+
+
+def _report_ignored(conf: Conf | None, plan: NetworkPlan, context: Context) -> None:
+    """Report the keys of the files that have no effect here."""
+    ignored = {conf.path.name: conf.ignored} if conf is not None and conf.ignored else {}
+    ignored |= {Path(path).name: keys for path, keys in plan.ignored.items()}
+    for path, keys in ignored.items():
+        context.log.info("%s: without effect here: %s", path, ", ".join(keys))
 
 
 def _backend() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hepflow import Context, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError, nearest
+from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures import base
 from hepflow.plugins.training.architectures.base import NetworkInput
@@ -42,7 +43,6 @@ class Tuner(Tool):
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
-    Network = Property(0, "which of the Normaliser's networks this is (kfold has several)", minimum=0)
     OutputName = Property("tuning", "folder in the run directory")
     Architecture = Property("DSNN", "name of the architecture")
     Space: Property[dict[str, SearchRange]] = Property({}, "key → Int, Float, Choice or Layers", item=SearchRange)
@@ -58,10 +58,16 @@ class Tuner(Tool):
 
     def finalize(self, total: Any, context: Context) -> dict[str, Any]:
         """Search; see the class."""
-        backend.open_keras_backend()
+        import_keras()
         optuna = _open_optuna()
-        folder = context.path(f"{self.OutputName}/trials.csv").parent
-        source = Source.find(self.Dataset, self.Normaliser, self.Reweighter, self.Network, context)
+        folder = context.path(self.OutputName)
+        folder.mkdir(exist_ok=True)
+        source, *others = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
+        if others:
+            raise JobOptionsError(
+                f"{self.name} tunes one network, {self.Normaliser} measured {1 + len(others)}",
+                hint="tune with one entry in Folds; kfold then trains networks with what was found",
+            )
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         with source.open() as data:
             inputs = source.inputs(data)

@@ -176,5 +176,5 @@ def trained(tmp_path_factory, small_training):
     job = Job("training")
     settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
     job += KerasTrainer("KerasTrainer", **settings)
-    result = run(job, RunOptions(output=str(folder / "run"))).results["KerasTrainer"]
+    (result,) = run(job, RunOptions(output=str(folder / "run"))).results["KerasTrainer"]
     return folder / "run/network", result, arch

@@ -24,8 +24,8 @@ SMALL = "SetTransformer: {n_model: 4, n_heads: 2, n_blocks: 1, n_ff: 4, n_fc: [4
 def exported(tmp_path_factory, trained):
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(trained[0], folder / "network")
-    context = Context(folder, "training", results={"KerasTrainer": {"folder": str(folder / "network")}})
-    return context, NetworkExporter("NetworkExporter").finalize(None, context)
+    context = Context(folder, "training", results={"KerasTrainer": ({"folder": str(folder / "network")},)})
+    return context, NetworkExporter("NetworkExporter").finalize(None, context)[0]
 
 
 def test_names_are_those_of_athena(exported, small_training):
@@ -84,7 +84,7 @@ def test_a_difference_is_an_error(exported):
     with pytest.raises(NetworkError, match="differs from Keras by"):
         NetworkExporter("NetworkExporter", Tolerance=0).finalize(None, context)
     again = NetworkExporter("NetworkExporter", Trainer=str(context.directory / "network"))
-    assert again.finalize(None, Context(context.directory, "other"))["differences"]
+    assert again.finalize(None, Context(context.directory, "other"))[0]["differences"]
 
 
 def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
@@ -94,7 +94,7 @@ def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
     trained = KerasTrainer("KerasTrainer", **settings).finalize(None, Context(tmp_path, "training"))
     context = Context(tmp_path, "training", results={"KerasTrainer": trained})
     (tmp_path / "network/weights-for-lwtnn.json").write_text("of an earlier training")
-    result = NetworkExporter("NetworkExporter").finalize(None, context)
+    (result,) = NetworkExporter("NetworkExporter").finalize(None, context)
     assert list(result["differences"]) == ["model.onnx"]
     assert result["differences"]["model.onnx"] < 1e-5
     assert not (tmp_path / "network/weights-for-lwtnn.json").exists()

@@ -11,7 +11,7 @@ from hepflow import Job
 from hepflow.errors import JobOptionsError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES
-from hepflow.plugins.training import Reweighter, Reweighting
+from hepflow.plugins.training import Reweighter, Reweighting, kfold
 
 EDGES = (15e3, 30e3, 60e3, 100e3)
 MODES = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
@@ -28,7 +28,7 @@ def go(tmp_path, training_columns, write_training_ntuple):
         job = Job("reweight")
         job += Reweighter("reweight", **{"Classes": MODES, "Weight": WEIGHT, **properties})
         result = run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run"), chunk=301))
-        made = result.results["reweight"]
+        (made,) = result.results["reweight"]
         again = json.loads((result.directory / "reweighting.json").read_text())
         assert again == made.record()
         assert Reweighting.from_record(again).record() == again
@@ -61,6 +61,23 @@ def test_both(go):
     after = weight * made.factors(label, {"pt": pt})
     assert np.bincount(label, after) == pytest.approx(np.full(5, weight.sum() / 5), rel=1e-6)
     assert np.histogram(pt, EDGES, weights=after)[0] == pytest.approx(np.full(3, weight.sum() / 3), rel=1e-6)
+
+
+def test_factors_of_several_networks_are_those_of_their_own_training_folds(
+    tmp_path, training_columns, write_training_ntuple
+):
+    columns = training_columns(3000)
+    path = write_training_ntuple(tmp_path / "n.root", columns)
+    job = Job("reweight")
+    job += Reweighter("reweight", Classes=MODES, Folds=kfold(3))
+    result = run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run"), chunk=301))
+    tau = columns["TauJets"]
+    for number, (made, folds) in enumerate(zip(result.results["reweight"], kfold(3), strict=True)):
+        assert made.folds == folds
+        label = np.minimum(tau["truthDecayMode"], 4)[tau["mcEventNumber"] % 3 == folds.train[0]]
+        assert np.bincount(label, made.factors(label, {})) == pytest.approx(np.full(5, len(label) / 5), rel=1e-6)
+        written = json.loads((result.directory / f"reweighting_{number}.json").read_text())
+        assert Reweighting.from_record(written).folds == folds
 
 
 def test_values_outside_count_to_the_nearest_bin():

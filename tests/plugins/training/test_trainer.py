@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,15 +193,3 @@ def test_what_does_not_go_together(small_training, tmp_path):
     (tmp_path / "Arch.yaml").write_text("Dense: {n_hiddens: 3, task: regression}")
     with pytest.raises(JobOptionsError, match="has classes, the network is for numbers"):
         KerasTrainer("t", ArchFile=str(tmp_path / "Arch.yaml"), **small_training).finalize(None, context)
-
-
-def test_missing_backend_names_the_extra():
-    code = (
-        "from hepflow.plugins.training.backend import open_keras_backend\n"
-        "from hepflow.errors import ToolError\n"
-        "import sys; sys.modules['keras'] = None\n"
-        "try: open_keras_backend()\n"
-        "except ToolError as error: print(error.hint)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "hepflow[train]" in done.stdout
