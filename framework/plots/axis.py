@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import boost_histogram as bh
     import hist
 
-__all__ = ["Axis", "bins", "to_hist", "within_reach"]
+__all__ = ["Axis", "bins", "boost_histogram", "to_hist", "within_reach"]
 
 ALIKE = 1e-9
 """Edges this close, in widths of the narrowest bin, are the same edges."""
@@ -87,11 +87,21 @@ def _alike(edges: tuple[float, ...], expected: npt.NDArray[np.float64]) -> bool:
     return bool(np.max(np.abs(np.subtract(edges, expected))) <= ALIKE * np.min(np.diff(edges)))
 
 
+def boost_histogram() -> Any:
+    """Import and return the library that counts; PlotError where it is not installed."""
+    try:
+        import boost_histogram
+    except ImportError as error:
+        raise PlotError(
+            f"plots need the package {error.name}", hint="pip install 'hepflow[plots]' from your checkout"
+        ) from error
+    return boost_histogram
+
+
 @lru_cache(maxsize=1024)
 def bins(axis: Axis) -> bh.axis.Regular | bh.axis.Variable:
     """Return the axis as boost-histogram counts on it: equal bins are found by arithmetic, others by search."""
-    import boost_histogram as bh
-
+    bh = boost_histogram()
     low, high, number = axis.edges[0], axis.edges[-1], len(axis)
     if axis.regular:
         return bh.axis.Regular(number, low, high)

@@ -8,13 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import PlotError, nearest
-from hepflow.plots.axis import Axis
+from hepflow.plots.axis import Axis, boost_histogram
 from hepflow.plots.columns import valid
 from hepflow.plots.files import replacing, write_text
 
@@ -53,8 +53,7 @@ class PlotObject(ABC):
     """
 
     def __init__(self, label: str, sums: Mapping[str, Sequence[Any]]) -> None:
-        import boost_histogram as bh
-
+        bh = boost_histogram()
         self.label = label
         self.remark = ""
         self.entries = 0
@@ -165,7 +164,8 @@ class PlotObject(ABC):
         """Return everything as plain JSON values: the sums, exactly, and what is drawn from them.
 
         ``sums`` lists the bins that hold something, by their number in the flattened array with under- and overflow
-        bins; ``variances`` is null where all entries have weight 1. Numbers that do not exist (NaN) are null in ``derived``.
+        bins; ``variances`` is null where they are the values: all weights were 1. Numbers that do not exist (NaN) are
+        null in ``derived``.
         """
         state = self._state()
         sums = {name: dict(zip(PARTS, _pack(part), strict=True)) for name, part in self._sums.items()}
@@ -238,9 +238,10 @@ def write_root(path: Path | str, plots: Mapping[str, PlotObject]) -> Path:
 # ── sums of weights as small arrays, and objects from them ───────────────────────────────────────────────────────────
 
 PARTS = ("bins", "values", "variances")
+Packed: TypeAlias = "tuple[Array, Array, Array | None]"
 
 
-def _pack(sums: bh.Histogram[Any]) -> tuple[Array, Array, Array | None]:
+def _pack(sums: bh.Histogram[Any]) -> Packed:
     """Return the numbers of the bins that hold something, flow included, with their sums: most of 10 000 are empty.
 
     The sums of squared weights are None where they are the sums of weights.
@@ -252,16 +253,14 @@ def _pack(sums: bh.Histogram[Any]) -> tuple[Array, Array, Array | None]:
     return filled.astype(np.int32), values, None if np.array_equal(values, variances) else variances
 
 
-def _arrays(part: Mapping[str, Any]) -> tuple[Array, Array, Array | None]:
+def _arrays(part: Mapping[str, Any]) -> Packed:
     filled, values, variances = (None if part[key] is None else np.array(part[key]) for key in PARTS)
     if filled is None or values is None:
         raise ValueError("bins or values are missing")
     return filled, values, variances
 
 
-def _restore(
-    kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, tuple[Array, Array, Array | None]]
-) -> Any:
+def _restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, Packed]) -> Any:
     made = kind(label=state["label"], **state["layout"])
     made.remark = state["remark"]
     for counter in COUNTERS:

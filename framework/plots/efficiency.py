@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.plots.axis import Axis, bins, to_hist, within_reach
+from hepflow.plots.axis import Axis, bins, boost_histogram, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
 from hepflow.plots.statistics import METHOD, ROUNDING, efficiency_with_interval, ratio_of
@@ -28,8 +28,7 @@ class EfficiencyProfile(PlotObject):
     """
 
     def __init__(self, axis: Axis, label: str = "") -> None:
-        import boost_histogram as bh
-
+        bh = boost_histogram()
         self.axis = axis
         super().__init__(label, {"counts": [bins(axis), bh.axis.Integer(0, 4, underflow=False, overflow=False)]})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepflow.errors import PlotError
-from hepflow.plots.axis import Axis, to_hist
+from hepflow.plots.axis import Axis, boost_histogram, to_hist
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import whole_numbers
 from hepflow.plots.statistics import LEVEL, efficiency_with_interval
@@ -34,8 +34,7 @@ class MigrationMatrix(PlotObject):
         truth_title: str = "truth decay mode",
         reco_title: str = "reconstructed decay mode",
     ) -> None:
-        import boost_histogram as bh
-
+        bh = boost_histogram()
         self.truth_labels = tuple(truth_labels)
         self.reco_labels = self.truth_labels if reco_labels is None else tuple(reco_labels)
         if not (self.truth_labels and self.reco_labels):

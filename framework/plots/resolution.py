@@ -10,13 +10,18 @@ from hepflow.errors import PlotError, nearest
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column
-from hepflow.plots.shapes import MEASURES, MIN_ENTRIES
+from hepflow.plots.shapes import FITS, MEASURES, MIN_ENTRIES
 from hepflow.plots.statistics import LEVEL, effective_entries, ratio_of
 
 if TYPE_CHECKING:
     import hist
 
 __all__ = ["ResolutionProfile"]
+
+METHOD = (
+    "errors: standard deviation of 100 Poisson bootstrap samples of the bins; "
+    "of fits half the central 68.27 %; with the rounding to bins for mode and winmode"
+)
 
 
 class ResolutionProfile(PlotObject):
@@ -59,11 +64,12 @@ class ResolutionProfile(PlotObject):
         - ``rms``: standard deviation inside the response axis.
         - ``fit_width``, ``fit_mean``: of a Gaussian fitted within ± 1 (± 0.5) rms around the mean.
 
-        The error is half the central 68.27 % of ``toys`` bootstrap samples: each bin of the response is drawn from a
-        Poisson distribution (for weights: of its effective number of entries). ``mode`` and ``winmode`` have the
-        rounding to whole bins added (width/√12). One seed gives one result. NaN where there are fewer than
-        ``MIN_ENTRIES`` effective entries, or more than a quarter of the samples has no value (a quantile outside
-        the axis, a fit that fails); fewer count as far off, half on each side. PlotError for an unknown mode.
+        The error is the standard deviation of ``toys`` bootstrap samples: each bin of the response is drawn from a
+        Poisson distribution (for weights: of its effective number of entries). That of fits, some of which fail or are
+        far off, is half the central 68.27 %, failed ones counted as far off on either side. ``mode`` and ``winmode``
+        have the rounding to whole bins added (width/√12). One seed gives one result. NaN where there are fewer than
+        ``MIN_ENTRIES`` effective entries, or more than a tenth of the samples (of fits: a quarter) has no value.
+        PlotError for an unknown mode.
         """
         if mode not in MEASURES:
             raise PlotError(f"there is no resolution mode {mode!r}", hint=nearest(mode, MEASURES, what="modes"))
@@ -73,7 +79,7 @@ class ResolutionProfile(PlotObject):
             # one generator a bin: the samples of a bin do not depend on its neighbours
             samples = _samples(counts[row], variances[row], toys, np.random.default_rng([seed, row]))
             measured = MEASURES[mode](np.vstack([counts[row], samples]), np.asarray(self.response.edges))
-            value[row], error[row] = measured[0], _spread(measured[1:])
+            value[row], error[row] = measured[0], _spread(measured[1:], robust=mode in FITS)
         if mode in ("mode", "winmode"):
             error = np.hypot(error, self.response.widths[0] / np.sqrt(12))
         known = np.isfinite(value) & np.isfinite(error)
@@ -101,7 +107,7 @@ class ResolutionProfile(PlotObject):
     def derived(self) -> dict[str, Any]:
         """Return value and error of every mode."""
         found = {mode: dict(zip(("value", "error"), self.values(mode), strict=True)) for mode in self.MODES}
-        return {**found, "method": "errors: half the central 68.27 % of 100 Poisson bootstrap samples of the bins"}
+        return {**found, "method": METHOD}
 
     def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the response in bins of x."""
@@ -121,11 +127,13 @@ def _samples(values: Array, variances: Array, number: int, generator: np.random.
     return samples
 
 
-def _spread(samples: Array) -> float:
-    """Return half the central 68.27 % of the samples, of which those without a value are far off on either side."""
+def _spread(samples: Array, *, robust: bool) -> float:
+    """Return the error that the samples stand for, NaN where too many have no value."""
     known = samples[np.isfinite(samples)]
-    if len(known) < max(2, 0.75 * len(samples)):
+    if len(known) < max(2, (0.75 if robust else 0.9) * len(samples)):
         return float("nan")
+    if not robust:
+        return float(known.std(ddof=1))
     part = LEVEL * len(samples) / len(known)
     low, high = np.quantile(known, [(1 - part) / 2, (1 + part) / 2])
     return float(high - low) / 2

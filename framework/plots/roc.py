@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepflow.errors import PlotError
-from hepflow.plots.axis import Axis, to_hist
+from hepflow.plots.axis import Axis, boost_histogram, to_hist
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
 from hepflow.plots.statistics import ROUNDING, effective_entries, ratio_of
@@ -50,8 +50,7 @@ class _SignalAgainstBackground(PlotObject):
     """Signal and background with what is selected of them, and a total of the signal that may be given on its own."""
 
     def __init__(self, label: str, decision: Any) -> None:
-        import boost_histogram as bh
-
+        bh = boost_histogram()
         one_bin = bh.axis.Integer(0, 1, underflow=False, overflow=False)
         super().__init__(label, {"counts": [decision, bh.axis.Boolean()], "signal_total": [one_bin]})
 
@@ -112,8 +111,7 @@ class RocCurve(_SignalAgainstBackground):
     """
 
     def __init__(self, label: str = "", *, bins: int = 10_000, low: float = 0.0, high: float = 1.0) -> None:
-        import boost_histogram as bh
-
+        bh = boost_histogram()
         if bins < 1 or not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise PlotError(f"a score cannot be counted in {bins} bins from {low} to {high}")
         self.bins, self.low, self.high = int(bins), float(low), float(high)
@@ -152,9 +150,10 @@ class RocCurve(_SignalAgainstBackground):
         filled = np.flatnonzero(signal_variances + background_variances)[::-1]
         selected = [np.cumsum(values[filled]) for values in (signal, background)]
         points = [self._thresholds()[filled], *self._points(*selected)]
-        some_left = np.cumsum(background_variances[filled]) > 0
         good = np.isfinite(points[1]) & np.isfinite(points[2])
-        return [part[good] for part in points], int(np.sum(some_left & ~good))
+        both_classes = self.signal_total > 0 and background.sum() > 0
+        expected = (np.cumsum(background_variances[filled]) > 0) & both_classes
+        return [part[good] for part in points], int(np.sum(expected & ~good))
 
     def point(self, cut: float) -> RocPoint:
         """Return what a cut selects: scores of at least the bin edge nearest to ``cut``.
@@ -215,8 +214,7 @@ class WorkingPoint(_SignalAgainstBackground):
     """A classifier without scores: one point of signal efficiency and background rejection."""
 
     def __init__(self, label: str = "") -> None:
-        import boost_histogram as bh
-
+        bh = boost_histogram()
         super().__init__(label, bh.axis.Boolean())
 
     def layout(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hepflow.plots.statistics import ratio_of
 
-__all__ = ["MEASURES", "MIN_ENTRIES", "quantile"]
+__all__ = ["FITS", "MEASURES", "MIN_ENTRIES", "quantile"]
 
 Array = npt.NDArray[Any]
 
@@ -92,8 +92,10 @@ def fitted(counts: Array, edges: Array, *, reach: float) -> tuple[Array, Array]:
         used = np.abs(t) <= 1
     inside = np.where(used, counts[:, 1:-1], 0.0)
     good = ((inside > 0).sum(axis=1) >= 3) & (inside.sum(axis=1) > 0)
-    columns = used[good].any(axis=0)
     slope, curvature = np.full((2, len(counts)), np.nan)
+    if not good.any():
+        return slope, curvature
+    columns = used[good].any(axis=0)
     slope[good], curvature[good] = _log_linear(
         *(part[good][:, columns] for part in (np.where(used, t, 0.0), used, inside))
     )
@@ -139,6 +141,8 @@ MEASURES: dict[str, Callable[[Array, Array], Array]] = {
     "fit_mean": lambda counts, edges: fitted(counts, edges, reach=0.5)[0],
 }
 """The modes of a resolution profile; windows of the fits as in loki."""
+
+FITS = ("fit_width", "fit_mean")
 
 MIN_ENTRIES = dict.fromkeys(MEASURES, 10) | {"tail": 40, "fit_width": 50, "fit_mean": 50}
 """Effective entries below which a mode has no value; the tails of 2.5 % hold one entry of 40."""
