@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
 __all__ = [
     "ColumnError",
+    "DamagedError",
     "HepflowError",
     "InputError",
     "JobOptionsError",
@@ -21,21 +23,31 @@ __all__ = [
 ]
 
 
+E = TypeVar("E", bound="HepflowError")
+
+
 class HepflowError(Exception):
     """Base of all errors that hepflow raises on purpose.
 
     ``message`` says what is wrong, ``where`` names the job option, tool, file, column or entry range, and ``hint`` says
-    what to do. ``str(error)`` joins them, one to a line.
+    what to do. ``str(error)`` joins them, one to a line. ``name`` is the one name that the error is about (a column
+    that is not there, an option as it is written), for who catches the error and knows more of it.
     """
 
-    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, where: str = "", hint: str = "", name: str = "") -> None:
         super().__init__(message, where, hint)
         self.message = message
         self.where = where
         self.hint = hint
+        self.name = name
+
+    def but(self: E, *, where: str | None = None, hint: str | None = None) -> E:
+        """Return the same error with another place or hint."""
+        where, hint = self.where if where is None else where, self.hint if hint is None else hint
+        return type(self)(self.message, where=where, hint=hint, name=self.name)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.where, self.hint)
+        return _rebuild, (type(self), self.message, self.where, self.hint, self.name)
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -46,8 +58,8 @@ class HepflowError(Exception):
         return "\n".join(lines)
 
 
-def _rebuild(cls: type[HepflowError], message: str, where: str, hint: str) -> HepflowError:
-    return cls(message, where=where, hint=hint)
+def _rebuild(cls: type[HepflowError], message: str, where: str, hint: str, name: str) -> HepflowError:
+    return cls(message, where=where, hint=hint, name=name)
 
 
 class JobOptionsError(HepflowError):
@@ -64,6 +76,10 @@ class PluginError(HepflowError):
 
 class InputError(HepflowError):
     """An input is missing, empty, damaged, or not what the job reads."""
+
+
+class DamagedError(InputError):
+    """An input that was whole once: truncated or broken. A search through a folder does not pass it over."""
 
 
 class ColumnError(HepflowError, KeyError):

@@ -98,7 +98,7 @@ def load_joboptions(
     try:
         exec(code, module.__dict__)  # noqa: S102 - job options are programs, run by the one who wrote them
     except HepflowError as error:
-        raise type(error)(error.message, where=_where(path, error, error.where), hint=error.hint) from error
+        raise error.but(where=_where(path, error, error.where)) from error
     except (Exception, SystemExit) as error:
         raise JobOptionsError(
             f"the job-option file raised {type(error).__name__}: {error}",

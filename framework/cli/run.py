@@ -193,15 +193,8 @@ def _unknown(ctx: click.Context, word: str) -> str:
 
 def _with_run_options(ctx: click.Context, error: JobOptionsError) -> JobOptionsError:
     """Where the file has no such option, name the nearest one of run too: it may have been meant."""
-    if "has no option --" not in error.message:
-        return error
-    name = "--" + error.message.rpartition("--")[2]
-    hint = nearest(name, _names(ctx), what="options")
-    return JobOptionsError(
-        error.message,
-        where=error.where,
-        hint=f"{error.hint}; of {ctx.info_name}: {hint}" if hint.startswith("did you mean") else error.hint,
-    )
+    hint = nearest(error.name, _names(ctx), what="options") if error.name.startswith("--") else ""
+    return error.but(hint=f"{error.hint}; of {ctx.info_name}: {hint}") if hint.startswith("did you mean") else error
 
 
 def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) -> None:

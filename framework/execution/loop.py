@@ -5,7 +5,6 @@ and range.
 from __future__ import annotations
 
 import ctypes
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,14 +50,13 @@ class Payload:
 
 @dataclass
 class UnitResult:
-    """What one work unit gives: results by tool, cutflow, output parts by stream, and how long it took (seconds)."""
+    """What one work unit gives: results by tool, cutflow, output parts by stream."""
 
     number: int
     entries: int
     results: dict[str, Any] = field(default_factory=dict)
     cutflow: Cutflow = field(default_factory=dict)
     parts: dict[str, Path] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 class Worker:
@@ -83,7 +81,6 @@ class Worker:
 
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
         """Process one work unit; ``report`` is called with the number of entries after each chunk."""
-        began = time.perf_counter()
         results: dict[str, Any] = {}
         for tool in self.job.all_tools():
             if tool.has_loop:
@@ -104,7 +101,6 @@ class Worker:
                 path.unlink(missing_ok=True)
             raise
         outcome.parts = {name: _whole(path) for name, path in outcome.parts.items()}
-        outcome.seconds = time.perf_counter() - began
         return outcome
 
     def close(self) -> None:
@@ -195,9 +191,7 @@ class Worker:
                 writers[stream.name] = stream.open(path, self._metadata(stream, unit))
             writers[stream.name].write(columns)
         except HepflowError as error:
-            raise type(error)(
-                error.message, where=error.where or f"stream {stream.name}, {where}", hint=error.hint
-            ) from error
+            raise error.but(where=error.where or f"stream {stream.name}, {where}") from error
         except Exception as error:
             raise ToolError(
                 f"stream {stream.name} failed: {type(error).__name__}: {error}",
@@ -292,7 +286,7 @@ def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> 
     ]
     line = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     if isinstance(error, HepflowError):
-        return type(error)(error.message, where=place + line, hint=error.hint)
+        return error.but(where=place + line)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ToolError(f"{tool.name} failed: {text}", where=place + line, hint="--debug shows the traceback")
 

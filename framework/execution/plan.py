@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from hepflow.errors import ColumnError, InputError
+from hepflow.errors import ColumnError, DamagedError, InputError
 from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.inputs import InputFile
 from hepflow.io.opening import open_reader
@@ -22,7 +22,7 @@ __all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "ma
 
 UNIT_ENTRIES = 500_000
 BLOCK_BYTES = 32 * 2**20
-"""Neighbouring baskets or clusters are read together up to this; more gains nothing and leaves the processor's cache."""
+"""Neighbouring baskets or clusters are read together up to this; larger blocks leave the processor's cache."""
 LARGEST_BLOCK_BYTES = 128 * 2**20
 """One basket or cluster above this is cut, and unpacked once for each piece: memory is bounded."""
 
@@ -164,7 +164,7 @@ def _schemas(
             reader = open_reader(file.path, formats)
             schema = reader.schema()
         except InputError as error:
-            if not file.searched or "truncated" in error.message:
+            if not file.searched or isinstance(error, DamagedError):
                 raise
             skipped[file.path] = error.message
             continue
@@ -221,13 +221,10 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
 
 def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
-    path = schemas[0][0].path
-    words = [word.strip(",") for word in error.message.split()]
     unreadable = {name: why for _, schema in schemas for name, why in schema.unreadable.items()}
-    reason = next(
-        (f"{name} is in the file but cannot be read: {why}" for name, why in unreadable.items() if name in words), ""
-    )
-    return ColumnError(error.message, where=f"{error.where}, input {path}", hint=reason or error.hint)
+    known = error.name in unreadable
+    hint = f"{error.name} is in the file but cannot be read: {unreadable[error.name]}" if known else error.hint
+    return error.but(where=f"{error.where}, input {schemas[0][0].path}", hint=hint)
 
 
 def _cut(

@@ -6,8 +6,10 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from hepflow.errors import InputError, nearest
+from hepflow.errors import DamagedError, InputError, nearest
+from hepflow.io.remote import ANSWER, XROOTD, check_server
 
 if TYPE_CHECKING:
     from hepflow.protocols import Reader
@@ -46,25 +48,33 @@ def open_reader(path: str, formats: Iterable[Any]) -> Reader:
 
 
 def open_root(path: str) -> Any:
-    """Return the open ROOT file, without caches; InputError says what is wrong with it."""
-    import uproot
+    """Return the open ROOT file, without caches; InputError says what is wrong with it.
 
+    A server has ``ANSWER`` seconds to answer, and must be able to send parts of a file.
+    """
     local = local_path(path)
     if local is not None:
+        import uproot
+
         _check_local(path, local)
-    # local files are read here and now: uproot's default hands every read to another thread, which costs more
-    direct = {"handler": uproot.MultithreadedFileSource, "use_threads": False} if local is not None else {}
+        # local files are read here and now: uproot's default hands every read to another thread, which costs more
+        return _open(path, str(local), handler=uproot.MultithreadedFileSource, use_threads=False)
+    check_server(path)
+    return _open(path, path, **({"timeout": int(3 * ANSWER)} if urlsplit(path).scheme in XROOTD else {}))
+
+
+def _open(path: str, spelled: str, **options: Any) -> Any:
+    import uproot
+
     try:
-        return uproot.open({str(local or path): None}, array_cache=None, object_cache=None, **direct)
+        return uproot.open({spelled: None}, array_cache=None, object_cache=None, **options)
     except Exception as error:
         message = f"this input cannot be opened as a ROOT file: {first_line(error)}"
-        hint = (
-            "the file is damaged" if local is not None else "check the address, the network and the rights to read it"
-        )
+        if local_path(path) is not None:
+            raise DamagedError(message, where=path, hint="the file is damaged") from error
+        hint = "check the address, the network and the rights to read it"
         if isinstance(error, ImportError):
             hint = "https:// needs the package aiohttp, root:// needs fsspec-xrootd and xrootd"
-        elif isinstance(error, FileNotFoundError):
-            message = "this input does not exist"
         raise InputError(message, where=path, hint=hint) from error
 
 
@@ -116,7 +126,7 @@ def _check_local(path: str, local: Path) -> None:
         )
     end = _declared_size(head)
     if end > size:
-        raise InputError(
+        raise DamagedError(
             f"this ROOT file is truncated: it has {size} of {end} bytes", where=path, hint="copy or produce it again"
         )
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hepflow.errors import ColumnError, HepflowError, InputError, nearest
+from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
 from hepflow.io.names import canonical_names
 from hepflow.io.opening import file_keys, first_line, local_path, open_root
@@ -48,7 +48,7 @@ class RootReader(ABC):
             self._tree = self._file[self.tree_name]
         except Exception as error:
             self.close()
-            raise InputError(
+            raise DamagedError(
                 f"the tree {self.tree_name} cannot be opened: {error}", where=path, hint="the file is damaged"
             ) from error
 

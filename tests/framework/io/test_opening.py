@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import re
+import socket
 import threading
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,7 @@ import uproot
 
 from hepflow.errors import ColumnError, InputError
 from hepflow.events.column import Column
+from hepflow.io import remote
 from hepflow.io.opening import open_reader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 from hepflow.protocols import ColumnInfo
@@ -184,6 +186,7 @@ class Ranges(http.server.BaseHTTPRequestHandler):
     """Serves files with ranges, as storage does; the standard library's handler has none."""
 
     folder: ClassVar[Path]
+    partial = True
 
     def do_HEAD(self):
         self.answer(body=False)
@@ -197,7 +200,7 @@ class Ranges(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         data = path.read_bytes()
-        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if self.partial else None
         part = data[int(found[1]) : int(found[2]) + 1 if found[2] else None] if found else data
         self.send_response(206 if found else 200)
         self.send_header("Accept-Ranges", "bytes")
@@ -244,3 +247,36 @@ def test_remote_file_that_is_not_there(address, formats):
     with pytest.raises(InputError, match="does not exist") as caught:
         open_reader(f"{address}/remote.root", formats)
     assert address in str(caught.value)
+
+
+def test_server_that_cannot_send_parts(address, ntuple, formats, monkeypatch):
+    monkeypatch.setattr(Ranges, "partial", False)
+    with pytest.raises(InputError, match=r"cannot send parts of a file[\s\S]*curl -L -O http"):
+        open_reader(f"{address}/{ntuple.name}", formats)
+
+
+def test_page_instead_of_a_file(address, tmp_path, formats):
+    (tmp_path / "login.root").write_text("<html>")
+    with pytest.raises(InputError, match=r"not a ROOT file: it starts with b'<htm'"):
+        open_reader(f"{address}/login.root", formats)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "root"])
+def test_servers_that_are_not_there_or_silent(formats, monkeypatch, scheme):
+    monkeypatch.setattr(remote, "ANSWER", 0.2)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        with pytest.raises(InputError, match=r"server 127\.0\.0\.1 cannot be reached: Connection refused"):
+            open_reader(f"{scheme}://127.0.0.1:{port}//a.root", formats)
+        server.listen()
+        if scheme != "root":  # one that takes the connection and says nothing; xrootd waits for it in whole seconds
+            with pytest.raises(InputError, match=r"cannot be reached: no answer within 0\.2 s"):
+                open_reader(f"{scheme}://127.0.0.1:{port}/a.root", formats)
+    with pytest.raises(InputError, match=r"server nowhere\.invalid cannot be reached"):
+        open_reader(f"{scheme}://nowhere.invalid//a.root", formats)
+
+
+def test_address_with_an_impossible_port(formats):
+    with pytest.raises(InputError, match="Port out of range"):
+        open_reader("root://127.0.0.1:99999//a.root", formats)
