@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hepflow.lazy import lazy_names
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from hepflow.plugins.performance.report.tool import Report
 
-__getattr__, __dir__ = lazy_names(__name__, {})
+__all__ = ["Report"]
+
+__getattr__, __dir__ = lazy_names(__name__, {"Report": "report.tool"})

@@ -10,4 +10,10 @@ from hepflow import hookimpl
 @hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the performance tools."""
-    return {}
+    return {"Report": "hepflow.plugins.performance.report.tool:Report"}
+
+
+@hookimpl
+def hepflow_commands() -> Mapping[str, str]:
+    """Return the commands."""
+    return {"report": "hepflow.plugins.performance.report.command:report_command"}

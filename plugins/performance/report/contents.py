@@ -1,0 +1,192 @@
+"""What a run directory holds, read from its files alone; damaged files are named and left out."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hepflow.errors import InputError
+from hepflow.plugins.performance.report.tables import Table, plot_tables
+
+__all__ = ["Contents", "Picture", "read_run"]
+
+STATE = ".hepflow"
+CUTFLOW = {"stream", "tool", "container", "selection", "before", "after"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the run: its files, what its JSON says of it, and what is wrong with them.
+
+    ``path`` is that of the files without suffix, relative to the run directory; a file that is missing or damaged is
+    None. ``pixels`` are width and height of the PNG.
+    """
+
+    path: Path
+    title: str
+    lines: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    problems: tuple[str, ...] = ()
+    png: Path | None = None
+    pixels: tuple[int, int] = (0, 0)
+    pdf: Path | None = None
+    json: Path | None = None
+
+    @property
+    def group(self) -> str:
+        """Return the folder of the figure, empty for the run directory itself."""
+        return "" if self.path.parent == Path() else self.path.parent.as_posix()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run directory, read: what its files say, and in ``problems`` which of them could not be read."""
+
+    directory: Path
+    provenance: Mapping[str, Any]
+    cutflow: tuple[Mapping[str, Any], ...]
+    joboptions: str
+    pictures: tuple[Picture, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def job(self) -> str:
+        """Return the name of the job."""
+        return str(self.provenance.get("job") or self.directory.resolve().name)
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """Return what the job says of itself: the paragraphs of the docstring of its job options."""
+        try:
+            text = ast.get_docstring(ast.parse(self.joboptions)) or ""
+        except (SyntaxError, ValueError):
+            return []
+        return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+    @property
+    def groups(self) -> dict[str, list[Picture]]:
+        """Return the figures by folder."""
+        groups: dict[str, list[Picture]] = {}
+        for picture in self.pictures:
+            groups.setdefault(picture.group, []).append(picture)
+        return groups
+
+
+def read_run(directory: Path) -> Contents:
+    """Read a run directory: ``provenance.json``, ``cutflow.json``, ``joboptions.py`` and the figures.
+
+    InputError where it is none: no folder, or one with neither provenance nor figures. Files that are damaged are
+    named in ``problems``, those of a figure in the figure's own.
+    """
+    if not directory.is_dir():
+        raise InputError(f"there is no run directory {directory}", hint="give the folder that hepflow run wrote (-o)")
+    problems: list[str] = []
+    provenance = _read_json(directory / "provenance.json", problems)
+    if not isinstance(provenance, dict):
+        _complain(problems, provenance is not None, "provenance.json does not describe a run")
+        provenance = {}
+    cutflow = _read_json(directory / "cutflow.json", problems) or []
+    if not isinstance(cutflow, list) or not all(isinstance(row, dict) and row.keys() >= CUTFLOW for row in cutflow):
+        problems.append("cutflow.json does not hold a cutflow")
+        cutflow = []
+    pictures = tuple(_picture(directory, stem) for stem in _stems(directory))
+    if not provenance and not pictures and not (directory / STATE).is_dir():
+        raise InputError(
+            f"{directory} is no run directory: it has no provenance.json and no figures",
+            hint="give the folder that hepflow run wrote (-o)",
+        )
+    try:
+        joboptions = (directory / "joboptions.py").read_text(encoding="utf-8")
+    except FileNotFoundError:  # a job that was run from Python
+        joboptions = ""
+    except (OSError, ValueError) as error:
+        problems.append(f"joboptions.py cannot be read: {error}")
+        joboptions = ""
+    return Contents(directory, provenance, tuple(cutflow), joboptions, pictures, tuple(problems))
+
+
+def _complain(problems: list[str], wrong: bool, text: str) -> None:
+    if wrong:
+        problems.append(text)
+
+
+def _read_json(path: Path, problems: list[str]) -> Any:
+    """Return the content of a JSON file; where it cannot be read None, and a line in ``problems``."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing")
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"{path.name} cannot be read: {error}")
+    return None
+
+
+def _stems(directory: Path) -> list[Path]:
+    """Return the figures as paths without suffix, relative to the directory: PNGs, and PDFs with a JSON beside."""
+    files = {
+        path.relative_to(directory)
+        for path in directory.rglob("*")
+        if path.suffix in (".png", ".pdf", ".json") and STATE not in path.relative_to(directory).parts
+    }
+    stems = {path.with_suffix("") for path in files if path.suffix == ".png"}
+    stems |= {p.with_suffix("") for p in files if p.suffix == ".pdf" and p.with_suffix(".json") in files}
+    return sorted(stems, key=lambda stem: (stem.parent != Path(), _natural(stem.as_posix())))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a sort key with which ``pt_2`` comes before ``pt_10``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _picture(directory: Path, stem: Path) -> Picture:
+    problems: list[str] = []
+    png, pdf, numbers = (directory / f"{stem}{suffix}" for suffix in (".png", ".pdf", ".json"))
+    pixels = _pixels(png, problems)
+    described = _read_json(numbers, problems)
+    if not isinstance(described, dict):
+        _complain(problems, described is not None, f"{numbers.name} does not describe a figure")
+        described = {}
+    plots = described.get("plots")
+    plots = [plot for plot in plots if isinstance(plot, dict)] if isinstance(plots, list) else []
+    return Picture(
+        stem,
+        str(described.get("title") or stem.name.replace("_", " ")),
+        tuple(_caption(described.get("style"), plots)),
+        tuple(table for plot in plots for table in plot_tables(plot)),
+        tuple(problems),
+        png if pixels != (0, 0) else None,
+        pixels,
+        pdf if pdf.is_file() else None,
+        numbers if numbers.is_file() else None,
+    )
+
+
+def _caption(style: Any, plots: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the lines under a figure: sample and selection, what is compared, and the notes of what is drawn."""
+    style = style if isinstance(style, dict) else {}
+    lines = style.get("lines")
+    about = [style.get("text"), *(lines if isinstance(lines, list) else ())]
+    labels = dict.fromkeys(str(plot["label"]) for plot in plots if plot.get("label"))
+    notes = dict.fromkeys(str(plot["note"]) for plot in plots if plot.get("note"))
+    found = [" · ".join(str(part) for part in about if part), ", ".join(labels) if len(labels) > 1 else "", *notes]
+    return [line for line in found if line]
+
+
+def _pixels(path: Path, problems: list[str]) -> tuple[int, int]:
+    """Return width and height of a whole PNG; (0, 0) and a line in ``problems`` for one that is missing or damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.verify()
+            return image.size
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing")
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: what Pillow raises for a damaged PNG
+        problems.append(f"{path.name} is damaged: {error}".replace(str(path), path.name))
+    return 0, 0

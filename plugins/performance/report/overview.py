@@ -1,0 +1,188 @@
+"""How a run was made, as tables of text for page and book alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from hepflow.cli.console import size
+from hepflow.errors import HepflowError
+from hepflow.plugins.performance.report.contents import STATE, Contents
+from hepflow.plugins.performance.report.tables import Table, number, shown
+
+__all__ = ["Configured", "configured", "facts", "overview"]
+
+NETWORKS = ("*.onnx", "*.keras", "weights-for-lwtnn*.json")
+ROLES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A tool or stream as it was configured: the properties that were set, and all of them."""
+
+    name: str
+    kind: str
+    changed: Table
+    all: Table
+
+
+def facts(contents: Contents) -> list[tuple[str, str]]:
+    """Return the run in a few (what, value)."""
+    said = contents.provenance
+    known: Mapping[str, Any] = said.get("versions", {})
+    found = [
+        ("events", number(said.get("events") or "")),
+        ("input files", number(len(said.get("inputs", ())) or "")),
+        ("figures", number(len(contents.pictures) or "")),
+        ("duration", f"{said['seconds']:,.1f} s" if said.get("seconds") else ""),
+        ("finished", _when(said["finished"]) if said.get("finished") else ""),
+        ("hepflow", str(known.get("hepflow", ""))),
+    ]
+    return [(what, value) for what, value in found if value]
+
+
+def configured(contents: Contents) -> list[Configured]:
+    """Return tools and streams in job order."""
+    was_set = contents.provenance.get("set", {})
+    found = []
+    for name, values in contents.provenance.get("properties", {}).items():
+        rows = [(key, shown(value)) for key, value in values.items() if key != "class"]
+        changed = [row for row in rows if row[0] in was_set.get(name, ())]
+        tables = [Table(("property", "value"), listed, code=frozenset({1})) for listed in (changed, rows)]
+        found.append(Configured(name, str(values.get("class", "")), *tables))
+    return found
+
+
+def overview(contents: Contents) -> dict[str, list[Table]]:
+    """Return the tables of the report by the title of their section; a section without content is left out."""
+    tables = {
+        "Cutflow": [_cutflow(contents)],
+        "Inputs": [_inputs(contents)],
+        "Models": [_models(contents)],
+        "Outputs": [_outputs(contents)],
+        "Command line": [_command(contents)],
+        "Versions": [_versions(contents, "versions", "library"), _versions(contents, "plugins", "plugin")],
+    }
+    filled = {title: [table for table in listed if table.rows] for title, listed in tables.items()}
+    return {title: listed for title, listed in filled.items() if listed}
+
+
+def _when(time: str | float) -> str:
+    """Return a time, in ISO format or in seconds since 1970, as text."""
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else datetime.fromtimestamp(time, timezone.utc)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _cutflow(contents: Contents) -> Table:
+    rows, shares = [], []
+    for line in contents.cutflow:
+        before, after = int(line["before"]), int(line["after"])
+        where = (str(line["stream"]) or "job", str(line["tool"]), str(line["selection"]), str(line["container"]))
+        shares.append(after / before if before else None)
+        rows.append((*where, f"{before:,}", f"{after:,}", f"{after / before:.1%}" if before else "–"))
+    header = ("stream", "tool", "selection", "of", "before", "after", "kept")
+    return Table(header, rows, right=frozenset({4, 5, 6}), shares=tuple(shares))
+
+
+def _inputs(contents: Contents) -> Table:
+    files = contents.provenance.get("inputs", ())
+    hashed = any("sha256" in file for file in files)
+    rows = [
+        (
+            str(file.get("path", "")),
+            str(file.get("sample", "")),
+            str(file.get("format", "")),
+            number(file.get("entries")),
+            size(file["size"]) if file.get("size") else "–",
+            _when(file["mtime"]) if file.get("mtime") else "–",
+            str(file.get("uuid") or "–"),
+            *((str(file.get("sha256", "–")),) if hashed else ()),
+        )
+        for file in files
+    ]
+    header = ("file", "sample", "format", "events", "size", "changed", "UUID", *(("SHA-256",) if hashed else ()))
+    return Table(header, rows, right=frozenset({3, 4}), code=frozenset({0, 6, 7}))
+
+
+def _models(contents: Contents) -> Table:
+    """Return the data files of the tools, the networks that decorated the inputs, and those that the run wrote."""
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
+    for entry in contents.provenance.get("records", ()):
+        use = f"decorated the inputs ({entry['tool']})" if entry["of"] == "inputs" else f"used by {entry['tool']}"
+        for network in _networks(entry["record"]):
+            key = (use, str(network["sha256"]))
+            rows[key] = (str(network.get("WeightFile", "")), use, _roles(network), str(network["sha256"]))
+    listed = {sha for _, sha in rows}
+    for path, sha in contents.provenance.get("models", {}).items():
+        if sha not in listed:
+            rows["", path] = (str(path), "used by the job", "–", str(sha))
+    for path in sorted(p for pattern in NETWORKS for p in contents.directory.rglob(pattern) if STATE not in p.parts):
+        made = _made(path)
+        name = path.relative_to(contents.directory).as_posix()
+        rows["made", name] = (name, "made by this run", _roles(made), str(made["sha256"]))
+    return Table(("file", "", "folds and their roles", "SHA-256"), list(rows.values()), code=frozenset({0, 3}))
+
+
+def _networks(record: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what a record says of networks, wherever it stands: mappings with a checksum."""
+    if isinstance(record, Mapping):
+        if "sha256" in record:
+            yield record
+        else:
+            for value in record.values():
+                yield from _networks(value)
+    elif isinstance(record, list):
+        for value in record:
+            yield from _networks(value)
+
+
+def _made(path: Path) -> Mapping[str, Any]:
+    from hepflow.execution.rundir import sha256
+    from hepflow.networks.models import model_record
+
+    try:
+        return model_record(str(path))
+    except HepflowError:  # a .keras file, or one that cannot be opened here: the checksum names it all the same
+        return {"sha256": sha256(path)}
+
+
+def _roles(network: Mapping[str, Any]) -> str:
+    """Return the rule of the folds and what each is for, as text."""
+    folds = network.get("record", {}).get("folds")
+    if not isinstance(folds, Mapping):
+        return "not recorded"
+    roles = [f"{role} {', '.join(map(str, folds[role]))}" for role in ROLES if folds.get(role)]
+    return f"{folds.get('rule', '')}: " + "; ".join(roles)
+
+
+def _outputs(contents: Contents) -> Table:
+    rows = []
+    for stream, names in contents.provenance.get("outputs", {}).items():
+        for name in names:
+            path = contents.directory / name
+            rows.append((str(stream), str(name), size(path.stat().st_size) if path.is_file() else "missing"))
+    return Table(("stream", "file", "size"), rows, right=frozenset({2}), code=frozenset({1}))
+
+
+def _command(contents: Contents) -> Table:
+    said = contents.provenance
+    asked = {f"--{key}": value for key, value in said.get("asked", {}).items() if value is not None}
+    options = {f"--{key}": value for key, value in said.get("options", {}).items()}
+    found = {
+        "command line": said.get("command"),
+        "in folder": said.get("folder"),
+        "options of the job": options,
+        "options of run": asked,
+        "datatype": said.get("datatype"),
+        "seed": said.get("seed"),
+        "work units": said.get("units"),
+    }
+    rows = [(what, shown(value)) for what, value in found.items() if value not in (None, {}, "")]
+    return Table((), rows, code=frozenset({1}))
+
+
+def _versions(contents: Contents, key: str, header: str) -> Table:
+    return Table((header, "version"), [(str(n), str(v)) for n, v in contents.provenance.get(key, {}).items()])
