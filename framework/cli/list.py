@@ -12,17 +12,31 @@ from hepflow.registry.manager import Registry, registry
 
 __all__ = ["list_command"]
 
-WHAT = ("tools", "streams", "jobs", "samples", "formats", "plugins", "executors", "architectures", "commands")
+WHAT = (
+    "tools",
+    "streams",
+    "jobs",
+    "samples",
+    "formats",
+    "plugins",
+    "executors",
+    "architectures",
+    "variables",
+    "commands",
+)
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(WHAT))
 @common_options
 def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
-    """List what there is, with one line on each. Nothing is imported for it but samples."""
+    """List what there is, with one line on each. Nothing is imported for it but samples and variables."""
     known = registry(plugins)
     if what == "plugins":
         _plugins(known)
+        return
+    if what == "variables":
+        _variables(known)
         return
     table = new_table("name", "what it does", "from")
     if what == "samples":
@@ -38,6 +52,16 @@ def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
         for name, named in known.names("readers" if what == "formats" else what).items():
             table.add_row(name, named.summary(), f"{named.plugin} ({known.plugins[named.plugin].distribution})")
     console().print(table if table.row_count else f"there are no {what}")
+
+
+def _variables(known: Registry) -> None:
+    from hepflow.registry.variables import named_variable
+
+    table = new_table("name", "label", "unit", "binnings", "from")
+    for name, named in known.names("variables").items():
+        variable = named_variable(name, known)
+        table.add_row(name, variable.label, variable.unit, ", ".join(variable.binnings), named.plugin)
+    console().print(table if table.row_count else "there are no variables")
 
 
 def _summary(path: Path) -> str:

@@ -57,6 +57,11 @@ def hepflow_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_variables() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return variables for plots: name (``TauJets.pt``) → import string of a ``hepflow.variables.Variable``."""
+
+
+@hookspec
 def hepflow_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return commands of the command line: name → import string of a click command."""
 

@@ -1,0 +1,50 @@
+"""Variables by name: ``TauJets.pt:log`` is a variable that a plugin brings, in one of its binnings; any other text is
+an expression over columns.
+"""
+
+from __future__ import annotations
+
+from hepflow.errors import PluginError, PropertyError, nearest
+from hepflow.expressions import Expression
+from hepflow.registry.manager import Registry, registry
+from hepflow.variables import Binning, Variable
+
+__all__ = ["find_variable", "named_variable"]
+
+
+def find_variable(text: str, plugins: Registry | None = None) -> tuple[Variable, Binning | None]:
+    """Return the variable that a text names, and its binning: None where neither text nor variable has one.
+
+    The text is ``NAME``, ``NAME:BINNING`` or ``NAME:NUMBER;LOW;HIGH``; NAME is that of a variable that a plugin
+    brings (``hepflow list variables``), or an expression over columns, which becomes a variable with itself as label.
+    PropertyError, with the nearest names, where it is neither, or where there is no such binning.
+    """
+    plugins = plugins or registry()
+    name, _, view = (part.strip() for part in text.partition(":"))
+    if name in plugins.names("variables"):
+        variable = named_variable(name, plugins)
+        return variable, variable.binning(view) if view or variable.binnings else None
+    hint = nearest(name, plugins.names("variables"), what="variables")
+    try:
+        variable = Variable(name, label=Expression(name).text)
+    except PropertyError as error:
+        meant = hint.startswith("did you mean") and name.replace(".", "").isidentifier()
+        hints = [hint] if meant else [error.hint, "hepflow list variables shows those with a name"]
+        raise PropertyError(error.message, where=f"variable {text!r}", hint="; ".join(filter(None, hints))) from None
+    if view and ";" not in view:
+        raise PropertyError(
+            f"{name} is no known variable, so it has no binning {view!r}", hint=f"{hint}; NUMBER;LOW;HIGH makes one"
+        )
+    return variable, Binning.parse(view) if view else None
+
+
+def named_variable(name: str, plugins: Registry) -> Variable:
+    """Return a variable that a plugin brings; PluginError, with the nearest names, where there is none."""
+    variable = plugins.load("variables", name)
+    if not isinstance(variable, Variable):
+        named = plugins.names("variables")[name]
+        raise PluginError(
+            f"the variable {name!r} is a {type(variable).__name__}, not a Variable",
+            where=f"plugin {named.plugin}, {named.target}",
+        )
+    return variable
