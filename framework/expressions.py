@@ -146,7 +146,10 @@ class Cut(Expression):
         parts = tuple(dict.fromkeys((*self.parts, *other.parts)))
         if len(parts) < 2:
             return parts[0] if parts else self
-        joined = Cut(" and ".join(f"({part.text})" for part in parts), ", ".join(part.label for part in parts))
+        added = parts[len(self.parts) :]
+        whole = [other.label] if len(added) == len(other.parts) else [part.label for part in added]
+        label = ", ".join(text for text in (self.label, *whole) if text)
+        joined = Cut(" and ".join(f"({part.text})" for part in parts), label)
         joined._parts = parts
         return joined
 

@@ -73,6 +73,17 @@ def test_cuts(events, text, expected):
     np.testing.assert_array_equal(Cut(text)(events, "TauJets"), np.array(expected, bool))
 
 
+def test_the_label_of_a_combined_cut_stays_with_it():
+    low, one = Cut("TauJets.pt > 15000", "pt > 15 GeV"), Cut("TauJets.nTracks == 1", "one prong")
+    good = (low & one).labelled("good")
+    central = Cut("abs(TauJets.eta) < 1", "central")
+    assert (good & central).label == "good, central"
+    assert (central & good).label == "central, good"
+    assert (central & one & good).label == "central, one prong, pt > 15 GeV", "what is new in it, part by part"
+    assert (good & low).label == "good", "nothing new"
+    assert (good & Cut()).label == (Cut() & good).label == "good"
+
+
 def test_cuts_combine(events):
     low, one = Cut("TauJets.pt > 15000", "pt > 15 GeV"), Cut("TauJets.nTracks == 1", "one prong")
     both = low & one
