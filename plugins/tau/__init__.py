@@ -11,9 +11,16 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.decaymode import NNDecayModeTree
     from hepflow.plugins.tau.pfocount import PFOCountDecayMode
     from hepflow.plugins.tau.selection import TauSelection
-    from hepflow.plugins.tau.truth import TauTruthMatching
+    from hepflow.plugins.tau.truth import TauTruthMatching, TruthDecayMode
 
-__all__ = ["NNDecayModeClassifier", "NNDecayModeTree", "PFOCountDecayMode", "TauSelection", "TauTruthMatching"]
+__all__ = [
+    "NNDecayModeClassifier",
+    "NNDecayModeTree",
+    "PFOCountDecayMode",
+    "TauSelection",
+    "TauTruthMatching",
+    "TruthDecayMode",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -23,5 +30,6 @@ __getattr__, __dir__ = lazy_names(
         "PFOCountDecayMode": "pfocount",
         "TauSelection": "selection",
         "TauTruthMatching": "truth",
+        "TruthDecayMode": "truth",
     },
 )

@@ -17,7 +17,56 @@ def hepflow_tools() -> Mapping[str, str]:
         "PFOCountDecayMode": "hepflow.plugins.tau.pfocount:PFOCountDecayMode",
         "TauSelection": "hepflow.plugins.tau.selection:TauSelection",
         "TauTruthMatching": "hepflow.plugins.tau.truth:TauTruthMatching",
+        "TruthDecayMode": "hepflow.plugins.tau.truth:TruthDecayMode",
     }
+
+
+@hookimpl
+def hepflow_variables() -> Mapping[str, str]:
+    """Return loki's variables of taus and true taus."""
+    constants = {
+        "TauJets.pt": "PT",
+        "TauJets.ptTauEnergyScale": "PT_TAU_ENERGY_SCALE",
+        "TauJets.ptPanTauCellBased": "PT_PANTAU",
+        "TauJets.ptFinalCalib": "PT_FINAL_CALIB",
+        "TauJets.eta": "ETA",
+        "TauJets.absEta": "ABS_ETA",
+        "TauJets.phi": "PHI",
+        "TauJets.nTracks": "N_TRACKS",
+        "TauJets.mu": "MU",
+        "TauJets.nVtxPU": "N_VTX",
+        "TauJets.RNNJetScore": "RNN_JET",
+        "TauJets.RNNJetScoreSigTrans": "RNN_JET_SIG_TRANS",
+        "TauJets.RNNEleScore": "RNN_ELE",
+        "TauJets.RNNEleScoreSigTrans": "RNN_ELE_SIG_TRANS",
+        "TauJets.NNDecayMode": "NN_MODE",
+        "TauJets.PFOCountDecayMode": "PFO_MODE",
+        "TauJets.PanTau_DecayMode": "PANTAU_MODE",
+        "TauJets.NNDecayModeProb_1p0n": "PROB_1P0N",
+        "TauJets.NNDecayModeProb_1p1n": "PROB_1P1N",
+        "TauJets.NNDecayModeProb_1pXn": "PROB_1PXN",
+        "TauJets.NNDecayModeProb_3p0n": "PROB_3P0N",
+        "TauJets.NNDecayModeProb_3pXn": "PROB_3PXN",
+        "TauJets.truthPtVis": "TRUE_PT",
+        "TauJets.truthEtaVis": "TRUE_ETA",
+        "TauJets.absTruthEtaVis": "TRUE_ABS_ETA",
+        "TauJets.truthPhiVis": "TRUE_PHI",
+        "TauJets.truthProng": "TRUE_PRONGS",
+        "TauJets.truthDecayMode": "TRUE_MODE",
+        "TauJets.ptResponse": "PT_RESPONSE",
+        "TauJets.ptTauEnergyScaleResponse": "PT_RESPONSE_TAU_ENERGY_SCALE",
+        "TauJets.ptPanTauCellBasedResponse": "PT_RESPONSE_PANTAU",
+        "TauJets.ptFinalCalibResponse": "PT_RESPONSE_FINAL_CALIB",
+        "TauJets.etaResidual": "ETA_RESIDUAL",
+        "TauJets.phiResidual": "PHI_RESIDUAL",
+        "TruthTaus.pt_vis": "TRUTH_PT",
+        "TruthTaus.eta_vis": "TRUTH_ETA",
+        "TruthTaus.absEta_vis": "TRUTH_ABS_ETA",
+        "TruthTaus.phi_vis": "TRUTH_PHI",
+        "TruthTaus.numCharged": "TRUTH_PRONGS",
+        "TruthTaus.decayMode": "TRUTH_MODE",
+    }
+    return {name: f"hepflow.plugins.tau.performance:{constant}" for name, constant in constants.items()}
 
 
 @hookimpl

@@ -15,7 +15,7 @@ from hepflow.plugins.tau.modes import NOT_SET, decay_mode
 if TYPE_CHECKING:
     import awkward as ak
 
-__all__ = ["MISSING", "TauTruthMatching", "direction", "first_match", "truth_decay_mode", "wrap"]
+__all__ = ["MISSING", "TauTruthMatching", "TruthDecayMode", "direction", "first_match", "truth_decay_mode", "wrap"]
 
 MISSING = -1111.0
 LEPTONS = {"TruthMuons": "MUON", "TruthElectrons": "ELE"}
@@ -165,3 +165,26 @@ class TauTruthMatching(Tool):
         taus["truthProng"] = values("numCharged", 0, np.int32)
         for name in ("Pt", "Eta", "Phi"):
             taus[f"truth{name}Vis"] = values(f"{name.lower()}_vis", MISSING, np.float32)
+
+
+class TruthDecayMode(Tool):
+    """Decorate truth taus with their decay mode, so that truth taus of one mode can be counted.
+
+    The mode is 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet; 6 also for a tau that decays into leptons.
+    """
+
+    OutputName = Property("decayMode", "name of the decoration of TruthTaus (int)")
+
+    def reads(self) -> Sequence[str]:
+        """Return the decay products, and whether they are hadrons."""
+        return ["TruthTaus.DecayModeVector", "TruthTaus.IsHadronicTau"]
+
+    def writes(self) -> Sequence[str]:
+        """Return the decoration."""
+        return [f"TruthTaus.{self.OutputName}"]
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Count the decay products and decorate."""
+        truth = events["TruthTaus"]
+        modes = truth_decay_mode(truth.flat("DecayModeVector"))
+        truth[self.OutputName] = np.where(truth.flat("IsHadronicTau") != 0, modes, np.int32(NOT_SET))

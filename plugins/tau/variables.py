@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
-from hepflow.variables import Variable
+from hepflow.variables import Binning, Variable
 
 __all__ = ["CLASSES", "DECAY_MODE_VARIABLES", "SEQUENCE_CAPS"]
 
@@ -20,46 +21,75 @@ SEQUENCE_CAPS: Mapping[str, int] = MappingProxyType({"TauTrack": 3, "NeutralPFO"
 """Most objects of each sequence, by descending pt."""
 
 
-def _log(column: str, floor: float, label: str = "", unit: str = "") -> Variable:
-    return Variable(f"{column}_log", column, "log10", floor, label=label or column, unit=unit)
+Bins: TypeAlias = Mapping[str, Binning]
+"""Binnings of plots, in what the networks see: of the logarithm where there is one."""
 
+
+def _bins(number: int, low: float, high: float) -> Bins:
+    return {"default": Binning.regular(number, low, high)}
+
+
+def _log(column: str, floor: float, label: str, bins: Bins, unit: str = "") -> Variable:
+    return Variable(f"{column}_log", column, "log10", floor, label=label, unit=unit, binnings=bins)
+
+
+_FRACTION = _bins(50, 0, 1)
+_ANGLE = _bins(50, -0.2, 0.2)
+_SECOND_ETA = _bins(42, -6.1, -1.9)
 
 _COMMON = (
-    Variable("dphiECal", mean=0.0, label="Δφ to the leading track in the ECal", unit="rad"),
-    Variable("dphi", mean=0.0, label="Δφ to the tau axis", unit="rad"),
-    Variable("detaECal", mean=0.0, label="Δη to the leading track in the ECal"),
-    Variable("deta", mean=0.0, label="Δη to the tau axis"),
-    _log("pt", 1e-3, "pt", "MeV"),
-    _log("jetpt", 1e-3, "pt of the tau (IntermediateAxis)", "MeV"),
+    Variable(
+        "dphiECal", mean=0.0, label="Δφ to the leading track in the ECal", unit="rad", binnings=_bins(50, -0.5, 0.5)
+    ),
+    Variable("dphi", mean=0.0, label="Δφ to the tau axis", unit="rad", binnings=_ANGLE),
+    Variable("detaECal", mean=0.0, label="Δη to the leading track in the ECal", binnings=_bins(50, -0.25, 0.25)),
+    Variable("deta", mean=0.0, label="Δη to the tau axis", binnings=_ANGLE),
+    _log("pt", 1e-3, "pT", _bins(40, 2.4, 6.4), "MeV"),
+    _log("jetpt", 1e-3, "pT of the tau (IntermediateAxis)", _bins(42, 4.0, 6.1), "MeV"),
 )
-_TRACK = (
-    *_COMMON,
-    Variable("d0TJVA", label="d0", unit="mm"),
-    Variable("d0SigTJVA", label="d0 significance"),
-    Variable("z0sinthetaTJVA", label="z0 sin θ", unit="mm"),
-    Variable("z0sinthetaSigTJVA", label="z0 sin θ significance"),
-)
+
+
+def _track(d0: float, significance: float) -> tuple[Variable, ...]:
+    """Return the variables of a track; d0 (mm) and its significance are shown up to these values."""
+    return (
+        *_COMMON,
+        Variable("d0TJVA", label="d0", unit="mm", binnings=_bins(50, -d0, d0)),
+        Variable("d0SigTJVA", label="d0 / σ(d0)", binnings=_bins(50, -significance, significance)),
+        Variable("z0sinthetaTJVA", label="z0 sin θ", unit="mm", binnings=_bins(50, -1.5, 1.5)),
+        Variable("z0sinthetaSigTJVA", label="z0 sin θ / σ(z0 sin θ)", binnings=_bins(50, -15, 15)),
+    )
+
+
 _NEUTRAL = (
     *_COMMON,
-    Variable("FIRST_ETA"),
-    _log("SECOND_R", 1e-3, unit="mm²"),
-    Variable("DELTA_THETA", unit="rad"),
-    _log("CENTER_LAMBDA", 1e-3, unit="mm"),
-    Variable("LONGITUDINAL"),
-    _log("SECOND_ENG_DENS", 1e-6),
-    Variable("ENG_FRAC_CORE"),
-    Variable("NPosECells_EM1"),
-    Variable("NPosECells_EM2"),
-    Variable("energy_EM1", unit="MeV"),
-    Variable("energy_EM2", unit="MeV"),
-    Variable("EM1CoreFrac"),
-    Variable("firstEtaWRTClusterPosition_EM1"),
-    Variable("firstEtaWRTClusterPosition_EM2"),
-    _log("secondEtaWRTClusterPosition_EM1", 1e-6),
-    _log("secondEtaWRTClusterPosition_EM2", 1e-6),
+    Variable("FIRST_ETA", label="first moment of η", binnings=_bins(54, -2.7, 2.7)),
+    _log("SECOND_R", 1e-3, "second moment of r", _bins(50, 1.5, 4.0), "mm²"),
+    Variable("DELTA_THETA", label="Δθ of the shower axis", unit="rad", binnings=_bins(50, 0, 0.5)),
+    _log("CENTER_LAMBDA", 1e-3, "λ center", _bins(50, 1.5, 3.0), "mm"),
+    Variable("LONGITUDINAL", label="longitudinal moment", binnings=_FRACTION),
+    _log("SECOND_ENG_DENS", 1e-6, "second moment of the energy density", _bins(42, -6.2, 2.2), "(MeV/mm³)²"),
+    Variable("ENG_FRAC_CORE", label="energy fraction in the core", binnings=_FRACTION),
+    Variable("NPosECells_EM1", label="cells with energy above 0 in EM1", binnings=_bins(60, -0.5, 179.5)),
+    Variable("NPosECells_EM2", label="cells with energy above 0 in EM2", binnings=_bins(51, -0.5, 101.5)),
+    Variable("energy_EM1", label="energy in EM1", unit="MeV", binnings=_bins(52, -4e3, 1e5)),
+    Variable("energy_EM2", label="energy in EM2", unit="MeV", binnings=_bins(52, -8e3, 2e5)),
+    Variable("EM1CoreFrac", label="core energy fraction in EM1", binnings=_FRACTION),
+    Variable(
+        "firstEtaWRTClusterPosition_EM1", label="first moment of η - η(cluster) in EM1", binnings=_bins(50, -0.05, 0.05)
+    ),
+    Variable(
+        "firstEtaWRTClusterPosition_EM2", label="first moment of η - η(cluster) in EM2", binnings=_bins(50, -0.02, 0.02)
+    ),
+    _log("secondEtaWRTClusterPosition_EM1", 1e-6, "second moment of η - η(cluster) in EM1", _SECOND_ETA),
+    _log("secondEtaWRTClusterPosition_EM2", 1e-6, "second moment of η - η(cluster) in EM2", _SECOND_ETA),
 )
 
 DECAY_MODE_VARIABLES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
-    {"TauTrack": _TRACK, "NeutralPFO": _NEUTRAL, "ShotPFO": _COMMON, "ConvTrack": _TRACK}
+    {
+        "TauTrack": _track(d0=1, significance=25),
+        "NeutralPFO": _NEUTRAL,
+        "ShotPFO": _COMMON,
+        "ConvTrack": _track(d0=20, significance=200),
+    }
 )
 """Sequence → its variables (10, 22, 6, 10)."""

@@ -14,6 +14,7 @@ import pytest
         ("formats", ["xaod-rntuple", "xaod-ttree", "ntuple-rntuple", "ntuple-ttree"]),
         ("plugins", ["core", "tau", "streams", "common"]),
         ("executors", ["processes"]),
+        ("variables", ["TauJets.pt", "TauJets.NNDecayMode", "TruthTaus.pt_vis"]),
     ],
 )
 def test_lists_names_with_a_line_on_each(hepflow, what, names):
@@ -21,6 +22,12 @@ def test_lists_names_with_a_line_on_each(hepflow, what, names):
     for name in names:
         (line,) = [line for line in lines if line.split() and line.split()[0] == name]
         assert len(line.split()) > 2
+
+
+def test_variables_with_label_unit_and_binnings(hepflow):
+    out = hepflow("list", "variables").fine().out
+    (line,) = [line for line in out.splitlines() if line.startswith("TauJets.pt ")]
+    assert line.split() == ["TauJets.pt", "pT", "GeV", "default,", "low,", "log,", "weight", "tau"]
 
 
 @pytest.mark.parametrize("what", ["samples", "architectures", "commands"])
