@@ -30,24 +30,24 @@ class HepflowError(Exception):
     """Base of all errors that hepflow raises on purpose.
 
     ``message`` says what is wrong, ``where`` names the job option, tool, file, column or entry range, and ``hint`` says
-    what to do. ``str(error)`` joins them, one to a line. ``name`` is the one name that the error is about (a column
+    what to do. ``str(error)`` joins them, one to a line. ``about`` is the one name that the error is about (a column
     that is not there, an option as it is written), for who catches the error and knows more of it.
     """
 
-    def __init__(self, message: str, *, where: str = "", hint: str = "", name: str = "") -> None:
+    def __init__(self, message: str, *, where: str = "", hint: str = "", about: str = "") -> None:
         super().__init__(message, where, hint)
         self.message = message
         self.where = where
         self.hint = hint
-        self.name = name
+        self.about = about
 
     def but(self: E, *, where: str | None = None, hint: str | None = None) -> E:
         """Return the same error with another place or hint."""
         where, hint = self.where if where is None else where, self.hint if hint is None else hint
-        return type(self)(self.message, where=where, hint=hint, name=self.name)
+        return type(self)(self.message, where=where, hint=hint, about=self.about)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.where, self.hint, self.name)
+        return _rebuild, (type(self), self.message, self.where, self.hint, self.about)
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -58,8 +58,8 @@ class HepflowError(Exception):
         return "\n".join(lines)
 
 
-def _rebuild(cls: type[HepflowError], message: str, where: str, hint: str, name: str) -> HepflowError:
-    return cls(message, where=where, hint=hint, name=name)
+def _rebuild(cls: type[HepflowError], message: str, where: str, hint: str, about: str) -> HepflowError:
+    return cls(message, where=where, hint=hint, about=about)
 
 
 class JobOptionsError(HepflowError):

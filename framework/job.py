@@ -178,7 +178,7 @@ class Job:
                 raise JobOptionsError(
                     f"job {self.name} has no option --{name}",
                     hint=nearest(name, self._options.declared, what="options"),
-                    name=f"--{name}",
+                    about=f"--{name}",
                 )
         self._apply_datatype()
         self._find_files()

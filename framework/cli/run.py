@@ -193,7 +193,7 @@ def _unknown(ctx: click.Context, word: str) -> str:
 
 def _with_run_options(ctx: click.Context, error: JobOptionsError) -> JobOptionsError:
     """Where the file has no such option, name the nearest one of run too: it may have been meant."""
-    hint = nearest(error.name, _names(ctx), what="options") if error.name.startswith("--") else ""
+    hint = nearest(error.about, _names(ctx), what="options") if error.about.startswith("--") else ""
     return error.but(hint=f"{error.hint}; of {ctx.info_name}: {hint}") if hint.startswith("did you mean") else error
 
 

@@ -168,7 +168,7 @@ def _unsatisfied(
             f"{tool.name} reads {name}, which {writer} writes later or for another stream",
             where=where,
             hint=f"add {writer} before {tool.name}, on the job if several streams need it",
-            name=name,
+            about=name,
         )
     known = [*columns, *scope.made]
     containers = {k.partition(".")[0] for k in known}
@@ -177,11 +177,11 @@ def _unsatisfied(
             f"{tool.name} reads {name}, but there is no container {container!r}",
             where=where,
             hint=serves + nearest(container, containers, what="containers"),
-            name=name,
+            about=name,
         )
     siblings = [k.partition(".")[2] for k in known if k.partition(".")[0] == container]
     hint = serves + nearest(name.partition(".")[2], siblings, what=f"columns of {container}")
-    return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=hint, name=name)
+    return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=hint, about=name)
 
 
 def _outputs(

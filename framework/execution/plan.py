@@ -222,8 +222,8 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
 def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
     unreadable = {name: why for _, schema in schemas for name, why in schema.unreadable.items()}
-    known = error.name in unreadable
-    hint = f"{error.name} is in the file but cannot be read: {unreadable[error.name]}" if known else error.hint
+    known = error.about in unreadable
+    hint = f"{error.about} is in the file but cannot be read: {unreadable[error.about]}" if known else error.hint
     return error.but(where=f"{error.where}, input {schemas[0][0].path}", hint=hint)
 
 

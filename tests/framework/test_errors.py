@@ -14,20 +14,20 @@ CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Er
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_errors_carry_what_where_and_hint_between_processes(cls):
-    error = pickle.loads(pickle.dumps(cls("no pt", where="tool A", hint="add it", name="pt")))
+    error = pickle.loads(pickle.dumps(cls("no pt", where="tool A", hint="add it", about="pt")))
     assert type(error) is cls
     assert issubclass(cls, HepflowError)
-    assert (error.message, error.where, error.hint, error.name) == ("no pt", "tool A", "add it", "pt")
+    assert (error.message, error.where, error.hint, error.about) == ("no pt", "tool A", "add it", "pt")
     assert str(error) == "no pt\n  where: tool A\n  hint:  add it"
 
 
 def test_the_same_error_with_another_place_or_hint():
-    error = ColumnError("no pt", where="tool A", hint="add it", name="pt")
+    error = ColumnError("no pt", where="tool A", hint="add it", about="pt")
     assert (type(error.but(where="B")), str(error.but(where="B"))) == (
         ColumnError,
         "no pt\n  where: B\n  hint:  add it",
     )
-    assert (error.but(hint="").hint, error.but(hint="").where, error.but().name) == ("", "tool A", "pt")
+    assert (error.but(hint="").hint, error.but(hint="").where, error.but().about) == ("", "tool A", "pt")
 
 
 def test_text_has_only_the_lines_that_say_something():
