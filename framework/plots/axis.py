@@ -14,7 +14,6 @@ from hepflow.errors import PlotError
 from hepflow.variables import Variable
 
 if TYPE_CHECKING:
-    import boost_histogram as bh
     import hist
 
 __all__ = ["Axis", "bins", "boost_histogram", "to_hist", "within_reach"]
@@ -99,7 +98,7 @@ def boost_histogram() -> Any:
 
 
 @lru_cache(maxsize=1024)
-def bins(axis: Axis) -> bh.axis.Regular | bh.axis.Variable:
+def bins(axis: Axis) -> Any:
     """Return the axis as boost-histogram counts on it: equal bins are found by arithmetic, others by search."""
     bh = boost_histogram()
     low, high, number = axis.edges[0], axis.edges[-1], len(axis)

@@ -53,14 +53,14 @@ class PlotObject(ABC):
     """
 
     def __init__(self, label: str, sums: Mapping[str, Sequence[Any]]) -> None:
-        bh = boost_histogram()
+        library = boost_histogram()
         self.label = label
         self.remark = ""
         self.entries = 0
         self.negative = 0
         self.invalid = 0
         self._sums: dict[str, bh.Histogram[Any]] = {
-            name: bh.Histogram(*axes, storage=bh.storage.Weight()) for name, axes in sums.items()
+            name: library.Histogram(*axes, storage=library.storage.Weight()) for name, axes in sums.items()
         }
 
     # ── what each kind says of itself ────────────────────────────────────────────────────────────────────────────────

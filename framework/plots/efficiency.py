@@ -9,7 +9,7 @@ import numpy as np
 from hepflow.plots.axis import Axis, bins, boost_histogram, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
-from hepflow.plots.statistics import METHOD, ROUNDING, efficiency_with_interval, ratio_of
+from hepflow.plots.statistics import METHOD, efficiency_with_interval
 
 if TYPE_CHECKING:
     import hist
@@ -83,11 +83,10 @@ class EfficiencyProfile(PlotObject):
     def reasons(self) -> list[str]:
         """Return why numbers are missing: no entries, no denominator, ratios that are no efficiencies."""
         found = [*super().reasons(), *self._signs()]
-        total, passed = self.total, self.passed
+        (_, passed), (_, total) = self._passed(), self._total()
         if self.entries and not total.any():
             found.append("no entries in the denominator" if passed.any() else "no entries inside the axis")
-        value = ratio_of(passed, total)
-        if wrong := int(np.sum((total < 0) | (value < 0) | (value > 1 + ROUNDING) | ((total == 0) & (passed != 0)))):
+        if wrong := int(np.sum(np.isnan(self.efficiency()[0]) & (passed + total > 0))):
             found.append(f"{wrong} bins left out: passed/total is not within 0 and 1")
         return found
 

@@ -63,6 +63,13 @@ class Histogram(PlotObject):
         """Sum of all weights, with under- and overflow."""
         return float(self._content("counts", flow=True)[0].sum())
 
+    def reasons(self) -> list[str]:
+        """Return why there is nothing to see: no entries, or none inside the axes."""
+        found = super().reasons()
+        if self.entries and not self.variances.any():
+            found.append("no entries inside the axes" if len(self.axes) == 2 else "no entries inside the axis")
+        return found
+
     def derived(self) -> dict[str, Any]:  # noqa: D102
         return {
             "values": self.values,

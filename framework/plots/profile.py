@@ -36,7 +36,8 @@ class Profile(PlotObject):
     def fill(self, x: Any, y: Any, *, weight: Any = None) -> None:
         """Add one entry for each pair. NaN and infinite ``y`` are left out and counted in ``invalid``."""
         distances = np.subtract(column(y, "y"), self._middle, dtype=np.float64)
-        distances[np.isinf(distances)] = np.nan
+        if (infinite := np.isinf(distances)).any():
+            distances[infinite] = np.nan
         values, distances, weights = self._take(column(x, "x"), distances, weight=weight)
         values = within_reach(self.axis, values)
         weighted = distances if weights is None else weights * distances

@@ -181,12 +181,10 @@ class RocCurve(_SignalAgainstBackground):
     def reasons(self) -> list[str]:
         """Return what is to be known: missing classes, points left out, scores that are equal or outside the axis."""
         found = super().reasons()
-        if found and not self.entries:
-            return found
-        values = self._content("counts", flow=True)[1].sum(axis=1)
-        if np.count_nonzero(values) == 1:
+        values = self._content("counts", flow=True)[1]
+        if values.any(axis=0).all() and np.count_nonzero(values.sum(axis=1)) == 1:
             found.append("all scores are equal: one point")
-        outside = (values[0] + values[-1]) / values.sum() if values.any() else 0.0
+        outside = (values[0] + values[-1]).sum() / values.sum() if values.any() else 0.0
         if outside > 0.01:
             found.append(f"{100 * outside:.0f} % of the scores are outside {self.low:g} … {self.high:g}")
         if left_out := self._all_points()[1]:

@@ -148,6 +148,7 @@ def test_what_is_no_efficiency_is_left_out_and_said():
     assert np.isnan(value).tolist() == [True, True, True, False]
     assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, True, True, False]
     assert value[3] == 1
+    assert EfficiencyProfile.from_json(profile.to_json()) == profile
     assert "3 bins left out: passed/total is not within 0 and 1" in profile.note
     assert "2 entries have negative weights" in profile.note
 
@@ -157,6 +158,9 @@ def test_a_profile_without_denominator():
     profile.fill_passed([0.5, 1.5])
     assert np.isnan(profile.efficiency()).all()
     assert "no entries in the denominator" in profile.note
+    cancelled = EfficiencyProfile(FEW)
+    cancelled.fill([0.5, 0.5], [True, True], weight=[1.0, -1.0])
+    assert "1 bins left out" in cancelled.note
     outside = EfficiencyProfile(FEW)
     outside.fill([-3.0], [True])
     assert outside.note == "no entries inside the axis"

@@ -40,6 +40,14 @@ def test_numbers_that_are_read_are_copies():
     assert histogram.errors.tolist() == [1, 0, 0]
 
 
+def test_a_histogram_whose_entries_are_outside_says_so():
+    one, two = Histogram(FEW), Histogram([FEW, ETA])
+    one.fill([-1.0, 5.0])
+    two.fill([0.5], [7.0])
+    assert (one.note, two.note) == ("no entries inside the axis", "no entries inside the axes")
+    assert one.total == 2
+
+
 def test_a_histogram_has_one_or_two_axes():
     for axes in ([], [ETA, PT, RATIO]):
         with pytest.raises(PlotError, match=f"not {len(axes)}"):

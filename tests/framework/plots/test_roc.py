@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,6 +106,8 @@ def test_a_separate_total_of_the_signal():
     assert roc.curve().efficiency[-1] == pytest.approx(6 / 20)
     assert roc.auc == alone.auc
     assert (roc + roc).signal_total == 40
+    assert RocCurve.from_json(roc.to_json()) == roc == pickle.loads(pickle.dumps(roc))
+    assert roc != alone
     with pytest.raises(PlotError, match="cannot be -1"):
         roc.fill_signal_total(-1.0)
 
@@ -134,6 +138,9 @@ def test_a_class_without_entries(signal):
     assert roc.auc is None
     assert len(roc.curve().efficiency) == 0
     assert roc.note == f"no {'background' if signal else 'signal'}"
+    same = RocCurve()
+    same.fill([0.2, 0.2], [signal, signal])
+    assert same.note == roc.note
     assert roc.to_json()["derived"]["auc"] is None
 
 
@@ -233,3 +240,11 @@ def test_working_points_without_a_number():
     alone = WorkingPoint()
     alone.fill([True], [True])
     assert alone.note == "no background"
+
+
+def test_a_cut_of_zero_is_a_cut():
+    roc = RocCurve(low=-1.0, high=1.0, bins=20)
+    roc.fill([-0.5, 0.5, 0.5, -0.5], [True, True, False, False])
+    assert roc.point(0.0)[:3] == (pytest.approx(0.0), 0.5, 2.0)
+    assert roc.point(-1.0)[1:3] == (1, 1)
+    assert roc.point(-50.0) == roc.point(-1.0)
