@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import hist
     from typing_extensions import Self
 
-__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "write_root"]
+__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "plain", "write_root"]
 
 FORMAT = 1
 """Number of the JSON layout; a reader refuses a higher one."""
@@ -172,10 +172,10 @@ class PlotObject(ABC):
         return {
             "type": type(self).__name__,
             "format": FORMAT,
-            **{name: _plain(value) for name, value in state.items()},
+            **{name: plain(value) for name, value in state.items()},
             "note": self.note,
-            "sums": _plain(sums),
-            "derived": _plain(self.derived()),
+            "sums": plain(sums),
+            "derived": plain(self.derived()),
         }
 
     @classmethod
@@ -293,23 +293,23 @@ def _kind(content: Mapping[str, Any]) -> type[PlotObject]:
     return kind
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON has it: arrays as lists, axes as their fields, NaN and infinities as null."""
     if isinstance(value, Axis):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
 
 
 def _decoded(value: Any) -> Any:
-    """Return a part of a layout as it was before ``_plain``."""
+    """Return a part of a layout as it was before ``plain``."""
     if isinstance(value, Mapping):
         return Axis(**value)
     return tuple(_decoded(part) for part in value) if isinstance(value, list) else value
