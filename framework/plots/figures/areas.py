@@ -1,0 +1,179 @@
+"""Figures of areas: migration matrices with numbers in their cells, and histograms of two axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.plots.axis import Axis
+from hepflow.plots.figures.frame import dress_binned, finish
+from hepflow.plots.figures.layout import add_note, empty, header_above, new_figure
+from hepflow.plots.figures.options import Options
+from hepflow.plots.figures.style import colour_map
+from hepflow.plots.figures.text import power
+from hepflow.plots.figures.ticks import exponent, linear
+from hepflow.plots.histogram import Histogram
+from hepflow.plots.migration import MigrationMatrix
+
+__all__ = ["draw_area", "draw_matrix"]
+
+Array = npt.NDArray[Any]
+
+SIZE: Final = (8.0, 6.3)
+"""Inches; the height is without the lines above the axes."""
+SMALLEST: Final = 6.0
+"""Points; numbers that would have to be smaller are left out of the cells."""
+DARK: Final = 0.55
+"""From this part of the colour scale on text is white."""
+
+
+def draw_matrix(matrix: MigrationMatrix, options: Options) -> Any:
+    """Return the figure of a matrix: truth along x, reconstructed along y, percentages (or sums) in the cells."""
+    options.without("a matrix", log_x=None, log_y=None, ratio=False, normalise=False, y_range=None)
+    values, errors, unit = _cells(matrix, options.kind)
+    figure, (axes,) = new_figure(SIZE)
+    across = Axis("truth", _edges(matrix.truth_labels), matrix.truth_title, labels=matrix.truth_labels)
+    up = Axis("reco", _edges(matrix.reco_labels), matrix.reco_title, labels=matrix.reco_labels)
+    mesh = _mesh(axes, across, up, values, 100.0 if unit else None)
+    _colour_bar(figure, mesh, _bar_title(matrix, options.kind))
+    header_above(figure, axes, options.style, [*options.lines, *_told(matrix)])
+    dress_binned(axes, "x", across, log=False)
+    dress_binned(axes, "y", up, log=False)
+    add_note(figure, matrix.note if matrix.entries else "")
+    finish(figure)
+    if np.isfinite(values).any():
+        tens = 0 if unit else exponent(mesh.norm.vmin, mesh.norm.vmax)
+        _write(figure, axes, mesh, values / 10.0**tens, errors / 10.0**tens, tens, percent=bool(unit))
+    else:
+        empty(axes, matrix.note or "no entries")
+    return figure
+
+
+def _edges(labels: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(number - 0.5 for number in range(len(labels) + 1))
+
+
+def _cells(matrix: MigrationMatrix, kind: str) -> tuple[Array, Array, str]:
+    """Return values, errors and unit."""
+    if kind == "counts":
+        counts = matrix.counts
+        return (counts if counts.any() else np.full(counts.shape, np.nan)), matrix.errors, ""
+    value, error = matrix.efficiency() if kind == "efficiency" else matrix.purity()
+    return 100 * value, 100 * error, "%"
+
+
+def _bar_title(matrix: MigrationMatrix, kind: str) -> str:
+    if kind == "counts":
+        return "Entries" if np.allclose(matrix.counts, matrix.errors**2) else "Sum of weights"
+    return "Efficiency [%]" if kind == "efficiency" else "Purity [%]"
+
+
+def _told(matrix: MigrationMatrix) -> list[str]:
+    """Return the lines that say what the matrix is of, the fraction on its diagonal, and what is not in it."""
+    fraction, error = matrix.diagonal()
+    lines = [matrix.label]
+    if np.isfinite(fraction):
+        lines.append(f"Diagonal: {100 * fraction:.1f} ± {100 * error:.1f} %")
+    everything = matrix.excluded + float(matrix.counts.sum())
+    if matrix.excluded and everything:
+        lines[-1] += f"   (not in the matrix: {100 * matrix.excluded / everything:.1f} %)"
+    return lines
+
+
+def _mesh(axes: Any, x: Axis, y: Axis, values: Array, highest: float | None) -> Any:
+    """Draw the cells, ``values[y, x]``."""
+    from matplotlib.colors import Normalize
+
+    low = float(np.nanmin(values, initial=0.0))
+    top = highest if highest is not None else float(np.nanmax(values, initial=0.0)) or 1.0
+    mesh = axes.pcolormesh(x.edges, y.edges, values, cmap=colour_map(), norm=Normalize(low, top), linewidth=0)
+    mesh.set_rasterized(values.size > 2000)
+    axes.tick_params(which="both", direction="out", top=False, right=False)
+    return mesh
+
+
+def _colour_bar(figure: Any, mesh: Any, title: str) -> None:
+    bar = figure.colorbar(mesh, aspect=28, pad=0.025)
+    low, high = mesh.norm.vmin, mesh.norm.vmax
+    tens = exponent(low, high)
+    linear(bar.ax.yaxis, tens)
+    bar.ax.tick_params(which="both", direction="out", left=False)
+    bar.set_label(power(title, tens))
+    bar.outline.set_linewidth(0.8)
+
+
+def _write(figure: Any, axes: Any, mesh: Any, values: Array, errors: Array, tens: int, *, percent: bool) -> None:
+    """Write values with errors, both in 10^tens, into the cells, as large as fits; nothing in very small cells."""
+    renderer = figure.canvas.get_renderer()
+    box = axes.get_window_extent(renderer)
+    room = 0.9 * box.width / values.shape[1], 0.86 * box.height / values.shape[0]
+    whole = bool(np.all(values == np.round(values)))
+    decimals = 1 if percent else 0 if whole else max(0, 2 - math.floor(math.log10(np.nanmax(np.abs(values)))))
+    texts = []
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        colour = "white" if np.isfinite(value) and mesh.norm(value * 10.0**tens) > DARK else "black"
+        number, error = _number(value, errors[row, column], decimals)
+        place = {"ha": "center", "color": colour, "zorder": 4}
+        above = axes.annotate(number, (column, row), (0, 0), textcoords="offset points", va="center", size=15, **place)
+        below = axes.annotate(error, (column, row), (0, 0), textcoords="offset points", va="center", size=11, **place)
+        texts.append((above, below))
+    _size(texts, room, renderer)
+
+
+def _number(value: float, error: float, decimals: int) -> tuple[str, str]:
+    if not np.isfinite(value):
+        return "–", ""
+    return f"{value:.{decimals}f}", f"± {error:.{decimals}f}" if error > 0 else ""
+
+
+def _size(texts: list[tuple[Any, Any]], room: tuple[float, float], renderer: Any) -> None:
+    """Give the numbers of all cells one size; errors go, then numbers, where they would be too small to read."""
+    for parts in (2, 1):
+        boxes = [[part.get_window_extent(renderer) for part in pair[:parts] if part.get_text()] for pair in texts]
+        widest = max(box.width for pair in boxes for box in pair)
+        tallest = max(sum(box.height for box in pair) * 1.25 for pair in boxes)
+        factor = min(1.0, room[0] / widest, room[1] / tallest)
+        if factor * (11.0 if parts == 2 else 15.0) >= SMALLEST:
+            break
+    else:
+        parts = 0
+    for above, below in texts:
+        above.set_fontsize(15 * factor)
+        below.set_fontsize(11 * factor)
+        if parts == 2 and below.get_text():
+            above.set_position((0, 7.5 * factor))
+            below.set_position((0, -9.5 * factor))
+        elif parts < 2:
+            below.remove()
+        if parts == 0:
+            above.remove()
+
+
+def draw_area(histogram: Histogram, options: Options) -> Any:
+    """Return the figure of a histogram of two axes; bins without entries stay white."""
+    options.without("a histogram of two axes", ratio=False, log_y=None, y_range=None)
+    figure, (axes,) = new_figure(SIZE)
+    x, y = histogram.axes
+    values = histogram.values.T
+    total = float(values.sum())
+    weighted = not np.array_equal(histogram.values, histogram.variances)
+    title = "Sum of weights" if weighted else "Entries"
+    if options.normalise:
+        title = f"Fraction of {'weights' if weighted else 'entries'}"
+        values = values / total if total > 0 else np.full_like(values, np.nan)
+    shown = np.ma.masked_where((values == 0) | ~np.isfinite(values), values)
+    mesh = _mesh(axes, x, y, shown.filled(np.nan), None)
+    mesh.set_cmap(colour_map(missing="white"))
+    _colour_bar(figure, mesh, title)
+    header_above(figure, axes, options.style, [*options.lines, histogram.label])
+    dress_binned(axes, "x", x, log=options.on_log_x(x))
+    dress_binned(axes, "y", y, log=y.log)
+    if shown.count() == 0:
+        empty(axes, histogram.note or "no entries inside the axes")
+    add_note(figure, histogram.note if shown.count() else "")
+    finish(figure)
+    return figure

@@ -1,0 +1,248 @@
+"""Figures of values in bins: histograms, stacks, efficiencies, profiles and resolutions, with ratios below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from hepflow.errors import PlotError
+from hepflow.plots.axis import Axis
+from hepflow.plots.base import PlotObject
+from hepflow.plots.comparison import Ratio, Stack, binned
+from hepflow.plots.efficiency import EfficiencyProfile
+from hepflow.plots.figures.curves import (
+    Curve,
+    draw_arrows,
+    draw_points,
+    draw_stack,
+    draw_steps,
+    notes,
+    nothing,
+    positive,
+    reasons,
+)  # fmt: skip
+from hepflow.plots.figures.frame import RATIO, dress_binned, finish_with_texts, ratio_range, show_ratio
+from hepflow.plots.figures.layout import Extent, add_note, empty, new_figure
+from hepflow.plots.figures.options import Options
+from hepflow.plots.figures.style import Look, look_of
+from hepflow.plots.figures.text import short
+from hepflow.plots.histogram import Histogram
+from hepflow.plots.profile import Profile
+from hepflow.plots.resolution import ResolutionProfile
+
+__all__ = ["draw_binned", "draw_stacked"]
+
+MODE_TITLES: Final = {
+    "median": "Median",
+    "mode": "Most probable value",
+    "winmode": "Most probable value",
+    "core": "Half width of the central 68 %",
+    "tail": "Half width of the central 95 %",
+    "rms": "RMS",
+    "fit_width": "Width of a fitted gaussian",
+    "fit_mean": "Mean of a fitted gaussian",
+}
+WIDTHS: Final = ("core", "tail", "rms", "fit_width")
+"""Modes that are widths: their axis begins at 0."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What stands in the main panel and in the ratio panel."""
+
+    curves: list[Curve]
+    y_title: str
+    from_zero: bool
+    highest: float = math.inf
+    steps: bool = False
+
+
+def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 0) -> Any:
+    """Return the figure of objects of one kind with the same axis; ``reference`` is what ratios are taken to."""
+    first = plots[0]
+    if not isinstance(first, Histogram):
+        options.without(f"a figure of {type(first).__name__}s", normalise=False)
+    shown = _shown(plots, options)
+    axis = _common_axis(plots, shown.curves)
+    with_ratio = options.ratio and len(plots) > 1
+    figure, main, below = _panels(with_ratio)
+    log = options.on_log_x(axis)
+    dress_binned(below or main, "x", axis, log=log)
+    extent = Extent()
+    looks = [look_of(position) for position in range(len(plots))]
+    curves = shown.curves
+    bottom = _bottom(curves, shown.from_zero, bool(options.log_y), options.y_range)
+    handles = _draw_all(main, curves, looks, extent, bottom, steps=shown.steps)
+    if below is not None:
+        factors = _factors(plots) if options.normalise else [1.0] * len(plots)
+        _draw_ratios(below, plots, reference, looks, factors, options.mode)
+    _finish(figure, main, options, shown, extent, handles, bottom)
+    return figure
+
+
+def draw_stacked(stack: Stack, options: Options) -> Any:
+    """Return the figure of a stack, with data as points and, on request, data over the sum below."""
+    options.without("a stack", normalise=False)
+    total = stack.total
+    histograms = [total, *stack.histograms, *([] if stack.data is None else [stack.data])]
+    shown = _shown(histograms, options)
+    axis = total.axes[0]
+    figure, main, below = _panels(options.ratio and stack.data is not None)
+    dress_binned(below or main, "x", axis, log=options.on_log_x(axis))
+    extent = Extent()
+    curves = shown.curves
+    number = len(stack.histograms)
+    bottom = _bottom(curves, True, bool(options.log_y), options.y_range)
+    looks = [look_of(position) for position in range(1, number + 1)]
+    *areas, band = draw_stack(main, curves[1 : number + 1], looks, curves[0], extent, bottom)
+    handles = [(area, curve.entry) for area, curve in zip(areas, curves[1:], strict=False)][::-1]
+    handles.append((band, "uncertainty of the sum"))
+    if stack.data is not None:
+        data = draw_points(main, curves[-1], look_of(0), extent)
+        handles.insert(0, (data, curves[-1].entry or "data"))
+        if below is not None:
+            _draw_ratios(below, [total, stack.data], 0, [look_of(1), look_of(0)], [1.0, 1.0], "", "Data / sum")
+    _finish(figure, main, options, shown, extent, handles, bottom)
+    return figure
+
+
+def _panels(ratio: bool) -> tuple[Any, Any, Any]:
+    """Return figure, main axes, and ratio axes or None."""
+    figure, axes = new_figure((8.0, 7.2), (1.0, RATIO)) if ratio else new_figure()
+    if ratio:
+        axes[0].tick_params(labelbottom=False)
+    return figure, axes[0], axes[1] if ratio else None
+
+
+def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
+    """Return the curves of the objects and what the y axis is called."""
+    found = [binned(plot, mode=options.mode) for plot in plots]
+    curves = [
+        Curve(one.axis, plot.label, one.value, one.value - one.down, one.value + one.up, plot.note)
+        for plot, one in zip(plots, found, strict=True)
+    ]
+    if options.log_y:
+        curves = [positive(curve) for curve in curves]
+    first = plots[0]
+    if isinstance(first, Histogram):
+        curves = [
+            curve if isinstance(plot, Histogram) and plot.variances.any() else nothing(curve)
+            for plot, curve in zip(plots, curves, strict=True)
+        ]
+        if options.normalise:
+            curves = [curve.scaled(factor) for curve, factor in zip(curves, _factors(plots), strict=True)]
+        return _Shown(curves, _entries_title(plots, options.normalise), from_zero=True, steps=True)
+    if isinstance(first, EfficiencyProfile):
+        return _Shown(curves, "Efficiency", from_zero=True, highest=1.0)
+    if isinstance(first, ResolutionProfile):
+        title = f"{MODE_TITLES[options.mode]} of {first.response.title}"
+        return _Shown(curves, title, from_zero=options.mode in WIDTHS)
+    assert isinstance(first, Profile)
+    return _Shown(curves, f"Mean {first.response.title}", from_zero=False)
+
+
+def _factors(plots: Sequence[PlotObject]) -> list[float]:
+    """Return for each histogram one over its sum of what is shown; NaN where that is not above 0."""
+    sums = [float(plot.values.sum()) if isinstance(plot, Histogram) else 0.0 for plot in plots]
+    return [1 / total if total > 0 else math.nan for total in sums]
+
+
+def _entries_title(plots: Sequence[PlotObject], normalise: bool) -> str:
+    histograms = [plot for plot in plots if isinstance(plot, Histogram)]
+    weighted = any(not np.array_equal(plot.values, plot.variances) for plot in histograms)
+    axis = histograms[0].axes[0]
+    width = f" / {short(axis.widths[0])} {axis.unit}" if axis.regular and axis.unit and not axis.labels else ""
+    if normalise:
+        return f"Fraction of {'weights' if weighted else 'entries'}{width}"
+    return f"{'Sum of weights' if weighted else 'Entries'}{width}"
+
+
+def _common_axis(plots: Sequence[PlotObject], curves: Sequence[Curve]) -> Axis:
+    axis = curves[0].axis
+    for plot, curve in zip(plots, curves, strict=True):
+        if curve.axis.edges != axis.edges or curve.axis.name != axis.name:
+            raise PlotError(
+                f"{plot} cannot be drawn with {plots[0]}: their axes differ",
+                where=f"{axis.name}, {len(axis)} bins; {curve.axis.name}, {len(curve.axis)} bins",
+                hint="fill both with the same axis, or draw two figures",
+            )
+    return axis
+
+
+def _bottom(curves: Sequence[Curve], from_zero: bool, log: bool, y_range: tuple[float, float] | None) -> float:
+    """Return the lower end of the y axis."""
+    if y_range is not None:
+        return y_range[0]
+    values = np.concatenate([curve.value for curve in curves])
+    values = values[np.isfinite(values)]
+    if log:
+        largest = np.max(values, initial=0.0)
+        return max(0.5 * float(np.min(values, initial=np.inf)), 1e-9 * float(largest)) if len(values) else 0.1
+    lows = np.concatenate([np.fmin(curve.value, curve.low) for curve in curves])
+    lowest = float(np.nanmin(lows)) if len(values) else 0.0
+    if from_zero:
+        return min(0.0, 1.1 * lowest)
+    highs = np.concatenate([np.fmax(curve.value, curve.high) for curve in curves])
+    span = float(np.nanmax(highs)) - lowest if len(values) else 1.0
+    return lowest - 0.12 * (span or abs(lowest) or 1.0)
+
+
+def _draw_all(
+    axes: Any, curves: Sequence[Curve], looks: Sequence[Look], extent: Extent, bottom: float, *, steps: bool
+) -> list[tuple[Any, str]]:
+    handles = []
+    alpha = 0.22 if len(curves) <= 4 else 0.1
+    for position, (curve, look) in enumerate(zip(curves, looks, strict=True)):
+        if steps:
+            handle = draw_steps(axes, curve, look, extent, floor=max(bottom, 0.0), alpha=alpha)
+        else:
+            handle = draw_points(axes, curve, look, extent, shift=_shift(position, len(curves)))
+        if curve.entry:
+            handles.append((handle, curve.entry))
+    return handles
+
+
+def _shift(position: int, number: int) -> float:
+    """Return how far points stand from the middle of a bin, in widths, so that several can be told apart."""
+    return (position - (number - 1) / 2) * min(0.6 / number, 0.12)
+
+
+def _draw_ratios(
+    axes: Any, plots: Sequence[PlotObject], reference: int, looks: Sequence[Look], factors: Sequence[float], mode: str,
+    title: str = "",
+) -> None:  # fmt: skip
+    values, errors = [], []
+    others = [position for position in range(len(plots)) if position != reference]
+    for position in others:
+        ratio = Ratio(plots[position], plots[reference], mode=mode)
+        factor = factors[position] / factors[reference]
+        values.append(factor * ratio.values)
+        errors.append(factor * ratio.errors)
+    limits = ratio_range(np.concatenate(values), np.concatenate(errors, axis=1))
+    for place, position in enumerate(others):
+        value, (down, up) = values[place], errors[place]
+        curve = Curve(ratio.axis, "", value, value - down, value + up)
+        shift = _shift(place, len(others))
+        draw_points(axes, curve, looks[position], Extent(), shift=shift)
+        draw_arrows(axes, curve, looks[position], limits, shift=shift)
+    name = plots[reference].label
+    known = bool(np.isfinite(np.concatenate(values)).any())
+    show_ratio(axes, title or (f"Ratio to {name}" if name and len(name) <= 12 else "Ratio"), limits, known=known)
+
+
+def _finish(
+    figure: Any, axes: Any, options: Options, shown: _Shown, extent: Extent, handles: Sequence[tuple[Any, str]],
+    bottom: float,
+) -> None:  # fmt: skip
+    """Give the main panel its y axis and texts."""
+    if not any(curve.drawn for curve in shown.curves):
+        empty(axes, reasons(shown.curves, "no values"))
+        handles = []
+    add_note(figure, notes([curve for curve in shown.curves if curve.drawn]))
+    finish_with_texts(
+        figure, axes, options, shown.y_title, extent, handles, bottom, log=bool(options.log_y), highest=shown.highest
+    )

@@ -1,0 +1,92 @@
+"""Axes dressed for a figure: scales, ticks and titles of x, y and of the ratio panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow.plots.axis import Axis
+from hepflow.plots.figures.layout import Extent, empty, place_texts, renderer_of, top_for
+from hepflow.plots.figures.options import Options
+from hepflow.plots.figures.text import fit, power, readable
+from hepflow.plots.figures.ticks import categories, exponent, linear, logarithmic
+
+__all__ = ["RATIO", "dress_binned", "dress_numbers", "finish", "finish_with_texts", "ratio_range", "show_ratio"]
+
+RATIO: Final = 0.42
+"""Height of a ratio panel, in heights of the main one."""
+WIDEST_RATIO: Final = 2.0
+"""Ratios farther from 1 than this are marked at the edge of the panel."""
+
+
+def dress_numbers(
+    axes: Any, which: str, title: str, limits: tuple[float, float], *, log: bool = False, highest: float = math.inf,
+    most: int = 7,
+) -> None:  # fmt: skip
+    """Give an axis of numbers ("x" or "y") its scale, limits, ticks and title; no tick is above ``highest``."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}scale": "log" if log else "linear", f"{which}lim": limits})
+    tens = 0 if log else exponent(*limits)
+    if log:
+        logarithmic(axis, most=most)
+    else:
+        linear(axis, tens, most=most, highest=highest)
+    (axes.set_xlabel if which == "x" else axes.set_ylabel)(power(readable(title), tens))
+
+
+def dress_binned(axes: Any, which: str, axis: Axis, *, log: bool) -> None:
+    """Give an axis the range, ticks and title of the bins it shows; categories are named."""
+    dress_numbers(axes, which, axis.title, (axis.edges[0], axis.edges[-1]), log=log)
+    if axis.labels:
+        renderer = renderer_of(axes.figure)
+        box = axes.get_window_extent(renderer)
+        place = axes.xaxis if which == "x" else axes.yaxis
+        pixels = (box.width if which == "x" else box.height) / len(axis)
+        categories(place, axis.labels, axis.centers.tolist(), pixels, renderer, vertical=which == "y")
+
+
+def finish(figure: Any) -> None:
+    """Break titles that are longer than their axes, and let everything stay where it is from now on."""
+    renderer = renderer_of(figure)
+    for axes in figure.axes:
+        box = axes.get_window_extent(renderer)
+        fit(axes.xaxis.label, box.width, renderer)
+        fit(axes.yaxis.label, box.height, renderer, vertical=True)
+    renderer_of(figure)
+    figure.set_layout_engine("none")
+
+
+def finish_with_texts(
+    figure: Any, axes: Any, options: Options, title: str, extent: Extent, handles: Sequence[tuple[Any, str]],
+    bottom: float, *, log: bool, highest: float = math.inf,
+) -> None:  # fmt: skip
+    """Give an axes its y axis, label and legend, so that none covers data; this is the last that is done."""
+    axes.set_yscale("log" if log else "linear")
+    first = options.y_range or (bottom, top_for(axes, extent, [], bottom))
+    dress_numbers(axes, "y", title, first, log=log, highest=highest)  # texts are placed beside these ticks
+    limits = place_texts(figure, axes, options, extent, handles, bottom)
+    dress_numbers(axes, "y", title, limits, log=log, highest=highest)
+    finish(figure)
+
+
+def ratio_range(values: npt.NDArray[Any], errors: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the range of a ratio panel: around 1, with all ratios that are known to 50 % and not far away."""
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(values) & (np.nan_to_num(errors).max(axis=0, initial=0) < 0.5 * np.abs(values))
+    low = np.min((values - np.nan_to_num(errors[0]))[known], initial=1.0)
+    high = np.max((values + np.nan_to_num(errors[1]))[known], initial=1.0)
+    reach = min(max(1 - low, high - 1, 0.04) * 1.15, WIDEST_RATIO)
+    return max(1 - reach, 0.0 if low >= 0 else -WIDEST_RATIO), 1 + reach
+
+
+def show_ratio(axes: Any, title: str, limits: tuple[float, float], *, known: bool) -> None:
+    """Give the ratio panel its range, ticks and the line at 1; or say that no ratio is known."""
+    if known:
+        axes.axhline(1.0, color="black", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0.5)
+    else:
+        empty(axes, "no ratio is known")
+    dress_numbers(axes, "y", title, limits, most=4)

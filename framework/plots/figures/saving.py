@@ -1,0 +1,62 @@
+"""Writing figures: pictures that do not depend on the day, with their numbers beside them, each file in one step."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hepflow.errors import PlotError, nearest
+from hepflow.plots.base import plain
+from hepflow.plots.figures.drawing import members
+from hepflow.plots.figures.style import house_style
+from hepflow.plots.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["picture", "save"]
+
+NO_DATE: Final[Mapping[str, Mapping[str, None]]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+"""Formats, and what is left out of them so that the same figure gives the same bytes."""
+
+
+def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
+    """Return a figure as png, pdf or svg; PlotError for other formats."""
+    if kind not in NO_DATE:
+        raise PlotError(f"figures are not written as {kind!r}", hint=nearest(kind, NO_DATE, what="formats"))
+    buffer = io.BytesIO()
+    with house_style():
+        figure.savefig(buffer, format=kind, metadata=dict(NO_DATE[kind]), dpi=dpi)
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path | str, what: Any, *, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write a figure as ``path`` + .png, .pdf, and its numbers as ``path`` + .json; return these paths.
+
+    ``what`` is what was drawn: a plot object, several, a Comparison, a Stack; or a mapping of plain numbers, for
+    figures of :func:`draw_panels`. The JSON holds ``plots`` (what ``to_json`` returns of each), ``style`` and
+    ``options`` (how they were drawn), or the mapping and ``style``. OutputError where a file cannot be written.
+    """
+    base = Path(path)
+    pictures = {kind: picture(figure, kind) for kind in formats}
+    written = []
+    for kind, content in pictures.items():
+        with replacing(base.with_name(f"{base.name}.{kind}")) as temporary:
+            temporary.write_bytes(content)
+        written.append(base.with_name(f"{base.name}.{kind}"))
+    text = json.dumps(plain(_numbers(figure, what)), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return [*written, write_text(base.with_name(f"{base.name}.json"), text)]
+
+
+def _numbers(figure: Figure, what: Any) -> dict[str, Any]:
+    drawn = getattr(figure, "drawn_with", {})
+    if isinstance(what, Mapping):
+        return {**what, **drawn}
+    return {"plots": [plot.to_json() for plot in members(what)], **drawn}

@@ -1,0 +1,147 @@
+"""The look that all figures share: fonts, sizes, colours, and the label that stands in each of them.
+
+matplotlib keeps its settings for the whole process; :func:`house_style` changes them for one thread at a time and puts
+them back, and pyplot is not used. Fonts come with matplotlib and mplhep, so that a figure is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hepflow.errors import PlotError
+
+__all__ = ["GREY", "SMALL", "Look", "Style", "colour_map", "house_style", "look_of", "open_matplotlib"]
+
+SMALL: Final = 11.0
+"""Points of the font for notes, errors in cells and the like."""
+
+GREY: Final = "#6e6e6e"
+
+COLOURS: Final = ("#000000", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c")
+"""Okabe and Ito's colours for all kinds of colour vision (jfly.uni-koeln.de/color), yellow replaced by grey; ordered so
+that the first four also differ in brightness."""
+
+LINES: Final = (
+    "-",
+    (0, (6, 2)),
+    (0, (1.2, 1.2)),
+    (0, (7, 2, 1.4, 2)),
+    (0, (3, 1.4)),
+    (0, (9, 3)),
+    (0, (4, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (1.2, 3)),
+)
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+FONTS: Final = ["TeX Gyre Heros", "DejaVu Sans"]
+
+SETTINGS: Final[Mapping[str, Any]] = {
+    "axes.autolimit_mode": "data",
+    "axes.formatter.useoffset": False,
+    "axes.labelpad": 6,
+    "axes.labelsize": 16,
+    "axes.titlesize": 16,
+    "axes.unicode_minus": True,
+    "errorbar.capsize": 0,
+    "figure.dpi": 100,
+    "font.family": FONTS,
+    "font.size": 14,
+    "hatch.linewidth": 0.6,
+    "legend.borderpad": 0.0,
+    "legend.fontsize": 13,
+    "legend.handlelength": 2.2,
+    "legend.labelspacing": 0.35,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "mathtext.default": "regular",
+    "mathtext.fallback": "stixsans",
+    "path.simplify": True,
+    "pdf.compression": 6,
+    "svg.hashsalt": "hepflow",
+    "xtick.labelsize": 14,
+    "xtick.major.pad": 7,
+    "xtick.major.size": 7,
+    "xtick.minor.size": 3.5,
+    "ytick.labelsize": 14,
+    "ytick.major.pad": 6,
+    "ytick.major.size": 7,
+    "ytick.minor.size": 3.5,
+}
+"""What differs from mplhep's ATLAS style."""
+
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Style:
+    """The label of a figure: ``text`` (its first word bold and slanted), and ``lines`` below it.
+
+    The lines say what is shown: the selection, the sample, "test fold".
+    """
+
+    text: str = "hepflow simulation"
+    lines: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.lines, str):
+            raise PlotError("Style.lines is a list of lines, not one text", hint=f"write lines=({self.lines!r},)")
+        object.__setattr__(self, "lines", tuple(self.lines))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells one curve from the others, in colour and on a grey printer."""
+
+    colour: str
+    line: Any
+    marker: str
+    filled: bool
+
+    @property
+    def points(self) -> dict[str, Any]:
+        """Return the settings of markers."""
+        face = self.colour if self.filled else "white"
+        return {"marker": self.marker, "color": self.colour, "markerfacecolor": face, "markeredgewidth": 1.4}
+
+
+def look_of(position: int) -> Look:
+    """Return the look of the curve at a position from 0; 64 curves differ."""
+    round_, place = divmod(position, len(COLOURS))
+    shifted = (place + round_) % len(MARKERS)
+    return Look(COLOURS[place], LINES[shifted], MARKERS[shifted], filled=(place + round_) % 2 == 0)
+
+
+def open_matplotlib() -> None:
+    """Load matplotlib and make mplhep's fonts known; PlotError, naming the extra, where either is not installed."""
+    try:
+        import matplotlib.style  # noqa: F401
+        import mplhep.styles  # noqa: F401
+    except ImportError as error:
+        raise PlotError(
+            f"drawing figures needs the package {error.name}", hint="pip install 'hepflow[plots]' from your checkout"
+        ) from error
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Hold matplotlib's settings at the look of the house; other threads wait, the user's settings come back.
+
+    Used around everything that draws, saving included: matplotlib asks for some settings (mathematics) only then.
+    """
+    open_matplotlib()
+    from matplotlib.style import context
+    from mplhep.styles import ATLAS
+
+    with _LOCK, context([ATLAS, dict(SETTINGS)], after_reset=True):
+        yield
+
+
+def colour_map(missing: str = "#e4e4e4") -> Any:
+    """Return the colours of areas, white to dark blue, so that grey prints in the same order; NaN is ``missing``."""
+    from matplotlib import colormaps
+
+    return colormaps["Blues"].with_extremes(bad=missing)
