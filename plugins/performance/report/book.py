@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,10 +100,10 @@ def _figures(body: Sheets, contents: Contents) -> list[tuple[Place, PageObject]]
     placed = []
     if contents.pictures:
         body.turn()
-        body.heading("Figures", 1, keep=HIGHEST)
+        body.heading("Figures", 1)
     for name, group in contents.groups.items():
         if name:
-            body.heading(name, 2, keep=HIGHEST)
+            body.heading(name, 2)
         for picture in group:
             problems = list(picture.problems)
             page = _pdf_page(picture, problems)
@@ -155,20 +156,19 @@ def _tables(body: Sheets, contents: Contents) -> None:
     sections = overview(contents)
     body.turn()
     for section, tables in sections.items():
-        body.heading(section, 1, keep=80)
+        body.heading(section, 1)
         for table in tables:
             body.table(table)
     things = configured(contents)
     if things:
-        body.heading("Configuration", 1, keep=80)
+        body.heading("Configuration", 1)
     for thing in things:
         body.heading(thing.name + (f" ({thing.kind})" if thing.kind != thing.name else ""), 2)
-        body.paragraph(
-            "set: " + ", ".join(row[0] for row in thing.changed.rows) if thing.changed.rows else "nothing was set",
-            SMALL,
-        )
+        changed = ", ".join(row[0] for row in thing.changed.rows) or "nothing"
         if thing.all.rows:
-            body.table(thing.all)
+            body.table(replace(thing.all, note=f"Set: {changed}."))
+        else:
+            body.paragraph("It has no properties.", SMALL)
     if contents.joboptions:
         body.turn()
         body.heading("Job options", 1)

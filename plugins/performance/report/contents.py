@@ -184,7 +184,7 @@ def _pixels(path: Path, problems: list[str]) -> tuple[int, int]:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             image.verify()
-            return image.size
+            return image.width, image.height
     except FileNotFoundError:
         problems.append(f"{path.name} is missing")
     except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: what Pillow raises for a damaged PNG

@@ -41,8 +41,8 @@ def write_page(contents: Contents, path: Path, *, title: str, author: str = "") 
         sections=overview(contents),
         configured=configured(contents),
     )
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        stream.dump(file)  # piece by piece: two hundred figures are never in memory at once
+    with replacing(path) as temporary:
+        stream.dump(str(temporary), encoding="utf-8")  # piece by piece: two hundred figures are never in memory at once
 
 
 def _data_uri(path: Path) -> str:

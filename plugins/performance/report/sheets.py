@@ -43,8 +43,8 @@ SOFT: Final = "#566575"
 LINE: Final = "#d5dce3"
 AMBER: Final = "#8a4b00"
 
-SANS: Final = ["DejaVu Sans"]
-MONO: Final = ["DejaVu Sans Mono"]
+SANS: Final = "DejaVu Sans"
+MONO: Final = "DejaVu Sans Mono"
 """Fonts that come with matplotlib."""
 
 MOST_ROWS: Final = 300
@@ -79,6 +79,8 @@ CELL: Final = Font(size=8)
 CELL_CODE: Final = Font(size=7, mono=True)
 HEADER: Final = Font(size=7.5, weight="bold", colour=SOFT)
 HEADING: Final = {1: Font(size=16, weight="bold"), 2: Font(size=13, weight="bold")}
+SPACE: Final = {1: 22.0, 2: 16.0}
+"""Around a heading, by level."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Sheets:
         self.headings: list[tuple[int, str, int]] = []
         """(level, text, page) of the headings and figures, for contents and bookmarks."""
         self.links: list[tuple[Place, int]] = []
+        self._waiting: list[tuple[str, int]] = []
         self.y = BOTTOM
 
     @property
@@ -122,9 +125,16 @@ class Sheets:
         self.y = TOP
 
     def need(self, height: float) -> None:
-        """Begin a new page unless there is so much room."""
-        if self.y + height > BOTTOM:
+        """Begin a new page unless there is so much room, and set the headings that wait for what follows them."""
+        waiting, self._waiting = self._waiting, []
+        above = sum(HEADING[level].leading + SPACE[level] for _, level in waiting)
+        if self.y + above + height > BOTTOM:
             self.turn()
+        for text, level in waiting:
+            self.space(SPACE[level])
+            self.headings.append((level, text, self.page))
+            self.lines(fold(text, HEADING[level], ROOM), HEADING[level])
+            self.y += 4
 
     def space(self, height: float) -> None:
         """Leave room, not at the top of a page."""
@@ -135,15 +145,9 @@ class Sheets:
         """Set one line in the current row; ``right`` aligns its end at ``x``."""
         self.pages[-1].texts.append((x, self.y + font.size, clean(text), font, right))
 
-    def heading(self, text: str, level: int, *, keep: float = 60.0) -> None:
-        """Set a heading, with room for ``keep`` points of what follows, and remember it for the contents."""
-        font = HEADING[level]
-        lines = fold(text, font, ROOM)
-        self.space({1: 18.0, 2: 12.0}[level])
-        self.need(len(lines) * font.leading + keep)
-        self.headings.append((level, text, self.page))
-        self.lines(lines, font)
-        self.y += 4
+    def heading(self, text: str, level: int) -> None:
+        """Set a heading as soon as it is known what follows: it never stands alone at the foot of a page."""
+        self._waiting.append((text, level))
 
     def lines(self, lines: Sequence[str], font: Font, x: float = LEFT) -> None:
         """Set lines as they are."""
@@ -158,9 +162,6 @@ class Sheets:
 
     def table(self, table: Table) -> None:
         """Set a table, at most its first MOST_ROWS rows; the header is repeated on every page."""
-        if table.title:
-            self.need(60)
-            self.paragraph(table.title, replace(SMALL, weight="bold", colour=INK))
         count = max(map(len, (table.header, *table.rows)))
         fonts = [CELL_CODE if i in table.code else CELL for i in range(count)]
         widths = _widths(replace(table, rows=table.rows[:MOST_ROWS]), fonts)
@@ -175,6 +176,7 @@ class Sheets:
             self._row(cells, fonts, widths, table.right)
         left_out = f"{MOST_ROWS} of {len(table.rows):,} rows; the page has all." if len(table.rows) > MOST_ROWS else ""
         for note in filter(None, (left_out, table.note)):
+            self.y += 3
             self.paragraph(note, SMALL)
         self.y += 10
 
@@ -272,11 +274,11 @@ def _properties(font: Font) -> Any:
 
 @lru_cache(maxsize=1)
 def _glyphs() -> frozenset[int]:
-    """Return the characters that every font here can show."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
+    """Return the characters that can be shown, in text as well as in code."""
+    from matplotlib.font_manager import findfont, get_font
 
-    fonts = [FontProperties(family=family, weight=weight) for family in (SANS, MONO) for weight in ("normal", "bold")]
-    return frozenset.intersection(*(frozenset(get_font(findfont(font)).get_charmap()) for font in fonts))
+    fonts = [replace(font, weight=weight) for font in (TEXT, CODE) for weight in ("normal", "bold")]
+    return frozenset.intersection(*(frozenset(get_font(findfont(_properties(f))).get_charmap()) for f in fonts))
 
 
 def clean(text: str) -> str:
@@ -287,11 +289,13 @@ def clean(text: str) -> str:
 
 def draw(pages: Sequence[Sheet], path: Path, footer: str) -> None:
     """Write the pages as PDF; each has the footer and its number."""
-    from matplotlib import rc_context
+    from matplotlib import rcParams
     from matplotlib.backends.backend_pdf import PdfPages
 
-    settings = {"pdf.fonttype": 42, "pdf.compression": 6, "text.usetex": False}
-    with rc_context(settings), PdfPages(path, metadata={"CreationDate": None}) as pdf:
+    from hepflow.plots.figures.style import house_style
+
+    with house_style(), PdfPages(path, metadata={"CreationDate": None}) as pdf:
+        rcParams["pdf.fonttype"] = 42  # TrueType, sharp at any size; put back with the rest
         for number, sheet in enumerate(pages, start=1):
             foot = f"{number} / {len(pages)}"
             texts = [*sheet.texts, (LEFT, FOOT, clean(footer), SMALL, False), (WIDTH - LEFT, FOOT, foot, SMALL, True)]
@@ -302,7 +306,7 @@ def _figure(sheet: Sheet) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="none")
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
     for x, y, text, font, right in sheet.texts:
         figure.text(
             x / WIDTH,

@@ -107,7 +107,7 @@ def test_tables_say_what_the_files_say(book, reported):
     first = json.loads((reported / "cutflow.json").read_text())[0]
     assert f"pt >= 20 GeV TauJets {first['before']} {first['after']} {first['after'] / first['before']:.1%}" in whole
     assert "PtMin 20000.0" in whole
-    assert "set: PtMin" in whole
+    assert "Set: PtMin." in whole
     assert "job += Figures(" in whole
     assert json.loads((reported / "provenance.json").read_text())["inputs"][0]["uuid"][:12] in whole
 
