@@ -1,99 +1,70 @@
-"""Figures of trainings: learning curves and confusion matrices, as PNG and PDF, with their numbers beside them."""
+"""Figures of trainings: learning curves, the confusion matrix, the trials of a tuner; PNG, PDF and their numbers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["confusion_matrix", "learning_curves", "save", "trials"]
+if TYPE_CHECKING:
+    from hepflow.plots import MigrationMatrix
 
-MANY = 12
-"""Confusion matrices with more classes than this have no numbers in the cells."""
+__all__ = ["confusion_matrix", "learning_curves", "trials"]
 
-
-def save(figure: Any, path: Path) -> None:
-    """Write a figure as ``path`` + .png and .pdf."""
-    for ending in (".png", ".pdf"):
-        figure.savefig(path.with_name(path.name + ending), dpi=150)
+DECADES: Final = 50.0
+"""Parameters whose values span more than this factor have a logarithmic axis."""
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, path: Path) -> None:
     """Draw loss and accuracy, in training and validation, and the learning rate over the epochs.
 
-    Their numbers are those of ``log.csv``.
+    The numbers beside them are the rows of ``log.csv``.
     """
-    from matplotlib.figure import Figure
+    from hepflow.plots.figures import Line, Panel, draw_panels, save
 
-    panels = [name for name in ("loss", "accuracy") if name in history[0]] + ["learning_rate"]
-    figure = Figure(figsize=(6.4, 2.6 * len(panels)), layout="constrained")
     epochs = [row["epoch"] for row in history]
-    for axes, name in zip(np.atleast_1d(figure.subplots(len(panels), sharex=True)), panels, strict=True):
-        axes.plot(epochs, [row[name] for row in history], label="training")
+    panels = []
+    for name in (name for name in ("loss", "accuracy") if name in history[0]):
+        lines = [Line(epochs, [row[name] for row in history], "training")]
         if f"val_{name}" in history[0]:
-            axes.plot(epochs, [row[f"val_{name}"] for row in history], label="validation")
-            axes.axvline(best_epoch, color="grey", linestyle=":", label=f"best epoch {best_epoch}")
-            axes.legend(frameon=False)
-        else:
-            axes.set_yscale("log")
-        axes.set_ylabel(name.replace("_", " "))
-    axes.set_xlabel("epoch")
-    save(figure, path)
+            lines.append(Line(epochs, [row[f"val_{name}"] for row in history], "validation"))
+        panels.append(Panel(lines, "Epoch", name.capitalize(), mark=(best_epoch, f"best epoch {best_epoch}")))
+    rate = Line(epochs, [row["learning_rate"] for row in history], kind="steps")
+    panels.append(Panel([rate], "Epoch", "Learning rate", log_y=True))
+    save(draw_panels(panels), path, {"best_epoch": best_epoch, "epochs": [dict(row) for row in history]})
 
 
-def confusion_matrix(weights: npt.NDArray[np.float64], classes: Sequence[str], path: Path) -> None:
-    """Draw, for sums of weights (true class, predicted class), the percentage of each true class; true is x.
+def confusion_matrix(matrix: MigrationMatrix, path: Path) -> None:
+    """Draw, of each true class, which percentage is predicted as what."""
+    from hepflow.plots.figures import Style, draw, save
 
-    The numbers are written as ``path`` + .json.
-    """
-    from matplotlib.figure import Figure
-
-    totals = weights.sum(axis=1, keepdims=True)
-    percent = 100 * np.divide(weights, totals, out=np.zeros_like(weights), where=totals != 0).T
-    diagonal = 100 * np.trace(weights) / weights.sum()
-    names = [name.removeprefix("c_") for name in classes]
-    figure = Figure(figsize=(5.6, 5.0), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(percent, origin="lower", cmap="Blues", vmin=0, vmax=100)
-    figure.colorbar(image, label="% of the true class")
-    axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > MANY else 0)
-    axes.set_yticks(range(len(names)), names)
-    if len(names) <= MANY:
-        for predicted, true in np.ndindex(percent.shape):
-            value = percent[predicted, true]
-            axes.text(true, predicted, f"{value:.1f}", ha="center", va="center", color="w" if value > 60 else "k")
-    axes.set_xlabel("true class")
-    axes.set_ylabel("predicted class")
-    axes.set_title(f"validation taus, diagonal {diagonal:.1f} %")
-    save(figure, path)
-    content = {"classes": list(classes), "weights": weights.tolist(), "diagonal": diagonal}
-    path.with_name(f"{path.name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    save(draw(matrix, style=Style(lines=("validation taus",))), path, matrix)
 
 
 def trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the loss of all trials in their order, and against each parameter; numbers are those of ``trials.csv``."""
-    from matplotlib.figure import Figure
+    from hepflow.plots.figures import Line, Panel, draw_panels, save
 
     done = [row for row in rows if row["state"] == "COMPLETE"]
-    names = [name for row in done for name in row if name not in ("number", "value", "state")]
-    panels = ["number", *dict.fromkeys(names)]
-    columns = min(4, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.6 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
-    for axes, name in zip(grid.flat, panels, strict=False):
+    numbers, losses = [row["number"] for row in done], [row["value"] for row in done]
+    best = Line(numbers, np.minimum.accumulate(losses).tolist() if losses else [], "best", "steps")
+    panels = [Panel([Line(numbers, losses, "", "points"), best], "Trial", "Validation loss")]
+    parameters = [name for row in done for name in row if name not in ("number", "value", "state")]
+    for name in dict.fromkeys(parameters):
         shown = [row for row in done if name in row]
-        axes.plot([row[name] for row in shown], [row["value"] for row in shown], "o", markersize=4)
-        axes.set_xlabel("trial" if name == "number" else name)
-    numbers = [row["number"] for row in done]
-    grid.flat[0].step(numbers, np.minimum.accumulate([row["value"] for row in done]), where="post", label="best")
-    grid.flat[0].legend(frameon=False)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    for line in grid:
-        line[0].set_ylabel("validation loss")
-    save(figure, path)
+        values = [row[name] if _is_number(row[name]) else str(row[name]) for row in shown]
+        if not all(_is_number(value) for value in values):
+            values = [str(value) for value in values]
+        line = Line(values, [row["value"] for row in shown], "", "points")
+        panels.append(Panel([line], name, "Validation loss", log_x=_spans_decades(values)))
+    save(draw_panels(panels, columns=min(4, len(panels))), path, {"trials": [dict(row) for row in rows]})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _spans_decades(values: Sequence[Any]) -> bool:
+    return all(_is_number(value) and value > 0 for value in values) and max(values) > DECADES * min(values)

@@ -22,6 +22,7 @@ from hepflow.plugins.training.architectures.base import mask_name
 from hepflow.plugins.training.checkpoint import Checkpoint, arrays, assign
 
 if TYPE_CHECKING:
+    from hepflow.plots import MigrationMatrix
     from hepflow.plugins.training.data import Batch, TrainingData
 
 __all__ = [
@@ -79,13 +80,11 @@ class State:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model on one role of a data set: weighted mean loss, weighted accuracy, and for a classifier the sums of
-    weights (true class, predicted class).
-    """
+    """A model on one role of a data set: weighted mean loss, and for a classifier accuracy and confusion matrix."""
 
     loss: float
     accuracy: float | None
-    confusion: npt.NDArray[np.float64] | None
+    confusion: MigrationMatrix | None
     taus: int
 
 
@@ -106,17 +105,21 @@ def feed(batch: Batch) -> dict[str, npt.NDArray[Any]]:
 
 def evaluate(model: Any, data: TrainingData, role: str, loss: str) -> Evaluation:
     """Run the model over all taus of a role, summing in float64."""
-    classifies = loss == "categorical_crossentropy"
+    from hepflow.plots import MigrationMatrix
+
     total = weight = correct = 0.0
     taus = 0
-    confusion = np.zeros((len(data.classes),) * 2)
+    confusion = None
+    if loss == "categorical_crossentropy":
+        names = [name.removeprefix("c_") for name in data.classes]
+        confusion = MigrationMatrix(names, truth_title="True class", reco_title="Predicted class")
     for batch in data.batches(role, EVALUATION_BATCH):
         found = np.asarray(model.predict_on_batch(feed(batch)), np.float64)
         weights = np.asarray(batch.weights, np.float64)
-        if classifies:
+        if confusion is not None:
             losses = -np.sum(batch.labels * np.log(np.clip(found, SMALLEST, 1.0)), axis=1)
             true, best = np.argmax(batch.labels, axis=1), np.argmax(found, axis=1)
-            np.add.at(confusion, (true, best), weights)
+            confusion.fill(true, best, weight=weights)
             correct += float(weights[true == best].sum())
         else:
             losses = np.mean((found - batch.labels) ** 2, axis=1)
@@ -125,7 +128,7 @@ def evaluate(model: Any, data: TrainingData, role: str, loss: str) -> Evaluation
         taus += len(weights)
     if not weight > 0:
         raise ToolError(f"the {role} taus have no weight", hint="are there taus of this role in the data set?")
-    return Evaluation(total / weight, correct / weight if classifies else None, confusion if classifies else None, taus)
+    return Evaluation(total / weight, None if confusion is None else correct / weight, confusion, taus)
 
 
 def fit(

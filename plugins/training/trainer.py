@@ -189,7 +189,7 @@ class KerasTrainer(Tool):
         context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
         figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves")
         if found.confusion is not None:
-            figures.confusion_matrix(found.confusion, plan.classes, folder / "confusion-matrix")
+            figures.confusion_matrix(found.confusion, folder / "confusion-matrix")
         write_json(folder / SUMMARY, self._summary(folder, plan, state, found, model))
         return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": state.best_loss}
 
@@ -254,7 +254,8 @@ class KerasTrainer(Tool):
 
     def _summary(self, folder: Path, plan: NetworkPlan, state: State, found: Evaluation, model: Any) -> dict[str, Any]:
         """Return the results."""
-        matrix = None if found.confusion is None else {"classes": plan.classes, "weights": found.confusion.tolist()}
+        sums = None if found.confusion is None else found.confusion.counts.T.tolist()
+        matrix = None if sums is None else {"classes": plan.classes, "weights": sums}
         return {
             "architecture": plan.name,
             "parameters": int(model.count_params()),

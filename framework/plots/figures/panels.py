@@ -88,14 +88,16 @@ def _fill(axes: Any, panel: Panel) -> tuple[float, float]:
     handles = []
     for position, (line, (x, y)) in enumerate(zip(panel.lines, drawn, strict=True)):
         handle = _draw(axes, line.kind, x, y, look_of(position), extent)
-        if line.label:
+        if line.label and len(x):
             handles.append((handle, line.label))
     if panel.mark is not None:
         handles.append((axes.axvline(panel.mark[0], color=GREY, linestyle=":", linewidth=1.5), panel.mark[1]))
     if not extent.rows.size:
         empty(axes, "no numbers")
-    bottom = _bottom(extent, panel.log_y)
-    return place_legend(axes.figure, axes, extent, handles, bottom)
+    elif not panel.log_y and np.ptp(extent.rows[2:]) == 0:
+        middle = float(extent.rows[2, 0])  # one value: it stands in the middle
+        extent.add(*axes.get_xlim(), middle - 0.1 * (abs(middle) or 1.0), middle + 0.1 * (abs(middle) or 1.0))
+    return place_legend(axes.figure, axes, extent, handles, _bottom(extent, panel.log_y))
 
 
 def _numbers(line: Line, names: Sequence[str]) -> tuple[Any, Any]:
@@ -113,7 +115,7 @@ def _dress_x(axes: Any, panel: Panel, names: Sequence[str], x: Any) -> None:
     if panel.log_x:
         limits = (low / 1.2, high * 1.2)
     else:
-        pad = 0.03 * (high - low) or 0.5
+        pad = 0.03 * (high - low) or 0.5 * abs(low) or 0.5
         limits = (low - pad, high + pad)
     dress_numbers(axes, "x", panel.x_title, limits, log=panel.log_x, most=6)
 
@@ -136,4 +138,4 @@ def _bottom(extent: Extent, log: bool) -> float:
         return float(positive.min()) / 1.5 if positive.size else 0.1
     if not low.size:
         return 0.0
-    return float(low.min() - 0.06 * ((high.max() - low.min()) or abs(low.min()) or 1.0))
+    return float(low.min() - 0.06 * (high.max() - low.min()))

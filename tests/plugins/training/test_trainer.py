@@ -39,7 +39,7 @@ def same(a, b):
 def test_what_is_written(trained, small_training):
     folder, result, _ = trained
     figures = [f"{name}.{kind}" for name in ("learning-curves", "confusion-matrix") for kind in ("png", "pdf")]
-    numbers = ["confusion-matrix.json", "log.csv", "summary.json", "configuration.json"]
+    numbers = ["confusion-matrix.json", "learning-curves.json", "log.csv", "summary.json", "configuration.json"]
     assert sorted(p.name for p in folder.iterdir()) == sorted([*figures, *numbers, "model.keras", "checkpoint.npz"])
     rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
     losses = [float(row["val_loss"]) for row in rows]
