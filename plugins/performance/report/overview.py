@@ -123,7 +123,7 @@ def _models(contents: Contents) -> Table:
         made = _made(path)
         name = path.relative_to(contents.directory).as_posix()
         rows["made", name] = (name, "made by this run", _roles(made), str(made["sha256"]))
-    return Table(("file", "", "folds and their roles", "SHA-256"), list(rows.values()), code=frozenset({0, 3}))
+    return Table(("file", "use", "folds and their roles", "SHA-256"), list(rows.values()), code=frozenset({0, 3}))
 
 
 def _networks(record: Any) -> Iterator[Mapping[str, Any]]:
@@ -140,13 +140,16 @@ def _networks(record: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _made(path: Path) -> Mapping[str, Any]:
+    """Return checksum and record of a network that the run wrote; a ``.keras`` file carries no record."""
     from hepflow.execution.rundir import sha256
     from hepflow.networks.models import model_record
 
-    try:
-        return model_record(str(path))
-    except HepflowError:  # a .keras file, or one that cannot be opened here: the checksum names it all the same
-        return {"sha256": sha256(path)}
+    if path.suffix != ".keras":
+        try:
+            return model_record(str(path))
+        except HepflowError:  # damaged, or another network's file: the checksum names it all the same
+            pass
+    return {"sha256": sha256(path)}
 
 
 def _roles(network: Mapping[str, Any]) -> str:

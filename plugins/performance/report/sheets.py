@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -48,8 +48,8 @@ MONO: Final = "DejaVu Sans Mono"
 """Fonts that come with matplotlib."""
 
 MOST_ROWS: Final = 300
-TALLEST: Final = 60
-"""Lines of a cell; what follows is left out."""
+LONGEST: Final = 800
+"""Characters of a cell, so that a row fits a page; what follows is left out."""
 NARROWEST: Final = 0.2
 """Of all characters, in parts of the font's size: no line has more than its width allows of these."""
 TOGETHER: Final = 250.0
@@ -164,9 +164,11 @@ class Sheets:
         """Set a table, at most its first MOST_ROWS rows; the header is repeated on every page."""
         count = max(map(len, (table.header, *table.rows)))
         fonts = [CELL_CODE if i in table.code else CELL for i in range(count)]
-        widths = _widths(replace(table, rows=table.rows[:MOST_ROWS]), fonts)
+        shown = [[_short(cell) for cell in row] for row in table.rows[:MOST_ROWS]]
+        headers = _needed([table.header], [HEADER] * count)
+        widths = _widths([*map(max, headers, _needed(shown, fonts))])
         header = [fold(name, HEADER, room) for name, room in zip(table.header, widths, strict=False)]
-        rows = [self._folded(row, fonts, widths) for row in table.rows[:MOST_ROWS]]
+        rows = [[fold(*cell) for cell in zip(row, fonts, widths, strict=False)] for row in shown]
         self.need(min(60 + sum(_height(cells, fonts) for cells in rows), TOGETHER))
         self._row(header, [HEADER] * count, widths, table.right)
         for cells in rows:
@@ -179,10 +181,6 @@ class Sheets:
             self.y += 3
             self.paragraph(note, SMALL)
         self.y += 10
-
-    def _folded(self, row: Sequence[str], fonts: Sequence[Font], widths: Sequence[float]) -> list[list[str]]:
-        cells = [fold(cell, font, room) for cell, font, room in zip(row, fonts, widths, strict=False)]
-        return [lines if len(lines) <= TALLEST else [*lines[:TALLEST], "…"] for lines in cells]
 
     def _row(
         self, cells: Sequence[Sequence[str]], fonts: Sequence[Font], widths: Sequence[float], right: frozenset[int]
@@ -212,19 +210,28 @@ def _height(cells: Sequence[Sequence[str]], fonts: Sequence[Font]) -> float:
     return 6 + max(len(lines) * font.leading for lines, font in zip(cells, fonts, strict=False))
 
 
-def _widths(table: Table, fonts: Sequence[Font]) -> list[float]:
+def _short(cell: str) -> str:
+    return cell if len(cell) <= LONGEST else f"{cell[:LONGEST]} …"
+
+
+def _needed(rows: Iterable[Sequence[str]], fonts: Sequence[Font]) -> list[float]:
+    """Return the width of the longest line of each column."""
+    lengths = [0.0] * len(fonts)
+    for row in rows:
+        for position, (cell, font) in enumerate(zip(row, fonts, strict=False)):
+            lengths[position] = max(lengths[position], *(width(line, font) for line in clean(cell).split("\n")))
+    return lengths
+
+
+def _widths(needed: Sequence[float]) -> list[float]:
     """Return the widths of the columns: what they need, the widest narrowed until all fit."""
-    needed = [0.0] * len(fonts)
-    for row, row_fonts in [(table.header, [HEADER] * len(fonts)), *((row, fonts) for row in table.rows)]:
-        for position, (cell, font) in enumerate(zip(row, row_fonts, strict=False)):
-            needed[position] = max(needed[position], *(width(line, font) for line in clean(cell).split("\n")))
     room = ROOM - GAP * (len(needed) - 1)
     for count, narrow in enumerate(sorted(needed)):
         share = room / (len(needed) - count)
         if narrow > share:
             return [min(one, share) for one in needed]
         room -= narrow
-    return needed
+    return [*needed]
 
 
 def fold(text: str, font: Font, room: float) -> list[str]:

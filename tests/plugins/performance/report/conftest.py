@@ -11,9 +11,6 @@ import pytest
 from hepflow.execution import RunOptions, run
 from hepflow.joboptions import load_joboptions
 
-for package in ("hist", "jinja2", "mplhep", "pypdf"):
-    pytest.importorskip(package, reason="reports need the extra 'plots'")
-
 JOB = '''"""What the report is about.
 
 A second paragraph, <b>not</b> bold.
@@ -70,6 +67,8 @@ job += Report("Report", Title="Taus & <script>alert(1)</script>", Author="A. <i>
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory, xaod):
     """The folder of a run with a report: five figures in three folders, one of them empty. Not to be changed."""
+    for package in ("hist", "jinja2", "mplhep", "pypdf"):
+        pytest.importorskip(package, reason="reports need the extra 'plots'")
     folder = tmp_path_factory.mktemp("reported")
     (folder / "job.py").write_text(JOB, encoding="utf-8")
     options = RunOptions(inputs=[str(xaod.path)], output=str(folder / "run"))

@@ -7,11 +7,12 @@ import re
 import warnings
 
 import pytest
-from pypdf import PdfReader
 
 from hepflow.plugins.performance.report.book import write_book
 from hepflow.plugins.performance.report.contents import read_run
 from hepflow.plugins.performance.report.sheets import ROOM, TEXT, Font, clean, fold, width
+
+PdfReader = pytest.importorskip("pypdf", reason="the book needs the extra 'plots'").PdfReader
 
 
 def text(page):

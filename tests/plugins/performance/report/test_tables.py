@@ -111,6 +111,7 @@ def test_long_tables_keep_first_and_last(length):
 
 
 def test_every_plot_object_gives_its_numbers():
+    pytest.importorskip("hist", reason="plot objects need the extra 'plots'")
     from hepflow.plots import Axis, EfficiencyProfile, Histogram, MigrationMatrix, Profile, ResolutionProfile, RocCurve
 
     axis, other = Axis("x", (0.0, 1.0, 2.0), "x"), Axis("y", tuple(np.linspace(0, 1, 21)), "y")
