@@ -9,7 +9,7 @@ import numpy as np
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
-from hepflow.plugins.training.folds import Folds
+from hepflow.plugins.training.folds import Folds as Roles
 
 __all__ = ["UnseenTaus"]
 
@@ -24,9 +24,13 @@ class UnseenTaus(Tool):
     ``AllEvents`` must say what to do, and the figures tell it.
     """
 
-    Classifiers = Property((), "names of the decorations (NNDecayMode) that are compared", item=str)
+    Classifiers: Property[tuple[str, ...]] = Property(
+        (), "names of the decorations (NNDecayMode) that are compared", item=str
+    )
     EventNumber = Property("EventInfo.mcEventNumber", "the number that the folds are made of")
-    Folds = Property((), "use these folds of the event number, whatever the records say", item=int, minimum=0)
+    Folds: Property[tuple[int, ...]] = Property(
+        (), "use these folds of the event number, whatever the records say", item=int, minimum=0
+    )
     NumberOfFolds = Property(5, "how many folds there are, for Folds", minimum=2)
     AllEvents = Property(False, "use all events, also those that a network was trained on")
 
@@ -73,7 +77,7 @@ class UnseenTaus(Tool):
             return "all events are unseen", None
         return ", ".join(dict.fromkeys(texts)), mask
 
-    def _folds(self, classifier: str, records: Mapping[str, Mapping[str, Any]]) -> Iterator[Folds]:
+    def _folds(self, classifier: str, records: Mapping[str, Mapping[str, Any]]) -> Iterator[Roles]:
         """Yield the folds of the network behind a decoration; nothing where it has seen none of the events."""
         found = {str(record.get("OutputName")): record for record in records.values() if record.get("OutputName")}
         hint = "say which events with --folds 1 or --all-events (properties Folds, AllEvents); the figures will tell"
@@ -88,7 +92,7 @@ class UnseenTaus(Tool):
             raise NetworkError(
                 f"the network {record['WeightFile']} of {classifier} does not say which events it has seen", hint=hint
             )
-        rule = Folds.from_record(folds)
+        rule = Roles.from_record(folds)
         if rule.column.rpartition(".")[2] != self.EventNumber.rpartition(".")[2]:
             raise NetworkError(
                 f"the folds of {classifier} are made of {rule.column}, not of {self.EventNumber}",

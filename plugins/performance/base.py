@@ -1,0 +1,206 @@
+"""What the plot tools share: which objects, with which weight, in which figure, and with which text."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hepflow import Context, Events, Property, Tool
+from hepflow.errors import JobOptionsError
+from hepflow.expressions import Cut, Expression, Weight, common_container
+from hepflow.registry.variables import find_variable
+from hepflow.variables import Variable
+
+if TYPE_CHECKING:
+    from hepflow.plots import Axis, PlotObject
+
+__all__ = ["Drawer", "FigureTool", "PlotTool", "Plots", "View", "as_views", "file_name", "together", "values_of"]
+
+Array = npt.NDArray[Any]
+Plots: TypeAlias = "dict[str, PlotObject]"
+
+
+@dataclass(frozen=True)
+class View:
+    """A variable whose default binning is the one to plot with, and the name of figures against it."""
+
+    variable: Variable
+    name: str
+
+    @property
+    def axis(self) -> Axis:
+        """Return the axis of plots against the variable."""
+        from hepflow.plots import Axis
+
+        return Axis.of(self.variable)
+
+    @property
+    def expression(self) -> Expression:
+        """Return where the values come from."""
+        return Expression(self.variable.column)
+
+    @property
+    def truth(self) -> Variable:
+        """Return the truth partner; JobOptionsError where the variable has none."""
+        if not self.variable.truth:
+            raise JobOptionsError(
+                f"the variable {self.variable.name} has no truth partner",
+                hint="a denominator of truth objects needs one: Variable(…, truth='TruthTaus.pt_vis / 1000')",
+            )
+        return replace(self.variable, column=self.variable.truth)
+
+
+def as_views(items: Iterable[Any], where: str) -> list[View]:
+    """Return the views of variables, given as Variable, as (Variable, "log"), or as the text ``TauJets.pt:log``.
+
+    JobOptionsError where an item is none of these, where there is no binning, or where two have the same name.
+    """
+    views: list[View] = []
+    for item in items:
+        variable, name = item if isinstance(item, tuple) and len(item) == 2 else (item, "")
+        if isinstance(variable, str):
+            name = variable.partition(":")[2]
+            variable, binning = find_variable(variable)
+            binning = binning or variable.binning()
+        elif isinstance(variable, Variable):
+            binning = variable.binning(name)
+        else:
+            raise JobOptionsError(
+                f"{item!r} is no variable", where=where, hint='give a Variable, (Variable, "log") or "TauJets.pt:log"'
+            )
+        named = file_name(f"{variable.name}_{name}" if name else variable.name)
+        views.append(View(replace(variable, binnings={name: binning}), named))
+    names = [view.name for view in views]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise JobOptionsError(f"{twice} is there twice", where=where, hint="give one of the variables another name")
+    return views
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file: letters, digits, ``.``, ``_`` and ``-``."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("_") or "plot"
+
+
+def values_of(events: Events, variable: Variable, cut: Cut, at: str) -> Array:
+    """Return the variable of the objects of a container that pass a cut, shared with other tools; NaN where it is
+    missing.
+    """
+    raw = _picked(events, Expression(variable.column), cut, at)
+    if variable.missing is not None:
+        raw = np.where(raw == variable.missing, np.nan, raw)
+    return variable(raw) if variable.transform else raw
+
+
+def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
+    def make() -> Array:
+        values = expression(events, at)
+        return values[cut(events, at)] if cut.parts else values
+
+    return events.shared(("picked", type(expression), expression.text, cut.text, at), make)
+
+
+class Drawer:
+    """Draws the figures of a tool into its folder of the run directory, with the text that belongs to all of them."""
+
+    def __init__(self, tool: FigureTool, context: Context) -> None:
+        self.context = context
+        self.folder = tool.Folder or tool.name
+        self.text = tool.Text
+        unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
+        self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *tool.Lines)
+
+    def __call__(self, name: str, what: Any, *, lines: Sequence[str] = (), **options: Any) -> None:
+        """Draw a plot object, several in one figure, or a comparison; ``options`` are those of ``draw``."""
+        from hepflow.plots.figures import Style, draw, save
+
+        figure = draw(what, style=Style(self.text, (*self.lines, *lines)), **options)
+        for path in save(figure, self.context.path(f"{self.folder}/{name}"), what):
+            self.context.path(str(path.relative_to(self.context.directory.resolve())))
+
+
+def together(samples: Mapping[str, Plots], keys: Sequence[str]) -> list[PlotObject]:
+    """Return the objects of these keys of all samples, for one figure; with several samples their names are told."""
+    found = [(plots[key], name) for key in keys for name, plots in samples.items()]
+    if len(samples) == 1:
+        return [plot for plot, _ in found]
+    copies = [copy.copy(plot) for plot, _ in found]
+    for plot, (_, name) in zip(copies, found, strict=True):
+        plot.label = f"{plot.label}, {name}" if plot.label else name
+    return copies
+
+
+class FigureTool(Tool):
+    """Base of the tools that draw figures: of which objects, where they go, and the text in all of them."""
+
+    Selection = Property(Cut(), "cut on the objects that are plotted")
+    Folder = Property("", "folder of the figures in the run directory; empty: the name of the tool")
+    Text = Property("hepflow simulation", "text at the top of the figures")
+    Lines: Property[tuple[str, ...]] = Property((), "further lines of text in the figures", item=str)
+    Unseen = Property("", "tool UnseenTaus whose selection is named in the figures")
+
+
+class PlotTool(FigureTool):
+    """Base of the plot tools: fills plot objects in the event loop, for each sample, and draws them at the end.
+
+    A tool says which objects it has (``empty``), how a chunk fills them (``fill``) and which figures they make
+    (``figures``). Its result is {sample: {key: plot object}}.
+    """
+
+    Weight = Property(Weight(), "weight of an object; empty: 1")
+
+    # ── what a plot tool says ────────────────────────────────────────────────────────────────────────────────────────
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return the expressions whose columns are read, besides selection and weight."""
+        raise TypeError(f"{type(self).__name__} does not say what it reads: override expressions()")
+
+    def empty(self) -> Plots:
+        """Return the empty plot objects of a sample, by key."""
+        raise TypeError(f"{type(self).__name__} does not say what it fills: override empty()")
+
+    def fill(self, events: Events, plots: Plots) -> None:
+        """Fill the objects of a sample with a chunk."""
+        raise TypeError(f"{type(self).__name__} does not say how it fills: override fill()")
+
+    def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
+        """Draw the objects of all samples."""
+        raise TypeError(f"{type(self).__name__} does not say what it draws: override figures()")
+
+    # ── what all do the same way ─────────────────────────────────────────────────────────────────────────────────────
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns of variables, cuts and weights."""
+        all_of_them = [*self.expressions(), self.Selection, self.Weight]
+        return list(dict.fromkeys(name for expression in all_of_them for name in expression.columns))
+
+    def start(self) -> dict[str, Plots]:
+        """Return no plots: they are made with the first chunk of a sample."""
+        return {}
+
+    def execute(self, events: Events, result: dict[str, Plots]) -> None:
+        """Fill the plots of the chunk's sample."""
+        name = events.sample.name
+        if name not in result:
+            result[name] = self.empty()
+        self.fill(events, result[name])
+
+    def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
+        """Draw what was filled, and return it; without any event the plots are empty."""
+        samples = total or {"": self.empty()}
+        self.figures(samples, Drawer(self, context))
+        return samples
+
+    def weights(self, events: Events, cut: Cut, at: str) -> Array | None:
+        """Return the weights of the objects that pass a cut, None where all are 1."""
+        return None if self.Weight.trivial else _picked(events, self.Weight, cut, at)
+
+    def at(self, events: Events, *expressions: Expression) -> str:
+        """Return the container whose objects are filled."""
+        return common_container(events, *expressions, self.Selection, self.Weight)

@@ -1,0 +1,78 @@
+"""Histograms of variables, of one or two dimensions, split into classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from hepflow import Events, Property
+from hepflow.expressions import Cut, Expression
+from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, file_name, together, values_of
+
+if TYPE_CHECKING:
+    from hepflow.plots import Histogram
+
+__all__ = ["HistogramPlots"]
+
+
+class HistogramPlots(PlotTool):
+    """Plot the distributions of variables, one figure each, with one curve for each class of ``Split``.
+
+    A variable is a Variable, ``(Variable, "log")`` with the name of a binning, or a text: ``TauJets.pt:log`` of the
+    known variables (``hepflow list variables``), or an expression with a binning,
+    ``TauJets.pt / TauJets.truthPtVis:50;0;2``. ``Pairs`` are two variables each, for two-dimensional histograms, one
+    figure for each class. Values outside the range are kept and counted, not drawn.
+    """
+
+    Variables: Property[tuple[Any, ...]] = Property((), "variables to plot")
+    Pairs: Property[tuple[Any, ...]] = Property((), "pairs of variables (x, y) to plot against each other")
+    Split: Property[dict[str, Cut]] = Property(
+        {}, "classes, each drawn as a curve: label → cut; empty: all together", item=Cut
+    )
+    Normalise = Property(False, "draw each curve with area 1")
+    LogY = Property(False, "logarithmic y axis")
+    Ratio = Property(False, "draw the ratio to the first curve")
+
+    def _views(self) -> list[tuple[View, ...]]:
+        where = f"{self.name}.Variables"
+        single: list[tuple[View, ...]] = [(view,) for view in as_views(self.Variables, where)]
+        return single + [tuple(as_views(pair, f"{self.name}.Pairs")) for pair in self.Pairs]
+
+    def _plots(self) -> Iterator[tuple[str, tuple[View, ...], str, Cut]]:
+        """Yield key, views, label and cut of each histogram."""
+        classes: Mapping[str, Cut] = self.Split or {"": Cut()}
+        for views in self._views():
+            name = "_vs_".join(view.name for view in reversed(views))
+            for label, cut in classes.items():
+                yield f"{name}/{file_name(label)}" if label else name, views, label, cut
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return variables and classes."""
+        return [*(view.expression for views in self._views() for view in views), *self.Split.values()]
+
+    def empty(self) -> Plots:
+        """Return a histogram for each variable and class."""
+        from hepflow.plots import Histogram
+
+        return {key: Histogram([view.axis for view in views], label) for key, views, label, _ in self._plots()}
+
+    def fill(self, events: Events, plots: Plots) -> None:
+        """Fill all histograms."""
+        for key, views, _, cut in self._plots():
+            at = self.at(events, *(view.expression for view in views), cut)
+            chosen = self.Selection & cut
+            values = [values_of(events, view.variable, chosen, at) for view in views]
+            cast("Histogram", plots[key]).fill(*values, weight=self.weights(events, chosen, at))
+
+    def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
+        """Draw one figure a variable, one a class for pairs."""
+        keys: dict[str, list[str]] = {}
+        for key, views, _, _ in self._plots():
+            keys.setdefault(key if len(views) == 2 else key.partition("/")[0], []).append(key)
+        for name, members in keys.items():
+            if len(cast("Histogram", next(iter(samples.values()))[members[0]]).axes) == 2:
+                for sample, plots in samples.items():
+                    draw(file_name(f"{name}_{sample}" if len(samples) > 1 else name), plots[members[0]])
+            else:
+                curves = together(samples, members)
+                draw(name, curves, log_y=self.LogY, normalise=self.Normalise, ratio=self.Ratio)

@@ -1,0 +1,214 @@
+"""Efficiencies, means and resolutions against a variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from hepflow import Events, Property
+from hepflow.errors import JobOptionsError, nearest
+from hepflow.expressions import Cut, Expression, common_container
+from hepflow.plugins.performance.base import (
+    Drawer,
+    Plots,
+    PlotTool,
+    View,
+    as_views,
+    file_name,
+    together,
+    values_of,
+)
+from hepflow.variables import Binning, Variable
+
+if TYPE_CHECKING:
+    from hepflow.plots import EfficiencyProfile, Profile, ResolutionProfile
+
+__all__ = ["EfficiencyPlots", "ProfilePlots", "ResolutionPlots"]
+
+
+class AgainstVariables(PlotTool):
+    """What is plotted against variables: one figure for each, with one curve for each label."""
+
+    Variables: Property[tuple[Any, ...]] = Property((), "variables of the x axes")
+    Ratio = Property(False, "draw the ratio to the first curve")
+
+    def views(self) -> list[View]:
+        """Return the x axes."""
+        return as_views(self.Variables, f"{self.name}.Variables")
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels of the curves."""
+        raise TypeError(f"{type(self).__name__} does not say which curves it has: override labels()")
+
+    def options(self) -> Mapping[str, Any]:
+        """Return how the figures are drawn: name of the kind of figure → options of ``draw``."""
+        return {"": {}}
+
+    def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
+        """Draw one figure a variable."""
+        for view in self.views():
+            curves = together(samples, [_key(view, label) for label in self.labels()])
+            for kind, options in self.options().items():
+                draw(f"{view.name}_{kind}" if kind else view.name, curves, ratio=self.Ratio, **options)
+
+
+def _key(view: View, label: str) -> str:
+    return f"{view.name}/{file_name(label)}"
+
+
+class EfficiencyPlots(AgainstVariables):
+    """Plot efficiencies: of the selected objects, and of those in ``Totals``, the fraction that passes.
+
+    ``Passed`` has a cut for each curve, ``Totals`` the denominator of a curve where it has one of its own. With
+    ``TruthTotals`` the denominator of a curve is made of truth objects instead (all true taus in acceptance, whether
+    they are reconstructed or not): the truth partner of the variable for the truth objects that pass.
+    Errors are those of ``EfficiencyProfile``.
+    """
+
+    Passed: Property[dict[str, Cut]] = Property({}, "what counts as efficient: label of the curve → cut", item=Cut)
+    Totals: Property[dict[str, Cut]] = Property({}, "denominators of curves: label → cut", item=Cut)
+    TruthTotals: Property[dict[str, Cut]] = Property({}, "denominators made of truth objects: label → cut", item=Cut)
+    YRange = Property((0.0, 1.0), "range of the y axis; empty: automatic")
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels of ``Passed``; JobOptionsError where a denominator belongs to none of them."""
+        for name in ("Totals", "TruthTotals"):
+            for label in getattr(self, name):
+                if label not in self.Passed:
+                    raise JobOptionsError(
+                        f"{name} has {label!r}, which Passed does not have",
+                        where=f"tool {self.name}",
+                        hint=nearest(label, self.Passed, what="labels"),
+                    )
+        return list(self.Passed)
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return variables, truth partners and cuts."""
+        cuts = [*self.Passed.values(), *self.Totals.values(), *self.TruthTotals.values()]
+        truth = [Expression(view.truth.column) for view in self.views()] if self.TruthTotals else []
+        return [*(view.expression for view in self.views()), *truth, *cuts]
+
+    def empty(self) -> Plots:
+        """Return an efficiency for each variable and curve."""
+        from hepflow.plots import EfficiencyProfile
+
+        return {
+            _key(view, label): EfficiencyProfile(view.axis, label) for view in self.views() for label in self.labels()
+        }
+
+    def fill(self, events: Events, plots: Plots) -> None:
+        """Fill all efficiencies."""
+        for view in self.views():
+            for label, passed in self.Passed.items():
+                plot = cast("EfficiencyProfile", plots[_key(view, label)])
+                total = self.Selection & self.Totals.get(label, Cut())
+                at = self.at(events, view.expression, passed, total)
+                if label in self.TruthTotals:
+                    both = total & passed
+                    plot.fill_passed(values_of(events, view.variable, both, at), weight=self.weights(events, both, at))
+                    self._fill_truth(events, plot, view, self.TruthTotals[label])
+                else:
+                    chosen = passed(events, at)[total(events, at)]
+                    x = values_of(events, view.variable, total, at)
+                    plot.fill(x, chosen, weight=self.weights(events, total, at))
+
+    def _fill_truth(self, events: Events, plot: EfficiencyProfile, view: View, cut: Cut) -> None:
+        at = common_container(events, cut, Expression(view.truth.column))
+        plot.fill_total(values_of(events, view.truth, cut, at), weight=self.weights(events, cut, at))
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the range of the y axis."""
+        return {"": {"y_range": self.YRange or None}}
+
+
+class ProfilePlots(AgainstVariables):
+    """Plot the mean of quantities against variables."""
+
+    Response = Property(
+        "", "the quantity with its range, as in HistogramPlots (TauJets.pt / TauJets.truthPtVis:100;0;2)"
+    )
+    Curves: Property[dict[str, Cut]] = Property({}, "curves: label → cut; empty: all together", item=Cut)
+
+    def response(self) -> View:
+        """Return the quantity whose mean is drawn."""
+        return as_views([self.Response], f"{self.name}.Response")[0]
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels of the curves."""
+        return list(self.Curves) or [""]
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return variables, quantity and cuts."""
+        return [*(view.expression for view in self.views()), self.response().expression, *self.Curves.values()]
+
+    def empty(self) -> Plots:
+        """Return a profile for each variable and curve."""
+        from hepflow.plots import Profile
+
+        response = self.response().axis
+        return {_key(v, label): Profile(v.axis, response, label) for v in self.views() for label in self.labels()}
+
+    def fill(self, events: Events, plots: Plots) -> None:
+        """Fill all profiles."""
+        response = self.response()
+        for view in self.views():
+            for label, cut in (self.Curves or {"": Cut()}).items():
+                at = self.at(events, view.expression, response.expression, cut)
+                chosen = self.Selection & cut
+                x, y = (values_of(events, variable, chosen, at) for variable in (view.variable, response.variable))
+                cast("Profile", plots[_key(view, label)]).fill(x, y, weight=self.weights(events, chosen, at))
+
+
+class ResolutionPlots(AgainstVariables):
+    """Plot how a response (reconstructed over true, or their difference) is centred and how wide it is.
+
+    One figure for each variable and mode; the modes, with their errors, are those of ``ResolutionProfile``.
+    """
+
+    Responses: Property[dict[str, Expression]] = Property(
+        {}, "responses: label of the curve → expression", item=Expression
+    )
+    Range = Property("1000;0;2", "bins of the responses: NUMBER;LOW;HIGH")
+    Title = Property("reconstructed / true", "what the response is")
+    Unit = Property("", "unit of the response")
+    Modes = Property(("winmode", "core", "tail"), "what is drawn", item=str)
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels of the responses."""
+        return list(self.Responses)
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return variables and responses; JobOptionsError for an unknown mode."""
+        from hepflow.plots import ResolutionProfile
+
+        for mode in self.Modes:
+            if mode not in ResolutionProfile.MODES:
+                hint = nearest(mode, ResolutionProfile.MODES, what="modes")
+                raise JobOptionsError(f"there is no mode {mode!r}", where=f"tool {self.name}", hint=hint)
+        return [*(view.expression for view in self.views()), *self.Responses.values()]
+
+    def empty(self) -> Plots:
+        """Return a resolution profile for each variable and response."""
+        from hepflow.plots import Axis, ResolutionProfile
+
+        response = Axis("response", Binning.parse(self.Range).edges, self.Title, self.Unit)
+        return {
+            _key(v, label): ResolutionProfile(v.axis, response, label) for v in self.views() for label in self.labels()
+        }
+
+    def fill(self, events: Events, plots: Plots) -> None:
+        """Fill all profiles."""
+        for view in self.views():
+            for label, response in self.Responses.items():
+                at = self.at(events, view.expression, response)
+                x, y = (
+                    values_of(events, variable, self.Selection, at)
+                    for variable in (view.variable, Variable(label, response.text))
+                )
+                cast("ResolutionProfile", plots[_key(view, label)]).fill(
+                    x, y, weight=self.weights(events, self.Selection, at)
+                )
+
+    def options(self) -> Mapping[str, Any]:
+        """Return a figure for each mode."""
+        return {mode: {"mode": mode} for mode in self.Modes}
