@@ -316,6 +316,7 @@ def hepflow(capsys, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HEPFLOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("hepflow.registry.manager._blocked", ())  # what -p switches off comes back after the test
 
     def run(*arguments):
         capsys.readouterr()

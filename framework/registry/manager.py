@@ -183,9 +183,9 @@ def registry(blocked: tuple[str, ...] | None = None) -> Registry:
     Plugins that are given as blocked stay so for later calls in this process.
     """
     global _blocked
-    if blocked is not None:
-        _blocked = blocked
-    return _registry(_blocked)
+    found = _registry(_blocked if blocked is None else blocked)
+    _blocked = _blocked if blocked is None else blocked
+    return found
 
 
 @lru_cache(maxsize=8)
