@@ -15,6 +15,7 @@ from hepflow.errors import HepflowError
 
 __all__ = ["COMMANDS", "main"]
 
+# those without an import string are brought by plugins that ship with hepflow
 COMMANDS = {
     "run": ("hepflow.cli.run:run_command", "Run a job-option file."),
     "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
@@ -22,6 +23,8 @@ COMMANDS = {
     "describe": ("hepflow.cli.describe:describe_command", "Explain a tool, stream or job: properties, reads, writes."),
     "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file or a network holds."),
     "merge": ("hepflow.cli.merge:merge_command", "Join the numbered parts of an output."),
+    "plot": ("", "Plot variables of a file, without a job-option file."),
+    "report": ("", "Write the report of a run: HTML and PDF."),
     "convert": ("hepflow.cli.convert:convert_command", "Convert a network to lwtnn JSON or ONNX."),
     "evaluate": ("hepflow.cli.evaluate:evaluate_command", "Evaluate a network on given cases."),
     "doctor": ("hepflow.cli.doctor:doctor_command", "Check the installation."),
@@ -42,8 +45,8 @@ class _Commands(click.Group):
         """Return a command: a built-in one, or one that a plugin brings."""
         import importlib
 
-        if cmd_name in COMMANDS:
-            module, _, name = COMMANDS[cmd_name][0].partition(":")
+        module, _, name = COMMANDS.get(cmd_name, ("", ""))[0].partition(":")
+        if module:
             command: click.Command = getattr(importlib.import_module(module), name)
             return command
         from hepflow.registry.manager import registry

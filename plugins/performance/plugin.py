@@ -10,10 +10,24 @@ from hepflow import hookimpl
 @hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the performance tools."""
-    return {"Report": "hepflow.plugins.performance.report.tool:Report"}
+    return {
+        "EfficiencyPlots": "hepflow.plugins.performance.profiles:EfficiencyPlots",
+        "HistogramPlots": "hepflow.plugins.performance.histograms:HistogramPlots",
+        "MigrationPlots": "hepflow.plugins.performance.classification:MigrationPlots",
+        "NetworkInputPlots": "hepflow.plugins.performance.inputs:NetworkInputPlots",
+        "ProfilePlots": "hepflow.plugins.performance.profiles:ProfilePlots",
+        "Report": "hepflow.plugins.performance.report.tool:Report",
+        "ResolutionPlots": "hepflow.plugins.performance.profiles:ResolutionPlots",
+        "RocPlots": "hepflow.plugins.performance.classification:RocPlots",
+        "TauEventDisplay": "hepflow.plugins.performance.display:TauEventDisplay",
+        "UnseenTaus": "hepflow.plugins.performance.unseen:UnseenTaus",
+    }
 
 
 @hookimpl
 def hepflow_commands() -> Mapping[str, str]:
     """Return the commands."""
-    return {"report": "hepflow.plugins.performance.report.command:report_command"}
+    return {
+        "plot": "hepflow.plugins.performance.quickplot:plot_command",
+        "report": "hepflow.plugins.performance.report.command:report_command",
+    }

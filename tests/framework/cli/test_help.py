@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("run", "plan", "list", "describe", "inspect", "merge", "doctor")
+COMMANDS = ("run", "plan", "list", "describe", "inspect", "merge", "plot", "report", "doctor")
 
 
 def test_help_lists_the_commands_in_order(hepflow):
@@ -22,6 +22,15 @@ def test_every_command_has_help(hepflow, command):
     assert out.startswith(f"Usage: hepflow {command}")
     assert "--debug" in out
     assert "no:NAME" in out
+
+
+def test_commands_of_the_table_without_an_import_string_are_brought_by_plugins():
+    from hepflow.cli import COMMANDS as TABLE
+    from hepflow.registry.manager import registry
+
+    brought = registry().names("commands")
+    without = {name for name, (target, _) in TABLE.items() if not target}
+    assert without == {name for name, named in brought.items() if named.plugin == "performance"}
 
 
 def test_help_imports_nothing_heavy():

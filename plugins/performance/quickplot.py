@@ -1,0 +1,307 @@
+"""``hepflow plot``: a quick look at variables of a file, without a job-option file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from hepflow import Events, Job, Property, Tool
+from hepflow.cli.console import common_options, console, new_table, start_logging
+from hepflow.cli.progress import ConsoleReporter
+from hepflow.errors import JobOptionsError
+from hepflow.execution.plan import Plan
+from hepflow.execution.run import RunOptions, run
+from hepflow.execution.rundir import RunDirectory
+from hepflow.expressions import Cut, Expression, Weight, common_container
+from hepflow.plugins.performance.base import as_views, values_of
+from hepflow.plugins.performance.histograms import HistogramPlots
+from hepflow.plugins.performance.look import choose_binning, look
+from hepflow.registry.manager import Registry, registry
+from hepflow.registry.variables import find_variable
+from hepflow.variables import Binning, Variable
+
+__all__ = ["ValueSums", "plot_command", "qualified"]
+
+CONTAINER = "TauJets"
+"""Where names without a container are looked for."""
+
+MOST_CLASSES = 10
+_BARE = re.compile(r"(?<![\w.])(?!(?:and|or|not|in|True|False)\b)[A-Za-z_]\w*\b(?!\s*[.(])")
+
+
+def qualified(text: str) -> str:
+    """Return an expression with ``TauJets.`` before every name that has no container.
+
+    >>> qualified("pt > 20000 and abs(TauJets.eta) < 2.5")
+    'TauJets.pt > 20000 and abs(TauJets.eta) < 2.5'
+    """
+    return _BARE.sub(lambda name: f"{CONTAINER}.{name[0]}", text)
+
+
+class ValueSums(Tool):
+    """Count the values behind histograms, and add up those inside the axis: for a mean and an rms that do not depend
+    on the bins.
+
+    The result is, for each sample, variable and class, the array (entries, entries without a value, entries outside
+    the axis, sum of weights inside, of weight times value, of weight times value squared).
+    """
+
+    Variables: Property[tuple[tuple[Variable, str], ...]] = Property((), "variables, each with the name of its binning")
+    Selection = Property(Cut(), "cut on the objects that are counted")
+    Weight = Property(Weight(), "weight of an object; empty: 1")
+    Split: Property[dict[str, Cut]] = Property({}, "classes: label → cut; empty: all together", item=Cut)
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns of variables, cuts and weight."""
+        variables = [Expression(variable.column) for variable, _ in self.Variables]
+        everything = [*variables, self.Selection, self.Weight, *self.Split.values()]
+        return list(dict.fromkeys(name for expression in everything for name in expression.columns))
+
+    def start(self) -> dict[str, dict[tuple[str, str], Any]]:
+        """Return no sums."""
+        return {}
+
+    def execute(self, events: Events, result: dict[str, dict[tuple[str, str], Any]]) -> None:
+        """Add the values of a chunk."""
+        sums = result.setdefault(events.sample.name, {})
+        for view, (label, cut) in product(as_views(self.Variables, self.name), (self.Split or {"": Cut()}).items()):
+            chosen = self.Selection & cut
+            at = common_container(events, view.expression, chosen, self.Weight)
+            values = np.asarray(values_of(events, view.variable, chosen, at), dtype=np.float64)
+            weights = np.asarray(values_of(events, Variable("weight", self.Weight.text), chosen, at), dtype=np.float64)
+            edges = view.variable.binning().edges
+            known = ~np.isnan(values) & np.isfinite(weights)
+            inside = known & (values >= edges[0]) & (values < edges[-1])
+            x, w = values[inside], weights[inside]
+            counts = (known.sum(), (~known).sum(), known.sum() - len(x))
+            sums[view.name, label] = sums.get((view.name, label), 0) + np.array([*counts, w.sum(), w @ x, w @ x**2])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be plotted: variables with the names of their binnings, the one on the x axis, classes, and what is
+    said about them.
+    """
+
+    variables: Sequence[tuple[Variable, str]]
+    against: tuple[Variable, str] | None
+    split: Mapping[str, Cut]
+    notes: Sequence[str]
+
+
+@click.command("plot")
+@click.argument("variables", nargs=-1, required=True, metavar="VARIABLE[:BINNING]...")
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]PATTERN",
+    help="File, glob, folder, URL, sample or generator; may be given several times.",
+)
+@click.option("-n", "--events", type=click.IntRange(min=0), help="Events to read, over all files in plan order.")
+@click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning.")
+@click.option("--cut", default="", metavar="EXPRESSION", help="Plot the objects that pass.")
+@click.option("--weight", default="", metavar="EXPRESSION", help="Weight of each object.")
+@click.option("--split-by", default="", metavar="VARIABLE", help="Draw one curve for each value (or bin) of it.")
+@click.option("--against", default="", metavar="VARIABLE", help="Plot in two dimensions, with this one on the x axis.")
+@click.option("--normalise", is_flag=True, help="Draw each curve with area 1.")
+@click.option("--log-y", is_flag=True, help="Logarithmic y axis.")
+@click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/plot-<time>]")
+@click.option(
+    "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
+@common_options
+def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
+    """Plot variables: their distributions, one figure each, with a table of numbers.
+
+    A VARIABLE is a known one (hepflow list variables), a column, or an expression over columns; names without a
+    container are those of TauJets. BINNING is the name of one of its binnings, or NUMBER;LOW;HIGH: "pt:log",
+    "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data.
+    """
+    start_logging(debug)
+    plugins = registry(given["plugins"])
+    if given["against"] and (given["normalise"] or given["log_y"]):
+        raise click.UsageError("--normalise and --log-y are for curves, --against plots in two dimensions")
+    if given["resume"] and given["force"]:
+        raise click.UsageError("--resume and --force exclude each other")
+    names = ("inputs", "output", "events", "skip", "workers", "resume", "force")
+    options = RunOptions(**{name: given[name] for name in names})
+    RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
+    selection = Cut(qualified(given["cut"]), given["cut"])
+    request = _request(variables, given["against"], given["split_by"], selection, options, plugins)
+    job = _job(
+        request, selection, Weight(qualified(given["weight"])), normalise=given["normalise"], log_y=given["log_y"]
+    )
+    reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
+    try:
+        result = run(job, options, plugins=plugins, reporter=reporter)
+    except BaseException:
+        reporter.done()
+        raise
+    _show_numbers(result.results["numbers"], given["cut"], weighted=bool(given["weight"]))
+    for path in sorted(result.directory.glob("*.png")):
+        console().print(f"figure   {path} (also .pdf, the numbers in .json)")
+    console().print(f"done {result.events:,} events in {result.seconds:.1f} s")
+
+
+# ── what is to be plotted ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _request(
+    texts: Sequence[str], against: str, split_by: str, selection: Cut, options: RunOptions, plugins: Registry
+) -> Request:
+    """Find the variables; look at the data for what they leave open."""
+    shown = [*texts, *([against] if against else [])]
+    found = {text: _find(text, plugins) for text in [*shown, *([split_by] if split_by else [])]}
+    without_range = {found[text][0].name: found[text][0] for text in shown if found[text][1] is None}
+    by_bin = bool(split_by) and _has_classes(split_by, found[split_by][1])
+    wanted = dict(without_range)
+    if split_by and not by_bin:
+        wanted[found[split_by][0].name] = found[split_by][0]
+    seen, entries = look([*wanted.values()], selection, options, plugins, ConsoleReporter()) if wanted else ({}, 0)
+    chosen = {name: choose_binning(seen[name]) for name in without_range}
+    notes = [_range_note(name, binning, entries) for name, binning in chosen.items()]
+    split: Mapping[str, Cut] = {}
+    if split_by:
+        variable, binning = found[split_by]
+        split = _by_bin(variable, binning) if by_bin and binning else _by_value(split_by, variable, seen[variable.name])
+        where = "what is outside is not shown" if by_bin else f"all values in the first {entries:,} entries"
+        notes.append(f"split    {', '.join(split) or 'no values'} ({where})")
+    views = [_view(text, *found[text], chosen) for text in shown]
+    return Request(views[: len(texts)], views[-1] if against else None, split, notes)
+
+
+def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
+    name, colon, view = text.partition(":")
+    return find_variable(qualified(name) + colon + view, plugins)
+
+
+def _view(
+    text: str, variable: Variable, binning: Binning | None, chosen: Mapping[str, Binning]
+) -> tuple[Variable, str]:
+    """Return the variable and the name of its binning, a chosen one among them."""
+    if binning is None:
+        return replace(variable, binnings={"": chosen[variable.name]}), ""
+    return variable, text.partition(":")[2].strip()
+
+
+def _range_note(name: str, binning: Binning, entries: int) -> str:
+    number, low, high = len(binning.edges) - 1, binning.edges[0], binning.edges[-1]
+    return (
+        f"range    {name}: {number} bins from {low:.10g} to {high:.10g}, chosen from the first {entries:,} entries; "
+        f"'{name}:{number};{low:.10g};{high:.10g}' asks for the same"
+    )
+
+
+def _has_classes(text: str, binning: Binning | None) -> bool:
+    """Tell whether a variable is split by its bins: they have labels, or the text says which."""
+    return binning is not None and (bool(binning.labels) or ":" in text)
+
+
+def _by_bin(variable: Variable, binning: Binning) -> dict[str, Cut]:
+    number = len(binning.edges) - 1
+    if number > MOST_CLASSES:
+        raise JobOptionsError(
+            f"--split-by: {number} bins are too many to tell their curves apart", hint=f"at most {MOST_CLASSES}"
+        )
+    name, unit = variable.label or variable.name, f" {variable.unit}" if variable.unit else ""
+    bins = list(pairwise(binning.edges))
+    labels = binning.labels or [f"{low:g} ≤ {name} < {high:g}{unit}" for low, high in bins]
+    return {
+        label: Cut(f"{low!r} <= ({variable.column}) < {high!r}", label)
+        for label, (low, high) in zip(labels, bins, strict=True)
+    }
+
+
+def _by_value(text: str, variable: Variable, values: npt.NDArray[Any]) -> dict[str, Cut]:
+    if values.dtype == np.bool_:
+        passed = Cut(variable.column, text)
+        return {cut.label: cut for cut in (passed, ~passed)}
+    distinct = np.unique(values).tolist()
+    if len(distinct) > MOST_CLASSES:
+        raise JobOptionsError(
+            f"--split-by: {text} has {len(distinct):,} values, too many to tell their curves apart",
+            hint=f"at most {MOST_CLASSES}; give bins instead: --split-by '{text}:NUMBER;LOW;HIGH'",
+        )
+    name = variable.label or variable.name
+    return {f"{name} = {value:g}": Cut(f"({variable.column}) == {value!r}") for value in distinct}
+
+
+def _job(request: Request, selection: Cut, weight: Weight, *, normalise: bool, log_y: bool) -> Job:
+    """Return the job that fills and draws, and adds up the numbers of the table."""
+    of = {"Selection": selection, "Weight": weight, "Split": request.split}
+    drawn: dict[str, Any] = {"Variables": request.variables}
+    if request.against is not None:
+        drawn = {"Pairs": [(request.against, view) for view in request.variables]}
+    counted = [*request.variables, *([request.against] if request.against else [])]
+    job = Job("plot")
+    job += HistogramPlots("plot", Folder=".", Normalise=normalise, LogY=log_y, **drawn, **of)
+    job += ValueSums("numbers", Variables=counted, **of)
+    return job
+
+
+# ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _show_header(plan: Plan, directory: Path, request: Request) -> None:
+    out = console()
+    samples = ", ".join(dict.fromkeys(file.sample for file in plan.files))
+    files = f"{len(plan.files):,} file" + ("" if len(plan.files) == 1 else "s")
+    out.print(f"input    {files} of {samples}: {plan.entries:,} events")
+    for line in request.notes:
+        out.print(line)
+    for path, reason in plan.skipped.items():
+        out.print(f"skipped  {path}: {reason}", style="yellow")
+    for note in plan.notes:
+        out.print(f"note     {note}", style="yellow")
+    out.print(f"output   {directory}")
+
+
+def _show_numbers(samples: Mapping[str, Mapping[tuple[str, str], Any]], cut: str, *, weighted: bool) -> None:
+    """Print the table: mean and rms are those of the values inside the axis."""
+    rows = [(sample, *key, sums) for sample, plots in samples.items() for key, sums in plots.items()]
+    columns = {
+        "variable": True,
+        "class": any(label for _, _, label, _ in rows),
+        "sample": len(samples) > 1,
+        "entries": True,
+        "without value": any(sums[1] for *_, sums in rows),
+        "outside": True,
+        "weights inside": weighted,
+        "mean": True,
+        "rms": True,
+    }
+    table = new_table(*(name for name, wanted in columns.items() if wanted))
+    for column in table.columns[sum([*columns.values()][:3]) :]:
+        column.justify = "right"
+    for sample, name, label, (entries, missing, outside, total, first, second) in rows:
+        counts = [f"{number:,.0f}" for number in (entries, missing, outside)]
+        cells = [name, label, sample, *counts, f"{total:.6g}", *_moments(total, first, second)]
+        table.add_row(*(cell for cell, wanted in zip(cells, columns.values(), strict=True) if wanted))
+    console().print(table)
+    if not any(sums[0] for *_, sums in rows):
+        console().print(f"nothing passes {cut!r}: the figures are empty" if cut else "no values", style="yellow")
+
+
+def _moments(total: float, first: float, second: float) -> tuple[str, str]:
+    """Return mean and rms (the standard deviation), "-" where weights leave none."""
+    if not total:
+        return "-", "-"
+    mean = first / total
+    variance = second / total - mean**2
+    if abs(variance) < 1e-12 * mean**2:  # all values are the same
+        variance = 0.0
+    return f"{mean:.5g}", f"{math.sqrt(variance):.4g}" if variance >= 0 else "-"
