@@ -237,7 +237,7 @@ def _by_value(text: str, variable: Variable, values: npt.NDArray[Any]) -> dict[s
             hint=f"at most {MOST_CLASSES}; give bins instead: --split-by '{text}:NUMBER;LOW;HIGH'",
         )
     name = variable.label or variable.name
-    return {f"{name} = {value:g}": Cut(f"({variable.column}) == {value!r}") for value in distinct}
+    return {f"{name} = {value:.10g}": Cut(f"({variable.column}) == {value!r}") for value in distinct}
 
 
 def _job(request: Request, selection: Cut, weight: Weight, *, normalise: bool, log_y: bool) -> Job:
