@@ -40,8 +40,8 @@ def draw_matrix(matrix: MigrationMatrix, options: Options) -> Any:
     mesh = _mesh(axes, across, up, values, 100.0 if unit else None)
     _colour_bar(figure, mesh, _bar_title(matrix, options.kind))
     header_above(figure, axes, options.style, [*options.lines, *_told(matrix)])
-    dress_binned(axes, "x", across, log=False)
-    dress_binned(axes, "y", up, log=False)
+    for which in "yxy":  # names along one axis take room from the other
+        dress_binned(axes, which, across if which == "x" else up, log=False)
     add_note(figure, matrix.note if matrix.entries else "")
     finish(figure)
     if np.isfinite(values).any():

@@ -75,7 +75,7 @@ def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 
     extent = Extent()
     looks = [look_of(position) for position in range(len(plots))]
     curves = shown.curves
-    bottom = _bottom(curves, shown.from_zero, bool(options.log_y), options.y_range)
+    bottom = _bottom(curves, shown.from_zero, options.on_log_y(), options.y_range)
     handles = _draw_all(main, curves, looks, extent, bottom, steps=shown.steps)
     if below is not None:
         factors = _factors(plots) if options.normalise else [1.0] * len(plots)
@@ -96,7 +96,7 @@ def draw_stacked(stack: Stack, options: Options) -> Any:
     extent = Extent()
     curves = shown.curves
     number = len(stack.histograms)
-    bottom = _bottom(curves, True, bool(options.log_y), options.y_range)
+    bottom = _bottom(curves, True, options.on_log_y(), options.y_range)
     looks = [look_of(position) for position in range(1, number + 1)]
     *areas, band = draw_stack(main, curves[1 : number + 1], looks, curves[0], extent, bottom)
     handles = [(area, curve.entry) for area, curve in zip(areas, curves[1:], strict=False)][::-1]
@@ -125,7 +125,7 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
         Curve(one.axis, plot.label, one.value, one.value - one.down, one.value + one.up, plot.note)
         for plot, one in zip(plots, found, strict=True)
     ]
-    if options.log_y:
+    if options.on_log_y():
         curves = [positive(curve) for curve in curves]
     first = plots[0]
     if isinstance(first, Histogram):
@@ -244,5 +244,5 @@ def _finish(
         handles = []
     add_note(figure, notes([curve for curve in shown.curves if curve.drawn]))
     finish_with_texts(
-        figure, axes, options, shown.y_title, extent, handles, bottom, log=bool(options.log_y), highest=shown.highest
+        figure, axes, options, shown.y_title, extent, handles, bottom, log=options.on_log_y(), highest=shown.highest
     )

@@ -69,7 +69,17 @@ def members(what: Drawable) -> list[Any]:
         return [*what.histograms, *([] if what.data is None else [what.data])]
     if isinstance(what, Grid):
         return [plot for cell in what.cells for plot in cell]
-    return [what] if isinstance(what, PlotObject | EventDisplay) else list(what)
+    plots = [what] if isinstance(what, PlotObject | EventDisplay) else what
+    strange = [plot for plot in plots if not isinstance(plot, PlotObject | EventDisplay)] if _is_list(plots) else [what]
+    if strange:
+        raise PlotError(
+            f"a {type(strange[0]).__name__} cannot be drawn", hint="give plot objects, a Comparison, a Stack or a Grid"
+        )
+    return list(plots)
+
+
+def _is_list(what: Any) -> bool:
+    return isinstance(what, Sequence) and not isinstance(what, str)
 
 
 def _draw(what: Drawable, options: Options) -> Any:
@@ -98,7 +108,7 @@ def _draw(what: Drawable, options: Options) -> Any:
     first = plots[0]
     alone = isinstance(first, MigrationMatrix | EventDisplay) or (isinstance(first, Histogram) and len(first.axes) == 2)
     if alone and len(plots) > 1:
-        raise PlotError(f"{len(plots)} {type(first).__name__}s do not go into one figure", hint="draw each on its own")
+        raise PlotError(f"several {type(first).__name__} do not go into one figure", hint="draw each on its own")
     if isinstance(first, EventDisplay):
         return draw_display(first, options.style)
     if isinstance(first, MigrationMatrix):

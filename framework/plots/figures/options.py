@@ -36,8 +36,6 @@ class Options:
             low, high = self.y_range
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise PlotError(f"y_range goes from a lower to a higher number, not from {low:g} to {high:g}")
-            if self.log_y and low <= 0:
-                raise PlotError(f"a logarithmic y axis begins above 0, not at {low:g}", hint="change y_range")
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -50,6 +48,13 @@ class Options:
             why = "shows categories" if axis.labels else f"begins at {axis.edges[0]:g}"
             raise PlotError(f"axis {axis.name!r} cannot be logarithmic: it {why}", hint="a binning that begins above 0")
         return axis.log if self.log_x is None else self.log_x
+
+    def on_log_y(self, default: bool = False) -> bool:
+        """Return whether y is logarithmic. PlotError where ``y_range`` does not allow it."""
+        log = default if self.log_y is None else self.log_y
+        if log and self.y_range is not None and self.y_range[0] <= 0:
+            raise PlotError(f"a logarithmic y axis begins above 0, not at {self.y_range[0]:g}", hint="change y_range")
+        return log
 
     def without(self, what: str, **unused: Any) -> None:
         """Raise PlotError where an option is set that ``what`` does not know: ``without("a matrix", ratio=False)``."""

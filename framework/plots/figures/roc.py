@@ -56,7 +56,7 @@ def draw_roc(plots: Sequence[PlotObject], options: Options, reference: int = 0) 
         raise PlotError(
             f"a ratio to the working point {found[reference].label!r} has one point", hint="give a curve as reference"
         )
-    log = options.log_y is not False
+    log = options.on_log_y(default=True)
     figure, (main, *below) = new_figure((8.0, 7.2), (1.0, RATIO)) if with_ratio else new_figure()
     for axes in (main, *below):
         dress_numbers(axes, "x", "Signal efficiency", (0.0, 1.0))

@@ -41,6 +41,7 @@ FONTS: Final = ["TeX Gyre Heros", "DejaVu Sans"]
 
 SETTINGS: Final[Mapping[str, Any]] = {
     "axes.autolimit_mode": "data",
+    "axes.formatter.use_mathtext": False,
     "axes.formatter.useoffset": False,
     "axes.labelpad": 6,
     "axes.labelsize": 16,
@@ -63,7 +64,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "pdf.compression": 6,
     "svg.hashsalt": "hepflow",
     "xtick.labelsize": 14,
-    "xtick.major.pad": 7,
+    "xtick.major.pad": 8,
     "xtick.major.size": 7,
     "xtick.minor.size": 3.5,
     "ytick.labelsize": 14,

@@ -92,19 +92,23 @@ def categories(
     axis.set_minor_locator(NullLocator())
     axis.set_tick_params(which="both", length=0)
     texts = axis.get_ticklabels()
-    boxes = [text.get_window_extent(renderer) for text in texts]
-    size = max(texts[0].get_fontsize(), 1.0)
-    tallest = max(box.height for box in boxes)
+    size = texts[0].get_fontsize()
     if vertical:
-        shrunk = min(1.0, pixels / tallest)
-    elif max(box.width for box in boxes) <= 0.96 * pixels:
+        shrunk = min(1.0, pixels / _largest(texts, "height", renderer))
+    elif _largest(texts, "width", renderer) <= 0.96 * pixels:
         shrunk = 1.0
     else:
-        upright = 0.7 * pixels < 0.6 * size * axis.figure.dpi / 72  # a line at 45 degrees takes its height / sin 45
         for text, label in zip(texts, labels, strict=True):
-            text.set(text=readable(label), rotation=90 if upright else 45, ha="right", rotation_mode="anchor")
-            text.set_va("center" if upright else "top")
-        line = max(text.get_fontsize() for text in texts) * axis.figure.dpi / 72
+            text.set_text(readable(label))
+        line = _largest(texts, "height", renderer)
+        upright = line > pixels  # a line at 45 degrees takes its height / sin 45, and would be small
+        for text in texts:
+            text.set(rotation=90 if upright else 45, ha="right", va="center" if upright else "top")
+            text.set_rotation_mode("anchor")
         shrunk = min(1.0, (0.95 if upright else 0.7) * pixels / line)
     for text in texts:
         text.set_fontsize(max(5.0, size * shrunk))
+
+
+def _largest(texts: Sequence[Any], side: str, renderer: Any) -> float:
+    return max(float(getattr(text.get_window_extent(renderer), side)) for text in texts)
