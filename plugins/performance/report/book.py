@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,10 +45,7 @@ def write_book(contents: Contents, path: Path, *, title: str, author: str = "") 
     front = _front(contents, body, title, author, 0)
     shift = len(front.pages)
     front = _front(contents, body, title, author, shift)  # now that the number of its pages is known
-    with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "text.pdf"
-        draw([*front.pages, *body.pages], text, title)
-        writer = PdfWriter(clone_from=text)
+    writer = PdfWriter(clone_from=draw([*front.pages, *body.pages], title))
     for place, figure in figures:
         _merge(writer.pages[place.page + shift], place, figure)
     for place, target in front.links:
@@ -77,6 +73,7 @@ def _front(contents: Contents, body: Sheets, title: str, author: str, shift: int
         front.paragraph(author, SMALL)
     front.y += 12
     for what, value in facts(contents):
+        front.need(15)
         front.put(what, SMALL)
         front.put(value, Font(size=9.5, weight="bold"), LEFT + 80)
         front.y += 15
@@ -103,7 +100,7 @@ def _figures(body: Sheets, contents: Contents) -> list[tuple[Place, PageObject]]
         body.heading("Figures", 1)
     for name, group in contents.groups.items():
         if name:
-            body.heading(name, 2)
+            body.heading(name.replace("_", " "), 2)
         for picture in group:
             problems = list(picture.problems)
             page = _pdf_page(picture, problems)

@@ -94,7 +94,7 @@ def read_run(directory: Path) -> Contents:
     if not isinstance(cutflow, list) or not all(isinstance(row, dict) and row.keys() >= CUTFLOW for row in cutflow):
         problems.append("cutflow.json does not hold a cutflow")
         cutflow = []
-    pictures = tuple(_picture(directory, stem) for stem in _stems(directory))
+    pictures = tuple(_picture(directory, stem) for stem in _in_order(_stems(directory), provenance))
     if not provenance and not pictures and not (directory / STATE).is_dir():
         raise InputError(
             f"{directory} is no run directory: it has no provenance.json and no figures",
@@ -126,7 +126,7 @@ def _read_json(path: Path, problems: list[str]) -> Any:
     return None
 
 
-def _stems(directory: Path) -> list[Path]:
+def _stems(directory: Path) -> set[Path]:
     """Return the figures as paths without suffix, relative to the directory: PNGs, and PDFs with a JSON beside."""
     files = {
         path.relative_to(directory)
@@ -134,8 +134,21 @@ def _stems(directory: Path) -> list[Path]:
         if path.suffix in (".png", ".pdf", ".json") and STATE not in path.relative_to(directory).parts
     }
     stems = {path.with_suffix("") for path in files if path.suffix == ".png"}
-    stems |= {p.with_suffix("") for p in files if p.suffix == ".pdf" and p.with_suffix(".json") in files}
-    return sorted(stems, key=lambda stem: (stem.parent != Path(), _natural(stem.as_posix())))
+    return stems | {p.with_suffix("") for p in files if p.suffix == ".pdf" and p.with_suffix(".json") in files}
+
+
+def _in_order(stems: Iterable[Path], provenance: Mapping[str, Any]) -> list[Path]:
+    """Return the figures of the run directory itself, then folder by folder as the tools that drew them stand in the
+    job (a tool draws into the folder of its name, or that of its property ``Folder``), then the others.
+    """
+    tools: Mapping[str, Mapping[str, Any]] = provenance.get("properties", {})
+    folders = ["", *(str(values.get("Folder") or name) for name, values in tools.items())]
+
+    def key(stem: Path) -> tuple[int, list[tuple[int, str]]]:
+        folder = stem.parts[0] if len(stem.parts) > 1 else ""
+        return folders.index(folder) if folder in folders else len(folders), _natural(stem.as_posix())
+
+    return sorted(stems, key=key)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -172,8 +172,10 @@ def _outputs(contents: Contents) -> Table:
 
 def _command(contents: Contents) -> Table:
     said = contents.provenance
-    asked = {f"--{key}": value for key, value in said.get("asked", {}).items() if value is not None}
-    options = {f"--{key}": value for key, value in said.get("options", {}).items()}
+    asked, options = (
+        ", ".join(f"--{key} {shown(value)}" for key, value in said.get(name, {}).items() if value is not None)
+        for name in ("asked", "options")
+    )
     found = {
         "command line": said.get("command"),
         "in folder": said.get("folder"),
@@ -183,7 +185,7 @@ def _command(contents: Contents) -> Table:
         "seed": said.get("seed"),
         "work units": said.get("units"),
     }
-    rows = [(what, shown(value)) for what, value in found.items() if value not in (None, {}, "")]
+    rows = [(what, shown(value)) for what, value in found.items() if value not in (None, "")]
     return Table((), rows, code=frozenset({1}))
 
 

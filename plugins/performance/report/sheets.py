@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -294,19 +295,21 @@ def clean(text: str) -> str:
     return "".join(c if c == "\n" or (ord(c) in known and c.isprintable()) else "□" for c in text.expandtabs(4))
 
 
-def draw(pages: Sequence[Sheet], path: Path, footer: str) -> None:
-    """Write the pages as PDF; each has the footer and its number."""
+def draw(pages: Sequence[Sheet], footer: str) -> io.BytesIO:
+    """Return the pages as PDF; each has the footer and its number."""
     from matplotlib import rcParams
     from matplotlib.backends.backend_pdf import PdfPages
 
     from hepflow.plots.figures.style import house_style
 
-    with house_style(), PdfPages(path, metadata={"CreationDate": None}) as pdf:
+    buffer = io.BytesIO()
+    with house_style(), PdfPages(buffer, metadata={"CreationDate": None}) as pdf:
         rcParams["pdf.fonttype"] = 42  # TrueType, sharp at any size; put back with the rest
         for number, sheet in enumerate(pages, start=1):
             foot = f"{number} / {len(pages)}"
             texts = [*sheet.texts, (LEFT, FOOT, clean(footer), SMALL, False), (WIDTH - LEFT, FOOT, foot, SMALL, True)]
             pdf.savefig(_figure(replace(sheet, texts=texts)))
+    return buffer
 
 
 def _figure(sheet: Sheet) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 __all__ = ["Table", "measured", "number", "plot_tables", "shown"]
 
-MOST_ROWS: Final = 60
+MOST_ROWS: Final = 250
 """Longer tables of numbers are thinned out."""
 MOST_COLUMNS: Final = 24
 
@@ -45,6 +45,8 @@ def number(value: Any) -> str:
 
 def measured(value: Any, error: Any) -> str:
     """Return a value with its error, which is given to two digits and sets those of the value."""
+    if value is None:
+        return number(value)
     exists = all(isinstance(part, int | float) and math.isfinite(part) for part in (value, error))
     if not exists or not 1e-5 <= error < 1e5:
         return f"{number(value)} ± {number(error)}"

@@ -57,7 +57,7 @@ def write_report(directory: Path) -> list[Path]:
     contents = read_run(directory)
     page, book = (directory / name for name in NAMES)
     configured = contents.provenance.get("properties", {}).values()
-    own: Mapping[str, Any] = next((values for values in configured if values["class"] == Report.__name__), {})
+    own: Mapping[str, Any] = next((values for values in configured if values.get("class") == Report.__name__), {})
     title, author = own.get("Title") or contents.job, own.get("Author", "")
     write_page(contents, page, title=title, author=author)
     write_book(contents, book, title=title, author=author)

@@ -26,6 +26,15 @@ def test_figures_by_folder_in_the_order_people_count(reported):
         assert all(path.is_file() for path in (picture.png, picture.pdf, picture.json))
 
 
+def test_folders_stand_in_the_order_of_the_job(rundir):
+    said = json.loads((rundir / "provenance.json").read_text())
+    said["properties"] = {"spectra": {"class": "A"}, "other": {"class": "B", "Folder": "roc"}}
+    (rundir / "provenance.json").write_text(json.dumps(said))
+    (rundir / "a").mkdir()
+    (rundir / "a" / "last.png").write_bytes((rundir / "central.png").read_bytes())
+    assert [*read_run(rundir).groups] == ["", "spectra", "roc", "a"]
+
+
 def test_what_the_run_says_of_itself(reported):
     contents = read_run(reported)
     assert contents.job == "Reported"

@@ -46,7 +46,8 @@ def test_a_number_is_kept_to_four_digits(value):
         (0.5, 0.5, "0.50 ± 0.50"),
         (12345.6, 123.4, "12,346 ± 123"),
         (0.5, 0, "0.5 ± 0"),
-        (None, None, "– ± –"),
+        (None, None, "–"),
+        (0.5, None, "0.5 ± –"),
         (2e9, 1e7, "2,000,000,000 ± 10,000,000"),
     ],
 )
@@ -74,7 +75,7 @@ def test_bins_stand_beside_their_numbers():
     (table,) = plot_tables(plot)
     assert table.title == "taus"
     assert table.header == ("pt [GeV]", "mean", "sum")
-    assert table.rows == [("0 … 1", "1.00 ± 0.50", "1"), ("1 … 2", "2.00 ± 0.25", "2"), ("2 … 3", "– ± –", "0")]
+    assert table.rows == [("0 … 1", "1.00 ± 0.50", "1"), ("1 … 2", "2.00 ± 0.25", "2"), ("2 … 3", "–", "0")]
     assert table.right == {1, 2}
 
 
