@@ -1,9 +1,10 @@
 """From a graph to a list of operations: which passes over the numbers are needed, in which order, and in which memory.
 
 Two things keep the passes few. An affine step that follows a value (the bias of a dense layer, a normalisation,
-offset and scale of an input) is not carried out but kept beside the value and multiplied into the weights of the next
+the scale of an input) is not carried out but kept beside the value and multiplied into the weights of the next
 layer. And ``max(y + b, 0)`` is computed as ``max(y, -b)`` with the shift ``b`` left to the next layer. Shifts that
-are large compared with the numbers they act on would cost precision; they are carried out where they stand.
+are large compared with the numbers they act on would cost precision; they are carried out where they stand, and so
+are the offsets of the inputs: what is left of a logarithm after its mean is subtracted is much smaller than both.
 """
 
 from __future__ import annotations
@@ -200,11 +201,13 @@ class _Compiler:
         packing = self.packing_of(group) if sequence else None
         defaults = np.array([np.nan if v.default is None else v.default for v in group.variables])
         with_defaults = None if np.isnan(defaults).all() else self.column(defaults)
-        value = self.emit(ops.Load(self.fresh(), len(group.variables), packing, group.name, with_defaults))
+        offsets = np.array([v.offset for v in group.variables])
+        added = None if (offsets == 0).all() else self.column(offsets)
+        value = self.emit(ops.Load(self.fresh(), len(group.variables), packing, group.name, with_defaults, added))
         scale = np.array([v.scale for v in group.variables])
-        shift = scale * np.array([v.offset for v in group.variables])
-        value = replace(value, scale=None if (scale == 1).all() else scale, shift=None if (shift == 0).all() else shift)
-        (self.sequences if sequence else self.vectors)[number] = value
+        (self.sequences if sequence else self.vectors)[number] = replace(
+            value, scale=None if (scale == 1).all() else scale
+        )
 
     def packing_of(self, group: InputNode) -> int:
         if group.name not in self.packings:

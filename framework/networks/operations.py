@@ -76,11 +76,19 @@ class Operation:
 
 
 class Load(Operation):
-    """Brings an input into features × columns, packs sequences and replaces NaN by defaults."""
+    """Brings an input into features × columns, packs sequences, replaces NaN by defaults and adds the offsets."""
 
-    def __init__(self, target: int, rows: int, packing: int | None, name: str, defaults: NDArray[Any] | None) -> None:
+    def __init__(
+        self,
+        target: int,
+        rows: int,
+        packing: int | None,
+        name: str,
+        defaults: NDArray[Any] | None,
+        offsets: NDArray[Any] | None,
+    ) -> None:
         super().__init__(target, (), rows, packing)
-        self.name, self.defaults = name, defaults
+        self.name, self.defaults, self.offsets = name, defaults, offsets
 
     def load(self, frame: Frame, values: NDArray[Any]) -> None:
         """Take the block's rows ``values`` (n_taus or n_objects, n_variables)."""
@@ -97,6 +105,8 @@ class Load(Operation):
             held = frame.values[self.target] = rows.T
         if self.defaults is not None:
             np.copyto(held, self.defaults, where=np.isnan(held) & ~np.isnan(self.defaults))
+        if self.offsets is not None:
+            held += self.offsets
 
 
 class Affine(Operation):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hepflow.errors import NetworkError
 from hepflow.networks import evaluate_cases, largest_difference, read_lwtnn, to_lwtnn
+from hepflow.networks.evaluator import Evaluator
 
 
 @settings(max_examples=100, deadline=None)
@@ -260,3 +261,18 @@ def test_networks_pickle(make_network: Any) -> None:
     wanted = network.evaluate(inputs)
     for name, values in pickle.loads(pickle.dumps(network)).evaluate(inputs).items():
         np.testing.assert_array_equal(values, wanted[name])
+
+
+def test_offsets_that_are_large_beside_the_spread_cost_no_precision() -> None:
+    """A logarithm of a momentum: 5.0 ± 0.05, brought to 0 ± 0.5 by offset and scale. Multiplied into the weights, the
+    offset would leave 25 times the rounding."""
+    rng = np.random.default_rng(1)
+    layer = {"architecture": "dense", "weights": rng.normal(size=8).tolist(), "bias": [0.0], "activation": "linear"}
+    data = vector_network(layer, 8, 1)
+    for variable in data["inputs"][0]["variables"]:
+        variable.update(offset=-5.0, scale=10.0)
+    x = rng.normal(5, 0.05, (1000, 8)).astype(np.float32)
+    network = read_lwtnn(data)
+    single, double = (Evaluator(network, dtype)({"x": x})["y"] for dtype in (np.float32, np.float64))
+    assert double.std() > 0.5
+    assert np.abs(single - double).max() < 1e-6
