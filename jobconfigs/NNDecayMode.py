@@ -1,4 +1,4 @@
-"""Tau decay modes: write the training ntuple, or decorate an MxAOD by counting neutral PFOs or with a network."""
+"""Tau decay modes: write the training ntuple, or decorate an MxAOD by counting neutral PFOs and with a network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ mode = job.option(
     "mode",
     default="tree",
     choices=("tree", "pfo", "classifier", "both"),
-    doc="tree: training ntuple; pfo, classifier: MxAOD decorated by PFO count or network; both: ntuple and MxAOD",
+    doc="tree: training ntuple; pfo: MxAOD with the PFO count; classifier: also with the network; both: ntuple, MxAOD",
 )
 weights = job.option(
-    "weights", default="", doc="network: lwtnn JSON or ONNX; those of a k-fold training: 'network/*/model.onnx'"
+    "weights",
+    default="",
+    doc="network, lwtnn JSON or ONNX; of a k-fold training 'network/*/model.onnx'; empty: the one that ships",
 )
 
 job += TauSelection("TauSelection", PtMin=15_000.0, AbsEtaMax=2.5)
@@ -35,13 +37,12 @@ if mode in ("tree", "both"):
 
 if mode != "tree":
     stream = MxAODStream("output")
-    if mode in ("pfo", "both"):
-        stream += PFOCountDecayMode("PFOCountDecayMode")
-    if mode == "classifier" or (mode == "both" and weights):
+    stream += PFOCountDecayMode("PFOCountDecayMode")
+    if mode != "pfo":
         classifier = NNDecayModeClassifier("NNDecayModeClassifier")
         if "*" in weights:
             classifier.FoldWeightFiles = sorted(glob(weights)) or [weights]  # noqa: PTH207 - Path takes no absolute patterns
-        else:
+        elif weights:
             classifier.WeightFile = weights
         stream += classifier
     job += stream

@@ -20,7 +20,10 @@ from hepflow.plugins.training.folds import Folds, kfold_roles
 if TYPE_CHECKING:
     from hepflow.networks.models import AnyNetwork
 
-__all__ = ["NNDecayModeClassifier", "decide"]
+__all__ = ["SHIPPED_NETWORK", "NNDecayModeClassifier", "decide"]
+
+SHIPPED_NETWORK = "NNDecayMode_Gammatautau_v1.json"
+"""The network that comes with hepflow; docs/training.md says how it is made."""
 
 
 def decide(
@@ -48,13 +51,16 @@ class NNDecayModeClassifier(Tool):
 
     With the networks of a k-fold training in ``FoldWeightFiles`` every tau gets the network that was tested on its
     fold, and therefore has not seen it. Rule and folds are those that the networks say of themselves.
+
+    The default network was trained on hepflow's built-in sample, which is no ATLAS simulation: it is for trying
+    things out.
     """
 
     OutputName = Property("NNDecayMode", "name of the decoration with the decay mode (int)")
     ProbPrefix = Property(
         "NNDecayModeProb_", "what stands before 1p0n … 3pXn in the names of the probabilities (float)"
     )
-    WeightFile = Property("", "the network: lwtnn JSON or ONNX", file=True)
+    WeightFile = Property(SHIPPED_NETWORK, "the network: lwtnn JSON or ONNX", file=True)
     FoldWeightFiles: Property[tuple[str, ...]] = Property(
         (), "the networks of a k-fold training, instead of WeightFile", item=str, file=True
     )
@@ -95,8 +101,9 @@ class NNDecayModeClassifier(Tool):
 
     def _files(self) -> tuple[str, ...]:
         """Return the paths of the networks; NetworkError unless it is clear which are meant."""
-        if bool(self.WeightFile) == bool(self.FoldWeightFiles):
-            given = "has both WeightFile and FoldWeightFiles" if self.WeightFile else "has no WeightFile"
+        chosen = Path(self.WeightFile).name not in ("", SHIPPED_NETWORK)
+        if (self.FoldWeightFiles and chosen) or (not self.FoldWeightFiles and not self.WeightFile):
+            given = "has both WeightFile and FoldWeightFiles" if chosen else "has no WeightFile"
             raise NetworkError(f"{self.name} {given}", hint="set one of them, to lwtnn JSON or ONNX files")
         return self.FoldWeightFiles or (self.WeightFile,)
 

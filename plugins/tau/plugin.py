@@ -70,6 +70,12 @@ def hepflow_variables() -> Mapping[str, str]:
 
 
 @hookimpl
+def hepflow_data() -> Sequence[Path]:
+    """Return the folder of the network that ships with hepflow."""
+    return [Path(__file__).parent / "data"]
+
+
+@hookimpl
 def hepflow_joboptions() -> Sequence[Path]:
     """Return the folder of the job options that ship with hepflow."""
     import hepflow.jobconfigs

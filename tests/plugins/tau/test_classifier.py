@@ -157,7 +157,7 @@ def test_events_without_taus_are_ordinary(weights, make_arrays):
 
 def test_without_a_weight_file_it_says_so():
     with pytest.raises(NetworkError, match="has no WeightFile"):
-        NNDecayModeClassifier("NNDecayModeClassifier").reads()
+        NNDecayModeClassifier("NNDecayModeClassifier", WeightFile="").reads()
 
 
 @pytest.mark.parametrize(
