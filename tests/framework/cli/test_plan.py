@@ -42,4 +42,4 @@ def test_skipped_files_and_notes_are_listed(hepflow, joboptions, make_xaod, tmp_
 
 
 def test_takes_no_option_of_run(hepflow, joboptions, xaod):
-    hepflow("plan", joboptions(JOB), "-i", xaod.path, "--resume").failed("--resume", status=2)
+    hepflow("plan", joboptions(JOB), "-i", xaod.path, "--resume").failed("no option --resume")
