@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -104,8 +104,14 @@ class Writer(Protocol):
 
 
 class Executor(Protocol):
-    """Runs work units somewhere and hands back results as they come."""
+    """Runs work units somewhere and hands back results as they come; made with the number of workers (``-j``)."""
 
-    def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
-        """Call ``function`` once for each item; yield (position of the item, result) in the order of completion."""
+    def run(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Call ``function`` for each item; yield (position of the item, result) in the order of completion.
+
+        An error of the function comes through. WorkerError where a worker process dies; it is ``about`` the position of
+        the item. Closing the generator stops what is running.
+        """
         ...

@@ -20,7 +20,7 @@ PACKAGES = {
 }
 
 FLOORS = (
-    ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols"),
+    ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols", "versions"),
     ("events", "networks", "plots"),
     ("tool", "stream", "registry", "datafiles"),
     ("io",),

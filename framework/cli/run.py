@@ -70,6 +70,13 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
 )
 @click.option(
+    "--executor",
+    default=RunOptions.executor,
+    show_default=True,
+    metavar="NAME",
+    help="Where the work units run; hepflow list executors.",
+)
+@click.option(
     "--chunk",
     type=click.IntRange(min=1),
     default=100_000,
@@ -93,7 +100,10 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     options = RunOptions(
         **{
             name: given[name]
-            for name in ("inputs", "output", "events", "skip", "workers", "chunk", "resume", "force", "checksum")
+            for name in (
+                *("inputs", "output", "events", "skip", "workers", "executor", "chunk"),
+                *("resume", "force", "checksum"),
+            )
         }
     )
     if options.resume and options.force:
@@ -205,7 +215,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     off = [p.name for p in plugins.plugins.values() if p.blocked]
     tail = (f", plugins {', '.join(others)}" if others else "") + (f", off: {', '.join(off)}" if off else "")
     out.print(f"hepflow {hepflow.__version__}{tail}", style="bold")
-    options = "".join(f" --{name} {value}" for name, value in file.job.options.items() if value != "")
+    options = "".join(_shown(name, value) for name, value in file.job.options.items())
     out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
     if plan.units:
         samples = dict.fromkeys(f.sample for f in plan.files)
@@ -217,6 +227,15 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
         out.print(f"data     {name} = {path}")
     _show_notes(plan)
     out.print(f"output   {directory}")
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return an option of the job as it is written on the command line; nothing for one that is empty or off."""
+    if value in ("", (), False):
+        return ""
+    if value is True:
+        return f" --{name}"
+    return f" --{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def _show_notes(plan: Plan) -> None:

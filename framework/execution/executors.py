@@ -1,19 +1,20 @@
-"""Executors: where work units run. Here: in this process, or in spawned processes on this machine."""
+"""The executor ``processes``: work units in spawned processes on this machine."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from hepflow.errors import WorkerError
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessExecutor", "without_interrupts"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,10 +28,10 @@ class ProcessExecutor:
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
 
-    def run(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
-        """Yield (position, result) in the order of completion; WorkerError names the position of an item that kills
-        its process.
-        """
+    def run(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Yield (position, result) in the order of completion (see ``hepflow.protocols.Executor``)."""
         waiting = list(enumerate(items))
         while waiting:
             suspects: list[tuple[int, Item]] = []
@@ -44,7 +45,10 @@ class ProcessExecutor:
                 again: list[tuple[int, Item]] = []
                 yield from ProcessExecutor(1)._pool(function, [suspect], again)
                 if again:
-                    raise WorkerError(f"a worker process died twice on item {suspect[0]}", where=str(suspect[0]))
+                    raise WorkerError(
+                        "a worker process was killed, and again when its work unit was tried alone",
+                        about=str(suspect[0]),
+                    )
 
     def _pool(
         self, function: Callable[[Item], Result], waiting: list[tuple[int, Item]], suspects: list[tuple[int, Item]]
@@ -60,7 +64,7 @@ class ProcessExecutor:
         try:
             while waiting or running:
                 while waiting and len(running) < workers + 1:
-                    with _without_interrupts():
+                    with without_interrupts():
                         running[pool.submit(function, waiting[0][1])] = waiting[0]
                     waiting.pop(0)
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -86,8 +90,9 @@ class ProcessExecutor:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Block Ctrl-C: a process started in here inherits that, and leaves Ctrl-C to the main process from the start."""
+    resource_tracker.ensure_running()  # where multiprocessing starts it later, it allows Ctrl-C again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

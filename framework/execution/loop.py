@@ -5,7 +5,9 @@ and range.
 from __future__ import annotations
 
 import ctypes
+import threading
 import traceback
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +36,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 @dataclass(frozen=True)
 class Payload:
-    """What a worker needs to know; written once, read once a worker."""
+    """What a worker needs to know; packed once, unpacked once a worker."""
 
     job: Job
     plan: Plan
@@ -43,9 +45,16 @@ class Payload:
     chunk: int
     parts: Path
 
-    def save(self, path: Path) -> None:
-        """Write the payload; what the job-option file defines goes along by value."""
-        path.write_bytes(cloudpickle.dumps(self))
+    def pack(self) -> bytes:
+        """Return the payload as bytes; what the job-option file defines goes along by value."""
+        packed: bytes = cloudpickle.dumps(self)
+        return packed
+
+    @staticmethod
+    def unpack(packed: bytes) -> Payload:
+        """Return a payload of its own."""
+        payload: Payload = cloudpickle.loads(packed)
+        return payload
 
 
 @dataclass
@@ -186,7 +195,8 @@ class Worker:
         try:
             columns = stream.collect(Events(scope), names)
             if stream.name not in writers:
-                path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.part"
+                own = uuid.uuid4().hex[:8]  # a unit may run twice at a time, where a cluster has lost sight of one
+                path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.{own}.part"
                 outcome.parts[stream.name] = path
                 writers[stream.name] = stream.open(path, self._metadata(stream, unit))
             writers[stream.name].write(columns)
@@ -201,16 +211,19 @@ class Worker:
 
 
 class UnitRunner:
-    """Runs work units in whatever process it is called in; the worker is made once a process."""
+    """Runs the work units of one run in whatever process it is called in. The worker is made once in each thread, and
+    gives way to that of another run: processes of a cluster outlive a run.
+    """
 
-    _workers: dict[Path, Worker] = {}  # noqa: RUF012 - one for each process, on purpose
+    _thread = threading.local()
 
     def __init__(self, payload: Path) -> None:
         self.payload = payload
+        self.token = uuid.uuid4().hex
 
     def __call__(self, unit: WorkUnit) -> bytes:
         """Run a unit in this process; return its pickled UnitResult, with what the job-option file defines by value."""
-        outcome = self.worker().run(unit)
+        outcome = self._worker().run(unit)
         try:
             packed: bytes = cloudpickle.dumps(outcome)
         except Exception as error:
@@ -221,17 +234,14 @@ class UnitRunner:
             ) from error
         return packed
 
-    def worker(self) -> Worker:
-        """Return this process's worker."""
-        if self.payload not in self._workers:
-            self._workers[self.payload] = Worker(cloudpickle.loads(self.payload.read_bytes()))
-        return self._workers[self.payload]
-
-    def close(self) -> None:
-        """Forget this process's worker."""
-        worker = self._workers.pop(self.payload, None)
-        if worker is not None:
-            worker.close()
+    def _worker(self) -> Worker:
+        token, worker = getattr(self._thread, "worker", ("", None))
+        if token != self.token or worker is None:
+            if worker is not None:
+                worker.close()
+            worker = Worker(Payload.unpack(self.payload.read_bytes()))
+            self._thread.worker = (self.token, worker)
+        return worker
 
 
 def _keep_memory() -> None:
@@ -246,7 +256,7 @@ def _keep_memory() -> None:
 
 def _whole(path: Path) -> Path:
     """Give a finished part the name of a finished part."""
-    finished = path.with_suffix("")
+    finished = path.with_suffix("").with_suffix("")
     path.replace(finished)
     return finished
 

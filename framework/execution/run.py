@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,23 +14,25 @@ from typing import Any
 
 import cloudpickle
 
-import hepflow
 from hepflow.context import Context
 from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError
 from hepflow.events.scope import Cutflow
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
-from hepflow.execution.loop import Payload, UnitResult, UnitRunner, failure
-from hepflow.execution.plan import Plan, make_plan
+from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
+from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.results import add
 from hepflow.execution.rundir import PROVENANCE, RunDirectory, sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
+from hepflow.protocols import Executor
 from hepflow.registry.manager import Registry, registry
+from hepflow.versions import versions
 
 __all__ = ["Reporter", "RunOptions", "RunResult", "plan_job", "run"]
 
-LIBRARIES = ("awkward", "numpy", "uproot", "onnxruntime", "tensorflow", "keras", "xgboost", "pythia8mc")
+READING = ("hepflow", "numpy", "awkward", "uproot", "onnxruntime")
+"""What the results of a work unit depend on, so that a run that is resumed must have the same."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class RunOptions:
     events: int | None = None
     skip: int = 0
     workers: int = 1
+    executor: str = "processes"
     chunk: int = 100_000
     resume: bool = False
     force: bool = False
@@ -114,6 +115,12 @@ def formats(plugins: Registry) -> tuple[type[Any], ...]:
     return tuple(named.load() for named in plugins.names("readers").values())
 
 
+def _executor(options: RunOptions, plugins: Registry) -> Executor | None:
+    """Return where the work units run; None for this process."""
+    made: Executor = plugins.load("executors", options.executor)(options.workers)
+    return None if options.workers == 1 and options.executor == RunOptions.executor else made
+
+
 def _inputs(
     job: Job, options: RunOptions, plugins: Registry, reporter: Reporter, notes: list[str] | None
 ) -> list[InputFile]:
@@ -159,6 +166,7 @@ def run(
         or (options.events is not None and options.events < 0)
     ):
         raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
+    executor = _executor(options, plugins)
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
@@ -172,7 +180,8 @@ def run(
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
-        units = _loop(job, plan, options, directory, context, plugins, reporter, result)
+        payload = Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve())
+        units = _loop(payload, executor, directory, reporter, result, resume=options.resume)
         totals = _add_up(units, result)
         context = replace(context, events=result.events)
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
@@ -199,53 +208,72 @@ def run(
 
 
 def _loop(
-    job: Job,
-    plan: Plan,
-    options: RunOptions,
+    payload: Payload,
+    executor: Executor | None,
     directory: RunDirectory,
-    context: Context,
-    plugins: Registry,
     reporter: Reporter,
     result: RunResult,
+    *,
+    resume: bool,
 ) -> list[UnitResult]:
     """Run the work units that the ledger does not have; return all of them in plan order."""
-    done = directory.finished_units() if options.resume else {}
+    units = payload.plan.units
+    done = directory.finished_units() if resume else {}
     result.kept = len(done)
-    todo = [unit for unit in plan.units if unit.number not in done]
-    for unit in plan.units:
+    todo = [unit for unit in units if unit.number not in done]
+    for unit in units:
         if unit.number in done:
             reporter.progress(unit.entries)
     if todo:
-        payload = directory.state / "payload.pkl"
-        Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve()).save(payload)
-        runner = UnitRunner(payload.resolve())
+        running = (
+            _here(payload, todo, reporter)
+            if executor is None
+            else _elsewhere(payload, todo, executor, directory, reporter)
+        )
         try:
-            if options.workers == 1:
-                worker = runner.worker()
-                for unit in todo:
-                    done[unit.number] = worker.run(unit, reporter.progress)
-                    directory.record(done[unit.number])
-            else:
-                executor = plugins.load("executors", "processes")(options.workers)
-                for position, packed in executor.run(runner, todo):
-                    outcome: UnitResult = cloudpickle.loads(packed)
-                    done[todo[position].number] = outcome
+            with closing(running) as outcomes:
+                for outcome in outcomes:
+                    done[outcome.number] = outcome
                     directory.record(outcome)
-                    reporter.progress(outcome.entries)
-        except WorkerError as error:
-            unit = todo[int(error.where)]
-            raise WorkerError(
-                "a worker process was killed, and again when its work unit was tried alone",
-                where=plan.describe(unit),
-                hint="is there enough memory? try a smaller --chunk; finished units are kept, --resume continues",
-            ) from error
         finally:
-            runner.close()
-            payload.unlink(missing_ok=True)
             for broken in directory.parts.glob("*.part"):
                 broken.unlink()
             reporter.done()
-    return [done[unit.number] for unit in plan.units if unit.number in done]
+    return [done[unit.number] for unit in units if unit.number in done]
+
+
+def _here(payload: Payload, todo: Sequence[WorkUnit], reporter: Reporter) -> Generator[UnitResult, None, None]:
+    """Run work units in this process, on a copy of the job."""
+    with closing(Worker(Payload.unpack(payload.pack()))) as worker:
+        for unit in todo:
+            yield worker.run(unit, reporter.progress)
+
+
+def _elsewhere(
+    payload: Payload, todo: Sequence[WorkUnit], executor: Executor, directory: RunDirectory, reporter: Reporter
+) -> Generator[UnitResult, None, None]:
+    """Run work units where the executor does."""
+    packed = directory.state.resolve() / "payload.pkl"
+    files = tuple(replace(f, path=_full(f.path)) for f in payload.plan.files)  # a worker may be in another folder
+    packed.write_bytes(replace(payload, plan=replace(payload.plan, files=files)).pack())
+    try:
+        with closing(executor.run(UnitRunner(packed), todo)) as results:
+            for _, found in results:
+                outcome: UnitResult = cloudpickle.loads(found)
+                yield outcome
+                reporter.progress(outcome.entries)
+    except WorkerError as error:
+        raise WorkerError(
+            error.message,
+            where=payload.plan.describe(todo[int(error.about)]),
+            hint="is there enough memory? try a smaller --chunk; finished units are kept, --resume continues",
+        ) from error
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+def _full(path: str) -> str:
+    return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _add_up(units: Sequence[UnitResult], result: RunResult) -> dict[str, Any]:
@@ -318,25 +346,12 @@ def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) 
         "options": job.options,
         "properties": {member.name: [type(member).__name__, member.values] for member in job.configurables()},
         "seed": job.seed,
-        "versions": {
-            name: version for name, version in versions().items() if name in ("hepflow", "numpy", "awkward", "uproot")
-        },
+        "versions": {name: version for name, version in versions().items() if name in READING},
         "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
         "inputs": {f.path: [f.size, f.mtime, f.identity] for f in plan.files},
         "models": {str(path): sha256(path) for path in job.data_files().values()},
         "plan": [[u.file, u.start, u.stop] for u in plan.units],
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of hepflow, Python and the libraries that are installed."""
-    found = {"hepflow": hepflow.__version__, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
@@ -384,7 +399,8 @@ def _provenance(
         "finished": _now(),
         "seconds": round(result.seconds, 3),
         "events": result.events,
-        "asked": {"events": options.events, "skip": options.skip, "chunk": options.chunk, "workers": options.workers},
+        "asked": {"events": options.events, "skip": options.skip, "chunk": options.chunk, "workers": options.workers}
+        | {"executor": options.executor},
         "folder": str(Path.cwd()),
         "options": job.options,
         "datatype": job.datatype,

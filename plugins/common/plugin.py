@@ -1,4 +1,4 @@
-"""The plugin that brings the general tools."""
+"""The plugin that brings the general tools, and the executor of Dask."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the general tools."""
     return {"LinkedObjects": "hepflow.plugins.common.linked:LinkedObjects"}
+
+
+@hookimpl
+def hepflow_executors() -> Mapping[str, str]:
+    """Return the executors beyond the processes of the framework."""
+    return {"dask": "hepflow.plugins.common.dask:DaskExecutor"}

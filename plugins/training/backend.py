@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 from hepflow.networks.keras_import import import_keras
 
-__all__ = ["devices", "seed_everything", "versions"]
-
-LIBRARIES = ("hepflow", "numpy", "keras", "tensorflow", "jax", "torch", "onnx", "onnxruntime", "optuna")
+__all__ = ["devices", "seed_everything"]
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:
@@ -35,14 +31,3 @@ def devices() -> list[str]:
         import torch
 
         return [f"gpu:{n}" for n in range(torch.cuda.device_count())] or ["cpu:0"]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that a training depends on."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -24,6 +24,7 @@ from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_netwo
 from hepflow.plugins.training.data import TrainingData, open_dataset
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
 from hepflow.plugins.training.folds import Folds
+from hepflow.versions import versions
 
 if TYPE_CHECKING:
     from hepflow.plugins.training.reweighter import Reweighting
@@ -244,7 +245,7 @@ class KerasTrainer(Tool):
             "schedule": asdict(schedule),
             "backend": _backend(),
             "devices": backend.devices(),
-            "versions": backend.versions(),
+            "versions": versions(),
             "files": {key: {"name": path.name, "sha256": sha256(path)} for key, path in files.items()},
             "dataset": {"path": str(source.path), "size": source.path.stat().st_size},
             "output": source.variables["outputs"][0]["name"] if source.variables.get("outputs") else "classes",

@@ -22,6 +22,7 @@ from hepflow.plugins.training.fitting import DivergedError, Schedule, State, com
 from hepflow.plugins.training.space import SearchRange, suggest_all
 from hepflow.plugins.training.trainer import OPTIMISERS, Source, write_json
 from hepflow.registry.manager import registry
+from hepflow.versions import versions
 
 __all__ = ["Tuner"]
 
@@ -213,7 +214,7 @@ class Tuner(Tool):
         )
         settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items()}
         result = {"value": best.value, "trial": best.number, "settings": settings, "config": dict(plan.config)}
-        write_json(folder / "best.json", {**result, "versions": backend.versions()})
+        write_json(folder / "best.json", {**result, "versions": versions()})
         text = yaml.safe_dump({self.Architecture: dict(plan.config)}, sort_keys=False, default_flow_style=None)
         replace_file(folder / "best.yaml", text.encode())
         ranked = sorted((t for t in study.trials if t.state.name == "COMPLETE"), key=lambda t: t.value)[:SHOWN]

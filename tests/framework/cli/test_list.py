@@ -13,7 +13,7 @@ import pytest
         ("jobs", ["NNDecayMode", "PhysliteTaus"]),
         ("formats", ["xaod-rntuple", "xaod-ttree", "ntuple-rntuple", "ntuple-ttree"]),
         ("plugins", ["core", "tau", "streams", "common"]),
-        ("executors", ["processes"]),
+        ("executors", ["processes", "dask"]),
         ("variables", ["TauJets.pt", "TauJets.NNDecayMode", "TruthTaus.pt_vis"]),
     ],
 )

@@ -42,7 +42,7 @@ def test_the_one_that_kills_again_is_named_and_the_others_are_kept(tmp_path):
     found = []
     with pytest.raises(WorkerError) as caught:
         found.extend(ProcessExecutor(2).run(Task(tmp_path, die_on=[1], times=99), range(4)))
-    assert caught.value.where == "1"
+    assert caught.value.about == "1"
     assert len((tmp_path / "1").read_text()) == 2
 
 

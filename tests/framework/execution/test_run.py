@@ -337,7 +337,8 @@ def test_full_disk_while_the_engine_writes(files, go, tmp_path, monkeypatch, mat
     with monkeypatch.context() as full:
         FullFile(full, matching)
         with pytest.raises(OutputError, match="No space left on device") as caught:
-            go(files, NtupleStream("tree", Keep=["TauJets.pt"]), output=str(out))
+            workers = 2 if matching == "payload" else 1
+            go(files, NtupleStream("tree", Keep=["TauJets.pt"]), output=str(out), workers=workers)
     assert matching in caught.value.where
     assert "disk full" in caught.value.hint
     if matching != "fingerprint":

@@ -1,0 +1,79 @@
+"""The executor ``dask``: work units on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from itertools import islice
+from typing import Any, TypeVar
+
+from hepflow.errors import PluginError, WorkerError
+from hepflow.execution.executors import without_interrupts
+
+__all__ = ["DaskExecutor"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class DaskExecutor:
+    """Work units on the Dask cluster that DASK_SCHEDULER_ADDRESS names, else on one of this machine's processes.
+
+    The workers of a cluster need the same installation, and the input and the run directory under the same paths.
+    ``workers`` is the number of processes on this machine; on a cluster, how many units are under way at a time. A unit
+    whose process dies is tried again as often as Dask is configured to (``distributed.scheduler.allowed-failures``).
+    Raises PluginError where Dask is not installed.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        try:
+            self._distributed: Any = import_module("distributed")
+        except ImportError as error:
+            raise PluginError(
+                f"the executor dask needs the packages dask and distributed: {error}",
+                hint="pip install -e '.[dask]' in hepflow's folder",
+            ) from error
+
+    def run(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Yield (position, result) in the order of completion (see ``hepflow.protocols.Executor``)."""
+        waiting = iter(enumerate(items))
+        running: dict[Any, int] = {}
+        with self._client() as client:
+            done = self._distributed.as_completed()
+
+            def submit(number: int) -> None:
+                for position, item in islice(waiting, number):
+                    future = client.submit(function, item, pure=False)
+                    running[future] = position
+                    done.add(future)
+
+            submit(self.workers)  # no more: Dask blames a process that dies on units that only wait for it, too
+            for future in done:
+                position = running.pop(future)
+                try:
+                    result = future.result()
+                except self._distributed.KilledWorker as error:
+                    raise WorkerError(
+                        "the Dask workers that ran a work unit died, one after the other", about=str(position)
+                    ) from error
+                yield position, result
+                submit(1)
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """Connect to the cluster of Dask's configuration, or start one; end what was started."""
+        import dask
+
+        with ExitStack() as opened:
+            address = dask.config.get("scheduler-address", None)
+            if address is None:
+                with without_interrupts():
+                    cluster = self._distributed.LocalCluster(
+                        n_workers=self.workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
+                    )
+                address = opened.enter_context(cluster)
+            yield opened.enter_context(self._distributed.Client(address))
