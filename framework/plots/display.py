@@ -76,7 +76,7 @@ class EventDisplay:
             raise PlotError(f"this is no EventDisplay of format {FORMAT}, but {found}")
         try:
             marks = tuple(
-                Marks(group["label"], *([math.nan if x is None else x for x in group[name]] for name in NUMBERS))
+                Marks(group["label"], *(tuple(math.nan if x is None else x for x in group[name]) for name in NUMBERS))
                 for group in content["marks"]
             )
             texts, rings = tuple(content["texts"]), tuple(content["rings"])

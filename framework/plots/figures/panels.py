@@ -96,7 +96,8 @@ def _fill(axes: Any, panel: Panel) -> tuple[float, float]:
         empty(axes, "no numbers")
     elif not panel.log_y and np.ptp(extent.rows[2:]) == 0:
         middle = float(extent.rows[2, 0])  # one value: it stands in the middle
-        extent.add(*axes.get_xlim(), middle - 0.1 * (abs(middle) or 1.0), middle + 0.1 * (abs(middle) or 1.0))
+        left, right = axes.get_xlim()
+        extent.add(left, right, middle - 0.1 * (abs(middle) or 1.0), middle + 0.1 * (abs(middle) or 1.0))
     return place_legend(axes.figure, axes, extent, handles, _bottom(extent, panel.log_y))
 
 

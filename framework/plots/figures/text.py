@@ -48,7 +48,7 @@ def fit(artist: Any, pixels: float, renderer: Any, *, vertical: bool = False) ->
         artist.set_text(wrap(text, max(width, 1), inside_words=False))
         if _length(artist, renderer, vertical) <= pixels:
             return
-    artist.set_fontsize(max(7.0, artist.get_fontsize() * pixels / _length(artist, renderer, vertical)))
+    artist.set_fontsize(max(6.0, artist.get_fontsize() * pixels / _length(artist, renderer, vertical)))
 
 
 def _length(artist: Any, renderer: Any, vertical: bool) -> float:

@@ -58,21 +58,29 @@ def logarithmic(axis: Any, *, most: int = 7) -> None:
 
     Where there is room for fewer than seven, 1 and 3 within two decades.
     """
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
     low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     plain = low >= 1e-3 and high < 1e5
-    locator: Any = LogLocator(10, numticks=9)
     if decades < 1:
-        locator = MaxNLocator(most - 1, steps=ROUND)
+        ticks = [t for t in MaxNLocator(most - 1, steps=ROUND).tick_values(low, high) if low <= t <= high]
     elif decades <= (2.7 if most >= 7 else 2.0):
-        locator = LogLocator(10, (1.0, 2.0, 5.0) if most >= 7 else (1.0, 3.0))
-    ticks = locator.tick_values(low, high)
-    axis.set_major_locator(FixedLocator([t for t in ticks if low * (1 - 1e-9) <= t <= high * (1 + 1e-9)]))
+        ticks = _in_decades(low, high, (1, 2, 5) if most >= 7 else (1, 3))
+    else:
+        ticks = _in_decades(low, high, (1,), math.ceil(decades / 8))
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}" if plain else _power(value)))
-    axis.set_minor_locator(LogLocator(10, tuple(range(2, 10)), numticks=20) if decades <= 12 else NullLocator())
+    axis.set_minor_locator(FixedLocator(_in_decades(low, high, tuple(range(2, 10))) if decades <= 12 else []))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _in_decades(low: float, high: float, fronts: Sequence[int], stride: int = 1) -> list[float]:
+    """Return the numbers from low to high that begin with one of the digits, in every stride-th decade."""
+    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
+    powers = [power for power in range(first, last + 1) if power % stride == 0]
+    numbers = [front * 10.0**power for power in powers for front in fronts]
+    return [number for number in numbers if low * (1 - 1e-9) <= number <= high * (1 + 1e-9)]
 
 
 def _power(value: float) -> str:

@@ -336,8 +336,8 @@ def test_full_disk_while_the_engine_writes(files, go, tmp_path, monkeypatch, mat
     out = tmp_path / "run"
     with monkeypatch.context() as full:
         FullFile(full, matching)
+        workers = 2 if matching == "payload" else 1
         with pytest.raises(OutputError, match="No space left on device") as caught:
-            workers = 2 if matching == "payload" else 1
             go(files, NtupleStream("tree", Keep=["TauJets.pt"]), output=str(out), workers=workers)
     assert matching in caught.value.where
     assert "disk full" in caught.value.hint
