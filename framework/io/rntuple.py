@@ -71,10 +71,6 @@ class RNTupleReader(RootReader):
         return self.names(self._found[0])
 
     @cached_property
-    def _singles(self) -> set[str]:
-        return self.per_event(self.schema().columns.values())
-
-    @cached_property
     def _clusters(self) -> npt.NDArray[np.int64]:
         """First entries of all clusters, and the number of entries."""
         starts = [int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries]
@@ -113,7 +109,7 @@ class RNTupleReader(RootReader):
 
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         block = _Block(self._tree, self._clusters, start, stop)
-        return {info.name: block.column(self._fields[info.name], info.container in self._singles) for info in columns}
+        return {info.name: block.column(self._found[0][info.sources[0]], info.single) for info in columns}
 
 
 class _Walker:

@@ -79,10 +79,6 @@ class TTreeReader(RootReader):
         """Every branch that is read, by name; looking it up in the tree would search all branches each time."""
         return {part.name: part for branch in self._branches.values() for part in branch.branches or [branch]}
 
-    @cached_property
-    def _singles(self) -> set[str]:
-        return self.per_event(self.schema().columns.values())
-
     def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
         entries = int(self._tree.num_entries)
         common: set[int] | None = None
@@ -95,10 +91,7 @@ class TTreeReader(RootReader):
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         sources = [source for info in columns for source in info.sources]
         arrays = self._tree.arrays(sources, entry_start=start, entry_stop=stop, how=dict, array_cache=None)
-        return {
-            info.name: _column([arrays[source].layout for source in info.sources], info.container in self._singles)
-            for info in columns
-        }
+        return {info.name: _column([arrays[source].layout for source in info.sources], info.single) for info in columns}
 
 
 def _walk(branches: Iterable[Any]) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from hepflow.errors import ColumnError, InputError
 from hepflow.events.column import Column
 from hepflow.io import remote
 from hepflow.io.opening import open_reader
+from hepflow.io.root import RootReader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 from hepflow.protocols import ColumnInfo
 
@@ -180,6 +181,23 @@ def test_names_with_a_colon(ntuple, formats):
     reader = open_reader(str(odd), formats)
     assert reader.schema().entries == 5000
     reader.close()
+
+
+@pytest.mark.parametrize("kind", ["TTree", "RNTuple"])
+def test_a_worker_reads_by_the_schema_of_the_plan(make_xaod, tmp_path, formats, kind, monkeypatch):
+    path = str(make_xaod(tmp_path / "a.root", 20, kind=kind).path)
+    planned = open_reader(path, formats)
+    columns = [planned.schema().columns[name] for name in ("TauJets.pt", "EventInfo.eventNumber")]
+    expected = planned.read(columns, 5, 15)
+    planned.close()
+    with monkeypatch.context() as no_schema:
+        no_schema.setattr(RootReader, "schema", None)
+        reader = open_reader(path, formats)
+        found = reader.read(columns, 5, 15)
+        reader.close()
+    for name, column in found.items():
+        assert np.array_equal(column.content, expected[name].content)
+        assert np.array_equal(column.offsets, expected[name].offsets)
 
 
 class Ranges(http.server.BaseHTTPRequestHandler):
