@@ -21,8 +21,8 @@ class ColumnInfo:
 
     ``name`` is hepflow's name (``TauJets.pt``), ``sources`` how the file spells it (one name; two for single element
     links that a TTree splits into key and index). ``dtype`` is a numpy name, ``"string"`` or ``"link"``. ``depth`` is
-    0 for one value an event, 1 for one an object, 2 for a list an object (3 and more likewise). ``single`` says that the
-    container has one entry an event: its lists are values of that entry. Sizes are in bytes, 0 where unknown.
+    0 for one value an event, 1 for one an object, 2 for a list an object (3 and more likewise). ``single`` tells that
+    the container has one entry an event: its lists are values of that entry. Sizes are in bytes, 0 where unknown.
     """
 
     name: str
