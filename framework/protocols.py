@@ -45,6 +45,7 @@ class FileSchema:
 
     ``boundaries`` are entry numbers, from 0 to ``entries``, at which reading may be cut without reading anything
     twice. ``identity`` tells two files with one path apart (ROOT file UUID, or what a generator is seeded with).
+    ``repeated``: the entries are no events but, say, taus, and may repeat an event number.
     ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of
     a work unit where the input wants to say (a generator), 0 where the engine decides; ``endless`` inputs need
     ``-n``.
@@ -59,6 +60,7 @@ class FileSchema:
     identity: str = ""
     size: int = 0
     mtime: float = 0.0
+    repeated: bool = False
     unreadable: Mapping[str, str] = field(default_factory=dict)
     unit_entries: int = 0
     endless: bool = False

@@ -15,7 +15,7 @@ from hepflow.events.column import Column, Offsets
 from hepflow.events.container import Container, Linked
 from hepflow.events.layout import content_of, flatten, has_lists, normal_layout, pack_links, plain, scatter
 from hepflow.events.links import key_for
-from hepflow.events.random import EventRandom
+from hepflow.events.random import EventRandom, entry_keys
 from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
 
 __all__ = ["Access", "Column", "Container", "EventRandom", "Events", "Linked", "Scope"]
@@ -189,12 +189,17 @@ class Events:
     def random(self, tool: Any) -> EventRandom:
         """Return random numbers keyed by (seed, tool, event number); needs ``EventInfo.eventNumber`` among the reads.
 
+        Entries of an ntuple may be taus of one event: there the position of the entry in its file belongs to the key.
         ``tool`` is the tool (or a name): two tools never share numbers, and each call continues with fresh ones.
         """
         name = str(getattr(tool, "name", tool))
         first = self._scope.draws.get(name, 0)
         self._scope.draws[name] = first + 1
-        return EventRandom(self._scope.seed, name, self["EventInfo"].flat("eventNumber"), first << 16)
+        numbers = self["EventInfo"].flat("eventNumber")
+        if self._scope.first_entry is not None:
+            entries = np.arange(self._scope.first_entry, self._scope.first_entry + self._scope.n_events)
+            numbers = entry_keys(numbers, flat_take(entries, self._scope.event_index()))
+        return EventRandom(self._scope.seed, name, numbers, first << 16)
 
     @property
     def _tool(self) -> str:

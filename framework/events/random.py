@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EventRandom", "philox"]
+__all__ = ["EventRandom", "entry_keys", "philox"]
 
 _MULTIPLY = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2⁶⁴ divided by the golden ratio, odd: its multiples spread over all bits (Knuth, TAOCP vol. 3, 6.4)."""
 _LOW = np.uint64(0xFFFFFFFF)
 _WORD = np.uint64(32)
 
@@ -79,6 +81,12 @@ class EventRandom:
         self._call += 1
         words = philox((events & _LOW, events >> _WORD, position, call), self._key)
         return _double(words[0], words[1]), _double(words[2], words[3])
+
+
+def entry_keys(event_numbers: npt.NDArray[Any], entries: npt.NDArray[Any]) -> Words:
+    """Return 64-bit keys that differ where event number or entry do (but for chance, 1 in 2⁶⁴ a pair)."""
+    keys: Words = (entries.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    return keys ^ (keys >> _WORD) ^ np.asarray(event_numbers).astype(np.uint64)
 
 
 def _double(high: Words, low: Words) -> npt.NDArray[np.float64]:

@@ -62,12 +62,15 @@ class Scope:
         *,
         sample: Sample | None = None,
         seed: int = 0,
+        first_entry: int | None = None,
         label: str = "",
         parent: Scope | None = None,
     ) -> None:
         self.n_events = n_events
         self.sample = sample or Sample("")
         self.seed = seed
+        self.first_entry = first_entry
+        """Number of the first entry in its file, where entries may repeat an event number; else None."""
         self.label = label
         self._parent = parent
         self.cutflow: Cutflow = {} if parent is None else parent.cutflow
@@ -96,6 +99,7 @@ class Scope:
             self.find,
             sample=self.sample,
             seed=self.seed,
+            first_entry=self.first_entry,
             label=label,
             parent=self,
         )

@@ -160,7 +160,10 @@ class Worker:
             for first in range(start, stop, self.payload.chunk):
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}
-                scope = Scope.from_columns(columns, last - first, sample=sample, seed=self.job.seed)
+                numbered = first if file.repeated else None
+                scope = Scope.from_columns(
+                    columns, last - first, sample=sample, seed=self.job.seed, first_entry=numbered
+                )
                 for container in self._optional:
                     if not scope.knows(container):  # nothing of it in this file: no objects, so all reads as missing
                         scope.define(container, Group(np.zeros(scope.n_events + 1, dtype=np.int64)))

@@ -40,6 +40,7 @@ class PlannedFile:
     identity: str
     size: int
     mtime: float
+    repeated: bool
     columns: Mapping[str, ColumnInfo]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -118,6 +119,7 @@ def make_plan(
                 schema.identity,
                 schema.size,
                 schema.mtime,
+                schema.repeated,
                 wanted,
                 file.metadata,
                 schema.metadata.get("tools", {}),

@@ -24,9 +24,12 @@ def _only_tree(keys: Mapping[str, str], kind: str) -> str | None:
 
 
 class _Flat:
-    """How an ntuple differs from an xAOD: names as they are; branches without a dot belong to the tree."""
+    """How an ntuple differs from an xAOD: names as they are; branches without a dot belong to the tree; an entry may be
+    one tau of an event.
+    """
 
     tree_name: str
+    repeated: ClassVar[bool] = True
 
     def names(self, spellings: Iterable[str]) -> dict[str, str]:
         """Return hepflow's name → spelling: ``TauJets.pt`` as it is, ``weight`` as ``tree.weight``."""

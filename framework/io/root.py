@@ -34,6 +34,7 @@ class RootReader(ABC):
     format: ClassVar[str]
     scheme: ClassVar[str] = ""
     kind: ClassVar[str]
+    repeated: ClassVar[bool] = False
 
     def __init__(self, path: str, file: Any = None) -> None:
         self.path = path
@@ -101,6 +102,7 @@ class RootReader(ABC):
             identity=str(self._file.file.uuid),
             size=status.st_size if status else int(self._file.file.fEND),
             mtime=status.st_mtime if status else 0.0,
+            repeated=self.repeated,
             unreadable=unreadable,
             metadata=self._metadata(),
         )

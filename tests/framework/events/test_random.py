@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from hepflow.events import EventRandom, Events
-from hepflow.events.random import philox
+from hepflow.events import Column, EventRandom, Events, Scope
+from hepflow.events.random import entry_keys, philox
 
 PI_COUNTER = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344)
 PI_KEY = (0xA4093822, 0x299F31D0)
@@ -100,6 +100,27 @@ def test_events_random_goes_on_and_skips_hidden_events():
     assert np.array_equal(some.random("Smear").uniform(), first[::2])
     assert not np.array_equal(events(seed=4).random("Smear").uniform(), first)
     assert np.array_equal(events().child("a").random("Smear").uniform(), first)
+
+
+def test_entries_of_an_ntuple_have_their_own_numbers_whatever_the_chunks():
+    columns = {"EventInfo.eventNumber": Column(None, np.array([7, 7, 7, 8, 8, 2**63], dtype=np.uint64))}
+
+    def drawn(start, stop, hide=()):
+        cut = {name: column[start:stop] for name, column in columns.items()}
+        chunk = Events(Scope.from_columns(cut, stop - start, seed=3, first_entry=40 + start))
+        chunk.select_events(~np.isin(np.arange(start, stop), hide), "some")
+        return chunk.child("stream").random("Smear").uniform().tolist()
+
+    every = drawn(0, 6)
+    assert len(set(every)) == 6
+    assert drawn(0, 2) + drawn(2, 6) == every
+    assert drawn(0, 6, hide=[1, 4]) == [every[i] for i in (0, 2, 3, 5)]
+
+
+def test_keys_of_entries_do_not_meet():
+    events, entries = np.divmod(np.arange(1_000_000), 3)
+    assert len(np.unique(entry_keys(events, entries + events))) == 1_000_000
+    assert len(np.unique(entry_keys(np.zeros(1_000_000), np.arange(1_000_000)))) == 1_000_000
 
 
 def test_a_tool_is_known_by_its_name():

@@ -147,6 +147,18 @@ def test_seed_changes_random_numbers(files, go, read):
     assert one["sum"] != two["sum"]
 
 
+def test_taus_of_one_event_in_an_ntuple_have_their_own_random_numbers(files, go, read):
+    taus = go(files[:1], NtupleStream("taus", Keep=["TauJets.pt", "EventInfo.eventNumber"])).outputs["taus"]
+    assert len(np.unique(read(*taus)["EventInfo.eventNumber"])) < len(read(*taus)["EventInfo.eventNumber"])
+
+    def drawn(**options):
+        smeared = NtupleStream("tree", Container="", Keep=["TauJets.noise"])
+        return read(*go(taus, Noise("noise"), smeared, **options).outputs["tree"])["TauJets.noise"].tolist()
+
+    assert len(set(drawn())) == len(read(*taus)["TauJets.pt"])
+    assert drawn(chunk=1) == drawn()
+
+
 def test_finalize_sees_results_outputs_and_directory(files, go, measure):
     tree = NtupleStream("tree", Keep=["TauJets.noise"])
     result = go(files, Noise("noise"), tree, Summary("summary"), measure("m"), chunk=10)
