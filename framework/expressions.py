@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -80,9 +81,7 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
-        self._tree = _read(self.text)
-        names = [_column(node) for node in ast.walk(self._tree) if isinstance(node, ast.Attribute)]
-        self.columns: tuple[str, ...] = tuple(dict.fromkeys(names))
+        self._tree, self.columns = _read(self.text)
 
     @classmethod
     def parse(cls: type[E], text: str) -> E:
@@ -319,8 +318,11 @@ def _column(node: ast.Attribute) -> str:
     return f"{node.value.id}.{node.attr}"
 
 
-def _read(text: str) -> ast.expr:
-    """Return the syntax tree of an expression that holds nothing but what is allowed; PropertyError otherwise."""
+@lru_cache(maxsize=4096)
+def _read(text: str) -> tuple[ast.expr, tuple[str, ...]]:
+    """Return the syntax tree of an expression that holds nothing but what is allowed, and its columns; PropertyError
+    otherwise.
+    """
     spelled = text
     for pattern, word in _C_SPELLING:
         spelled = re.sub(pattern, word, spelled)
@@ -330,7 +332,8 @@ def _read(text: str) -> ast.expr:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise PropertyError(f"{text!r} is no expression: {reason}") from None
     _check(tree, text)
-    return tree
+    names = [_column(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return tree, tuple(dict.fromkeys(names))
 
 
 def _check(node: ast.AST, text: str) -> None:

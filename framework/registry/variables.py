@@ -4,6 +4,8 @@ an expression over columns.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from hepflow.errors import PluginError, PropertyError, nearest
 from hepflow.expressions import Expression
 from hepflow.registry.manager import Registry, registry
@@ -19,19 +21,24 @@ def find_variable(text: str, plugins: Registry | None = None) -> tuple[Variable,
     brings (``hepflow list variables``), or an expression over columns, which becomes a variable with itself as label.
     PropertyError, with the nearest names, where it is neither, or where there is no such binning.
     """
-    plugins = plugins or registry()
+    return _find(text, plugins or registry())
+
+
+@lru_cache(maxsize=1024)
+def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
     name, _, view = (part.strip() for part in text.partition(":"))
     if name in plugins.names("variables"):
         variable = named_variable(name, plugins)
         return variable, variable.binning(view) if view or variable.binnings else None
-    hint = nearest(name, plugins.names("variables"), what="variables")
     try:
         variable = Variable(name, label=Expression(name).text)
     except PropertyError as error:
+        hint = nearest(name, plugins.names("variables"), what="variables")
         meant = hint.startswith("did you mean") and name.replace(".", "").isidentifier()
         hints = [hint] if meant else [error.hint, "hepflow list variables shows those with a name"]
         raise PropertyError(error.message, where=f"variable {text!r}", hint="; ".join(filter(None, hints))) from None
     if view and ";" not in view:
+        hint = nearest(name, plugins.names("variables"), what="variables")
         raise PropertyError(
             f"{name} is no known variable, so it has no binning {view!r}", hint=f"{hint}; NUMBER;LOW;HIGH makes one"
         )
