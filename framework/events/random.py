@@ -86,7 +86,9 @@ class EventRandom:
 def entry_keys(event_numbers: npt.NDArray[Any], entries: npt.NDArray[Any]) -> Words:
     """Return 64-bit keys that differ where event number or entry do (but for chance, 1 in 2⁶⁴ a pair)."""
     keys: Words = (entries.astype(np.uint64) + np.uint64(1)) * _GOLDEN
-    return keys ^ (keys >> _WORD) ^ np.asarray(event_numbers).astype(np.uint64)
+    keys ^= keys >> _WORD
+    keys ^= np.asarray(event_numbers).astype(np.uint64)
+    return keys
 
 
 def _double(high: Words, low: Words) -> npt.NDArray[np.float64]:

@@ -95,6 +95,8 @@ def sample_files(
         ) from error
     if not all(recipe.path(i).exists() for i in range(1, number + 1)):
         with FileLock(recipe.folder / "lock"):
+            for left in recipe.folder.glob(".making-*"):  # of a run that was killed
+                _keep(recipe, left)
             missing = [i for i in range(1, number + 1) if not recipe.path(i).exists()]
             for first, last in _ranges(missing):
                 _make(recipe, first, last, workers, plugins, reporter)
@@ -124,14 +126,18 @@ def _make(recipe: SampleRecipe, first: int, last: int, workers: int, plugins: Re
         events=events,
         skip=(first - 1) * recipe.per_file,
         workers=min(workers, last - first + 1),
-        force=scratch.exists(),
     )
     inner = reporter.nested(f"making the sample {recipe.name}: {events} events, kept in {recipe.folder}")
     try:
-        outputs = run(job, options, plugins=plugins, reporter=inner).outputs[recipe.stream]
-        for position, path in enumerate(outputs):
-            path.replace(recipe.path(first + position))
+        run(job, options, plugins=plugins, reporter=inner)
     finally:
-        for number, part in RunDirectory(scratch).finished_parts(recipe.stream):
-            part.replace(recipe.path(first - 1 + number))
-        shutil.rmtree(scratch, ignore_errors=True)
+        _keep(recipe, scratch)
+
+
+def _keep(recipe: SampleRecipe, scratch: Path) -> None:
+    """Move the whole files of a run, ended or not, to their places and remove the rest of it."""
+    first = int(scratch.name.split("-")[1])
+    closed = [(int(path.stem[-6:]), path) for path in scratch.glob(f"{recipe.stream}_??????.root")]
+    for number, path in [*closed, *RunDirectory(scratch).finished_parts(recipe.stream)]:
+        path.replace(recipe.path(first - 1 + number))
+    shutil.rmtree(scratch, ignore_errors=True)

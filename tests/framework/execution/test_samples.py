@@ -14,6 +14,7 @@ import hepflow
 from hepflow import Job
 from hepflow.errors import InputError, OutputError
 from hepflow.events.column import Column
+from hepflow.execution import samples
 from hepflow.execution.run import Reporter, RunOptions, plan_job, run
 from hepflow.execution.samples import SampleRecipe, cache_directory
 from hepflow.protocols import ColumnInfo, FileSchema
@@ -164,6 +165,26 @@ def test_failure_keeps_whole_files_only(plugins, tmp_path, read):
     assert cached(tmp_path) == ["Six_000001.root", "Six_000002.root"]
     Dice.broken = -1
     assert numbers(go(plugins, tmp_path), read) == list(range(TOTAL))
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that follows is done."""
+
+
+@pytest.mark.parametrize("moment", ["in the loop", "between closing and moving"])
+def test_what_a_killed_run_leaves_is_kept_or_removed_by_the_next(plugins, tmp_path, read, monkeypatch, moment):
+    if moment == "in the loop":
+        Dice.broken = 27
+    with monkeypatch.context() as kill:
+        kill.setattr(samples, "_keep", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            go(plugins, tmp_path)
+    assert cached(tmp_path) == [".making-1-5"]
+    Dice.broken = -1
+    Dice.made.clear()
+    assert numbers(go(plugins, tmp_path, events=40), read) == list(range(40))  # another range than the killed run's
+    assert Dice.made == ([(20, 30), (30, 40)] if moment == "in the loop" else [])
+    assert cached(tmp_path) == [f"Six_{i:06d}.root" for i in range(1, 5 if Dice.made else 6)]
 
 
 def test_two_runs_make_it_once(plugins, tmp_path):
