@@ -26,7 +26,7 @@ class SetTransformer(Architecture):
         "n_blocks": Key(2),
         "n_ff": Key(96),
         "n_fc": Key([64], many=True),
-        "dropout": Key(0.0, fraction=True),
+        "dropout": Key(0.1, fraction=True),
     }
 
     def build(
