@@ -9,6 +9,22 @@ from hepflow import Job, Property, Tool
 from hepflow.execution import RunOptions, run
 
 
+class Declares(Tool):
+    """Declares what it is told to."""
+
+    R: Property[tuple[str, ...]] = Property((), "reads", item=str)
+    W: Property[tuple[str, ...]] = Property((), "writes", item=str)
+
+    def reads(self):
+        return list(self.R)
+
+    def writes(self):
+        return list(self.W)
+
+    def execute(self, events, result):
+        """Take part in the loop."""
+
+
 class Measure(Tool):
     """Counts and sums the visible taus, chunk by chunk."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hepflow import Job, Property, Tool
+from hepflow import Job, Tool
 from hepflow.errors import ColumnError, JobOptionsError
 from hepflow.execution.dataflow import resolve
 from hepflow.protocols import ColumnInfo
 from hepflow.streams import MxAODStream, NtupleStream
+from tests.framework.execution.conftest import Declares
 
 INPUT = {
     name: ColumnInfo(name, (name,), dtype, depth)
@@ -20,22 +21,6 @@ INPUT = {
         ("EventInfo.mcEventNumber", "uint64", 0),
     ]
 }
-
-
-class Declares(Tool):
-    """Declares what it is told to."""
-
-    R: Property[tuple[str, ...]] = Property((), "reads", item=str)
-    W: Property[tuple[str, ...]] = Property((), "writes", item=str)
-
-    def reads(self):
-        return list(self.R)
-
-    def writes(self):
-        return list(self.W)
-
-    def execute(self, events, result):
-        """Take part in the loop."""
 
 
 def job_of(*tools, streams=()):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepflow import Job, Property, Tool
+from hepflow import Job, Tool
 from hepflow.errors import ColumnError, InputError
 from hepflow.execution import plan as planning
 from hepflow.execution.inputs import InputFile
@@ -17,27 +17,12 @@ from hepflow.execution.plan import make_plan
 from hepflow.execution.run import formats
 from hepflow.registry.manager import registry
 from hepflow.streams import MxAODStream
-
-
-class Reads(Tool):
-    """Reads what it is told to."""
-
-    R: Property[tuple[str, ...]] = Property(("TauJets.pt",), "reads", item=str)
-    W: Property[tuple[str, ...]] = Property((), "writes", item=str)
-
-    def reads(self):
-        return list(self.R)
-
-    def writes(self):
-        return list(self.W)
-
-    def execute(self, events, result):
-        """Take part in the loop."""
+from tests.framework.execution.conftest import Declares
 
 
 def plan_of(paths, *things, searched=False, **options):
     job = Job("test")
-    for thing in things or [Reads("a")]:
+    for thing in things or [Declares("a", R=["TauJets.pt"])]:
         job += thing
     job.freeze()
     files = [InputFile(str(path), "sample", searched) for path in paths]
@@ -132,7 +117,7 @@ def test_foreign_files_of_a_folder_are_skipped_with_reasons(make_xaod, tmp_path)
     with uproot.recreate(tmp_path / "hist.root") as file:
         file["note"] = "no tree"
     names = ("good", "other", "text", "empty", "hist")
-    tool = Reads("a", R=["TauJets.pt", "EventInfo.mcEventNumber"], W=["TauJets.x"])
+    tool = Declares("a", R=["TauJets.pt", "EventInfo.mcEventNumber"], W=["TauJets.x"])
     plan = plan_of([tmp_path / f"{name}.root" for name in names], tool, searched=True)
     assert [file.path for file in plan.files] == [str(good.path)]
     assert plan.skipped[str(other.path)] == "holds no TauJets"
@@ -182,7 +167,7 @@ def test_zero_events(make_xaod, tmp_path, xaod):
 
 def test_optional_column_that_some_files_lack_is_noted(make_xaod, tmp_path):
     a, b = make_xaod(tmp_path / "a.root", 10), make_xaod(tmp_path / "b.root", 10, drop=["TauJets.charge"])
-    plan = plan_of([a.path, b.path], Reads("a", R=["TauJets.pt", "TauJets.charge?"]))
+    plan = plan_of([a.path, b.path], Declares("a", R=["TauJets.pt", "TauJets.charge?"]))
     (note,) = plan.notes
     assert note == f"TauJets.charge is missing in 1 of 2 files: {b.path}; it reads as missing there"
     assert "TauJets.charge" not in plan.files[1].columns
@@ -191,7 +176,7 @@ def test_optional_column_that_some_files_lack_is_noted(make_xaod, tmp_path):
 def test_needed_column_that_some_files_lack_is_an_error(make_xaod, tmp_path):
     a, b = make_xaod(tmp_path / "a.root", 10), make_xaod(tmp_path / "b.root", 10, drop=["TauJets.charge"])
     with pytest.raises(ColumnError, match=r"missing in 1 of 2 files: .*b\.root") as caught:
-        plan_of([a.path, b.path], Reads("a", R=["TauJets.charge"]))
+        plan_of([a.path, b.path], Declares("a", R=["TauJets.charge"]))
     assert caught.value.hint == "leave these files out"
     with pytest.raises(ColumnError) as caught:
         plan_of([a.path, b.path], MxAODStream("out"))
@@ -218,7 +203,7 @@ def test_ntuple_and_xaod_in_one_job(make_xaod, tmp_path, go):
 def test_unreadable_column_is_named_with_its_reason(physlite):
     path = physlite("PHYSLITE_example.root")
     with pytest.raises(ColumnError) as caught:
-        plan_of([path], Reads("a", R=["EventInfo.hardScatterVertexLink"]))
+        plan_of([path], Declares("a", R=["EventInfo.hardScatterVertexLink"]))
     assert "cannot be read" in caught.value.hint
 
 
