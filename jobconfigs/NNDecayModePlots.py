@@ -34,7 +34,7 @@ job += matrix
 
 if truth:
     job += TruthDecayMode("TruthDecayMode")
-    x = ["TauJets.truthPtVis:log", "TauJets.truthEtaVis", "TauJets.mu", "TauJets.nVtxPU"]
+    x = ["TauJets.truthPtVis:log", "TauJets.truthEtaVis", "TauJets.mu:10;20;70", "TauJets.nVtxPU:10;0;40"]
     for number, mode in enumerate(MODES):
         right = {name: f"{column} == {number}" for name, column in decided.items()}
         same = Cut(f"TauJets.truthDecayMode == {number}", f"truth {mode}")

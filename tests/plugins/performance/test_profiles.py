@@ -1,0 +1,92 @@
+"""Efficiencies, means and resolutions against variables, against hand counts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hepflow.context import Context
+from hepflow.errors import HepflowError
+from hepflow.expressions import Cut
+from hepflow.plugins.performance import EfficiencyPlots, ProfilePlots, ResolutionPlots
+from hepflow.variables import Binning, Variable
+
+EDGES = np.array([10.0, 40.0, 70.0, 100.0])
+PT = Variable(
+    "pt", "TauJets.pt / 1000", unit="GeV", binnings={"a": Binning(tuple(EDGES))}, truth="TruthTaus.pt_vis / 1000"
+)
+
+
+def counts(values):
+    return np.histogram(values, EDGES)[0]
+
+
+def test_efficiencies_with_their_own_denominators(filled, taus):
+    tool = EfficiencyPlots("e", Variables=[PT], Selection="TauJets.truth < 5")
+    tool.Passed = {"right": "TauJets.reco == TauJets.truth", "mode 1": "TauJets.reco == 1"}
+    tool.Totals = {"mode 1": "TauJets.truth == 1"}
+    plots = filled(tool)
+    pt = taus.pt / 1000
+    inside = taus.truth < 5
+    for key, total, passed in (
+        ("pt/right", inside, taus.reco == taus.truth),
+        ("pt/mode_1", taus.truth == 1, taus.reco == 1),
+    ):
+        value, low, high = plots[key].efficiency()
+        np.testing.assert_allclose(value, counts(pt[total & passed]) / counts(pt[total]))
+        assert (low < value).all()
+        assert (value < high).all()
+
+
+def test_truth_objects_as_denominator(filled, taus):
+    tool = EfficiencyPlots("e", Variables=[PT], Passed={"all": "TauJets.truth == 1"})
+    tool.TruthTotals = {"all": Cut("TruthTaus.pt_vis > 20000")}
+    (plot,) = filled(tool).values()
+    found = counts(taus.pt[taus.truth == 1] / 1000)
+    wanted = counts(taus.truth_pt[taus.truth_pt > 20e3] / 1000)
+    np.testing.assert_allclose(plot.efficiency()[0], found / wanted)
+    assert set(tool.reads()) == {"TauJets.pt", "TruthTaus.pt_vis", "TauJets.truth"}
+
+
+def test_a_denominator_of_nobody_is_an_error():
+    tool = EfficiencyPlots("e", Variables=[PT], Passed={"right": "TauJets.x > 1"}, Totals={"rigth": "TauJets.x > 2"})
+    with pytest.raises(HepflowError, match="did you mean 'right'"):
+        tool.empty()
+
+
+def test_a_truth_denominator_needs_a_partner():
+    alone = Variable("pt", "TauJets.pt", binnings=PT.binnings)
+    tool = EfficiencyPlots("e", Variables=[alone], Passed={"a": "TauJets.x > 1"}, TruthTotals={"a": "TruthTaus.y > 1"})
+    with pytest.raises(HepflowError, match="has no truth partner"):
+        tool.reads()
+
+
+def test_means(filled, taus):
+    tool = ProfilePlots("p", Variables=[PT], Response="TauJets.score:50;0;1", Curves={"1": "TauJets.truth == 1"})
+    (plot,) = filled(tool).values()
+    chosen = taus.truth == 1
+    pt, score = taus.pt[chosen] / 1000, taus.score[chosen].astype(np.float64)
+    expected = np.histogram(pt, EDGES, weights=score)[0] / counts(pt)
+    np.testing.assert_allclose(plot.mean()[0], expected, rtol=1e-6)
+
+
+def test_resolutions_and_their_figures(filled, taus, tmp_path):
+    tool = ResolutionPlots("r", Variables=[PT], Selection="TauJets.truth < 5", Modes=["median", "core"])
+    tool.Responses = {"pT": "TauJets.pt / TauJets.true_pt"}
+    plots = filled(tool)
+    inside = taus.truth < 5
+    response, pt = taus.pt[inside] / taus.true_pt[inside], taus.pt[inside] / 1000
+    for number, (low, high) in enumerate(pairwise(EDGES)):
+        here = response[(pt >= low) & (pt < high)]
+        assert plots["pt/pT"].values("median")[0][number] == pytest.approx(np.median(here), abs=0.003)
+        half = (np.quantile(here, 0.84) - np.quantile(here, 0.16)) / 2
+        assert plots["pt/pT"].values("core")[0][number] == pytest.approx(half, abs=0.004)
+    tool.finalize({"sample": plots}, Context(tmp_path, "job"))
+    assert {path.name for path in (tmp_path / "r").glob("*.png")} == {"pt_median.png", "pt_core.png"}
+
+
+def test_an_unknown_mode_is_named():
+    with pytest.raises(HepflowError, match="did you mean 'median'"):
+        ResolutionPlots("r", Variables=[PT], Responses={"a": "T.x"}, Modes=["medain"]).reads()
