@@ -172,7 +172,8 @@ class _Around:
 
         marks = tuple(self._marks(position, label) for label in self._kinds)
         eta = f"{self._eta[position]:.2f}".replace("-", "−")
-        tau = f"tau: $p_{{T}}$ = {self._pt[position]:.3g} GeV, η = {eta}, {event}"
+        pt = self._pt[position]
+        tau = f"tau: $p_{{T}}$ = {pt:{'.0f' if pt >= 100 else '.3g'}} GeV, η = {eta}, {event}"
         return EventDisplay(marks, decided, (tau,), end_label="track at the ECal")
 
     def _marks(self, position: int, label: str) -> Marks:

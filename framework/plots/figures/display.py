@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from hepflow.plots.display import EventDisplay, Marks
 from hepflow.plots.figures.layout import add_header, empty, renderer_of
-from hepflow.plots.figures.style import GREY, SMALL, Look, Style, house_style, look_of
+from hepflow.plots.figures.options import Options
+from hepflow.plots.figures.style import GREY, SMALL, Look, look_of
 from hepflow.plots.figures.text import readable, wrap
 from hepflow.plots.figures.ticks import linear
 
@@ -29,35 +30,37 @@ CORE: Final = 0.95
 
 LEFT, BOTTOM, CLOSE, BETWEEN, WHOLE, RIGHT = 1.05, 0.8, 6.0, 0.9, 3.3, 0.4
 """Inches: margins, and sides of the two views."""
+GAP: Final = 0.5
+"""Inches between the view of the whole cone and the legend."""
 WIDTH = LEFT + CLOSE + BETWEEN + WHOLE + RIGHT
 
 
-def draw_display(display: EventDisplay, style: Style) -> Any:
+def draw_display(display: EventDisplay, options: Options) -> Any:
     """Return the figure of a display.
 
     Areas of markers are proportional to pt, in the whole cone with a smaller factor; the frame there is the range of
-    the close view.
+    the close view. PlotError for options that a display does not have.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    with house_style():
-        figure = Figure(figsize=(WIDTH, BOTTOM + CLOSE))
-        FigureCanvasAgg(figure)
-        close, whole, sizes = (figure.add_axes((0, 0, 1, 1), label=name) for name in ("close", "whole", "sizes"))
-        header = add_header(close, style, (display.label, *display.texts), above=True)
-        highest = max((max(group.pt) for group in display.marks if group.pt), default=0.0)
-        scale, half = LARGEST / (highest or 1.0), _half_width(display)
-        _view(close, display, half, scale, SMALL, 1.6)
-        _view(whole, display, RANGES[-1], scale * (WHOLE / CLOSE) ** 2, SMALL - 2, 1.0)
+    options.without("an event display", log_x=None, log_y=None, ratio=False, normalise=False, y_range=None)
+    figure = Figure(figsize=(WIDTH, BOTTOM + CLOSE))
+    FigureCanvasAgg(figure)
+    close, whole, sizes = (figure.add_axes((0, 0, 1, 1), label=name) for name in ("close", "whole", "sizes"))
+    header = add_header(close, options.style, (*options.lines, display.label, *display.texts), above=True)
+    highest = max((max(group.pt) for group in display.marks if group.pt), default=0.0)
+    scale, half = LARGEST / (highest or 1.0), _half_width(display)
+    _view(close, display, half, scale, SMALL, 1.6)
+    _view(whole, display, RANGES[-1], scale * (WHOLE / CLOSE) ** 2, SMALL - 2, 1.0)
+    if half < RANGES[-1]:
         whole.add_patch(Rectangle((-half, -half), 2 * half, 2 * half, fill=False, edgecolor=FRAME, lw=1.3, zorder=5))
-        close.set(xlabel="Δη", ylabel="Δφ [rad]")
-        whole.tick_params(labelsize=SMALL)
-        _place(figure, close, whole, sizes, header)
-        _legend(figure, close, display)
-        _sizes(sizes, highest, scale)
-        _remark(close, display, half)
+    close.set(xlabel="Δη", ylabel="Δφ [rad]")
+    whole.tick_params(labelsize=SMALL)
+    _place(figure, close, whole, sizes, header, _legend(figure, display))
+    _sizes(sizes, highest, scale)
+    _remark(close, display, half)
     return figure
 
 
@@ -141,24 +144,28 @@ def _draw_ends(axes: Any, group: Marks, look: Look, width: float) -> None:
     )
 
 
-def _place(figure: Any, close: Any, whole: Any, sizes: Any, header: Any) -> None:
-    """Give the axes their places, and the figure the height that the header asks for."""
-    inches = header.get_window_extent(renderer_of(figure)).height / figure.dpi
-    height = BOTTOM + CLOSE + inches + 0.2
+def _place(figure: Any, close: Any, whole: Any, sizes: Any, header: Any, legend: Any) -> None:
+    """Give axes and legend their places, and the figure the height that header and legend ask for."""
+    renderer = renderer_of(figure)
+    above, listed = (artist.get_window_extent(renderer).height / figure.dpi for artist in (header, legend))
+    circles = math.sqrt(LARGEST) / 72
+    bottom = BOTTOM + max(0.0, WHOLE + GAP + listed + 0.2 + circles - CLOSE)
+    height = bottom + CLOSE + above + 0.2
     figure.set_size_inches(WIDTH, height)
-    left, below = LEFT + CLOSE + BETWEEN, CLOSE - WHOLE - 0.6
+    left = LEFT + CLOSE + BETWEEN
     for axes, (x, y, across, up) in (
-        (close, (LEFT, BOTTOM, CLOSE, CLOSE)),
-        (whole, (left, BOTTOM + CLOSE - WHOLE, WHOLE, WHOLE)),
-        (sizes, (left, BOTTOM, WHOLE, below)),
+        (close, (LEFT, bottom, CLOSE, CLOSE)),
+        (whole, (left, bottom + CLOSE - WHOLE, WHOLE, WHOLE)),
+        (sizes, (left, BOTTOM, WHOLE, circles)),
     ):
         axes.set_position((x / WIDTH, y / height, across / WIDTH, up / height))
-    sizes.set(xlim=(0, WHOLE), ylim=(0, below))
+    legend.set_bbox_to_anchor((left / WIDTH, (bottom + CLOSE - WHOLE - GAP) / height))
+    sizes.set(xlim=(0, WHOLE), ylim=(0, circles))
     sizes.axis("off")
 
 
-def _legend(figure: Any, close: Any, display: EventDisplay) -> None:
-    """Say below the whole cone what the markers are, how many there are, and their summed pt."""
+def _legend(figure: Any, display: EventDisplay) -> Any:
+    """Return the legend: what the markers are, how many there are, and their summed pt."""
     from matplotlib.lines import Line2D
 
     handles, labels = [], []
@@ -166,25 +173,32 @@ def _legend(figure: Any, close: Any, display: EventDisplay) -> None:
         look = look_of(position)
         inside = {"markerfacecolor": _inside(look), "markeredgecolor": look.colour, "markeredgewidth": 1.5}
         handles.append(Line2D([], [], linestyle="", marker=look.marker, markersize=10, **inside))
-        total = f", {sum(group.pt):.3g} GeV" if group.pt else ""
-        labels.append(f"{group.label}: {len(group.pt)}{total}")
+        total = sum(group.pt)
+        summed = f", {total:{'.0f' if total >= 100 else '.3g'}} GeV" if group.pt else ""
+        labels.append(f"{group.label}: {len(group.pt)}{summed}")
     if display.end_label:
         handles.append(Line2D([], [], linestyle="", marker="x", markersize=7, markeredgewidth=1.6, color="black"))
         labels.append(display.end_label)
-    x, y = (LEFT + CLOSE + BETWEEN) / WIDTH, close.get_position().y0
-    place = {"loc": "upper left", "bbox_to_anchor": (x, y + (CLOSE - WHOLE - 0.5) / figure.get_size_inches()[1])}
     labels = [wrap(readable(label), 34) for label in labels]
-    figure.legend(handles, labels, frameon=False, handlelength=1.2, handletextpad=0.6, borderaxespad=0.0, **place)
+    space = {"handlelength": 1.2, "handletextpad": 0.6, "borderaxespad": 0.0}
+    return figure.legend(handles, labels, frameon=False, loc="upper left", **space)
 
 
 def _sizes(axes: Any, highest: float, scale: float) -> None:
-    """Draw circles with the areas of round values of pt, side by side at the lower end of axes in inches."""
-    x = 0.0
-    for pt in _round_values(highest):
+    """Draw circles with the areas of round values of pt, side by side, in axes that count in inches."""
+    x, middle = 0.0, math.sqrt(LARGEST) / 144
+    values = _round_values(highest)
+    for pt in values:
         radius = math.sqrt(scale * pt) / 144
-        middle = math.sqrt(LARGEST) / 144
         axes.scatter([x + radius], [middle], scale * pt, facecolor="none", edgecolor=GREY, linewidth=1.2, clip_on=False)
-        text = axes.text(x + 2 * radius + 0.08, middle, f"{pt:g} GeV", va="center", size=SMALL + 1, color=GREY)
+        text = axes.text(
+            x + 2 * radius + 0.08,
+            middle,
+            f"{pt:g}" + " GeV" * (pt == values[-1]),
+            va="center",
+            size=SMALL + 1,
+            color=GREY,
+        )
         width = text.get_window_extent(axes.figure.canvas.get_renderer()).width / axes.figure.dpi
         x += 2 * radius + width + 0.3
 

@@ -110,7 +110,7 @@ def _draw(what: Drawable, options: Options) -> Any:
     if alone and len(plots) > 1:
         raise PlotError(f"several {type(first).__name__} do not go into one figure", hint="draw each on its own")
     if isinstance(first, EventDisplay):
-        return draw_display(first, options.style)
+        return draw_display(first, options)
     if isinstance(first, MigrationMatrix):
         return draw_matrix(first, options)
     if isinstance(first, Histogram) and len(first.axes) == 2:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from hepflow.errors import PlotError
-from hepflow.plots.figures.curves import Curve, draw_steps
+from hepflow.plots.figures.curves import Curve, draw_steps, nothing
 from hepflow.plots.figures.frame import dress_binned, dress_numbers, finish
-from hepflow.plots.figures.layout import Extent, add_header, empty, top_for
+from hepflow.plots.figures.layout import Extent, add_header, empty, renderer_of, top_for
 from hepflow.plots.figures.options import Options
 from hepflow.plots.figures.style import SMALL, look_of
 from hepflow.plots.figures.text import readable, wrap
@@ -46,10 +46,11 @@ class Grid:
 
 
 def draw_grid(grid: Grid, options: Options) -> Any:
-    """Return the page."""
+    """Return the page; PlotError for options that a page does not have."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    options.without("a page of histograms", log_y=None, ratio=False, y_range=None)
     rows = -(-(len(grid.cells) + 1) // grid.columns)
     figure = Figure(figsize=(0.2 + WIDE * grid.columns, 0.8 + HIGH * rows))
     FigureCanvasAgg(figure)
@@ -62,12 +63,23 @@ def draw_grid(grid: Grid, options: Options) -> Any:
         handles = handles or drawn
     labels = [wrap(readable(plot.label), ENTRY) for plot in grid.cells[0]]
     for axes in places:
-        axes.axis("off")
-    if any(labels):
-        axes.legend(handles, labels, frameon=False, loc="center", borderaxespad=0.0)
+        axes.set(xticks=[], yticks=[], frame_on=False)
     add_header(figure.axes[0], options.style, options.lines, above=True)
     finish(figure)
+    if any(labels):
+        _legend(axes, handles, labels)
     return figure
+
+
+def _legend(axes: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Put the legend in the middle of a cell, with letters as large as its size allows."""
+    legend = axes.legend(handles, labels, frameon=False, loc="center", borderaxespad=0.0)
+    renderer = renderer_of(axes.figure)
+    room, size = axes.get_window_extent(renderer), legend.get_window_extent(renderer)
+    shrunk = min(1.0, room.width / size.width, room.height / size.height)
+    if shrunk < 1.0:
+        points = shrunk * legend.get_texts()[0].get_fontsize()
+        axes.legend(handles, labels, frameon=False, loc="center", borderaxespad=0.0, fontsize=points)
 
 
 def _draw_cell(axes: Any, cell: Sequence[Histogram], options: Options) -> list[Any]:
@@ -92,4 +104,4 @@ def _curve(plot: Histogram, normalise: bool) -> Curve:
     total = float(values.sum())
     factor = 1.0 if not normalise else 1 / total if total > 0 else math.nan
     shown = Curve(plot.axes[0], plot.label, values, values - errors, values + errors, plot.note)
-    return shown.scaled(factor)
+    return shown.scaled(factor) if plot.entries else nothing(shown)
