@@ -67,7 +67,7 @@ def draw_steps(axes: Any, curve: Curve, look: Look, extent: Extent, *, floor: fl
     seen = np.isfinite(curve.value) & (curve.high > curve.low)
     low, high = (np.where(seen, end, np.nan) for end in (curve.low, curve.high))
     axes.stairs(high, edges, baseline=low, fill=True, color=look.colour, alpha=alpha, linewidth=0, zorder=1)
-    extent.add(edges[:-1], edges[1:], curve.low, np.fmax(curve.value, curve.high))
+    extent.add(edges[:-1], edges[1:], np.fmin(curve.low, floor), np.fmax(curve.value, curve.high))
     return line
 
 

@@ -207,10 +207,11 @@ def _cost(axes: Any, extent: Extent, boxes: Sequence[Box], bottom: float, y_rang
 
 def _covers(axes: Any, extent: Extent, boxes: Sequence[Box], y_range: tuple[float, float]) -> bool:
     """Return whether data in a fixed y range lie under one of the boxes."""
-    left, right, _, high = _in_axes(axes, extent)
-    height = _part(high, y_range, axes.get_yscale())
+    left, right, *ends = _in_axes(axes, extent)
+    low, high = (_part(end, y_range, axes.get_yscale()) for end in ends)
     return any(
-        bool(((right >= box[0] - GAP) & (left <= box[2] + GAP) & (height >= box[1] - GAP)).any()) for box in boxes
+        bool(((right >= box[0] - GAP) & (left <= box[2] + GAP) & (high >= box[1] - GAP) & (low <= 1)).any())
+        for box in boxes
     )
 
 

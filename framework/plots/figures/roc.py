@@ -66,7 +66,8 @@ def draw_roc(plots: Sequence[PlotObject], options: Options, reference: int = 0) 
         main.xaxis.label.set_visible(False)
     extent = Extent()
     looks = [look_of(position) for position in range(len(found))]
-    handles = [(_draw(main, one, look, extent), one.entry) for one, look in zip(found, looks, strict=True)]
+    alpha = 0.18 if len(found) <= 4 else 0.08
+    handles = [(_draw(main, one, look, extent, alpha), one.entry) for one, look in zip(found, looks, strict=True)]
     if below:
         _draw_ratios(below[0], found, looks, reference)
     bottom = _bottom(found, options, log)
@@ -100,7 +101,7 @@ def _thinned(points: Array) -> Array:
     return points[:, keep]
 
 
-def _draw(axes: Any, drawn: _Drawn, look: Look, extent: Extent) -> Any:
+def _draw(axes: Any, drawn: _Drawn, look: Look, extent: Extent, alpha: float) -> Any:
     efficiency, rejection, efficiency_error, rejection_error = np.nan_to_num(drawn.points)
     low, high = rejection - rejection_error, rejection + rejection_error
     if drawn.is_point or len(efficiency) == 1:
@@ -111,7 +112,7 @@ def _draw(axes: Any, drawn: _Drawn, look: Look, extent: Extent) -> Any:
         )
     (line,) = axes.plot(efficiency, rejection, color=look.colour, linestyle=look.line, linewidth=2.0)
     known = low > 0.1 * rejection  # one background object: an error of 100 % has no lower end on a logarithmic axis
-    axes.fill_between(efficiency, low, high, where=known, color=look.colour, alpha=0.18, linewidth=0)
+    axes.fill_between(efficiency, low, high, where=known, color=look.colour, alpha=alpha, linewidth=0)
     high = np.where(known, high, rejection)
     extent.add(efficiency[:-1], efficiency[1:], rejection[1:], np.maximum(high[:-1], high[1:]))
     return line

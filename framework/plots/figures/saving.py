@@ -22,13 +22,12 @@ __all__ = ["picture", "save"]
 NO_DATE: Final[Mapping[str, Mapping[str, None]]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "svg": {"Date": None, "Creator": None},
 }
 """Formats, and what is left out of them so that the same figure gives the same bytes."""
 
 
 def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
-    """Return a figure as png, pdf or svg; PlotError for other formats."""
+    """Return a figure as png or pdf; PlotError for other formats."""
     if kind not in NO_DATE:
         raise PlotError(f"figures are not written as {kind!r}", hint=nearest(kind, NO_DATE, what="formats"))
     buffer = io.BytesIO()

@@ -62,7 +62,6 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "mathtext.fallback": "stixsans",
     "path.simplify": True,
     "pdf.compression": 6,
-    "svg.hashsalt": "hepflow",
     "xtick.labelsize": 14,
     "xtick.major.pad": 8,
     "xtick.major.size": 7,

@@ -146,6 +146,17 @@ def test_a_legend_that_costs_too_much_goes_beside_the_axes():
 
 
 def test_axes_keep_their_height_when_the_label_is_above_them():
-    inside, above = draw(roc("DSNN"), style=STYLE), draw(roc("DSNN"), style=STYLE, log_y=False, y_range=(0, 100))
+    inside, above = draw(efficiency(ETA), style=STYLE), figure_of("fixed range")
     heights = [figure.axes[0].get_window_extent().height for figure in (inside, above)]
+    assert above.get_size_inches()[1] > inside.get_size_inches()[1] + 0.5
     assert abs(heights[0] - heights[1]) < 0.05 * heights[0]
+
+
+def test_what_a_fixed_range_cuts_off_is_not_in_the_way():
+    """The curves leave the axes between label and legend; above the range they are not seen."""
+    figure = draw(several(roc, 2), style=STYLE, log_y=False, y_range=(0, 100))
+    frame = figure.axes[0].get_window_extent()
+    for block in blocks(figure.axes[0]):
+        box = block.get_window_extent(figure.canvas.get_renderer())
+        assert frame.contains(*box.min)
+        assert frame.contains(*box.max)

@@ -38,7 +38,7 @@ def test_files(tmp_path):
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == sorted(path.name for path in written)
     assert written[0].read_bytes().startswith(b"\x89PNG")
     assert written[1].read_bytes().startswith(b"%PDF")
-    assert [p.name for p in save(draw(plot), tmp_path / "x", plot, formats=["svg"])] == ["x.svg", "x.json"]
+    assert [p.name for p in save(draw(plot), tmp_path / "x", plot, formats=["pdf"])] == ["x.pdf", "x.json"]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ import sys, hashlib
 from tests.framework.plots.figures.conftest import STYLE, matrix, roc
 from hepflow.plots.figures import draw
 from hepflow.plots.figures.saving import picture
-for what in (roc("DSNN", number=500), matrix()):
-    for kind in ("png", "pdf", "svg"):
-        print(hashlib.sha256(picture(draw(what, style=STYLE), kind)).hexdigest())
+for what in (roc("DSNN", number=500), matrix(number=20)):
+    figure = draw(what, style=STYLE)
+    print(*(hashlib.sha256(picture(figure, kind)).hexdigest() for kind in ("png", "pdf")))
 """
 
 
@@ -98,7 +98,6 @@ def test_the_same_figure_has_the_same_bytes():
 def test_no_date_in_the_files():
     figure = draw(histogram())
     assert b"CreationDate" not in picture(figure, "pdf")
-    assert b"dc:date" not in picture(figure, "svg")
     assert b"Software" not in picture(figure, "png")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
@@ -26,6 +26,7 @@ def test_dollars_without_mathematics_are_dollars(text, expected):
     assert readable(text) == expected
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab $\\_^{}{[", max_size=30))
 def test_any_text_can_be_drawn(text):
     MathTextParser("path").parse(readable(text)) if text.count("$") % 2 == 0 else None
@@ -45,6 +46,7 @@ def test_words_break_where_they_must():
     assert wrap("another_name_without_spaces", 10, inside_words=False) == "another_name_without_spaces"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abc ", min_size=1, max_size=80), st.integers(3, 40))
 def test_wrapping_loses_nothing(text, width):
     wrapped = wrap(text, width)
