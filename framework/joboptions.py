@@ -110,8 +110,14 @@ def load_joboptions(
     job = _single(values, module, path)
     job.folder = path.parent
     for assignment in settings:
-        job.set(assignment)
-    job.freeze()
+        try:
+            job.set(assignment)
+        except HepflowError as error:
+            raise error.but(where=f"--set {assignment}") from error
+    try:
+        job.freeze()
+    except HepflowError as error:
+        raise error.but(where=error.where or str(path)) from error
     return JobFile(path, text, module, job)
 
 

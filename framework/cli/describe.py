@@ -43,7 +43,7 @@ def _show_class(cls: type[Configurable]) -> None:
     table = new_table("property", "type", "default", "doc", title="properties")
     for prop in cls.properties().values():
         unit = f" [{prop.unit}]" if prop.unit else ""
-        choices = f" One of {', '.join(map(str, prop.choices))}." if prop.choices else ""
+        choices = f"; one of {', '.join(map(str, prop.choices))}" if prop.choices else ""
         table.add_row(prop.name, prop.type_name, Text(repr(prop.default)), Text(prop.doc + unit + choices))
     out.print(table if table.row_count else "\nno properties")
     if issubclass(cls, Tool):
@@ -63,12 +63,13 @@ def show_job(file: JobFile) -> None:
     out = console()
     job = file.job
     out.print(f"\n{job.name} ({file.path})\n", style="bold")
-    out.print(Text(inspect.cleandoc(file.module.__doc__ or "")))
+    if file.module.__doc__:
+        out.print(Text(inspect.cleandoc(file.module.__doc__)))
     if job.default_sample:
         out.print(f"\nreads {job.default_sample} without -i")
     table = new_table("option", "type", "value", "doc", title="options of the file")
     for name, option in job.declared_options.items():
-        choices = f" One of {', '.join(map(str, option.choices))}." if option.choices else ""
+        choices = f"; one of {', '.join(map(str, option.choices))}" if option.choices else ""
         table.add_row(f"--{name}", option.type_name, str(job.options[name]), option.doc + choices)
     if table.row_count:
         out.print(table)

@@ -37,9 +37,9 @@ def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: b
     schema = reader.schema()
     out = console()
     out.print(file, style="bold")
-    entries = "endless" if schema.endless else f"{schema.entries:,} entries"
     tree = f", {schema.tree}" if schema.tree else ""
-    out.print(f"{schema.format}{tree}: {entries}, {size(schema.size)}, uuid {schema.identity}")
+    facts = f"{schema.entries:,} entries, {size(schema.size)}, uuid {schema.identity}"
+    out.print(f"{schema.format}{tree}: {'without end' if schema.endless else facts}")
     for key, value in schema.metadata.items():
         out.print(f"{key}: {value}")
     table = new_table("column", "type", "size", "on disk", *(["values", "range"] if summary else []))

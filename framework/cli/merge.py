@@ -24,4 +24,4 @@ def merge_command(
     """Join the numbered parts of an output into one file, in their order; refuses an incomplete set."""
     parts = collect_parts([Path(text) for text in inputs], stream)
     entries = merge_parts(parts, Path(output), force=force)
-    console().print(f"{output}: {entries:,} entries of {len(parts)} files, {size(Path(output).stat().st_size)}")
+    console().print(f"{output}: {entries:,} entries of {len(parts)} parts, {size(Path(output).stat().st_size)}")

@@ -51,7 +51,11 @@ def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
     """
     flow = DataFlow()
     needed: dict[str, None] = {}
-    later = {name: tool.name for tool in job.all_tools() for name in declared(tool, "writes")}
+    later = {
+        name: tool.name
+        for tool in job.all_tools()
+        for name in {*declared(tool, "writes")} - {*declared(tool, "reads")}  # what it passes on it does not make
+    }
     scope = _Scope()
     for tool in job.tools:
         _walk(tool, None, scope, columns, flow, needed, later)

@@ -110,7 +110,7 @@ def _check_local(path: str, local: Path) -> None:
         raise InputError("this input file does not exist", where=path, hint=hint)
     if local.is_dir():
         raise InputError(
-            "this input is a folder, not a file", where=path, hint="name the files in it, or give it with -i"
+            "this input is a folder, not a file", where=path, hint="name a file in it; hepflow run -i takes folders"
         )
     try:
         size = local.stat().st_size

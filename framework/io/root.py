@@ -89,7 +89,11 @@ class RootReader(ABC):
         except HepflowError:
             raise
         except Exception as error:
-            raise InputError(f"the tree {self.tree_name} cannot be understood: {error}", where=self.path) from error
+            raise DamagedError(
+                f"the tree {self.tree_name} cannot be understood: {first_line(error)}",
+                where=self.path,
+                hint="the file is damaged, or of a newer kind than the installed uproot reads",
+            ) from error
         local = local_path(self.path)
         status = local.stat() if local is not None else None
         return FileSchema(

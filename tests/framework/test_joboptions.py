@@ -108,6 +108,16 @@ def test_options_are_in_place_before_the_file_runs_and_set_comes_after(write):
     assert (file.job.find("first").PtMin, file.job.find("second").PtMin) == (1.0, 6.0)
 
 
+def test_errors_behind_the_file_say_what_they_are_about(write):
+    with pytest.raises(PropertyError) as caught:
+        load_joboptions(write(GOOD), settings=["first.PtMin=high"])
+    assert caught.value.where == "--set first.PtMin=high"
+    path = write(GOOD + "job += job.find('first').copy()\n")
+    with pytest.raises(JobOptionsError, match="two members of job Good are called 'first'") as caught:
+        load_joboptions(path)
+    assert caught.value.where == str(path)
+
+
 def test_run_as_plain_python_it_uses_defaults(write):
     path = write(GOOD + "print(mode, [tool.name for tool in job.tools])\n")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, timeout=60)

@@ -18,13 +18,13 @@ def test_tool(hepflow):
 def test_stream(hepflow):
     out = hepflow("describe", "MxAODStream").fine().out
     assert "(stream, from" in out
-    assert "One of RNTuple, TTree." in out
+    assert "; one of RNTuple, TTree" in out
 
 
 def test_job(hepflow):
     out = hepflow("describe", "NNDecayMode").fine().out
     (line,) = [line for line in out.splitlines() if line.startswith("--mode")]
-    assert "One of tree" in line
+    assert "one of tree" in line
     assert "TauTruthMatching('TauTruthMatching'" in out
     assert "reads Gammatautau without -i" in out
 

@@ -19,7 +19,7 @@ def made(hepflow, joboptions, xaods, tmp_path):
 
 def test_joins_a_stream_of_a_folder(hepflow, made, read, tmp_path, assert_same):
     out = hepflow("merge", "run", "--stream", "a", "-o", "joined.root").fine().out
-    assert "entries of 3 files" in out
+    assert "entries of 3 parts" in out
     assert_same(read(tmp_path / "joined.root"), read(*sorted(made.glob("a_*.root"))))
 
 

@@ -162,3 +162,11 @@ def test_stream_without_columns():
 def test_keep_that_matches_nothing():
     with pytest.raises(JobOptionsError, match=r"Keep = 'Jets\.\*' matches no column"):
         resolve(job_of(streams=[stream_of(Keep=["Jets.*"])]), INPUT)
+
+
+def test_a_tool_that_passes_a_column_on_does_not_make_it():
+    selection = Declares("selection", R=["Jets.pt"])
+    passing = stream_of(Declares("passing", R=["Jets.pt"], W=["Jets.pt"]))
+    with pytest.raises(ColumnError, match=r"selection reads Jets\.pt, but there is no container 'Jets'") as caught:
+        resolve(job_of(selection, streams=[passing]), INPUT)
+    assert caught.value.about == "Jets.pt"

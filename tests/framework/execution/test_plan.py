@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepflow import Job, Tool
-from hepflow.errors import ColumnError, InputError
+from hepflow.errors import ColumnError, DamagedError, InputError
 from hepflow.execution import plan as planning
 from hepflow.execution.inputs import InputFile
 from hepflow.execution.plan import make_plan
@@ -126,11 +126,13 @@ def test_foreign_files_of_a_folder_are_skipped_with_reasons(make_xaod, tmp_path)
     assert "no tree" in plan.skipped[str(tmp_path / "hist.root")]
 
 
-def test_truncated_file_of_a_folder_is_an_error(make_xaod, tmp_path):
+@pytest.mark.parametrize("how", ["truncated", "cannot be understood"])
+def test_damaged_file_of_a_folder_is_an_error(make_xaod, tmp_path, how):
     good = make_xaod(tmp_path / "good.root", 10)
-    (tmp_path / "cut.root").write_bytes(good.path.read_bytes()[:-500])
-    with pytest.raises(InputError, match="truncated"):
-        plan_of([good.path, tmp_path / "cut.root"], searched=True)
+    data = good.path.read_bytes()
+    (tmp_path / "bad.root").write_bytes(data[:-500] if how == "truncated" else data[:-3000] + bytes(3000))
+    with pytest.raises(DamagedError, match=how):
+        plan_of([good.path, tmp_path / "bad.root"], searched=True)
 
 
 def test_folder_called_truncated_is_no_reason(make_xaod, tmp_path):
