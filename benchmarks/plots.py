@@ -83,16 +83,18 @@ def _all_plots() -> dict[tuple[tuple[str, ...], int], Any]:
 
 
 def by_hand(source: Path, target: Path) -> float:
-    """One uproot loop over all columns, bare fills; masks are made once a chunk."""
+    """One uproot loop over all columns, bare fills; every column is masked once a chunk and mode."""
     plots = _all_plots()
     for chunk in uproot.iterate(
         {source: "tree"}, [*COLUMNS, "TauJets.mode", "TauJets.weight"], step_size=STEP, library="np"
     ):
         selected = np.abs(chunk["TauJets.x0"]) < 2
-        masks = [selected & (chunk["TauJets.mode"] == mode) for mode in range(MODES)]
-        for (names, mode), plot in plots.items():
-            mask = masks[mode]
-            plot.fill(*(chunk[name][mask] for name in names), weight=chunk["TauJets.weight"][mask])
+        for mode in range(MODES):
+            mask = selected & (chunk["TauJets.mode"] == mode)
+            kept = {name: chunk[name][mask] for name in [*COLUMNS, "TauJets.weight"]}
+            for (names, number), plot in plots.items():
+                if number == mode:
+                    plot.fill(*(kept[name] for name in names), weight=kept["TauJets.weight"])
     return float(sum(plot.sum(flow=True).value for plot in plots.values()))
 
 

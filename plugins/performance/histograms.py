@@ -58,11 +58,12 @@ class HistogramPlots(PlotTool):
 
     def fill(self, events: Events, plots: Plots) -> None:
         """Fill all histograms."""
+        selection = self.Selection
+        chosen = {cut: selection & cut for cut in (self.Split or {"": Cut()}).values()}
         for key, views, _, cut in self._plots():
             at = self.at(events, *(view.expression for view in views), cut)
-            chosen = self.Selection & cut
-            values = [values_of(events, view.variable, chosen, at) for view in views]
-            cast("Histogram", plots[key]).fill(*values, weight=self.weights(events, chosen, at))
+            values = [values_of(events, view.variable, chosen[cut], at) for view in views]
+            cast("Histogram", plots[key]).fill(*values, weight=self.weights(events, chosen[cut], at))
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure a variable, one a class for pairs."""

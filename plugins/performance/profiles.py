@@ -113,7 +113,7 @@ class EfficiencyPlots(AgainstVariables):
                     plot.fill(x, chosen, weight=self.weights(events, total, at))
 
     def _fill_truth(self, events: Events, plot: EfficiencyProfile, view: View, cut: Cut) -> None:
-        at = common_container(events, cut, Expression(view.truth.column))
+        at = common_container(events, cut, Expression(view.truth.column), self.Weight)
         plot.fill_total(values_of(events, view.truth, cut, at), weight=self.weights(events, cut, at))
 
     def options(self) -> Mapping[str, Any]:
