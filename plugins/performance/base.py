@@ -99,9 +99,14 @@ def values_of(events: Events, variable: Variable, cut: Cut, at: str) -> Array:
 
 
 def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
+    def passing() -> Array:
+        return np.flatnonzero(cut(events, at))
+
     def make() -> Array:
         values = expression(events, at)
-        return values[cut(events, at)] if cut.parts else values
+        if not cut.parts:
+            return values
+        return values.take(events.shared(("passing", cut.text, at), passing))  # places are quicker than a mask
 
     return events.shared(("picked", type(expression), expression.text, cut.text, at), make)
 
