@@ -50,6 +50,14 @@ def test_what_was_not_trained_has_seen_nothing():
     assert text == "all events are unseen"
 
 
+def test_of_a_kfold_set_every_tau_was_decorated_by_a_network_that_has_not_seen_it():
+    kfold = {"rule": "TauJets.mcEventNumber % 5", "column": "TauJets.mcEventNumber", "number": 5}
+    record = {"OutputName": "NN", "WeightFile": "0/w.json, 1/w.json", "kfold": kfold, "networks": []}
+    numbers, text = select({"NN": record}, Classifiers=["NN"])
+    assert len(numbers) == 20
+    assert text == "all events are unseen"
+
+
 def test_the_user_says_which():
     numbers, text = select({}, Classifiers=["A"], Folds=[0, 1])
     assert numbers == [n for n in range(20) if n % 5 in (0, 1)]
