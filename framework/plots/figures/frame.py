@@ -25,16 +25,19 @@ WIDEST_RATIO: Final = 2.0
 
 def dress_numbers(
     axes: Any, which: str, title: str, limits: tuple[float, float], *, log: bool = False, highest: float = math.inf,
-    most: int = 7,
+    most: int = 7, whole: bool = False,
 ) -> None:  # fmt: skip
-    """Give an axis of numbers ("x" or "y") its scale, limits, ticks and title; no tick is above ``highest``."""
+    """Give an axis of numbers ("x" or "y") its scale, limits, ticks and title.
+
+    No tick is above ``highest``; with ``whole`` they are at whole numbers.
+    """
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}scale": "log" if log else "linear", f"{which}lim": limits})
     tens = 0 if log else exponent(*limits)
     if log:
         logarithmic(axis, most=most)
     else:
-        linear(axis, tens, most=most, highest=highest)
+        linear(axis, tens, most=most, highest=highest, whole=whole)
     (axes.set_xlabel if which == "x" else axes.set_ylabel)(power(readable(title), tens))
 
 

@@ -144,8 +144,7 @@ def place_texts(
     header = add_header(axes, options.style, options.lines)
     renderer = renderer_of(figure)
     boxes = [box_of(axes, header, renderer)] if header.get_child().get_children() else []
-    if handles:
-        boxes += _place_legend(figure, axes, extent, handles, bottom, boxes, options.y_range)
+    boxes += place_legend(figure, axes, extent, handles, bottom, boxes, options.y_range)
     if _cost(axes, extent, boxes[:1], bottom, options.y_range) > WORTH:
         header.remove()
         header_above(figure, axes, options.style, options.lines)
@@ -154,21 +153,15 @@ def place_texts(
 
 
 def place_legend(
-    figure: Any, axes: Any, extent: Extent, handles: Sequence[tuple[Any, str]], bottom: float
-) -> tuple[float, float]:
-    """Add a legend alone and return the y range that keeps data clear of it."""
-    boxes = _place_legend(figure, axes, extent, handles, bottom, [], None) if handles else []
-    return bottom, top_for(axes, extent, boxes, bottom)
-
-
-def _place_legend(
-    figure: Any, axes: Any, extent: Extent, handles: Sequence[tuple[Any, str]], bottom: float, taken: Sequence[Box],
-    y_range: tuple[float, float] | None,
+    figure: Any, axes: Any, extent: Extent, handles: Sequence[tuple[Any, str]], bottom: float,
+    taken: Sequence[Box] = (), y_range: tuple[float, float] | None = None,
 ) -> list[Box]:  # fmt: skip
-    """Put the legend where it costs the least height: beside the label, below it, or to the right of the axes.
+    """Put a legend where it costs the least height: beside what is ``taken``, below it, or to the right of the axes.
 
-    Returns where it stands, nothing if that is outside.
+    Returns where it stands; nothing if there are no handles, or it is outside.
     """
+    if not handles:
+        return []
     entries, labels = [handle for handle, _ in handles], [wrap(label, ENTRY) for _, label in handles]
     legend = axes.legend(entries, labels, frameon=False, loc="upper right", borderaxespad=1.0)
     legend.set_zorder(5)

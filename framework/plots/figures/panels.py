@@ -11,7 +11,7 @@ import numpy as np
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis
 from hepflow.plots.figures.frame import dress_binned, dress_numbers, finish
-from hepflow.plots.figures.layout import Extent, empty, header_above, new_figure, place_legend
+from hepflow.plots.figures.layout import Extent, empty, header_above, new_figure, place_legend, top_for
 from hepflow.plots.figures.style import GREY, Look, Style, house_style, look_of
 
 __all__ = ["Line", "Panel", "draw_panels"]
@@ -90,15 +90,28 @@ def _fill(axes: Any, panel: Panel) -> tuple[float, float]:
         handle = _draw(axes, line.kind, x, y, look_of(position), extent)
         if line.label and len(x):
             handles.append((handle, line.label))
-    if panel.mark is not None:
-        handles.append((axes.axvline(panel.mark[0], color=GREY, linestyle=":", linewidth=1.5), panel.mark[1]))
     if not extent.rows.size:
         empty(axes, "no numbers")
-    elif not panel.log_y and np.ptp(extent.rows[2:]) == 0:
-        middle = float(extent.rows[2, 0])  # one value: it stands in the middle
-        left, right = axes.get_xlim()
-        extent.add(left, right, middle - 0.1 * (abs(middle) or 1.0), middle + 0.1 * (abs(middle) or 1.0))
-    return place_legend(axes.figure, axes, extent, handles, _bottom(extent, panel.log_y))
+    elif np.ptp(extent.rows[2:]) == 0:
+        _make_room(extent, axes.get_xlim(), log=panel.log_y)
+    mark: Any = None
+    if panel.mark is not None:
+        mark = axes.axvline(panel.mark[0], color=GREY, linestyle=":", linewidth=1.8)
+        handles.append((mark, panel.mark[1]))
+    bottom = _bottom(extent, panel.log_y)
+    boxes = place_legend(axes.figure, axes, extent, handles, bottom)
+    if mark is not None:
+        mark.set_ydata([0, min((box[1] for box in boxes), default=1.0)])
+    return bottom, top_for(axes, extent, boxes, bottom)
+
+
+def _make_room(extent: Extent, ends: tuple[float, float], *, log: bool) -> None:
+    """Let the only value that there is stand in the middle of the y axis."""
+    value = float(extent.rows[2, 0])
+    if log:
+        extent.add(*ends, value / 3, value * 3)
+    else:
+        extent.add(*ends, value - 0.1 * (abs(value) or 1.0), value + 0.1 * (abs(value) or 1.0))
 
 
 def _numbers(line: Line, names: Sequence[str]) -> tuple[Any, Any]:
@@ -118,7 +131,8 @@ def _dress_x(axes: Any, panel: Panel, names: Sequence[str], x: Any) -> None:
     else:
         pad = 0.03 * (high - low) or 0.5 * abs(low) or 0.5
         limits = (low - pad, high + pad)
-    dress_numbers(axes, "x", panel.x_title, limits, log=panel.log_x, most=6)
+    whole = bool((x == np.round(x)).all()) and not panel.log_x
+    dress_numbers(axes, "x", panel.x_title, limits, log=panel.log_x, most=6, whole=whole)
 
 
 def _draw(axes: Any, kind: str, x: Any, y: Any, look: Look, extent: Extent) -> Any:

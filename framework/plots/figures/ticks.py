@@ -29,8 +29,11 @@ def exponent(low: float, high: float) -> int:
     return 3 * math.floor(math.log10(largest) / 3)
 
 
-def linear(axis: Any, power: int = 0, *, most: int = 7, highest: float = math.inf) -> None:
-    """Put ticks at round numbers, at most ``most`` and none above ``highest``; numbers are divided by 10^power."""
+def linear(axis: Any, power: int = 0, *, most: int = 7, highest: float = math.inf, whole: bool = False) -> None:
+    """Put ticks at round numbers, about ``most`` and none above ``highest``; numbers are divided by 10^power.
+
+    With ``whole``, only at whole numbers.
+    """
     from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 
     class Divided(ScalarFormatter):
@@ -43,8 +46,12 @@ def linear(axis: Any, power: int = 0, *, most: int = 7, highest: float = math.in
             return str(super().__call__(x / 10.0**power, pos))
 
     low, high = axis.get_view_interval()
-    ticks = MaxNLocator(most, steps=ROUND).tick_values(low, high)
+    ticks: Any = MaxNLocator(most, steps=ROUND, integer=whole).tick_values(low, high)
     between = np.linspace(ticks[0], ticks[-1], 5 * (len(ticks) - 1) + 1)
+    if whole and high - low < most:  # MaxNLocator gives up where there is room for one
+        ticks = between = np.arange(math.ceil(low), math.floor(high) + 1)
+    elif whole:
+        between = between[between == np.round(between)]
     for places, put in ((ticks, axis.set_major_locator), (between, axis.set_minor_locator)):
         slack = 1e-9 * (high - low)
         put(FixedLocator([at for at in places if low - slack <= at <= min(high, highest) + slack]))

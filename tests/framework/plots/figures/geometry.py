@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,9 @@ from matplotlib.offsetbox import AnchoredOffsetbox
 from matplotlib.text import Text
 
 
+@cache
 def shown_texts(figure):
-    """Texts that can be seen, by the corners of the rectangle (turned with them) that they fill."""
+    """Texts that can be seen, by the corners of the rectangle (turned with them) that they fill; of a final figure."""
     found = []
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()

@@ -43,6 +43,21 @@ def test_one_value_stands_in_the_middle():
     assert 0.3 < (0.7 - low) / (high - low) < 0.7
 
 
+def test_a_mark_ends_below_the_legend():
+    axes = draw_panels(learning()).axes[0]
+    mark = next(line for line in axes.lines if line.get_linestyle() == ":")
+    assert list(mark.get_xdata()) == [20, 20]
+    legend = axes.get_legend().get_window_extent().transformed(axes.transAxes.inverted())
+    assert 0.4 < mark.get_ydata()[1] <= legend.y0 + 0.02
+
+
+def test_ticks_at_whole_numbers_are_whole():
+    axes = draw_panels([Panel([Line([1, 2], [3.0, 1.0])], "epoch", "y")]).axes[0]
+    assert axes.get_xticks().tolist() == [1, 2]
+    assert draw_panels([Panel([Line([1], [3.0])], "epoch", "y")]).axes[0].get_xticks().tolist() == [1]
+    assert len(draw_panels([Panel([Line([1, 2.5], [3.0, 1.0])], "x", "y")]).axes[0].get_xticks()) > 3
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
