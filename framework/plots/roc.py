@@ -57,9 +57,9 @@ class _SignalAgainstBackground(PlotObject):
     def fill_signal_total(self, weight_sum: float) -> None:
         """Add to a total of the signal that replaces the sum of what was filled: all truth taus, say, found or not.
 
-        PlotError where the sum is negative or not finite.
+        A part of it may be negative, as weights are. PlotError where it is not finite.
         """
-        if not (np.isfinite(weight_sum) and weight_sum >= 0):
+        if not np.isfinite(weight_sum):
             raise PlotError(f"{self}: the total of the signal cannot be {weight_sum}")
         view: Any = self._sums["signal_total"].view()
         view["value"] += weight_sum
@@ -98,7 +98,7 @@ class _SignalAgainstBackground(PlotObject):
             values, variances = self._of_class(signal)
             if self.entries and not variances.any():
                 found.append(f"no {name}")
-            elif variances.any() and values.sum() <= 0:
+            elif variances.any() and (values.sum() <= 0 or (signal and self.signal_total <= 0)):
                 found.append(f"the sum of weights of the {name} is not above 0")
         return found
 

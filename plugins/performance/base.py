@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -119,12 +120,19 @@ class Drawer:
         self.folder = tool.Folder or tool.name
         self.text = tool.Text
         unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
+        self.drawn: set[str] = set()
         self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *tool.Lines)
 
     def __call__(self, name: str, what: Any, *, lines: Sequence[str] = (), **options: Any) -> None:
-        """Draw a plot object, several in one figure, or a comparison; ``options`` are those of ``draw``."""
+        """Draw a plot object, several in one figure, or a comparison; ``options`` are those of ``draw``.
+
+        A name that another figure of the tool has ("pT < 50" and "pT > 50" are the same as names of files) gets a
+        number.
+        """
         from hepflow.plots.figures import Style, draw, save
 
+        name = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in self.drawn)
+        self.drawn.add(name)
         figure = draw(what, style=Style(self.text, (*self.lines, *lines)), **options)
         for path in save(figure, self.context.path(f"{self.folder}/{name}"), what):
             self.context.path(str(path.relative_to(self.context.directory.resolve())))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hepflow import Context, Events, Property
+from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, file_name, together, values_of
 from hepflow.variables import Variable
@@ -45,7 +46,7 @@ class MigrationPlots(PlotTool):
         """Return classifier, range and cut by key."""
         ranges = {"": Cut(), **self.Ranges}
         return {
-            file_name(f"{name}_{label}" if label else name): (name, label, cut)
+            f"{name}/{label}" if label else name: (name, label, cut)
             for label, cut in ranges.items()
             for name in self.Classifiers
         }
@@ -83,7 +84,7 @@ class MigrationPlots(PlotTool):
         for sample, plots in samples.items():
             for key, (_, label, cut) in self._keys().items():
                 for kind in self.Kinds:
-                    name = f"{key}_{kind}" + (f"_{file_name(sample)}" if len(samples) > 1 else "")
+                    name = f"{file_name(key)}_{kind}" + (f"_{file_name(sample)}" if len(samples) > 1 else "")
                     lines = [*([sample] if len(samples) > 1 else []), *([cut.label] if label else [])]
                     draw(name, plots[key], kind=kind, lines=lines)
 
@@ -148,7 +149,12 @@ class RocPlots(PlotTool):
     Ratio = Property(False, "draw the ratio to the first curve")
 
     def expressions(self) -> Sequence[Expression]:
-        """Return classes, scores and decisions."""
+        """Return classes, scores and decisions; JobOptionsError where a curve and a point have the same label."""
+        both = next((label for label in self.Scores if label in self.Points), None)
+        if both is not None:
+            raise JobOptionsError(
+                f"{both!r} is a label of Scores and of Points", where=f"tool {self.name}", hint="rename one of them"
+            )
         total = [self.SignalTotal] if self.SignalTotal is not None else []
         return [self.Signal, self.Background, *self.Scores.values(), *self.Points.values(), *total]
 
@@ -157,22 +163,22 @@ class RocPlots(PlotTool):
         from hepflow.plots import RocCurve, WorkingPoint
 
         low, high = self.Range
-        curves: Plots = {file_name(label): RocCurve(label, low=low, high=high) for label in self.Scores}
-        return curves | {file_name(label): WorkingPoint(label) for label in self.Points}
+        curves: Plots = {label: RocCurve(label, low=low, high=high) for label in self.Scores}
+        return curves | {label: WorkingPoint(label) for label in self.Points}
 
     def fill(self, events: Events, plots: Plots) -> None:
         """Fill curves and points."""
         chosen = self.Selection & (self.Signal | self.Background)
         for label, score in self.Scores.items():
             at = self.at(events, score, chosen)
-            curve = cast("RocCurve", plots[file_name(label)])
+            curve = cast("RocCurve", plots[label])
             values = values_of(events, Variable("score", score.text), chosen, at)
             curve.fill(values, self._signal(events, chosen, at), weight=self.weights(events, chosen, at))
             if self.SignalTotal is not None:
                 curve.fill_signal_total(self._total(events, self.SignalTotal))
         for label, decision in self.Points.items():
             at = self.at(events, decision, chosen)
-            point = cast("WorkingPoint", plots[file_name(label)])
+            point = cast("WorkingPoint", plots[label])
             passed = decision(events, at)[chosen(events, at)]
             point.fill(passed, self._signal(events, chosen, at), weight=self.weights(events, chosen, at))
 
@@ -186,5 +192,5 @@ class RocPlots(PlotTool):
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure."""
-        keys = [file_name(label) for label in (*self.Scores, *self.Points)]
+        keys = [*self.Scores, *self.Points]
         draw(file_name(self.name), together(samples, keys), ratio=self.Ratio)

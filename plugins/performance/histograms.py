@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hepflow import Events, Property
+from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, file_name, together, values_of
 
@@ -36,7 +37,14 @@ class HistogramPlots(PlotTool):
     def _views(self) -> list[tuple[View, ...]]:
         where = f"{self.name}.Variables"
         single: list[tuple[View, ...]] = [(view,) for view in as_views(self.Variables, where)]
-        return single + [tuple(as_views(pair, f"{self.name}.Pairs")) for pair in self.Pairs]
+        pairs = [tuple(as_views(pair, f"{self.name}.Pairs")) for pair in self.Pairs]
+        names = [tuple(view.name for view in pair) for pair in pairs]
+        twice = next((pair for pair in names if names.count(pair) > 1), None)
+        if twice is not None:
+            raise JobOptionsError(
+                f"the pair {twice[0]}, {twice[1]} is there twice", where=f"{self.name}.Pairs", hint="remove one"
+            )
+        return single + pairs
 
     def _plots(self) -> Iterator[tuple[str, tuple[View, ...], str, Cut]]:
         """Yield key, views, label and cut of each histogram."""
@@ -44,7 +52,7 @@ class HistogramPlots(PlotTool):
         for views in self._views():
             name = "_vs_".join(view.name for view in reversed(views))
             for label, cut in classes.items():
-                yield f"{name}/{file_name(label)}" if label else name, views, label, cut
+                yield f"{name}/{label}" if label else name, views, label, cut
 
     def expressions(self) -> Sequence[Expression]:
         """Return variables and classes."""

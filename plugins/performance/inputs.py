@@ -66,7 +66,7 @@ class NetworkInputPlots(PlotTool):
         return views
 
     def _key(self, sequence: str, name: str, label: str) -> str:
-        return f"{sequence}/{name}/{file_name(label)}"
+        return f"{sequence}/{name}/{label}"
 
     def expressions(self) -> Sequence[Expression]:
         """Return the inputs and what tells the class; JobOptionsError where a cut on taus uses their objects."""

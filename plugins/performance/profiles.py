@@ -14,7 +14,6 @@ from hepflow.plugins.performance.base import (
     PlotTool,
     View,
     as_views,
-    file_name,
     together,
     values_of,
 )
@@ -53,7 +52,7 @@ class AgainstVariables(PlotTool):
 
 
 def _key(view: View, label: str) -> str:
-    return f"{view.name}/{file_name(label)}"
+    return f"{view.name}/{label}"
 
 
 class EfficiencyPlots(AgainstVariables):
@@ -83,8 +82,9 @@ class EfficiencyPlots(AgainstVariables):
         return list(self.Passed)
 
     def expressions(self) -> Sequence[Expression]:
-        """Return variables, truth partners and cuts."""
-        cuts = [*self.Passed.values(), *self.Totals.values(), *self.TruthTotals.values()]
+        """Return variables, truth partners and cuts; errors as in ``labels`` and where a partner is missing."""
+        passed = [self.Passed[label] for label in self.labels()]
+        cuts = [*passed, *self.Totals.values(), *self.TruthTotals.values()]
         truth = [Expression(view.truth.column) for view in self.views()] if self.TruthTotals else []
         return [*(view.expression for view in self.views()), *truth, *cuts]
 

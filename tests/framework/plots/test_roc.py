@@ -108,8 +108,8 @@ def test_a_separate_total_of_the_signal():
     assert (roc + roc).signal_total == 40
     assert RocCurve.from_json(roc.to_json()) == roc == pickle.loads(pickle.dumps(roc))
     assert roc != alone
-    with pytest.raises(PlotError, match="cannot be -1"):
-        roc.fill_signal_total(-1.0)
+    with pytest.raises(PlotError, match="cannot be nan"):
+        roc.fill_signal_total(np.nan)
 
 
 def test_a_total_smaller_than_what_was_filled_is_left_out_and_said():

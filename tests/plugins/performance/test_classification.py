@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hepflow.context import Context
+from hepflow.errors import HepflowError
 from hepflow.plugins.performance import MigrationPlots, RocPlots
 
 MODES = ("1p0n", "1p1n", "1pXn", "3p0n", "3pXn")
@@ -27,14 +28,43 @@ def matrices(**properties):
 
 def test_matrices_show_the_taus_that_all_classifiers_put_into_a_mode(filled, taus):
     plots = filled(matrices(Ranges={"low pT": "TauJets.pt < 50000"}))
-    assert list(plots) == ["A", "B", "A_low_pT", "B_low_pT"]
+    assert list(plots) == ["A", "B", "A/low pT", "B/low pT"]
     inside = (taus.truth < 5) & (taus.reco < 5) & (taus.truth != 1)
     np.testing.assert_array_equal(plots["A"].counts, by_hand(taus.truth[inside], taus.reco[inside]))
     np.testing.assert_array_equal(plots["B"].counts, by_hand(taus.truth[inside], taus.truth[inside]))
     assert plots["A"].excluded == (~inside).sum()
     low = inside & (taus.pt < 50e3)
-    np.testing.assert_array_equal(plots["A_low_pT"].counts, by_hand(taus.truth[low], taus.reco[low]))
-    assert plots["A_low_pT"].label == "A, low pT"
+    np.testing.assert_array_equal(plots["A/low pT"].counts, by_hand(taus.truth[low], taus.reco[low]))
+    assert plots["A/low pT"].label == "A, low pT"
+
+
+def test_matrices_of_labels_that_are_alike_as_names_of_files(fill, taus, tmp_path):
+    tool = MigrationPlots("m", Truth="TauJets.truth", Labels=MODES, Kinds=["counts"])
+    tool.Classifiers = {"A+": "TauJets.reco", "A-": "TauJets.truth"}
+    result = fill(tool, taus.events())
+    plus, minus = result["sample"].values()
+    inside = (taus.truth < 5) & (taus.reco < 5)
+    assert plus.diagonal()[0] == pytest.approx((taus.truth == taus.reco)[inside].mean())
+    assert minus.diagonal()[0] == 1
+    tool.finalize(result, Context(tmp_path, "job"))
+    assert {path.name for path in (tmp_path / "m").glob("*.png")} == {"A_counts.png", "A-_counts.png"}
+
+
+def test_a_class_without_entries_has_no_fractions(filled, taus):
+    plot = filled(matrices(Selection="TauJets.truth != 3"))["A"]
+    value, error = plot.efficiency()
+    np.testing.assert_array_equal(np.isnan(value).all(axis=0), [False, True, False, True, False])  # 1: B has none
+    np.testing.assert_array_equal(np.isnan(error), np.isnan(value))
+    assert plot.note
+
+
+def test_matrices_with_weights_of_either_sign(filled, taus):
+    plot = filled(matrices(Weight="EventInfo.weight - 0.7"))["B"]
+    weights = (taus.weight - 0.7)[taus.event]
+    inside = (taus.truth < 5) & (taus.reco < 5) & (taus.truth != 1)
+    for mode in (0, 2, 3, 4):
+        assert plot.counts[mode, mode] == pytest.approx(weights[inside & (taus.truth == mode)].sum(), rel=1e-4)
+    assert plot.excluded == pytest.approx(weights[~inside].sum(), rel=1e-4)
 
 
 def test_matrices_are_drawn_and_their_diagonals_told(fill, taus, tmp_path, caplog):
@@ -81,6 +111,31 @@ def test_the_signal_in_the_denominator(filled, taus):
     plots = filled(curves(Selection="TauJets.pt > 50000", SignalTotal="TauJets.truth == 0"))
     selected = ((taus.truth == 0) & (taus.pt > 50e3)).sum() / (taus.truth == 0).sum()
     assert plots["score"].curve().efficiency.max() == pytest.approx(selected)
+
+
+def test_a_piece_of_the_denominator_may_be_negative(filled, taus):
+    tool = curves(SignalTotal="TauJets.truth == 0", Selection="TauJets.pt > 50000", Weight="EventInfo.weight - 0.7")
+    weights = (taus.weight - 0.7)[taus.event]
+    signal = taus.truth == 0
+    assert filled(tool)["score"].signal_total == pytest.approx(weights[signal].sum(), rel=1e-4)
+    pieces = np.add.reduceat(np.bincount(taus.event, weights * signal, len(taus.counts)), range(0, len(taus.counts), 7))
+    assert pieces.min() < 0
+
+
+def test_equal_scores_are_one_point(filled, taus):
+    tool = curves()
+    tool.Scores = {"score": "where(TauJets.pt > 0, 0.5, 0.1)"}
+    plot = filled(tool)["score"]
+    assert plot.auc == pytest.approx(0.5)
+    assert len(plot.curve().efficiency) == 1
+    assert "all scores are equal: one point" in plot.note
+
+
+def test_a_label_is_of_a_curve_or_of_a_point():
+    tool = curves()
+    tool.Points = {"score": "TauJets.reco == 0"}
+    with pytest.raises(HepflowError, match="'score' is a label of Scores and of Points"):
+        tool.reads()
 
 
 def test_nan_scores_are_left_out_and_told(fill, taus):

@@ -49,6 +49,28 @@ def test_pairs(filled, taus):
     np.testing.assert_array_equal(plot.values, expected)
 
 
+def test_classes_that_are_alike_as_names_of_files(fill, taus, tmp_path):
+    cuts = {"pT < 50": "TauJets.pt < 50000", "pT > 50": "TauJets.pt > 50000"}
+    tool = HistogramPlots("h", Pairs=[(PT, "TauJets.score:4;0;1")], Split=cuts)
+    result = fill(tool, taus.events())
+    low, high = result["sample"].values()
+    assert (low.entries, high.entries) == ((taus.pt < 50e3).sum(), (taus.pt > 50e3).sum())
+    tool.finalize(result, Context(tmp_path, "job"))
+    drawn = [json.loads(path.read_text())["plots"][0]["label"] for path in sorted((tmp_path / "h").glob("*.json"))]
+    assert drawn == ["pT < 50", "pT > 50"]
+
+
+def test_no_value_and_weights_of_either_sign(filled, taus):
+    root = Variable("root", "sqrt(TauJets.score - 0.5)", binnings={"a": Binning.regular(4, 0, 1)})
+    (plot,) = filled(HistogramPlots("h", Variables=[root], Weight="EventInfo.weight - 1")).values()
+    keep = taus.score >= 0.5
+    weights = (taus.weight - 1)[taus.event][keep].astype(np.float64)
+    assert plot.invalid == (~keep).sum() > 0
+    assert plot.negative == (weights < 0).sum() > 0
+    expected = np.histogram(np.sqrt(taus.score[keep] - np.float32(0.5)), np.linspace(0, 1, 5), weights=weights)[0]
+    np.testing.assert_allclose(plot.values, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_transform_of_a_variable(filled, taus):
     log = Variable("log", "TauJets.pt", "log10", 1.0, binnings={"a": Binning.regular(3, 4, 5)})
     (plot,) = filled(HistogramPlots("h", Variables=[log])).values()
@@ -83,6 +105,7 @@ def test_without_events_an_honest_empty_figure(tmp_path):
         (["TauJets.pt / 1000"], "has no binning"),
         ([PT, PT], "pt is there twice"),
         ([(PT, "b")], "no binning 'b'"),
+        ([(PT, "a", "b")], "is no variable"),
         (["TauJets.ptt:log"], "did you mean 'TauJets.pt'"),
     ],
 )
@@ -90,6 +113,11 @@ def test_what_is_no_variable(variables, message):
     with pytest.raises(HepflowError) as error:
         HistogramPlots("h", Variables=variables).reads()
     assert message in str(error.value)
+
+
+def test_a_pair_is_there_once():
+    with pytest.raises(HepflowError, match=r"the pair TauJets.score_4_0_1, .* is there twice"):
+        HistogramPlots("h", Pairs=[("TauJets.score:4;0;1", PT)] * 2).reads()
 
 
 def test_reads_what_the_plots_use():

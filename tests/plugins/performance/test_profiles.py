@@ -32,7 +32,7 @@ def test_efficiencies_with_their_own_denominators(filled, taus):
     inside = taus.truth < 5
     for key, total, passed in (
         ("pt/right", inside, taus.reco == taus.truth),
-        ("pt/mode_1", taus.truth == 1, taus.reco == 1),
+        ("pt/mode 1", taus.truth == 1, taus.reco == 1),
     ):
         value, low, high = plots[key].efficiency()
         np.testing.assert_allclose(value, counts(pt[total & passed]) / counts(pt[total]))
@@ -50,10 +50,37 @@ def test_truth_objects_as_denominator(filled, taus):
     assert set(tool.reads()) == {"TauJets.pt", "TruthTaus.pt_vis", "TauJets.truth"}
 
 
+def test_bins_without_taus_have_no_efficiency(filled):
+    tool = EfficiencyPlots("e", Variables=[PT], Selection="TauJets.pt < 40000", Passed={"all": "TauJets.pt > 0"})
+    (plot,) = filled(tool).values()
+    for values in plot.efficiency():
+        np.testing.assert_array_equal(np.isnan(values), [False, True, True])
+
+
+def test_weights_of_either_sign(filled, taus):
+    tool = EfficiencyPlots("e", Variables=[PT], Weight="EventInfo.weight - 0.7", Passed={"1": "TauJets.truth == 1"})
+    (plot,) = filled(tool).values()
+    weights = (taus.weight - 0.7)[taus.event].astype(np.float64)
+    assert plot.negative == (weights < 0).sum() > 0
+    total, passed = (
+        np.histogram(taus.pt[keep] / 1000, EDGES, weights=weights[keep])[0]
+        for keep in (taus.truth < 6, taus.truth == 1)
+    )
+    np.testing.assert_allclose(plot.efficiency()[0], passed / total, rtol=1e-5)
+    assert "negative weights" in plot.note
+
+
+def test_labels_that_are_alike_as_names_of_files(filled, taus):
+    cuts = {"score < 0.5": "TauJets.score < 0.5", "score > 0.5": "TauJets.score > 0.5"}
+    low, high = filled(EfficiencyPlots("e", Variables=[PT], Passed=cuts)).values()
+    for plot, passed in ((low, taus.score < 0.5), (high, taus.score > 0.5)):
+        np.testing.assert_allclose(plot.efficiency()[0], counts(taus.pt[passed] / 1000) / counts(taus.pt / 1000))
+
+
 def test_a_denominator_of_nobody_is_an_error():
     tool = EfficiencyPlots("e", Variables=[PT], Passed={"right": "TauJets.x > 1"}, Totals={"rigth": "TauJets.x > 2"})
     with pytest.raises(HepflowError, match="did you mean 'right'"):
-        tool.empty()
+        tool.reads()
 
 
 def test_a_truth_denominator_needs_a_partner():
