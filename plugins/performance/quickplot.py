@@ -117,6 +117,7 @@ class Request:
 @click.option("--against", default="", metavar="VARIABLE", help="Plot in two dimensions, with this one on the x axis.")
 @click.option("--normalise", is_flag=True, help="Draw each curve with area 1.")
 @click.option("--log-y", is_flag=True, help="Logarithmic y axis.")
+@click.option("--text", default=HistogramPlots("plot").Text, show_default=True, help="Text at the top of the figures.")
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/plot-<time>]")
 @click.option(
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
@@ -142,9 +143,8 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     selection = Cut(qualified(given["cut"]), given["cut"])
     request = _request(variables, given["against"], given["split_by"], selection, options, plugins)
-    job = _job(
-        request, selection, Weight(qualified(given["weight"])), normalise=given["normalise"], log_y=given["log_y"]
-    )
+    look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"], "Text": given["text"]}
+    job = _job(request, selection, Weight(qualified(given["weight"])), look_of_figures)
     reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
     try:
         result = run(job, options, plugins=plugins, reporter=reporter)
@@ -240,7 +240,7 @@ def _by_value(text: str, variable: Variable, values: npt.NDArray[Any]) -> dict[s
     return {f"{name} = {value:.10g}": Cut(f"({variable.column}) == {value!r}") for value in distinct}
 
 
-def _job(request: Request, selection: Cut, weight: Weight, *, normalise: bool, log_y: bool) -> Job:
+def _job(request: Request, selection: Cut, weight: Weight, figures: Mapping[str, Any]) -> Job:
     """Return the job that fills and draws, and adds up the numbers of the table."""
     of = {"Selection": selection, "Weight": weight, "Split": request.split}
     drawn: dict[str, Any] = {"Variables": request.variables}
@@ -248,7 +248,7 @@ def _job(request: Request, selection: Cut, weight: Weight, *, normalise: bool, l
         drawn = {"Pairs": [(request.against, view) for view in request.variables]}
     counted = [*request.variables, *([request.against] if request.against else [])]
     job = Job("plot")
-    job += HistogramPlots("plot", Folder=".", Normalise=normalise, LogY=log_y, **drawn, **of)
+    job += HistogramPlots("plot", Folder=".", **figures, **drawn, **of)
     job += ValueSums("numbers", Variables=counted, **of)
     return job
 

@@ -150,6 +150,12 @@ def test_classes(hepflow, make_arrays, tmp_path, split, classes):
         assert [label for _, label in table] == ["1p0n", "1p1n", "1pXn", "3p0n", "3pXn"]
 
 
+def test_the_text_of_the_figures(hepflow, xaod, tmp_path):
+    for arguments, text in (([], "hepflow simulation"), (["--text", "My analysis"], "My analysis")):
+        hepflow("plot", "eta", "-i", xaod, "-o", "out", "--force", *arguments).fine()
+        assert json.loads((tmp_path / "out" / "TauJets.eta.json").read_text())["style"]["text"] == text
+
+
 def test_two_dimensions(hepflow, xaod, tmp_path):
     done = hepflow("plot", "m:4;0;2000", "--against", "eta:5;-2.5;2.5", "-i", xaod, "-o", "out").fine()
     assert set(rows(done)) == {("TauJets.m_4_0_2000",), ("TauJets.eta_5_-2.5_2.5",)}
