@@ -12,6 +12,10 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from hypothesis import settings
+
+settings.register_profile("hepflow", deadline=None)  # no test depends on how busy the machine is
+settings.load_profile("hepflow")
 
 os.environ["COLUMNS"] = "240"  # wide tables, whatever terminal the tests run in
 
