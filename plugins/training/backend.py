@@ -27,7 +27,7 @@ def devices() -> list[str]:
     keras = import_keras()
     try:
         return [str(name).lower() for name in keras.distribution.list_devices()]
-    except NotImplementedError:  # Keras has no such list for PyTorch
+    except (NotImplementedError, AttributeError):  # Keras has no such list for PyTorch
         import torch
 
         return [f"gpu:{n}" for n in range(torch.cuda.device_count())] or ["cpu:0"]

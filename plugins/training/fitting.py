@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,65 +204,33 @@ def _advance(state: State, schedule: Schedule, loss: float, model: Any) -> None:
 def train_epoch(
     model: Any, data: TrainingData, schedule: Schedule, epoch: int, report: Callable[[str], None] | None = None
 ) -> dict[str, float]:
-    """Train a compiled model for one epoch (from 0, which decides about the order of the taus); return its numbers."""
-    taus = data.size("train")
-    failed: list[Exception] = []
-    began = time.perf_counter()
+    """Train a compiled model for one epoch (from 0, which decides about the order of the taus); return its numbers.
+
+    Batches are given to Keras one by one: ``fit`` on an iterator leaks the taus of every epoch with TensorFlow. A loss
+    that is not finite ends the epoch. ``report`` gets a line every ten seconds.
+    """
+    taus, done = data.size("train"), 0
     rate = float(model.optimizer.learning_rate)
-
-    def feeding() -> Iterator[tuple[Any, Any, Any]]:
-        try:
-            for batch in data.batches("train", schedule.batch_size, shuffle_seed=schedule.seed, epoch=epoch):
-                yield feed(batch), batch.labels, batch.weights
-        except Exception as error:  # the backend would turn it into one of its own
-            failed.append(error)
-            raise
-
-    progress = _progress(schedule, epoch, taus, report)
-    try:
-        steps = math.ceil(taus / schedule.batch_size)
-        history = model.fit(
-            feeding(), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=[progress]
-        ).history
-    except Exception:
-        if failed:
-            raise failed[0] from None
-        raise
-    if failed:
-        raise failed[0]
-    seconds = time.perf_counter() - began
-    row = {"epoch": epoch + 1, "loss": float(history["loss"][-1])}
-    if "categorical_accuracy" in history:
-        row["accuracy"] = float(history["categorical_accuracy"][-1])
-    return {**row, "learning_rate": rate, "seconds": seconds, "taus_per_second": taus / seconds}
-
-
-def _progress(schedule: Schedule, epoch: int, taus: int, report: Callable[[str], None] | None) -> Any:
-    """Return a Keras callback that reports during long epochs and stops an epoch whose loss is not finite."""
-    import keras
-
-    class Progress(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
-        def on_train_begin(self, logs: Any = None) -> None:
-            self.began = self.shown = time.perf_counter()
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            now = time.perf_counter()
-            if now - self.shown < REPORT_SECONDS:
-                return
-            self.shown = now
-            loss = float((logs or {}).get("loss", math.nan))
-            if not math.isfinite(loss):
-                self.model.stop_training = True
-            if report is None:
-                return
-            done = min((batch + 1) * schedule.batch_size, taus)
-            speed = done / (now - self.began)
+    logs: dict[str, Any] = {}
+    model.reset_metrics()
+    began = shown = time.perf_counter()
+    for batch in data.batches("train", schedule.batch_size, shuffle_seed=schedule.seed, epoch=epoch):
+        logs = model.train_on_batch(feed(batch), batch.labels, sample_weight=batch.weights, return_dict=True)
+        done += len(batch)
+        if not math.isfinite(logs["loss"]):
+            break
+        now = time.perf_counter()
+        if report is not None and now - shown >= REPORT_SECONDS:
+            shown, speed = now, done / (now - began)
             report(
-                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / max(taus, 1):3.0f} %  loss {loss:.4f}  "
+                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / taus:3.0f} %  loss {logs['loss']:.4f}  "
                 f"{speed:,.0f} taus/s  ETA of the epoch {_clock((taus - done) / speed)}"
             )
-
-    return Progress()
+    seconds = time.perf_counter() - began
+    row = {"epoch": epoch + 1, "loss": float(logs["loss"])}
+    if "categorical_accuracy" in logs:
+        row["accuracy"] = float(logs["categorical_accuracy"])
+    return {**row, "learning_rate": rate, "seconds": seconds, "taus_per_second": done / seconds}
 
 
 def _diverged(state: State, checkpoint: Path | None) -> DivergedError:
