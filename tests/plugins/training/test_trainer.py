@@ -176,7 +176,7 @@ def test_taus_do_not_stay_in_memory():
     fit(model, data, schedule, "categorical_crossentropy")
     gc.collect()
     assert len(data.watched) == 21
-    assert sum(one() is not None for one in data.watched) <= 1, "the backend may hold the last batch"
+    assert sum(one() is not None for one in data.watched) <= 3, "a backend may hold the last batches for a while"
 
 
 class FakeModel:
