@@ -9,6 +9,7 @@ file's attribute ``hepflow``.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -146,11 +147,12 @@ class DatasetWriter:
         self._next = 0
         self._rows = rows
         try:
-            self._file = h5py.File(path, "w")
-            for name in (TAUS, *layout.sequences):
-                self._create(name, layout.row_type()[name], compression)
+            self._target = _Target(path, "w+")
         except OSError as error:
             raise self._failure(error) from error
+        self._file = h5py.File(self._target, "w")
+        for name in (TAUS, *layout.sequences):
+            self._create(name, layout.row_type()[name], compression)
 
     def _create(self, name: str, kind: np.dtype[Any], compression: str) -> None:
         size = CHUNK_BYTES // kind.itemsize
@@ -162,12 +164,10 @@ class DatasetWriter:
     def append(self, rows: Rows, order: npt.NDArray[np.int64]) -> None:
         """Write ``rows[order]``; the rows have the fields of ``layout.row_type()``, and others that are left out."""
         stop = self._next + len(rows)
-        try:
-            for name in (TAUS, *self._layout.sequences):
-                part = field_bytes(rows, name)[order]
-                self._file[name][self._next : stop] = part.view(rows.dtype[name].base)
-        except OSError as error:
-            raise self._failure(error) from error
+        for name in (TAUS, *self._layout.sequences):
+            part = field_bytes(rows, name)[order]
+            self._file[name][self._next : stop] = part.view(rows.dtype[name].base)
+            self._check()
         self._next = stop
 
     def finish(self, record: Mapping[str, Any]) -> None:
@@ -185,14 +185,45 @@ class DatasetWriter:
     ) -> None:
         try:
             self._file.close()
-        except (OSError, RuntimeError) as closing:
-            if error is None:
-                raise self._failure(closing) from closing
+        finally:
+            self._target.close()
+        if error is None:
+            self._check()
 
-    def _failure(self, error: Exception) -> OutputError:
+    def _check(self) -> None:
+        if isinstance(self._target.error, OSError):
+            raise self._failure(self._target.error) from self._target.error
+        if self._target.error is not None:
+            raise self._target.error
+
+    def _failure(self, error: OSError) -> OutputError:
         return OutputError(
-            f"the training set cannot be written: {error}", where=str(self._path), hint="is the disk full?"
+            f"the training set cannot be written: {error.strerror or error}",
+            where=str(self._path),
+            hint="is the disk full? finished work units are kept, --resume continues",
         )
+
+
+class _Target(io.FileIO):
+    """The file under HDF5, which can neither give up a file that it cannot write nor close it: it crashes as the
+    program ends. This one keeps its first error, or Ctrl-C, and from then on takes everything and writes nothing.
+    """
+
+    error: BaseException | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of ``data``."""
+        rest = memoryview(data)
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except BaseException as error:  # HDF5 would take it for one of its own
+                self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size."""
+        return super().truncate(size) if self.error is None else size or 0
 
 
 def field_bytes(rows: Rows, name: str) -> npt.NDArray[np.void]:

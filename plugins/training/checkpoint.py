@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from hepflow.errors import OutputError, ToolError
 
-__all__ = ["Checkpoint", "arrays", "assign", "replace_file"]
+__all__ = ["Checkpoint", "arrays", "assign", "replace_file", "replacing"]
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -43,19 +44,28 @@ def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None
         variable.assign(value)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file in one step; OutputError where that fails, the old file then stays."""
-    temporary = path.with_name(f".{path.name}.part")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path: what is written there gets its final name in one step. OutputError where that fails, the
+    old file then stays.
+    """
+    temporary = path.with_name(f".part-{path.name}")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(
-            f"the file cannot be written: {error.strerror or error}",
-            where=str(path),
+            f"{path} cannot be written: {error.strerror or error}",
             hint="is the disk full? the last checkpoint is kept, --resume continues",
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step; OutputError where that fails, the old file then stays."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @dataclass

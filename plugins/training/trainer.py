@@ -19,7 +19,7 @@ from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures.base import NetworkInput
-from hepflow.plugins.training.checkpoint import replace_file
+from hepflow.plugins.training.checkpoint import replace_file, replacing
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.data import TrainingData, open_dataset
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
@@ -303,6 +303,5 @@ class _Writer:
         replace_file(self.folder / "log.csv", text.getvalue().encode())
 
     def save_model(self) -> None:
-        temporary = self.folder / ".part.keras"
-        self.model.save(temporary)
-        temporary.replace(self.folder / MODEL)
+        with replacing(self.folder / MODEL) as temporary:
+            self.model.save(temporary)

@@ -17,6 +17,7 @@ import hepflow.streams.dataset as dataset_module
 from hepflow import Job
 from hepflow.errors import ColumnError, HepflowError, InputError, JobOptionsError, OutputError
 from hepflow.execution import RunOptions, run
+from hepflow.io.hdf5 import DatasetLayout, DatasetWriter
 from hepflow.plugins.tau import NNDecayModeTree, TauTruthMatching
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.streams import DatasetStream, NtupleStream
@@ -269,6 +270,14 @@ def test_damaged_part(ntuples, tmp_path, monkeypatch):
         build(ntuples[0], tmp_path / "run", resume=True)
 
 
+def test_interrupted_inside_hdf5(tmp_path):
+    layout = DatasetLayout({"TauJets": (Variable("pt"),)}, {})
+    rows = np.zeros(4, layout.row_type())
+    with pytest.raises(KeyboardInterrupt), DatasetWriter(tmp_path / "d.h5", layout, 4) as writer:
+        writer._target.error = KeyboardInterrupt()  # as a Ctrl-C while HDF5 writes leaves it
+        writer.append(rows, np.arange(4))
+
+
 LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
@@ -298,4 +307,5 @@ def test_no_space(ntuples, tmp_path, limit, words):
     )
     assert words in done.stdout, done.stderr[-2000:]
     assert "is the disk full?" in done.stdout
+    assert done.returncode == 0, "HDF5 crashes as the program ends where it could not close a file"
     assert not [path for path in (tmp_path / "run").iterdir() if path.suffix in (".h5", ".part")]

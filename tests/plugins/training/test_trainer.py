@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hepflow import Context, Job
-from hepflow.errors import HepflowError, JobOptionsError, NetworkError, ToolError
+from hepflow.errors import HepflowError, JobOptionsError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.training import KerasTrainer, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
@@ -112,6 +112,21 @@ def test_checkpoint_of_another_training_is_refused(trained, small_training, tmp_
     (tmp_path / "network" / CHECKPOINT).write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(ToolError, match="checkpoint cannot be read"):
         tool.finalize(None, context)
+
+
+def test_full_disk_keeps_the_model_of_before(tmp_path):
+    from hepflow.plugins.training.trainer import _Writer
+
+    class Model:
+        def save(self, path):
+            path.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    (tmp_path / "model.keras").write_text("before")
+    with pytest.raises(OutputError, match=r"model.keras cannot be written: No space left") as caught:
+        _Writer(tmp_path, Model()).save_model()
+    assert "--resume" in caught.value.hint
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.keras", "before")]
 
 
 def test_diverging_loss_keeps_the_last_good_checkpoint(small_training, tmp_path):
