@@ -299,7 +299,8 @@ def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> 
     ]
     line = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     if isinstance(error, HepflowError):
-        return error.but(where=place + line)
+        own = "" if not error.where or error.where.startswith("tool ") else f": {error.where}"
+        return error.but(where=place + line + own)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ToolError(f"{tool.name} failed: {text}", where=place + line, hint="--debug shows the traceback")
 

@@ -273,9 +273,12 @@ def test_damaged_part(ntuples, tmp_path, monkeypatch):
 def test_interrupted_inside_hdf5(tmp_path):
     layout = DatasetLayout({"TauJets": (Variable("pt"),)}, {})
     rows = np.zeros(4, layout.row_type())
-    with pytest.raises(KeyboardInterrupt), DatasetWriter(tmp_path / "d.h5", layout, 4) as writer:
-        writer._target.error = KeyboardInterrupt()  # as a Ctrl-C while HDF5 writes leaves it
+    writer = DatasetWriter(tmp_path / "d.h5", layout, 4)
+    writer._target.error = KeyboardInterrupt()  # as a Ctrl-C while HDF5 writes leaves it
+    with pytest.raises(KeyboardInterrupt):
         writer.append(rows, np.arange(4))
+    with pytest.raises(KeyboardInterrupt):
+        writer.__exit__(None, None, None)
 
 
 LIMITED = """

@@ -10,6 +10,7 @@ import uproot
 from hepflow import Property, Tool
 from hepflow.errors import ColumnError, InputError, PropertyError, ToolError
 from hepflow.execution import plan as planning
+from hepflow.execution.loop import failure
 from hepflow.streams import MxAODStream, NtupleStream
 
 
@@ -194,6 +195,15 @@ def test_initialize_that_raises(xaod, go):
     with pytest.raises(ToolError, match="m failed: FileNotFoundError: no weights") as caught:
         go(xaod.path, Model("m", Works=False))
     assert caught.value.where.startswith("tool m, initialize")
+
+
+def test_a_tools_error_keeps_what_it_says_of_its_place():
+    place = "tool m, finalize"
+    told = failure(
+        InputError("damaged", where="/data/x.h5, rows 0–9", hint="make it again"), Model("m"), None, "finalize"
+    )
+    assert (told.where, told.hint) == (f"{place}: /data/x.h5, rows 0–9", "make it again")
+    assert failure(ColumnError("no", where="tool m"), Model("m"), None, "finalize").where == place
 
 
 def test_failed_unit_leaves_no_part(xaods, go, tmp_path):
