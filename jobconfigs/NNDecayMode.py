@@ -41,6 +41,7 @@ if mode != "tree":
     if mode != "pfo":
         classifier = NNDecayModeClassifier("NNDecayModeClassifier")
         if "*" in weights:
+            classifier.WeightFile = ""
             classifier.FoldWeightFiles = sorted(glob(weights)) or [weights]  # noqa: PTH207 - Path takes no absolute patterns
         elif weights:
             classifier.WeightFile = weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
@@ -12,10 +13,12 @@ import pytest
 
 from hepflow import Context, Events
 from hepflow.errors import NetworkError
-from hepflow.networks import Network, convert
+from hepflow.networks import Network, convert, write_lwtnn
+from hepflow.networks.lwtnn import read_lwtnn
 from hepflow.plugins.tau import NNDecayModeClassifier
 from hepflow.plugins.tau.classifier import decide
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.training import kfold
 
 VECTORS = Path(__file__).parents[4] / "shared" / "lwtnn-vectors"
 RAW = {"pt_log": ("pt", 1e-3), "jetpt_log": ("jetpt", 1e-3), "SECOND_R_log": ("SECOND_R", 1e-3)}
@@ -144,6 +147,64 @@ def test_onnx_and_lwtnn_give_the_same(weights, tmp_path, make_arrays):
     for mode in CLASSES:
         name = f"NNDecayModeProb_{mode[2:]}"
         np.testing.assert_allclose(lwtnn.flat(name), onnx.flat(name), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fold_weights(weights, tmp_path_factory):
+    """Three networks that differ, as a k-fold training of three folds leaves them."""
+    folder = tmp_path_factory.mktemp("folds")
+    paths = []
+    for number, folds in enumerate(kfold(3)):
+        content = json.loads(weights.read_text(encoding="utf-8"))
+        content["layers"][-1]["bias"][number] += 1.0
+        paths.append(folder / str(number) / "net.json")
+        paths[-1].parent.mkdir()
+        write_lwtnn(replace(read_lwtnn(content), record={"folds": folds.record()}), paths[-1])
+    return [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_every_tau_gets_the_network_that_was_tested_on_its_fold(fold_weights, make_arrays, order):
+    """All taus by each network alone, then each tau's own picked by its event number."""
+    columns = make_arrays(40)[1]
+    alone = [_run(columns, path) for path in fold_weights]
+    together = _run(columns, "", FoldWeightFiles=[fold_weights[i] for i in order])
+    number = columns["EventInfo.mcEventNumber"]
+    fold = np.repeat(np.asarray(number), together.counts) % 3
+    assert set(fold) == {0, 1, 2}
+    for name in ("NNDecayMode", *(f"NNDecayModeProb_{mode[2:]}" for mode in CLASSES)):
+        expected = np.choose(fold.astype(int), [taus.flat(name) for taus in alone])
+        np.testing.assert_allclose(together.flat(name), expected, atol=1e-5)
+        assert (together.flat(name) != alone[0].flat(name)).any(), "the networks differ"
+
+
+def test_the_output_says_that_no_network_has_seen_its_taus(fold_weights):
+    record = NNDecayModeClassifier("NNDecayModeClassifier", WeightFile="", FoldWeightFiles=fold_weights).record()
+    assert record["kfold"] == {"rule": "TauJets.mcEventNumber % 3", "column": "TauJets.mcEventNumber", "number": 3}
+    assert record["WeightFile"] == "0/net.json, 1/net.json, 2/net.json"
+    assert [one["record"]["folds"]["test"] for one in record["networks"]] == [[0], [1], [2]]
+    assert len({one["sha256"] for one in record["networks"]}) == 3
+    assert record["OutputName"] == "NNDecayMode"
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({"EventNumber": "EventInfo.eventNumber"}, "made of TauJets.mcEventNumber, not of EventInfo.eventNumber"),
+        ({"WeightFile": "other.json"}, "both WeightFile and FoldWeightFiles"),
+    ],
+)
+def test_fold_networks_that_cannot_be_applied(fold_weights, properties, message):
+    with pytest.raises(NetworkError, match=message):
+        NNDecayModeClassifier("n", FoldWeightFiles=fold_weights, **properties).reads()
+    with pytest.raises(NetworkError, match="fold 2 is the test fold of no"):
+        NNDecayModeClassifier("n", WeightFile="", FoldWeightFiles=fold_weights[:2]).reads()
+
+
+def test_the_event_number_is_read_where_it_is_needed(fold_weights, weights):
+    needed = NNDecayModeClassifier("n", WeightFile="", FoldWeightFiles=fold_weights).reads()
+    assert "EventInfo.mcEventNumber" in needed
+    assert "EventInfo.mcEventNumber" not in NNDecayModeClassifier("n", WeightFile=str(weights)).reads()
 
 
 def test_events_without_taus_are_ordinary(weights, make_arrays):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepflow.errors import JobOptionsError
+from hepflow.errors import JobOptionsError, NetworkError
 from hepflow.plugins.training import Folds, kfold
+from hepflow.plugins.training.folds import kfold_roles, one_rule
 
 
 def test_reference_roles():
@@ -32,6 +33,42 @@ def test_record_goes_there_and_back():
     folds = Folds(4, (0, 1), (2,), (3,), "Event.number")
     assert folds.record()["rule"] == "Event.number % 4"
     assert Folds.from_record(folds.record()) == folds
+
+
+def records(*networks):
+    return [f"{k}.json" for k in range(len(networks))], [{"folds": folds.record()} for folds in networks]
+
+
+def test_a_kfold_set_is_known_from_the_records_in_any_order():
+    networks = kfold(4)[::-1]
+    assert kfold_roles(*records(*networks)) == networks
+
+
+@pytest.mark.parametrize(
+    ("networks", "words"),
+    [
+        (kfold(4)[:3], "fold 3 is the test fold of no"),
+        ((*kfold(4), kfold(4)[1]), "fold 1 is the test fold of several"),
+        ((*kfold(4)[:3], kfold(5)[3]), "the folds of 3.json are TauJets.mcEventNumber % 5"),
+        ((*kfold(4)[:3], kfold(4, "Event.number")[3]), "the folds of 3.json are Event.number % 4"),
+    ],
+)
+def test_networks_that_are_no_kfold_set(networks, words):
+    with pytest.raises(NetworkError, match=words):
+        kfold_roles(*records(*networks))
+
+
+def test_a_network_that_says_nothing_of_its_folds():
+    with pytest.raises(NetworkError, match="does not say which folds") as caught:
+        kfold_roles(["0.json", "1.json"], [{"folds": kfold(3)[0].record()}, {}])
+    assert caught.value.where == "1.json"
+
+
+def test_the_networks_of_a_job_have_one_rule():
+    assert one_rule("n", kfold(3)) == kfold(3)[0]
+    for networks, words in (((), "n.Folds is empty"), ((Folds(), *kfold(3)), "n.Folds has several rules")):
+        with pytest.raises(JobOptionsError, match=words):
+            one_rule("n", networks)
 
 
 @pytest.mark.parametrize(
