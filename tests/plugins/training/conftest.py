@@ -115,6 +115,12 @@ def write_training_ntuple():
 
 
 @pytest.fixture(scope="session")
+def make_decay_mode_stream():
+    """Make the stream of the decay-mode training: ``make_decay_mode_stream(name, **properties)``."""
+    return decay_mode_stream
+
+
+@pytest.fixture(scope="session")
 def make_training_set():
     """Write a training set: ``make_training_set(folder, number or columns, tools=…, **properties)``."""
     return make_dataset
