@@ -206,30 +206,34 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train a compiled model for one epoch (from 0, which decides about the order of the taus); return its numbers.
 
-    Batches are given to Keras one by one: ``fit`` on an iterator leaks the taus of every epoch with TensorFlow. A loss
-    that is not finite ends the epoch. ``report`` gets a line every ten seconds.
+    The loss is the mean of weight times loss, the accuracy is weighted, both while the network learns. Batches are
+    given to Keras one by one: ``fit`` on an iterator leaks taus of every epoch with TensorFlow. A loss that is not
+    finite ends the epoch. ``report`` gets a line every ten seconds.
     """
-    taus, done = data.size("train"), 0
+    taus, done, weight = data.size("train"), 0, 0.0
     rate = float(model.optimizer.learning_rate)
-    logs: dict[str, Any] = {}
-    model.reset_metrics()
+    loss = correct = 0.0
+    accuracy = None
     began = shown = time.perf_counter()
     for batch in data.batches("train", schedule.batch_size, shuffle_seed=schedule.seed, epoch=epoch):
         logs = model.train_on_batch(feed(batch), batch.labels, sample_weight=batch.weights, return_dict=True)
         done += len(batch)
-        if not math.isfinite(logs["loss"]):
+        loss += float(logs["loss"]) * len(batch)
+        if "categorical_accuracy" in logs:
+            mine = float(batch.weights.sum(dtype=np.float64))
+            weight, correct = weight + mine, correct + float(logs["categorical_accuracy"]) * mine
+            accuracy = correct / weight if weight else 0.0
+        if not math.isfinite(loss):
             break
         now = time.perf_counter()
         if report is not None and now - shown >= REPORT_SECONDS:
             shown, speed = now, done / (now - began)
             report(
-                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / taus:3.0f} %  loss {logs['loss']:.4f}  "
+                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / taus:3.0f} %  loss {loss / done:.4f}  "
                 f"{speed:,.0f} taus/s  ETA of the epoch {_clock((taus - done) / speed)}"
             )
     seconds = time.perf_counter() - began
-    row = {"epoch": epoch + 1, "loss": float(logs["loss"])}
-    if "categorical_accuracy" in logs:
-        row["accuracy"] = float(logs["categorical_accuracy"])
+    row = {"epoch": epoch + 1, "loss": loss / done, **({} if accuracy is None else {"accuracy": accuracy})}
     return {**row, "learning_rate": rate, "seconds": seconds, "taus_per_second": done / seconds}
 
 

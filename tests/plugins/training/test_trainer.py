@@ -15,9 +15,9 @@ import pytest
 from hepflow import Context, Job
 from hepflow.errors import HepflowError, JobOptionsError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
-from hepflow.plugins.training import KerasTrainer, open_dataset
+from hepflow.plugins.training import Batch, KerasTrainer, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
-from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
+from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit, train_epoch
 from hepflow.plugins.training.fitting import _advance as advance
 from hepflow.plugins.training.trainer import CHECKPOINT
 
@@ -151,6 +151,7 @@ class Flat:
         rng = np.random.default_rng(1)
         self.x, self.bad_epoch = rng.normal(size=(40, 2)).astype(np.float32), bad_epoch
         self.y = np.eye(2, dtype=np.float32)[(self.x[:, 0] > 0).astype(int)]
+        self.weights = np.ones(40, np.float32)
 
     def size(self, role):
         return 40
@@ -159,11 +160,9 @@ class Flat:
         x = self.x.copy()
         if role == "train" and self.bad_epoch is not None and epoch >= self.bad_epoch:
             x[0] = np.nan
-        for start in range(0, 40, size):
+        for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            from hepflow.plugins.training import Batch
-
-            yield Batch({"x": x[rows]}, {}, self.y[rows], np.ones(len(x[rows]), np.float32))
+            yield Batch({"x": x[rows]}, {}, self.y[rows], self.weights[rows])
 
 
 class Watched(Flat):
@@ -192,6 +191,22 @@ def test_taus_do_not_stay_in_memory():
     gc.collect()
     assert len(data.watched) == 21
     assert sum(one() is not None for one in data.watched) <= 3, "a backend may hold the last batches for a while"
+
+
+def test_loss_and_accuracy_of_an_epoch():
+    """Without learning: calculated from what the network predicts, over batches of 10, 10, 10, 7."""
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(inputs))
+    data, schedule = Flat(), Schedule(batch_size=10, learning_rate=0.0)
+    data.x, data.y = data.x[:37], data.y[:37]
+    data.weights = np.linspace(0.5, 2, 37, dtype=np.float32)
+    compile_model(model, schedule, "categorical_crossentropy")
+    row = train_epoch(model, data, schedule, 0)
+    found = np.asarray(model.predict_on_batch({"x": data.x}), float)
+    losses = -np.log(found[data.y == 1])
+    assert row["loss"] == pytest.approx(np.mean(losses * data.weights), rel=1e-5)
+    right = found.argmax(axis=1) == data.y.argmax(axis=1)
+    assert row["accuracy"] == pytest.approx(np.average(right, weights=data.weights), rel=1e-5)
 
 
 class FakeModel:
