@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
@@ -32,6 +33,8 @@ def import_keras() -> Any:
             import keras
 
             keras.ops.zeros(1)  # the first operation starts the devices
+            if importlib.util.find_spec("tensorflow"):  # with other backends Keras loads it later, for its seeds
+                importlib.import_module("tensorflow")
     except (ImportError, ValueError) as error:  # ValueError: Keras knows no such backend
         wanted = os.environ.get("KERAS_BACKEND", "")
         extra = EXTRAS.get(wanted or "tensorflow")
@@ -40,7 +43,7 @@ def import_keras() -> Any:
             where=f"KERAS_BACKEND={wanted}" if wanted else "",
             hint=f"pip install 'hepflow[{extra}]' from your checkout brings them"
             if extra
-            else f"{nearest(wanted, EXTRAS, what='backends')}",
+            else nearest(wanted, EXTRAS, what="backends"),
         ) from error
     return keras
 

@@ -26,10 +26,15 @@ __all__ = ["write_keras_onnx"]
 
 
 def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping[str, Any], path: Path) -> None:
-    """Write the model as ONNX; NetworkError where Keras cannot export it on this backend."""
+    """Write the model as ONNX; NetworkError where Keras cannot export it, as on other backends than TensorFlow."""
     import keras
     import onnx
 
+    if keras.backend.backend() != "tensorflow":
+        raise NetworkError(
+            f"this network cannot be written as ONNX from Keras on {keras.backend.backend()}",
+            hint="the training is kept: the same command with KERAS_BACKEND=tensorflow before it and --resume exports",
+        )
     counted = plan.build(COUNTS)
     counted.set_weights(model.get_weights())
     counted(_one_tau(plan))  # Keras exports only what was called
@@ -45,7 +50,7 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
             raise NetworkError(
                 f"Keras cannot export the network as ONNX: {first[:300]}",
                 where=f"Keras {keras.__version__} on {keras.backend.backend()}",
-                hint="with TensorFlow the export needs tf2onnx: pip install 'hepflow[train]' from your checkout",
+                hint="the export needs tf2onnx: pip install 'hepflow[train]' from your checkout",
             ) from error
     described = _describe(plan, output, record)
     _rename(exported, plan, output)
