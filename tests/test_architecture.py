@@ -20,7 +20,7 @@ PACKAGES = {
 }
 
 FLOORS = (
-    ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols", "versions"),
+    ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols", "files", "versions"),
     ("events", "networks", "plots"),
     ("tool", "stream", "registry", "datafiles"),
     ("io",),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow.errors import NetworkError
+from hepflow.files import write_text
 from hepflow.networks.graph import InputNode, Network, Node
 from hepflow.networks.layers import GATES, Conv1d, Dense, Embedding, Highway, Layer, Maxout, Normalization, Recurrent
 
@@ -22,11 +22,8 @@ _CONTENT = ("inputs", "input_sequences", "nodes", "layers", "outputs")
 
 
 def write_lwtnn(network: Network, path: str | Path) -> None:
-    """Write a network as lwtnn graph JSON; raises NetworkError where the file cannot be written."""
-    try:
-        Path(path).write_text(json.dumps(to_lwtnn(network), sort_keys=True) + "\n")
-    except OSError as error:
-        raise NetworkError(f"the network cannot be written: {error.strerror or error}", where=str(path)) from error
+    """Write a network as lwtnn graph JSON, in one step; raises OutputError where the file cannot be written."""
+    write_text(path, json.dumps(to_lwtnn(network), sort_keys=True) + "\n")
 
 
 def to_lwtnn(network: Network) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hepflow.errors import NetworkError
+from hepflow.files import write_bytes
 from hepflow.networks.activations import Activation
 from hepflow.networks.graph import InputNode, Network
 from hepflow.networks.layers import Conv1d, Dense, Embedding, Highway, Layer, Maxout, Normalization, Recurrent
@@ -37,12 +38,12 @@ _RECURRENT: dict[str, tuple[str, tuple[float, ...]]] = {
 
 
 def write_onnx(network: Network, path: str | Path) -> None:
-    """Write a network as ONNX; raises NetworkError where ONNX cannot express it or the file cannot be written."""
+    """Write a network as ONNX, in one step.
+
+    Raises NetworkError where ONNX cannot express it, OutputError where the file cannot be written.
+    """
     content = to_onnx(network)
-    try:
-        Path(path).write_bytes(content)
-    except OSError as error:
-        raise NetworkError(f"the network cannot be written: {error.strerror or error}", where=str(path)) from error
+    write_bytes(path, content)
 
 
 def to_onnx(network: Network) -> bytes:

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import PlotError, nearest
+from hepflow.files import replacing, write_text
 from hepflow.plots.axis import Axis, boost_histogram
 from hepflow.plots.columns import valid
-from hepflow.plots.files import replacing, write_text
 
 if TYPE_CHECKING:
     import boost_histogram as bh

@@ -63,6 +63,7 @@ class _SignalAgainstBackground(PlotObject):
             raise PlotError(f"{self}: the total of the signal cannot be {weight_sum}")
         view: Any = self._sums["signal_total"].view()
         view["value"] += weight_sum
+        view["variance"] += 1  # counts the parts: a total of 0 is a total, too
 
     def _of_class(self, signal: bool) -> tuple[Array, Array]:
         """Return sums of weights and of squared weights of one class, in bins of the score or decision, with flow."""
@@ -72,8 +73,8 @@ class _SignalAgainstBackground(PlotObject):
     @property
     def signal_total(self) -> float:
         """Sum of weights that the signal efficiency refers to."""
-        separate = float(self._content("signal_total")[0][0])
-        return separate or float(self._of_class(True)[0].sum())
+        (separate,), (parts,) = self._content("signal_total")
+        return float(separate) if parts else float(self._of_class(True)[0].sum())
 
     def _points(self, signal: Array, background: Array) -> list[Array]:
         """Return efficiency, rejection and their errors for sums of weights that are selected; NaN where undefined."""

@@ -90,7 +90,7 @@ class MigrationPlots(PlotTool):
 
     def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
         """Draw, and print what fraction is on the diagonals."""
-        from hepflow.plots.files import write_text
+        from hepflow.files import write_text
 
         samples = super().finalize(total, context)
         rows = [row for sample, plots in samples.items() for row in self._rows(sample, plots)]

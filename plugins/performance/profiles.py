@@ -67,7 +67,7 @@ class EfficiencyPlots(AgainstVariables):
     Passed: Property[dict[str, Cut]] = Property({}, "what counts as efficient: label of the curve → cut", item=Cut)
     Totals: Property[dict[str, Cut]] = Property({}, "denominators of curves: label → cut", item=Cut)
     TruthTotals: Property[dict[str, Cut]] = Property({}, "denominators made of truth objects: label → cut", item=Cut)
-    YRange = Property((0.0, 1.0), "range of the y axis; empty: automatic")
+    YRange: Property[tuple[float, ...]] = Property((), "range of the y axis; empty: automatic", item=float)
 
     def labels(self) -> Sequence[str]:
         """Return the labels of ``Passed``; JobOptionsError where a denominator belongs to none of them."""

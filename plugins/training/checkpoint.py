@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.errors import OutputError, ToolError
+from hepflow.errors import ToolError
+from hepflow.files import write_bytes
 
-__all__ = ["Checkpoint", "arrays", "assign", "replace_file", "replacing"]
+__all__ = ["RESUMES", "Checkpoint", "arrays", "assign"]
+
+RESUMES = "is the disk full? the last checkpoint is kept, --resume continues"
+"""What to do where a file of a training cannot be written."""
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -42,30 +45,6 @@ def assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]]) -> None
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path: what is written there gets its final name in one step. OutputError where that fails, the
-    old file then stays.
-    """
-    temporary = path.with_name(f".part-{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}",
-            hint="is the disk full? the last checkpoint is kept, --resume continues",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file in one step; OutputError where that fails, the old file then stays."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 @dataclass
@@ -94,7 +73,7 @@ class Checkpoint:
         }
         text = json.dumps({"identity": self.identity, "state": self.state})
         np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **held)
-        replace_file(path, buffer.getvalue())
+        write_bytes(path, buffer.getvalue(), hint=RESUMES)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

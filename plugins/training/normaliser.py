@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError
+from hepflow.files import write_text
 from hepflow.plugins.training.columns import flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
 from hepflow.plugins.training.folds import one_rule
@@ -126,7 +127,7 @@ class Normaliser(Tool):
             made = Normalisation(folds, self._variables(moments), self._statistics(moments, folds, taus))
             for name, content in (("variables", made.variables), ("preproc", made.statistics)):
                 text = json.dumps(content, indent=2) + "\n"
-                context.path(f"{name}{suffix}.json").write_text(text, encoding="utf-8")
+                write_text(context.path(f"{name}{suffix}.json"), text)
             title = f"{self.name}{suffix}: {taus} taus of the folds {', '.join(map(str, folds.train))}"
             if number == 0:
                 context.log.info("%s", _table(title, made.statistics))

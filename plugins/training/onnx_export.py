@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import NetworkError
+from hepflow.files import write_bytes
 from hepflow.networks.onnx_file import CHECKSUM, RECORD, graph_digest
 from hepflow.plugins.training.architectures.base import COUNTS
-from hepflow.plugins.training.checkpoint import replace_file
 from hepflow.plugins.training.configuration import NetworkPlan
 
 __all__ = ["write_keras_onnx"]
@@ -60,7 +60,7 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
     for key, value in facts.items():
         entry = exported.metadata_props.add()
         entry.key, entry.value = key, value
-    replace_file(path, exported.SerializeToString())
+    write_bytes(path, exported.SerializeToString())
 
 
 def _describe(plan: NetworkPlan, output: str, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import InputError, JobOptionsError, ToolError
+from hepflow.files import write_text
 from hepflow.plugins.training.columns import flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
 from hepflow.plugins.training.folds import one_rule
@@ -143,7 +144,7 @@ class Reweighter(Tool):
             axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
             made = Reweighting(tuple(self._classes()), axes, table, folds)
             path = context.path(f"{self.OutputName}{suffix}.json")
-            path.write_text(json.dumps(made.record(), indent=2) + "\n", encoding="utf-8")
+            write_text(path, json.dumps(made.record(), indent=2) + "\n")
             context.log.info("%s%s: factors from %.3g to %.3g", self.name, suffix, table[table > 0].min(), table.max())
             result.append(made)
         return tuple(result)

@@ -15,11 +15,12 @@ import numpy as np
 
 from hepflow import Context, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.files import replacing, write_bytes, write_text
 from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures.base import NetworkInput
-from hepflow.plugins.training.checkpoint import replace_file, replacing
+from hepflow.plugins.training.checkpoint import RESUMES
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.data import TrainingData, open_dataset
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
@@ -43,7 +44,7 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file in one step."""
-    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
@@ -300,8 +301,8 @@ class _Writer:
         rows = csv.DictWriter(text, list(state.history[0]), lineterminator="\n")
         rows.writeheader()
         rows.writerows(state.history)
-        replace_file(self.folder / "log.csv", text.getvalue().encode())
+        write_bytes(self.folder / "log.csv", text.getvalue().encode(), hint=RESUMES)
 
     def save_model(self) -> None:
-        with replacing(self.folder / MODEL) as temporary:
+        with replacing(self.folder / MODEL, hint=RESUMES) as temporary:
             self.model.save(temporary)

@@ -11,11 +11,11 @@ from typing import Any
 
 from hepflow import Context, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError, nearest
+from hepflow.files import write_text
 from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures import base
 from hepflow.plugins.training.architectures.base import NetworkInput
-from hepflow.plugins.training.checkpoint import replace_file
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
@@ -216,7 +216,7 @@ class Tuner(Tool):
         result = {"value": best.value, "trial": best.number, "settings": settings, "config": dict(plan.config)}
         write_json(folder / "best.json", {**result, "versions": versions()})
         text = yaml.safe_dump({self.Architecture: dict(plan.config)}, sort_keys=False, default_flow_style=None)
-        replace_file(folder / "best.yaml", text.encode())
+        write_text(folder / "best.yaml", text)
         ranked = sorted((t for t in study.trials if t.state.name == "COMPLETE"), key=lambda t: t.value)[:SHOWN]
         for t in ranked:
             context.log.info("val_loss %.4f  trial %3d  %s", t.value, t.number, t.params)
@@ -258,4 +258,4 @@ def _write_table(study: Any, path: Path) -> None:
         seconds = trial.duration.total_seconds() if trial.duration is not None else None
         own = {"trial": trial.number, "state": trial.state.name, "val_loss": trial.value, "seconds": seconds}
         rows.writerow({**own, "parameters": trial.user_attrs.get("parameters"), **trial.params})
-    replace_file(path, text.getvalue().encode())
+    write_text(path, text.getvalue())

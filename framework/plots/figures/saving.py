@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hepflow.errors import PlotError, nearest
+from hepflow.files import replacing, write_text
 from hepflow.plots.base import plain
 from hepflow.plots.figures.drawing import members
 from hepflow.plots.figures.style import house_style
-from hepflow.plots.files import replacing, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

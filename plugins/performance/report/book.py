@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hepflow.plots.files import replacing
+from hepflow.files import replacing
 from hepflow.plugins.performance.report.contents import Contents, Picture
 from hepflow.plugins.performance.report.overview import configured, facts, overview
 from hepflow.plugins.performance.report.sheets import (

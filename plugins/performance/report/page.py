@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from hepflow.cli.console import size
-from hepflow.plots.files import replacing
+from hepflow.files import replacing
 from hepflow.plugins.performance.report.contents import Contents
 from hepflow.plugins.performance.report.overview import configured, facts, overview
 

@@ -112,6 +112,17 @@ def test_a_separate_total_of_the_signal():
         roc.fill_signal_total(np.nan)
 
 
+def test_a_total_of_zero_is_no_missing_total():
+    """No truth tau in acceptance: no efficiency, and certainly not that of the taus that were found."""
+    roc = RocCurve("a")
+    roc.fill([0.2, 0.8, 0.6], [False, True, True])
+    roc.fill_signal_total(0.0)
+    for plot in (roc, pickle.loads(pickle.dumps(roc)), RocCurve.from_json(roc.to_json())):
+        assert plot.signal_total == 0
+        assert len(plot.curve().efficiency) == 0
+        assert "the sum of weights of the signal is not above 0" in plot.note
+
+
 def test_a_total_smaller_than_what_was_filled_is_left_out_and_said():
     roc = RocCurve(bins=10)
     roc.fill([0.95, 0.85, 0.75, 0.65], [False, True, True, False])

@@ -1,0 +1,45 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hepflow.errors import OutputError
+
+__all__ = ["replacing", "write_bytes", "write_text"]
+
+
+@contextmanager
+def replacing(path: Path | str, *, hint: str = "is the disk full?") -> Iterator[Path]:
+    """Yield a temporary path, with the ending of ``path``, that becomes ``path`` at the end; after an error nothing is
+    left of it, and an older file stays.
+
+    The folder is made where it is missing. OutputError, with the hint, where the file cannot be written.
+    """
+    final = Path(path)
+    temporary = final.with_name(f".part{os.getpid()}-{final.name}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(final)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{final.name} cannot be written: {reason}", where=str(final), hint=hint) from error
+    finally:
+        if final.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, content: bytes, *, hint: str = "is the disk full?") -> Path:
+    """Write a file in one step and return its path; OutputError, with the hint, where it cannot be written."""
+    with replacing(path, hint=hint) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Write a text file in one step and return its path; OutputError where it cannot be written."""
+    return write_bytes(path, text.encode())
