@@ -83,7 +83,7 @@ def main(weights: str, taus: int) -> None:
     matrices = {name: (np.stack(list(values.values()), axis=1), counts) for name, (values, counts) in inputs.items()}
     rates = {"evaluator": 0.0, "classifier": 0.0}
     for _ in range(5):
-        rates["evaluator"] = max(rates["evaluator"], taus / timed(lambda: tool._model.evaluate(matrices)))
+        rates["evaluator"] = max(rates["evaluator"], taus / timed(lambda: tool._models[0].evaluate(matrices)))
         rates["classifier"] = max(rates["classifier"], taus / timed(lambda: tool.execute(events, None)))
     report(f"decay modes of {taus:,} taus", rates, "evaluator", "taus/s")
 
