@@ -294,10 +294,12 @@ def _guarded(tool: Tool, stream: Stream | None, where: str, function: Callable[[
 def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> HepflowError:
     """Return the error to show for a tool that raised: which tool, which stream, where in the input, which line."""
     place = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "") + f", {where}"
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if f.name in ("execute", "initialize", "start", "finalize")
-    ]
-    line = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    lines = [
+        f", {Path(frame.f_globals.get('__file__', frame.f_code.co_filename)).name} line {number}"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name in ("execute", "initialize", "start", "finalize")
+    ]  # code that was sent to a worker by value forgets its file; its globals do not
+    line = lines[-1] if lines else ""
     if isinstance(error, HepflowError):
         own = "" if not error.where or error.where.startswith("tool ") else f": {error.where}"
         return error.but(where=place + line + own)
