@@ -16,14 +16,10 @@ class Dense(Architecture):
 
     KEYS: ClassVar[Mapping[str, Key]] = {
         "task": Key("classification", choices=("classification", "regression")),
-        "n_hiddens": Key(many=True),
+        "n_hiddens": Key([64, 64], many=True),
         "batch_norm": switch(0),
         "dropout": Key(0.0, fraction=True),
     }
-
-    def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
-        """Return two layers of 64."""
-        return {"n_hiddens": [64, 64]}
 
     def loss(self, config: Mapping[str, Any]) -> str:
         """Return cross-entropy or squared error."""

@@ -10,6 +10,7 @@ import yaml
 
 from hepflow.errors import JobOptionsError, NetworkError
 from hepflow.plugins.tau.variables import CLASSES
+from hepflow.plugins.training.architectures import NetworkInput
 from hepflow.plugins.training.configuration import plan_network, read_arch, read_conf
 
 SHIPPED = Path(__file__).parents[3] / "jobconfigs"
@@ -131,3 +132,11 @@ def test_inputs_of_other_names_use_the_same_value_for_all(network_inputs, tmp_pa
     other = tuple(dataclasses.replace(one, name=f"My{one.name}") for one in network_inputs[:2])
     plan = plan_network("DSNN", tmp_path / "one.yaml", other, CLASSES)
     assert plan.config["n_inputs"] == {"MyTauTrack": [4], "MyNeutralPFO": [4]}
+
+
+def test_dense_file_need_not_name_the_layers(tmp_path):
+    (tmp_path / "Arch.yaml").write_text("Dense: {task: regression}")
+    flat = (NetworkInput("jets", ("m", "pt"), None, (0.0, 0.0), (1.0, 1.0)),)
+    plan = plan_network("Dense", tmp_path / "Arch.yaml", flat, ("mass",))
+    assert plan.config["n_hiddens"] == plan_network("Dense", None, flat, ("mass",)).config["n_hiddens"] == [64, 64]
+    assert not plan.classifies
