@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = [
     "ColumnError",
@@ -19,8 +19,12 @@ __all__ = [
     "PropertyError",
     "ToolError",
     "WorkerError",
+    "differences",
     "nearest",
 ]
+
+WIDTH = 70
+"""Most characters of a value in a line of ``differences``."""
 
 
 E = TypeVar("E", bound="HepflowError")
@@ -125,3 +129,43 @@ def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:
         return f"there are no {what or 'names'} to choose from"
     shown = ", ".join(options[:12]) + (f", … ({len(options)} in all)" if len(options) > 12 else "")
     return f"known {what or 'names'}: {shown}"
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Return a line for each leaf in which nested dicts and lists differ.
+
+    Of long values the part that differs is shown.
+
+    >>> differences({"cut": {"PtMin": 5.0, "Tight": True}}, {"cut": {"PtMin": 7.0, "Tight": True}})
+    ['cut.PtMin: 5.0 → 7.0']
+    """
+    if old == new:
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = [(f".{key}" if where else str(key), key) for key in dict.fromkeys([*old, *new])]
+        return [
+            line
+            for part, key in pairs
+            for line in differences(old.get(key, _ABSENT), new.get(key, _ABSENT), where + part)
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differences(a, b, f"{where}[{i}]")
+        ]
+    texts = repr(old), repr(new)
+    equal = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
+    start = max(0, equal - WIDTH // 3) if max(map(len, texts)) > WIDTH else 0
+    return [f"{where}: " + " → ".join(_part(text, start) for text in texts)]
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()
+
+
+def _part(text: str, start: int) -> str:
+    """Return the part of a text from ``start`` on that fits into a line."""
+    return ("…" if start else "") + text[start : start + WIDTH] + ("…" if len(text) > start + WIDTH else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 import time
@@ -10,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -25,8 +27,10 @@ from hepflow.execution.results import add
 from hepflow.execution.rundir import PROVENANCE, RunDirectory, sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
+from hepflow.properties import Configurable
 from hepflow.protocols import Executor
 from hepflow.registry.manager import Registry, registry
+from hepflow.tool import Tool
 from hepflow.versions import versions
 
 __all__ = ["Reporter", "RunOptions", "RunResult", "plan_job", "run"]
@@ -176,7 +180,9 @@ def run(
     )
     result = RunResult(directory.path, kept=0)
     try:
-        directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
+        changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
+        if changed:
+            context.log.info("changed, what depends on it is made anew:%s", "".join(f"\n  {line}" for line in changed))
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
@@ -337,21 +343,65 @@ def _finalize(
         result.results[tool.name] = value
 
 
-def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) -> dict[str, Any]:
-    """Return what must be the same for a run to be resumed."""
-    import hashlib
+def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) -> dict[str, dict[str, Any]]:
+    """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
 
+    A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
+    count as well where it defines classes or functions, which may use the options.
+    """
+    last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
+    own: dict[str, Any] = {}
+    if file is not None and _defines_code(file.module):
+        text = hashlib.sha256(file.text.encode()).hexdigest()
+        own = {"job-option file (SHA-256)": text, "options": _described(job.options)}
     return {
-        "job options": hashlib.sha256(file.text.encode()).hexdigest() if file else job.name,
-        "options": job.options,
-        "properties": {member.name: [type(member).__name__, member.values] for member in job.configurables()},
-        "seed": job.seed,
-        "versions": {name: version for name, version in versions().items() if name in READING},
-        "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
-        "inputs": {f.path: [f.size, f.mtime, f.identity] for f in plan.files},
-        "models": {str(path): sha256(path) for path in job.data_files().values()},
-        "plan": [[u.file, u.start, u.stop] for u in plan.units],
+        "settings": {m.name: _settings(m, job) for m in job.configurables() if m.name not in last},
+        "run": {
+            "job": job.name,
+            **own,
+            "order": {
+                owner: [tool.name for tool in tools if tool.name not in last]
+                for owner, tools in (("job", job.tools), *((stream.name, stream.tools) for stream in job.streams))
+            },
+            "seed": job.seed,
+            "versions": {name: version for name, version in versions().items() if name in READING},
+            "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
+            "inputs": {f.path: {"size": f.size, "mtime": f.mtime, "uuid": f.identity} for f in plan.files},
+            "plan": [plan.describe(unit) for unit in plan.units],
+        },
+        "finalize": {t.name: _settings(t, job) if t.name in last else {} for t in job.all_tools()},
     }
+
+
+def _defines_code(module: ModuleType) -> bool:
+    """Tell whether a job-option file defines classes or functions of its own."""
+    return any(
+        isinstance(thing, type | FunctionType) and thing.__module__ == module.__name__
+        for thing in vars(module).values()
+    )
+
+
+def _settings(member: Configurable, job: Job) -> dict[str, Any]:
+    """Return class, properties and checksums of the data files of a tool or stream."""
+    files = {key: path for key, path in job.data_files().items() if key.startswith(f"{member.name}.")}
+    return {
+        "class": type(member).__name__,
+        **_described(member.values),
+        **{f"{key.removeprefix(member.name + '.')} (SHA-256)": sha256(path) for key, path in files.items()},
+    }
+
+
+def _described(value: Any) -> Any:
+    """Return the value of a property as dicts, lists, numbers and texts; an object as what it holds."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _described(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_described(one) for one in value]
+    held = {} if isinstance(value, type | FunctionType) else getattr(value, "__dict__", {})
+    public = {name: _described(one) for name, one in held.items() if not name.startswith("_")}
+    return {"class": type(value).__name__, **public} if public else repr(value)
 
 
 def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:

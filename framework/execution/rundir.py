@@ -11,12 +11,13 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hepflow.errors import OutputError
+from hepflow.errors import OutputError, differences
 from hepflow.execution.loop import UnitResult
 
 __all__ = ["PROVENANCE", "RunDirectory", "sha256"]
@@ -24,6 +25,8 @@ __all__ = ["PROVENANCE", "RunDirectory", "sha256"]
 STATE = ".hepflow"
 PROVENANCE = "provenance.json"
 OWN = (PROVENANCE, "joboptions.py", "cutflow.json")
+SHOWN = 12
+"""Lines of what has changed that are shown where a run cannot be resumed."""
 
 
 def sha256(path: Path) -> str:
@@ -147,19 +150,37 @@ class RunDirectory:
         path = self.state / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def check_fingerprint(self, fingerprint: Mapping[str, Any], *, resume: bool) -> None:
-        """Record what the run is made of; when resuming, refuse to continue with anything else, showing the
+    def check_fingerprint(self, fingerprint: Mapping[str, Mapping[str, Any]], *, resume: bool) -> list[str]:
+        """Record what the run is made of; when resuming, refuse to continue with other work units, showing the
         difference.
+
+        ``settings`` are those of the tools and streams of the event loop, ``run`` is all else that must be the same.
+        ``finalize`` names every tool, in job order, with the settings of those that only finalize: these may change.
+        The steps of the ledger from the first such tool on are forgotten; what has changed is returned in words.
         """
         earlier = self._load("fingerprint.json")
-        current = json.loads(json.dumps(_plain(fingerprint), default=str))
-        if resume and earlier is not None and earlier != current:
-            raise OutputError(
-                "the run cannot be resumed: " + "; ".join(_differences(earlier, current)),
-                where=str(self.path),
-                hint="run with what it was started with, or start anew with --force",
+        current = json.loads(json.dumps(_plain(fingerprint)))
+        changed: list[str] = []
+        if resume and earlier is not None:
+            refused = [x for part in ("settings", "run") for x in differences(earlier.get(part), current.get(part))]
+            if refused:
+                more = f"\n  … and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+                raise OutputError(
+                    "the run cannot be resumed, this has changed:"
+                    + "".join(f"\n  {x}" for x in refused[:SHOWN])
+                    + more,
+                    where=str(self.path),
+                    hint="run with what it was started with, or start anew with --force",
+                )
+            old, new = earlier["finalize"], current["finalize"]
+            changed = differences(old, new)
+            same = sum(
+                1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old.items(), new.items(), strict=False))
             )
+            for name in [*list(old)[same:], *list(new)[same:]]:
+                (self.ledger / f"tool_{name}.pkl").unlink(missing_ok=True)
         self.write_json(f"{STATE}/fingerprint.json", current)
+        return changed
 
     def record(self, result: UnitResult) -> None:
         """Add a finished work unit to the ledger."""
@@ -254,15 +275,3 @@ def _link_latest(path: Path, job: str) -> None:
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.symlink_to(path.name)
     temporary.replace(link)
-
-
-def _differences(old: Any, new: Any, where: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in dict.fromkeys([*old, *new])
-            if old.get(key) != new.get(key)
-            for line in _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
-        ]
-    shorten = [text if len(text := repr(value)) < 80 else text[:77] + "..." for value in (old, new)]
-    return [f"{where} was {shorten[0]}, is {shorten[1]}"]

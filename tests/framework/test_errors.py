@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from hepflow import errors
-from hepflow.errors import ColumnError, HepflowError, PropertyError, nearest
+from hepflow.errors import ColumnError, HepflowError, PropertyError, differences, nearest
 
 CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 
@@ -63,3 +63,20 @@ def test_nearest_of_nothing_and_of_many():
 
 def test_nearest_tells_names_apart_that_differ_in_case():
     assert nearest("TauJets", ["taujets", "TauJets"]).count("TauJets") == 1
+
+
+def test_differences_are_leaves():
+    old, new = {"t": {"X": 1, "L": [1, {"y": 2}]}, "gone": 1}, {"t": {"X": 1, "L": [1, {"y": 3}], "new": "n"}}
+    assert differences(old, new) == ["t.L[1].y: 2 → 3", "t.new: absent → 'n'", "gone: 1 → absent"]
+    assert differences([1], [1, 2], "a") == ["a: [1] → [1, 2]"]
+    assert differences(old, old) == []
+
+
+def test_differences_of_long_values_show_the_part_that_differs():
+    (line,) = differences({"names": [f"name {i}" for i in range(50)]}, {"names": [f"name {i}" for i in range(51)]})
+    assert "'name 49'] → …" in line
+    assert line.endswith("'name 49', 'name 50']")
+    (line,) = differences("x" * 300 + "a" + "y" * 300, "x" * 300 + "b" + "y" * 300, "t")
+    assert len(line) < 160
+    assert "xxay" in line
+    assert "xxby" in line

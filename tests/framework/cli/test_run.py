@@ -167,7 +167,7 @@ def test_force_and_resume(hepflow, joboptions, xaods, tmp_path):
     hepflow("run", path, "-i", xaods[0], "-o", "run").failed("exists already", "--resume", "--force")
     assert "3 work units kept" in hepflow("run", path, "-i", xaods[0], "-o", "run", "--resume").fine().out
     hepflow("run", path, "-i", xaods[0], "-o", "run", "--resume", "--level", 20).failed(
-        "cannot be resumed", "options.level was 10.0, is 20.0", "'PtMin': 10000.0", "'PtMin': 20000.0"
+        "cannot be resumed, this has changed:\n  sel.PtMin: 10000.0 → 20000.0\n"
     )
     (tmp_path / "run" / "notes.txt").write_text("mine")
     hepflow("run", path, "-i", xaods[1][0].path, "-o", "run", "--force").fine()

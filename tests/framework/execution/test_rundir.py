@@ -163,22 +163,49 @@ def test_steps(tmp_path):
     assert pickle.loads((directory.ledger / "x.pkl").read_bytes()) == {"a": 1}
 
 
-def test_fingerprint_shows_what_differs(tmp_path):
+def made_of(settings=None, run=None, finalize=None):
+    return {"settings": settings or {}, "run": run or {}, "finalize": finalize or {}}
+
+
+def test_fingerprint_shows_what_differs_and_nothing_else(tmp_path):
     directory = prepare(tmp_path / "run")
-    directory.check_fingerprint({"properties": {"cut": ["Cut", {"PtMin": 5.0, "Tuple": (1, 2)}]}}, resume=False)
-    directory.check_fingerprint({"properties": {"cut": ["Cut", {"PtMin": 5.0, "Tuple": (1, 2)}]}}, resume=True)
+    first = made_of({"cut": {"PtMin": 5.0, "Eta": (1, 2), "Vars": {"a": [{"floor": 1.0}], "b": list(range(90))}}})
+    other = made_of({"cut": {"PtMin": 7.0, "Eta": (1, 3), "Vars": {"a": [{"floor": 2.0}], "b": list(range(90))}}})
+    directory.check_fingerprint(first, resume=False)
+    assert directory.check_fingerprint(first, resume=True) == []
     with pytest.raises(OutputError, match="cannot be resumed") as caught:
-        directory.check_fingerprint({"properties": {"cut": ["Cut", {"PtMin": 7.0, "Tuple": (1, 2)}]}}, resume=True)
-    assert "properties.cut was" in caught.value.message
-    assert "'PtMin': 5.0" in caught.value.message
-    assert "'PtMin': 7.0" in caught.value.message
+        directory.check_fingerprint(other, resume=True)
+    lines = ["cut.PtMin: 5.0 → 7.0", "cut.Eta[1]: 2 → 3", "cut.Vars.a[0].floor: 1.0 → 2.0"]
+    assert caught.value.message.splitlines()[1:] == [f"  {line}" for line in lines]
 
 
-def test_fingerprint_of_what_was_added(tmp_path):
+def test_fingerprint_of_what_was_added_and_of_many_differences(tmp_path):
     directory = prepare(tmp_path / "run")
-    directory.check_fingerprint({"inputs": {"a.root": 1}}, resume=False)
-    with pytest.raises(OutputError, match=r"inputs\.b\.root was None, is 2"):
-        directory.check_fingerprint({"inputs": {"a.root": 1, "b.root": 2}}, resume=True)
+    directory.check_fingerprint(made_of(run={"inputs": {"a.root": 1}}), resume=False)
+    with pytest.raises(OutputError, match=r"  inputs\.b\.root: absent → 2"):
+        directory.check_fingerprint(made_of(run={"inputs": {"a.root": 1, "b.root": 2}}), resume=True)
+    with pytest.raises(OutputError) as caught:
+        directory.check_fingerprint(made_of(run={"inputs": {f"{i}.root": 1 for i in range(99)}}), resume=True)
+    assert len(caught.value.message.splitlines()) == 14
+    assert caught.value.message.endswith("  … and 88 more")
+
+
+@pytest.mark.parametrize(
+    ("finalize", "left", "changed"),
+    [
+        ({"a": {}, "b": {"X": 1}, "c": {}}, "abc", []),
+        ({"a": {}, "b": {"X": 2}, "c": {}}, "a", ["b.X: 1 → 2"]),
+        ({"a": {}, "c": {}}, "a", ["b: {'X': 1} → absent"]),
+        ({"b": {"X": 1}, "a": {}, "c": {}}, "", []),
+    ],
+)
+def test_steps_that_only_finalize_may_change(tmp_path, finalize, left, changed):
+    directory = prepare(tmp_path / "run")
+    directory.check_fingerprint(made_of(finalize={"a": {}, "b": {"X": 1}, "c": {}}), resume=False)
+    for name in "abc":
+        directory.save_step(f"tool_{name}", name)
+    assert directory.check_fingerprint(made_of(finalize=finalize), resume=True) == changed
+    assert "".join(name for name in "abc" if directory.load_step(f"tool_{name}")[0]) == left
 
 
 def test_sha256(tmp_path):
