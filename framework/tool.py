@@ -10,6 +10,7 @@ from hepflow.properties import Configurable
 
 if TYPE_CHECKING:
     from hepflow.events import Events
+    from hepflow.job import Job
 
 __all__ = ["Tool"]
 
@@ -22,6 +23,7 @@ class Tool(Configurable):
     - ``reads`` and ``writes`` declare columns (``"TauJets.pt"``; ``"TauJets.x?"`` is optional; ``"TauTrack.*"`` in
       ``writes`` is a new container). A tool can use only what it declares. In a stream, a column that a tool both
       reads and writes is passed on to the output as it is, unless the tool assigns it.
+    - ``check`` refuses settings that cannot work, before anything is read or written.
     - ``initialize`` opens what is needed (a model), once a worker; attributes can be set here and only here.
     - ``start`` returns the empty result of a work unit; ``execute`` is called once a chunk and fills it in place.
     - ``finalize`` is called once a job, in the main process, with the sum of all results; what it returns is the tool's
@@ -35,6 +37,11 @@ class Tool(Configurable):
     def writes(self) -> Sequence[str]:
         """Return the columns that the tool writes."""
         return ()
+
+    def check(self, job: Job) -> None:
+        """Raise a HepflowError where it is known already that the tool cannot do its work: a wrong file of settings, a
+        package that is not installed. Called on the frozen tool, before inputs are looked at and anything is written.
+        """
 
     def initialize(self, context: Context) -> None:
         """Prepare the worker's copy of the tool."""

@@ -98,11 +98,16 @@ def plan_job(
     reporter: Reporter | None = None,
     dry: bool = False,
 ) -> Plan:
-    """Freeze the job, look at its inputs, and return the plan.
+    """Freeze the job, let its tools check it, look at its inputs, and return the plan.
 
     A sample is made on demand, as far as it is needed; with ``dry`` only its first file, to know its columns.
     """
     job.freeze()
+    for tool in job.all_tools():
+        try:
+            tool.check(job)
+        except Exception as error:
+            raise failure(error, tool, None, "before the event loop") from error
     plugins = plugins or registry()
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         if options.inputs:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from hepflow.errors import NetworkError, nearest
 
-__all__ = ["import_keras"]
+__all__ = ["check_keras", "import_keras"]
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 """TensorFlow's own setting: where the user sets it, nothing is kept back."""
 EXTRAS = {"tensorflow": "train", "jax": "train,jax", "torch": "train,torch"}
 """Backend → the extras that bring it and Keras."""
+DEFAULT = "tensorflow"
 
 
 def import_keras() -> Any:
@@ -36,16 +39,47 @@ def import_keras() -> Any:
             if importlib.util.find_spec("tensorflow"):  # with other backends Keras loads it later, for its seeds
                 importlib.import_module("tensorflow")
     except (ImportError, ValueError) as error:  # ValueError: Keras knows no such backend
-        wanted = os.environ.get("KERAS_BACKEND", "")
-        extra = EXTRAS.get(wanted or "tensorflow")
-        raise NetworkError(
-            f"this needs Keras 3 and its backend: {error}",
-            where=f"KERAS_BACKEND={wanted}" if wanted else "",
-            hint=f"pip install 'hepflow[{extra}]' from your checkout brings them"
-            if extra
-            else nearest(wanted, EXTRAS, what="backends"),
-        ) from error
+        raise _missing(str(error)) from error
     return keras
+
+
+def check_keras() -> None:
+    """Raise NetworkError, naming the extra, where Keras or a backend that trains is not installed; imports nothing."""
+    if sys.modules.get("keras") is not None:
+        return
+    backend, _ = _backend()
+    if backend not in EXTRAS:
+        raise _missing(f"no network is trained with a backend {backend!r}")
+    for package in ("keras", backend):
+        if importlib.util.find_spec(package) is None:
+            raise _missing(f"No module named {package!r}")
+
+
+def _backend() -> tuple[str, str]:
+    """Return the backend that Keras will choose, and what says so where it is not the default."""
+    wanted = os.environ.get("KERAS_BACKEND", "")
+    if wanted:
+        return wanted, f"KERAS_BACKEND={wanted}"
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")  # noqa: S108 - where Keras looks
+    path = Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
+    try:
+        wanted = json.loads(path.read_text(encoding="utf-8")).get("backend", DEFAULT)
+    except (OSError, ValueError, AttributeError):
+        wanted = DEFAULT
+    return wanted, str(path) if wanted != DEFAULT else ""
+
+
+def _missing(reason: str) -> NetworkError:
+    """Return the error for Keras or a backend that is not there."""
+    backend, where = _backend()
+    extra = EXTRAS.get(backend)
+    return NetworkError(
+        f"this needs Keras 3 and its backend: {reason}",
+        where=where,
+        hint=f"pip install 'hepflow[{extra}]' from your checkout brings them"
+        if extra
+        else nearest(backend, EXTRAS, what="backends"),
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.errors import ToolError
+from hepflow.errors import ToolError, differences
 from hepflow.files import write_bytes
 
 __all__ = ["RESUMES", "Checkpoint", "arrays", "assign"]
@@ -91,20 +91,6 @@ class Checkpoint:
                 f"the checkpoint cannot be read: {error}", where=str(path), hint="remove it to train from the start"
             ) from error
 
-    def check(self, identity: Mapping[str, Any], path: Path) -> None:
-        """Raise ToolError, naming the differences, where the checkpoint is of another training."""
-        expected = json.loads(json.dumps(identity))
-        if self.identity == expected:
-            return
-        names = [key for key in {**self.identity, **expected} if self.identity.get(key) != expected.get(key)]
-        shown = [f"{key} was {_short(self.identity.get(key))}, is {_short(expected.get(key))}" for key in names]
-        raise ToolError(
-            "the checkpoint belongs to another training: " + "; ".join(shown),
-            where=str(path),
-            hint="train into another folder, or with --force from the start",
-        )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
+    def differences(self, identity: Mapping[str, Any]) -> list[str]:
+        """Return, in words, in what another training differs from that of the checkpoint."""
+        return differences(self.identity, json.loads(json.dumps(identity)))

@@ -145,19 +145,19 @@ def fit(
 ) -> State:
     """Train a compiled model and leave it with the weights of its best epoch.
 
-    With ``checkpoint``, the file is written after each epoch, and continued where it is there. ``report`` gets lines
-    for people, with ``within_epochs`` also during long epochs; ``after_epoch`` gets the state, when the checkpoint is
-    written. Raises ToolError where the checkpoint is of
-    another training, and where the loss is not finite; the checkpoint is then that of the last good epoch.
+    With ``checkpoint``, the file is written after each epoch, with the identity of the training, and continued where
+    it is there; there may be more epochs to do than before. ``report`` gets lines for people, with ``within_epochs``
+    also during long epochs; ``after_epoch`` gets the state, when the checkpoint is written. Raises ToolError where the
+    checkpoint is of another network, and where the loss is not finite; the checkpoint is then that of the last good
+    epoch.
     """
     state, best = State(), arrays(model.variables)
-    identity = {**(identity or {}), "schedule": asdict(schedule)}
     if checkpoint is not None and checkpoint.exists():
         held = Checkpoint.load(checkpoint)
-        held.check(identity, checkpoint)
         assign(model.variables, held.model)
         assign(model.optimizer.variables, held.optimiser)
         state, best = State(**held.state), held.best
+        state.stopped = _stopped(state, schedule)
         report(f"continuing after epoch {state.epoch}")
     while not state.stopped:
         row = train_epoch(model, data, schedule, state.epoch, report if within_epochs else None)
@@ -173,7 +173,7 @@ def fit(
         report(_line(state, schedule))
         if checkpoint is not None:
             parts = arrays(model.variables), arrays(model.optimizer.variables), best
-            Checkpoint(identity, asdict(state), *parts).save(checkpoint)
+            Checkpoint(identity or {}, asdict(state), *parts).save(checkpoint)
         after_epoch(state)
     assign(model.variables, best)
     return state
@@ -195,10 +195,14 @@ def _advance(state: State, schedule: Schedule, loss: float, model: Any) -> None:
         if state.plateau_waited >= schedule.reduce_patience and rate > schedule.min_learning_rate:
             model.optimizer.learning_rate = max(rate * schedule.reduce_factor, schedule.min_learning_rate)
             state.plateau_waited = 0
+    state.stopped = _stopped(state, schedule)
+
+
+def _stopped(state: State, schedule: Schedule) -> str:
+    """Return why a training ends here; empty where it goes on."""
     if state.waited >= schedule.patience:
-        state.stopped = f"no improvement by {schedule.min_delta:g} in {schedule.patience} epochs"
-    elif state.epoch >= schedule.epochs:
-        state.stopped = f"{schedule.epochs} epochs are done"
+        return f"no improvement by {schedule.min_delta:g} in {schedule.patience} epochs"
+    return f"{schedule.epochs} epochs are done" if state.epoch >= schedule.epochs else ""
 
 
 def train_epoch(

@@ -8,19 +8,21 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow import Context, Property, Tool
+from hepflow import Context, Job, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError
 from hepflow.files import replacing, write_bytes, write_text
+from hepflow.io.hdf5 import DatasetLayout, open_dataset_file
 from hepflow.networks.jsontext import parse_json, read_bytes
-from hepflow.networks.keras_import import import_keras
+from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures.base import NetworkInput
-from hepflow.plugins.training.checkpoint import RESUMES
+from hepflow.plugins.training.checkpoint import RESUMES, Checkpoint
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.data import TrainingData, open_dataset
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
@@ -35,6 +37,7 @@ __all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "Ker
 MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "summary.json", "configuration.json"
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
 DEFAULT = "DSNN"
+ENDINGS = (".h5", ".hdf5")
 
 
 def sha256(path: Path) -> str:
@@ -61,7 +64,7 @@ class Source:
         """Return the sources of all networks that the Normaliser measured, from the results of earlier tools and
         streams; a name with a file's ending is a file. JobOptionsError where the Reweighter has other folds.
         """
-        path = Path(dataset) if dataset.endswith((".h5", ".hdf5")) else context.output(dataset)[0]
+        path = Path(dataset) if dataset.endswith(ENDINGS) else context.output(dataset)[0]
         factors = context.result(reweighter) if reweighter else None
         if normaliser.endswith(".json"):
             variables = parse_json(read_bytes(Path(normaliser)))
@@ -76,6 +79,33 @@ class Source:
                 hint="set Folds of both to the same",
             )
         return tuple(cls(path, one.folds, factor, one.variables) for one, factor in zip(found, factors, strict=True))
+
+    @staticmethod
+    def declared(
+        dataset: str, normaliser: str, reweighter: str, job: Job
+    ) -> tuple[tuple[NetworkInput, ...], tuple[str, ...]]:
+        """Return inputs (nothing is measured: offset 0, scale 1) and classes, as the stream of the job, or the file,
+        has them; JobOptionsError where the job has no such stream or tools.
+        """
+        for name in (normaliser, reweighter):
+            if name and not name.endswith(".json"):
+                job.find(name)
+        if dataset.endswith(ENDINGS):
+            file, record = open_dataset_file(Path(dataset))
+            file.close()
+            layout = DatasetLayout.from_record(record)
+            variables, caps, classes = layout.variables, layout.caps, layout.classes
+        else:
+            stream = job.find(dataset).values
+            if not {"Variables", "Caps", "Classes"} <= set(stream):
+                raise JobOptionsError(
+                    f"{dataset} writes no training set", hint="Dataset is the name of a DatasetStream, or a file .h5"
+                )
+            variables, caps = stream["Variables"], stream["Caps"]
+            classes = tuple(dict.fromkeys(stream["Classes"].values()))
+        names = {group: tuple(v.name for v in listed) for group, listed in variables.items()}
+        inputs = (NetworkInput(g, n, caps.get(g), (0.0,) * len(n), (1.0,) * len(n)) for g, n in names.items())
+        return tuple(inputs), classes
 
     def open(self) -> TrainingData:
         """Open the training set."""
@@ -109,9 +139,10 @@ class KerasTrainer(Tool):
 
     It only finalizes: after the event loop it opens the file of a DatasetStream and trains on the training folds; the
     test folds are never looked at. Into its folder of the run directory it writes ``model.keras`` (after each better
-    epoch), ``checkpoint.npz`` (after each epoch; ``--resume`` continues it and gives the same weights as a training
-    without interruption), ``log.csv``, learning curves, the confusion matrix of the validation taus,
-    ``configuration.json`` and ``summary.json``. Of several networks (``kfold``) each has a folder in there: 0, 1, ….
+    epoch), ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix of the validation
+    taus, ``configuration.json`` and ``summary.json``. ``--resume`` continues at the checkpoint, to more epochs too, and
+    gives the same weights as a training without interruption; a training with other settings is set aside
+    (``network-1``). Of several networks (``kfold``) each has a folder in there: 0, 1, ….
     Settings that are set win over those of the Conf file, these over the defaults. Its result has, for each network,
     the folder, the best epoch and its loss.
     """
@@ -136,21 +167,56 @@ class KerasTrainer(Tool):
     Deterministic = Property(True, "use operations that repeat bitwise, for one number of threads")
     Verbose = Property(1, "1: report every ten seconds; 2: every epoch; 0: the end", choices=(0, 1, 2))
 
+    def check(self, job: Job) -> None:
+        """Read the files and compare them with the training set that will be written; see that Keras is there."""
+        check_keras()
+        inputs, classes = Source.declared(self.Dataset, self.Normaliser, self.Reweighter, job)
+        for other in job.all_tools():
+            if isinstance(other, KerasTrainer) and other.name != self.name and other.OutputName == self.OutputName:
+                raise JobOptionsError(
+                    f"{other.name} writes into the folder {self.OutputName!r} as well",
+                    hint="give one of them another OutputName",
+                )
+        conf = self._conf()
+        self._schedule(conf)
+        self._plan(conf, inputs, classes, "target")
+
     def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Train and write; see the class."""
         import_keras()
-        conf = read_conf(Path(self.ConfFile)) if self.ConfFile else None
+        conf = self._conf()
         folder = context.path(self.OutputName)
         sources = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
+        folders = [folder / str(number) for number in range(len(sources))] if len(sources) > 1 else [folder]
+        self._set_aside(dict(zip(folders, sources, strict=True)), conf, context)
         if len(sources) == 1:
             return (self._train(sources[0], conf, folder, context),)
         results = []
         for number, source in enumerate(sources):
             context.log.info("network %d of %d: %s", number + 1, len(sources), source.folds)
-            results.append(self._train(source, conf, folder / str(number), context, first=number == 0))
+            results.append(self._train(source, conf, folders[number], context, first=number == 0))
         losses = [result["val_loss"] for result in results]
         context.log.info("%d networks: val_loss %.4f to %.4f", len(losses), min(losses), max(losses))
         return tuple(results)
+
+    def _set_aside(self, sources: Mapping[Path, Source], conf: Conf | None, context: Context) -> None:
+        """Give the folder another name where it has a training with other settings or data, which does not go on."""
+        differ: list[str] = []
+        schedule, _ = self._schedule(conf)
+        for path in [path for path in sources if (path / CHECKPOINT).exists()]:
+            held = Checkpoint.load(path / CHECKPOINT)
+            with sources[path].open() as data:
+                differ += held.differences(_identity(self._plan_for(conf, sources[path], data), schedule, data))
+            if held.state["epoch"] > schedule.epochs:
+                differ.append(f"epochs: {held.state['epoch']} → {schedule.epochs}")
+        if differ:
+            names = (f"{self.OutputName}-{number}" for number in count(1))
+            name = next(name for name in names if not (context.directory / name).exists())
+            context.path(self.OutputName).rename(context.path(name))
+            context.log.warning(
+                "%s starts anew, the earlier training is kept in %s; it had other settings or data:%s",
+                self.name, name, "".join(f"\n  {line}" for line in dict.fromkeys(differ)),
+            )  # fmt: skip
 
     def _train(
         self, source: Source, conf: Conf | None, folder: Path, context: Context, *, first: bool = True
@@ -162,7 +228,7 @@ class KerasTrainer(Tool):
         schedule, verbose = self._schedule(conf)
         keras.utils.clear_session()
         with source.open() as data:
-            plan = self._plan(conf, source.inputs(data), data)
+            plan = self._plan_for(conf, source, data)
             if first:
                 _report_ignored(conf, plan, context)
             backend.seed_everything(schedule.seed, deterministic=self.Deterministic)
@@ -172,7 +238,6 @@ class KerasTrainer(Tool):
                 "%s: %s, %d parameters, %d taus to train, %d to validate, on %s", self.name, plan.name,
                 model.count_params(), data.size("train"), data.size("validation"), ", ".join(backend.devices()),
             )  # fmt: skip
-            identity = {"plan": plan.describe(), "data": data.record, "backend": _backend()}
             write_json(folder / CONFIGURATION, self._configuration(plan, schedule, source, data))
             writer = _Writer(folder, model)
             state = fit(
@@ -180,7 +245,7 @@ class KerasTrainer(Tool):
                 data,
                 schedule,
                 plan.loss,
-                identity=identity,
+                identity=_identity(plan, schedule, data),
                 checkpoint=folder / CHECKPOINT,
                 report=lambda line: context.log.info("%s", line) if verbose else None,
                 within_epochs=verbose == 1,
@@ -194,6 +259,10 @@ class KerasTrainer(Tool):
             figures.confusion_matrix(found.confusion, folder / "confusion-matrix")
         write_json(folder / SUMMARY, self._summary(folder, plan, state, found, model))
         return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": state.best_loss}
+
+    def _conf(self) -> Conf | None:
+        """Read the Conf file, where there is one."""
+        return read_conf(Path(self.ConfFile)) if self.ConfFile else None
 
     def _schedule(self, conf: Conf | None) -> tuple[Schedule, int]:
         """Return the schedule and how much to report: what is set, else what the Conf file says, else the defaults."""
@@ -216,8 +285,15 @@ class KerasTrainer(Tool):
             seed=values["Seed"],
         ), values["Verbose"]
 
-    def _plan(self, conf: Conf | None, inputs: tuple[NetworkInput, ...], data: TrainingData) -> NetworkPlan:
-        """Return the network to train."""
+    def _plan_for(self, conf: Conf | None, source: Source, data: TrainingData) -> NetworkPlan:
+        """Return the network to train on this data."""
+        label = str(data.record.get("label", "target")).rpartition(".")[2]
+        return self._plan(conf, source.inputs(data), data.classes, label)
+
+    def _plan(
+        self, conf: Conf | None, inputs: tuple[NetworkInput, ...], classes: tuple[str, ...], label: str
+    ) -> NetworkPlan:
+        """Return the network for inputs and classes; without classes it learns the number ``label``."""
         arch = Path(self.ArchFile) if self.ArchFile else (conf.arch if conf is not None else None)
         name = self.Architecture or (conf.architecture if conf is not None else "")
         name = name or (read_arch(arch)[0] if arch is not None else DEFAULT)
@@ -225,12 +301,11 @@ class KerasTrainer(Tool):
             raise JobOptionsError(
                 f"Architecture is {name!r}, the Conf file is for {conf.architecture!r}", where=str(conf.path)
             )
-        classes = data.classes or (str(data.record.get("label", "target")).rpartition(".")[2],)
-        plan = plan_network(name, arch, inputs, classes)
-        if plan.classifies != bool(data.classes):
-            made = "classes" if data.classes else "numbers"
+        plan = plan_network(name, arch, inputs, classes or (label,))
+        if plan.classifies != bool(classes):
+            made = "classes" if classes else "numbers"
             raise JobOptionsError(
-                f"the training set has {made}, the network is for {'numbers' if data.classes else 'classes'}",
+                f"the training set has {made}, the network is for {'numbers' if classes else 'classes'}",
                 where=f"{self.name}, architecture {name}",
                 hint="Dense with  task: regression  learns numbers",
             )
@@ -280,6 +355,12 @@ def _report_ignored(conf: Conf | None, plan: NetworkPlan, context: Context) -> N
     ignored |= {Path(path).name: keys for path, keys in plan.ignored.items()}
     for path, keys in ignored.items():
         context.log.info("%s: without effect here: %s", path, ", ".join(keys))
+
+
+def _identity(plan: NetworkPlan, schedule: Schedule, data: TrainingData) -> dict[str, Any]:
+    """Return what a training that is continued must have in common; there may be more epochs."""
+    settings = {name: value for name, value in asdict(schedule).items() if name != "epochs"}
+    return {"plan": plan.describe(), "schedule": settings, "data": data.record, "backend": _backend()}
 
 
 def _backend() -> str:

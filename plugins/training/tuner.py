@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from hepflow import Context, Property, Tool
+from hepflow import Context, Job, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError, nearest
 from hepflow.files import write_text
-from hepflow.networks.keras_import import import_keras
+from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures import base
 from hepflow.plugins.training.architectures.base import NetworkInput
@@ -57,6 +57,14 @@ class Tuner(Tool):
     Seed = Property(42, "seed of the search and of the first training of each trial", minimum=0)
     Storage = Property("", "file that keeps the trials, or an SQL address; empty: one in the run directory")
 
+    def check(self, job: Job) -> None:
+        """See that the space fits architecture and training set, and that Keras and Optuna are there."""
+        check_keras()
+        _open_optuna()
+        inputs, _ = Source.declared(self.Dataset, self.Normaliser, self.Reweighter, job)
+        architecture: base.Architecture = registry().load("architectures", self.Architecture)()
+        self._check_space(architecture, inputs)
+
     def finalize(self, total: Any, context: Context) -> dict[str, Any]:
         """Search; see the class."""
         import_keras()
@@ -72,7 +80,6 @@ class Tuner(Tool):
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         with source.open() as data:
             inputs = source.inputs(data)
-            self._check_space(architecture, inputs)
             study = self._study(optuna, folder, {"inputs": [asdict(i) for i in inputs], "data": data.record})
 
             def objective(trial: Any) -> float:
@@ -136,7 +143,7 @@ class Tuner(Tool):
             raise JobOptionsError(
                 "the storage has trials of another search",
                 where=self.Storage or str(folder),
-                hint="use another Storage or another tool name",
+                hint=f"use another {'Storage' if self.Storage else 'OutputName'}; --resume keeps the training set",
             )
         study.set_user_attr("identity", text)
         return study

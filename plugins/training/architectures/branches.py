@@ -42,16 +42,32 @@ def _dense(x: Any, sizes: Sequence[int], name: str) -> Any:
 def _first(config: Mapping[str, Any], sizes: str, count: str, name: str) -> list[int]:
     """Return the layer sizes of an input, as many as the file wants to use; 0 is all."""
     listed: list[int] = config[sizes][name]
-    used: int = config[count][name] or len(listed)
-    if used > len(listed):
-        raise NetworkError(f"{count} of {name} is {used}, but {sizes} has {len(listed)} sizes")
-    return listed[:used]
+    return listed[: config[count][name] or None]
 
 
 class _Branches(Architecture):
     """The common part: a branch for each input, batch normalisation, two dense layers, softmax."""
 
     WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ("dropout",)
+    COUNTED: ClassVar[Mapping[str, str]] = {}
+    """Key with sizes of layers → key with the number of them that is used."""
+
+    def resolve(
+        self,
+        given: Mapping[str, Any] | None,
+        inputs: Sequence[NetworkInput],
+        classes: Sequence[str],
+        where: str = "",
+    ) -> dict[str, Any]:
+        """Return the configuration; NetworkError where more layers are to be used than there are sizes too."""
+        config = super().resolve(given, inputs, classes, where)
+        for sizes, count in self.COUNTED.items():
+            for name, listed in config[sizes].items():
+                if config[count][name] > len(listed):
+                    raise NetworkError(
+                        f"{count} of {name} is {config[count][name]}, but {sizes} has {len(listed)} sizes", where=where
+                    )
+        return config
 
     def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], form: str) -> Any:
         """Return the features of one input, one row a tau."""
@@ -89,6 +105,7 @@ class DSNN(_Branches):
         "n_fc1": Key(),
         "n_fc2": Key(),
     }
+    COUNTED: ClassVar[Mapping[str, str]] = {"n_inputs": "n_tdd", "n_hiddens": "n_h"}
 
     def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
         """Return the sizes of the decay-mode network."""
@@ -120,6 +137,7 @@ class LSTM(_Branches):
         "n_fc1": Key(),
         "n_fc2": Key(),
     }
+    COUNTED: ClassVar[Mapping[str, str]] = {"n_inputs": "n_tdd_layers"}
 
     def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
         """Return the sizes of the decay-mode network."""

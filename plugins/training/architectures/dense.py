@@ -21,6 +21,23 @@ class Dense(Architecture):
         "dropout": Key(0.0, fraction=True),
     }
 
+    def resolve(
+        self,
+        given: Mapping[str, Any] | None,
+        inputs: Sequence[NetworkInput],
+        classes: Sequence[str],
+        where: str = "",
+    ) -> dict[str, Any]:
+        """Return the configuration; NetworkError for an input that is a sequence too."""
+        for one in inputs:
+            if one.cap is not None:
+                raise NetworkError(
+                    f"the architecture Dense takes flat inputs, {one.name!r} is a sequence",
+                    where=where,
+                    hint="use DSNN, LSTM or SetTransformer",
+                )
+        return super().resolve(given, inputs, classes, where)
+
     def loss(self, config: Mapping[str, Any]) -> str:
         """Return cross-entropy or squared error."""
         return "categorical_crossentropy" if config["task"] == "classification" else "mean_squared_error"
@@ -28,15 +45,9 @@ class Dense(Architecture):
     def build(
         self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
-        """Join the inputs and put the layers behind; raises NetworkError for a sequence."""
+        """Join the inputs and put the layers behind."""
         import keras
 
-        for one in inputs:
-            if one.cap is not None:
-                raise NetworkError(
-                    f"the architecture Dense takes flat inputs, {one.name!r} is a sequence",
-                    hint="use DSNN, LSTM or SetTransformer",
-                )
         opened = open_inputs(inputs, form)
         features = [opened.features[one.name] for one in inputs]
         x = keras.layers.Concatenate(name="joined")(features) if len(features) > 1 else features[0]

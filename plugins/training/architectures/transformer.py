@@ -29,6 +29,21 @@ class SetTransformer(Architecture):
         "dropout": Key(0.1, fraction=True),
     }
 
+    def resolve(
+        self,
+        given: Mapping[str, Any] | None,
+        inputs: Sequence[NetworkInput],
+        classes: Sequence[str],
+        where: str = "",
+    ) -> dict[str, Any]:
+        """Return the configuration; NetworkError where the heads do not share the features evenly too."""
+        config = super().resolve(given, inputs, classes, where)
+        if config["n_model"] % config["n_heads"]:
+            raise NetworkError(
+                f"n_model {config['n_model']} is no multiple of n_heads {config['n_heads']}", where=where
+            )
+        return config
+
     def build(
         self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
@@ -38,8 +53,6 @@ class SetTransformer(Architecture):
 
         from hepflow.plugins.training.layers import ClassToken
 
-        if config["n_model"] % config["n_heads"]:
-            raise NetworkError(f"n_model {config['n_model']} is no multiple of n_heads {config['n_heads']}")
         opened = open_inputs(inputs, form)
         embedded, masks = [], []
         for one in inputs:

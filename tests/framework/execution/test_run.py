@@ -300,6 +300,19 @@ def test_resume_refuses_another_job_or_input(files, go, measure, cut, tmp_path):
         go(files, cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True, events=70)
 
 
+def test_tools_check_the_job_before_anything_is_written(files, go, tmp_path):
+    class Picky(Tool):
+        """Wants a stream."""
+
+        def check(self, job):
+            job.find("tre")
+
+    with pytest.raises(JobOptionsError, match="no tool or stream 'tre'") as caught:
+        go("no.root", Picky("p"), NtupleStream("tree", Keep=["TauJets.pt"]), output=str(tmp_path / "run"))
+    assert (caught.value.where, caught.value.hint) == ("tool p, before the event loop", "did you mean 'tree'?")
+    assert not (tmp_path / "run").exists()
+
+
 class Said(Tool):
     """Only finalizes: notes that it did, and returns what it is told."""
 

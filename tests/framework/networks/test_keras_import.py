@@ -71,3 +71,28 @@ def test_what_was_written_before_a_failure_is_shown():
         "sys.meta_path.insert(0, Broken())\n"
     )
     assert python(broken + ERROR)[1] == "what went wrong"
+
+
+@pytest.mark.parametrize(
+    ("missing", "environment", "words"),
+    [
+        ("keras", {}, "hepflow[train]"),
+        ("jax", {"KERAS_BACKEND": "jax"}, "KERAS_BACKEND=jax\n  hint:  pip install 'hepflow[train,jax]'"),
+        ("", {"KERAS_BACKEND": "jx"}, "did you mean 'jax'?"),
+        ("torch", {"KERAS_HOME": "torch"}, "keras.json\n  hint:  pip install 'hepflow[train,torch]'"),
+        ("", {"KERAS_HOME": "none"}, "fine"),
+        ("", {"KERAS_HOME": "damaged"}, "fine"),
+    ],
+)
+def test_check_tells_what_is_missing_without_importing(tmp_path, missing, environment, words):
+    for name, text in (("torch", '{"backend": "torch"}'), ("damaged", "[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "keras.json").write_text(text)
+    if "KERAS_HOME" in environment:
+        environment = {"KERAS_HOME": str(tmp_path / environment["KERAS_HOME"])}
+    code = f"import sys; sys.modules[{missing!r}] = None\n" if missing else "import sys\n"
+    code += ERROR.replace("import_keras", "check_keras").replace("\nexcept", "; print('fine')\nexcept")
+    loaded = "print({'keras', 'tensorflow', 'jax', 'torch'} & {n for n, m in sys.modules.items() if m})"
+    out, _ = python(code + loaded, **environment)
+    assert words in out
+    assert out.endswith("set()\n")

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import gc
 import json
+import shutil
 import weakref
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from hepflow import Context, Job
-from hepflow.errors import HepflowError, JobOptionsError, NetworkError, OutputError, ToolError
+from hepflow.errors import HepflowError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.training import Batch, KerasTrainer, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
@@ -24,10 +25,10 @@ from hepflow.plugins.training.trainer import CHECKPOINT
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 
 
-def train(folder, small_training, arch, resume=False):
+def train(folder, small_training, arch, resume=False, **properties):
     job = Job("training")
     settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
-    job += KerasTrainer("KerasTrainer", **settings)
+    job += KerasTrainer("KerasTrainer", **{**settings, **properties})
     run(job, RunOptions(output=str(folder), resume=resume))
 
 
@@ -101,17 +102,40 @@ def test_resume_and_seed(trained, small_training, tmp_path, monkeypatch):
     assert [row["val_loss"] for row in one.state["history"]] == [row["val_loss"] for row in two.state["history"]]
 
 
-def test_checkpoint_of_another_training_is_refused(trained, small_training, tmp_path):
-    folder, _, _ = trained
+def test_more_epochs_go_on(trained, small_training, tmp_path):
+    """Two epochs and, resumed, a third: bitwise those of a training of three."""
+    folder, _, arch = trained
+    train(tmp_path / "run", small_training, arch, Epochs=2)
+    train(tmp_path / "run", small_training, arch, Epochs=3, resume=True)
+    one, two = held(folder), held(tmp_path / "run/network")
+    assert same([*one.model, *one.optimiser, *one.best], [*two.model, *two.optimiser, *two.best])
+    assert two.state["stopped"] == "3 epochs are done"
+    assert not (tmp_path / "run/network-1").exists()
+
+
+def test_other_settings_start_anew_and_keep_the_earlier_training(trained, small_training, tmp_path, caplog):
+    folder, _, arch = trained
+    caplog.set_level("INFO", "hepflow")
+    run_folder = tmp_path / "run"
+    shutil.copytree(folder.parent, run_folder)
+    for number, settings in ((1, {"LearningRate": 0.02}), (2, {"LearningRate": 0.02, "Epochs": 1})):
+        before = (run_folder / "network" / CHECKPOINT).read_bytes()
+        train(run_folder, small_training, arch, resume=True, **settings)
+        assert (run_folder / f"network-{number}" / CHECKPOINT).read_bytes() == before
+    assert "KerasTrainer.LearningRate: 0.01 → 0.02" in caplog.text
+    assert "kept in network-1; it had other settings or data:\n  schedule.learning_rate: 0.01 → 0.02\n" in caplog.text
+    assert "kept in network-2; it had other settings or data:\n  epochs: 3 → 1\n" in caplog.text
+    train(tmp_path / "fresh", small_training, arch, **settings)
+    assert same(held(run_folder / "network").model, held(tmp_path / "fresh/network").model)
+    train(run_folder, small_training, arch, resume=True, **settings)
+    assert not (run_folder / "network-3").exists(), "up to date"
+
+
+def test_damaged_checkpoint(small_training, tmp_path):
     (tmp_path / "network").mkdir()
-    (tmp_path / "network" / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
-    context = Context(tmp_path, "training")
-    tool = KerasTrainer("KerasTrainer", Epochs=2, Architecture="LSTM", **small_training)
-    with pytest.raises(ToolError, match="another training: plan was"):
-        tool.finalize(None, context)
     (tmp_path / "network" / CHECKPOINT).write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(ToolError, match="checkpoint cannot be read"):
-        tool.finalize(None, context)
+        KerasTrainer("KerasTrainer", **small_training).finalize(None, Context(tmp_path, "training"))
 
 
 def test_full_disk_keeps_the_model_of_before(tmp_path):
@@ -251,6 +275,3 @@ def test_what_does_not_go_together(small_training, tmp_path):
     wrong = {**small_training, "Normaliser": str(tmp_path / "variables.json")}
     with pytest.raises(NetworkError, match=r"differ in TauTrack.dphiECal"):
         KerasTrainer("t", **wrong).finalize(None, context)
-    (tmp_path / "Arch.yaml").write_text("Dense: {n_hiddens: 3, task: regression}")
-    with pytest.raises(JobOptionsError, match="has classes, the network is for numbers"):
-        KerasTrainer("t", ArchFile=str(tmp_path / "Arch.yaml"), **small_training).finalize(None, context)

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from hepflow import Context
-from hepflow.errors import JobOptionsError
+from hepflow import Context, Job
+from hepflow.errors import HepflowError, JobOptionsError
+from hepflow.execution import RunOptions, run
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.training import Choice, Float, Int, Layers, Tuner
 from hepflow.plugins.training.space import suggest_all
@@ -21,6 +22,12 @@ SPACE = {"n_inputs": Layers(Int(1, 2), Int(2, 4)), "n_hiddens": Int(2, 3), "n_fc
 def tuner(small_training, **properties):
     settings = {"Space": SPACE, "Trials": 2, "Executions": 1, "Epochs": 1, "BatchSize": 200, **small_training}
     return Tuner("Tuner", **{**settings, **properties})
+
+
+def search(folder, small_training, resume=False, **properties):
+    job = Job("tuning")
+    job += tuner(small_training, **properties)
+    return run(job, RunOptions(output=str(folder), resume=resume)).results["Tuner"]
 
 
 @pytest.fixture(scope="module")
@@ -75,19 +82,36 @@ def test_finished_search_is_not_repeated_and_another_is_refused(searched, small_
     after = (folder / "tuning/trials.journal").read_bytes()
     assert b'"number"' not in after[len(before) :], "no trial was added"
     other = tuner(small_training, Space={**SPACE, "n_fc1": Int(3, 6)})
-    with pytest.raises(JobOptionsError, match="trials of another search"):
+    with pytest.raises(JobOptionsError, match="trials of another search") as caught:
         other.finalize(None, Context(folder, "tuning"))
+    assert caught.value.hint == "use another OutputName; --resume keeps the training set"
 
 
-def test_space_is_checked_before_the_first_trial(small_training, tmp_path):
-    context = Context(tmp_path, "tuning")
-    for space, message in (
-        ({"n_input": Int(1, 2)}, "did you mean 'n_inputs'"),
-        ({"n_inputs.Tautrack": Int(1, 2)}, "did you mean 'TauTrack'"),
-        ({}, "nothing to search for"),
-    ):
-        with pytest.raises(JobOptionsError, match=message):
-            tuner(small_training, Space=space).finalize(None, context)
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({"Space": {"n_input": Int(1, 2)}}, "did you mean 'n_inputs'"),
+        ({"Space": {"n_inputs.Tautrack": Int(1, 2)}}, "did you mean 'TauTrack'"),
+        ({"Space": {}}, "nothing to search for"),
+        ({"Architecture": "DSN"}, "did you mean 'DSNN'"),
+        ({"Dataset": "none.h5"}, "there is no training set none.h5"),
+    ],
+)
+def test_what_is_told_before_anything_is_written(small_training, tmp_path, properties, message):
+    with pytest.raises(HepflowError) as caught:
+        search(tmp_path / "run", small_training, **properties)
+    assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resumed_search_goes_on_to_more_trials(small_training, tmp_path):
+    def states():
+        return [row["state"] for row in csv.DictReader((tmp_path / "run/tuning/trials.csv").read_text().splitlines())]
+
+    search(tmp_path / "run", small_training, Trials=1)
+    assert states() == ["COMPLETE"]
+    search(tmp_path / "run", small_training, Trials=2, resume=True)
+    assert states() == ["COMPLETE", "COMPLETE"]
 
 
 def test_shipped_space_is_that_of_the_reference():
