@@ -1,8 +1,8 @@
 """The data set stream: the HDF5 file that networks are trained from, shuffled across all inputs in bounded memory.
 
-Every row gets a random key from its event number and its place in the work unit; the file is sorted by fold and key. A
-work unit writes sorted blocks into a part, with an index of key ranges; ``close`` collects one key range after the
-other from all blocks, sorts it in memory, and writes it.
+Every row gets a key, its fold and a random number made of its event number and its place in the work unit; the file is
+sorted by it. A work unit writes its chunks, each sorted, into a part, with an index of key ranges; ``close`` collects
+one key range after the other from all chunks, sorts it in memory, and writes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +22,18 @@ from hepflow.errors import ColumnError, InputError, JobOptionsError, OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, object_column
 from hepflow.events.random import philox
-from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter, field_bytes
+from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter, as_bytes, spans
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.variables import Variable
 
 __all__ = ["DatasetStream"]
 
 BLOCK_BYTES = 32 * 2**20
-"""Bytes of rows that are sorted in memory at a time, in a work unit and at the end."""
+"""Bytes of rows that are sorted in memory at a time, at the end."""
+CACHED = 2048
+"""Objects that are put together at a time, so that they stay in the processor's cache."""
 RANGES = 256
-"""Key ranges of each fold that the index of a block tells apart."""
-
-Rows = npt.NDArray[Any]
+"""Ranges of the 56 random bits of a key that the index of a block tells apart, in each fold."""
 
 
 class DatasetStream(Stream):
@@ -166,29 +166,32 @@ class DatasetStream(Stream):
             raise ColumnError(f"{self.FoldColumn} decides about folds and must be an integer")
         return layout
 
-    def fill(self, rows: Rows, columns: Mapping[str, Column], layout: DatasetLayout, first: int) -> None:
-        """Fill rows (of ``row_type``) from columns of the same length; ``first`` is the number of the first row in its
-        work unit.
-        """
-        rows.view(np.uint8)[...] = 0
-        folds = np.asarray(columns[self.FoldColumn].content)
-        rows["key"] = self._keys(folds, first)
+    def rows(self, columns: Mapping[str, Column], layout: DatasetLayout, first: int) -> _Rows:
+        """Return the rows that columns hold, sorted by key; ``first`` is the number of the first in its work unit."""
+        numbers = np.asarray(columns[self.FoldColumn].content)
+        folds = (numbers % self.FoldNumber).astype(np.uint8)
+        keys = self._keys(numbers, folds, first)
+        order = np.argsort(keys, kind="stable")
+        rows = np.empty(len(keys), dtype=self.row_type(layout))
+        rows["key"] = keys[order]
         taus = rows[TAUS]
-        taus["label"] = self._labels(np.asarray(columns[self.Label].content))
-        taus["weight"] = columns[self.Weight].content if self.Weight else 1.0
-        taus["fold"] = folds % self.FoldNumber
+        taus["label"] = self._labels(np.asarray(columns[self.Label].content))[order]
+        taus["weight"] = columns[self.Weight].content[order] if self.Weight else 1.0
+        taus["fold"] = folds[order]
         for name in [*self._kept_columns(), *self._flat_inputs()]:
-            taus[_short(name)] = columns[name].content
+            taus[_short(name)] = columns[name].content[order]
+        objects = {}
         for group in layout.sequences:
-            self._fill_sequence(group, rows, columns)
+            rows[group], objects[group] = self._objects(group, columns, layout.sequence_type(group), order)
+        return _Rows(rows, objects)
 
-    def _keys(self, numbers: npt.NDArray[Any], first: int) -> npt.NDArray[np.uint64]:
-        """Return a random 64-bit key for each row."""
+    def _keys(self, numbers: npt.NDArray[Any], folds: npt.NDArray[np.uint8], first: int) -> npt.NDArray[np.uint64]:
+        """Return what each row is sorted by: its fold in 8 bits, above 56 random ones."""
         number = numbers.astype(np.uint64)
         place = np.arange(first, first + len(number), dtype=np.uint64)
-        low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+        low, half, byte = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(8)
         words = philox((number & low, number >> half, place, np.zeros_like(place)), (self.Seed, 0))
-        keys: npt.NDArray[np.uint64] = words[0] << half | words[1]
+        keys: npt.NDArray[np.uint64] = (words[0] << half | words[1]) >> byte | folds.astype(np.uint64) << np.uint64(56)
         return keys
 
     def _labels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -206,25 +209,28 @@ class DatasetStream(Stream):
             )
         return labels
 
-    def _fill_sequence(self, group: str, rows: Rows, columns: Mapping[str, Column]) -> None:
-        """Fill the first ``cap`` objects of each row."""
-        cap = self.Caps[group]
+    def _objects(
+        self, group: str, columns: Mapping[str, Column], kind: np.dtype[Any], order: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """Return the number of objects that each row keeps of a sequence, and these objects, row after row in order."""
         first = columns[f"{group}.{self.Variables[group][0].column}"].offsets
         assert first is not None
-        counts = np.diff(first)
-        owners = np.repeat(np.arange(len(counts)), counts)
-        rank = np.arange(len(owners)) - np.repeat(first[:-1], counts)
-        kept = rank < cap
-        objects = np.empty(int(kept.sum()), dtype=rows.dtype[group].base)
-        objects["valid"] = True
+        contents = {}
         for variable in self.Variables[group]:
-            name = f"{group}.{variable.column}"
-            offsets = columns[name].offsets
-            if offsets is not first and not np.array_equal(offsets, first):  # type: ignore[arg-type]
-                raise ColumnError(f"{name} has other numbers of objects than the other columns of {group}")
-            objects[variable.column] = columns[name].content[kept]
-        places = field_bytes(rows, group)
-        places[owners[kept], rank[kept]] = objects.view(places.dtype)
+            column = columns[f"{group}.{variable.column}"]
+            if column.offsets is not first and not np.array_equal(column.offsets, first):  # type: ignore[arg-type]
+                raise ColumnError(
+                    f"{group}.{variable.column} has other numbers of objects than the other columns of {group}"
+                )
+            contents[variable.column] = np.asarray(column.content)
+        objects = np.empty(int(first[-1]), dtype=kind)
+        objects["valid"] = True
+        for start in range(0, len(objects), CACHED):
+            part = slice(start, start + CACHED)
+            for name, content in contents.items():
+                objects[name][part] = content[part]
+        counts = np.minimum(np.diff(first), self.Caps[group])[order]
+        return counts, as_bytes(objects)[spans(first[:-1][order], counts)].view(kind)
 
     # ── at the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,8 +242,8 @@ class DatasetStream(Stream):
         temporary = target.with_name(f".{target.name}.part")
         try:
             with DatasetWriter(temporary, opened[0].layout, int(counts.sum()), compression=self.Compression) as writer:
-                for rows in _sorted(opened, counts.sum(axis=1)):
-                    writer.append(rows, np.argsort(rows["key"], kind="stable"))
+                for rows, objects in _ranges(opened):
+                    writer.append(rows, objects, np.argsort(rows["key"], kind="stable"))
                 writer.finish(self._record(opened[0].metadata, counts))
             temporary.replace(target)
         finally:
@@ -280,9 +286,17 @@ class DatasetStream(Stream):
         }
 
 
+class _Rows(NamedTuple):
+    """Rows of a part without their objects (``row_type``), and the objects of each sequence, row after row."""
+
+    rows: npt.NDArray[Any]
+    objects: dict[str, npt.NDArray[Any]]
+
+
 class _PartWriter:
-    """Writes blocks of sorted rows, then a JSON text (types of kept columns, metadata, index, rows by fold and class),
-    then the length of the text in eight bytes.
+    """Writes a block of sorted rows for each chunk, then a JSON text (types of kept columns, metadata, index, rows by
+    fold and class), then the length of the text in eight bytes. A block is its rows, then the objects of one sequence
+    after the other; its index tells where each range of keys starts in them.
     """
 
     def __init__(self, path: Path, metadata: Mapping[str, Any], stream: DatasetStream) -> None:
@@ -290,10 +304,8 @@ class _PartWriter:
         self._metadata = metadata
         self._file = path.open("wb")
         self._layout: DatasetLayout | None = None
-        self._block: Rows = np.empty(0)
-        self._filled = 0
-        self._written = 0
-        self._index: list[list[int]] = []
+        self._taken = 0
+        self._index: list[list[list[int]]] = []
         self._counts = np.zeros((stream.FoldNumber, max(len(set(stream.Classes.values())), 1)), dtype=np.int64)
 
     def write(self, columns: Mapping[str, Column]) -> None:
@@ -301,33 +313,18 @@ class _PartWriter:
         layout = self._stream.layout(columns)
         if self._layout is None:
             self._layout = layout
-            kind = self._stream.row_type(layout)
-            self._block = np.empty(max(1, BLOCK_BYTES // kind.itemsize), dtype=kind)
         elif layout != self._layout:
             raise ColumnError(f"columns change their types: {dict(self._layout.columns)}, then {dict(layout.columns)}")
-        start, number = 0, len(columns[self._stream.FoldColumn])
-        while start < number:
-            stop = min(number, start + len(self._block) - self._filled)
-            rows = self._block[self._filled : self._filled + stop - start]
-            part = {name: column[start:stop] for name, column in columns.items()}
-            self._stream.fill(rows, part, layout, self._written + self._filled)
-            self._filled += stop - start
-            start = stop
-            if self._filled == len(self._block):
-                self._flush()
-
-    def _flush(self) -> None:
-        """Sort the block and write it."""
-        rows = self._block[: self._filled]
-        fold = rows[TAUS]["fold"].astype(np.int64)
+        rows, objects = self._stream.rows(columns, layout, self._taken)
+        self._taken += len(rows)
         labels = rows[TAUS]["label"] if self._stream.Classes else np.zeros(len(rows), dtype=np.int64)
-        np.add.at(self._counts, (fold, labels), 1)
-        ranges = fold * RANGES + (rows["key"] >> np.uint64(56)).astype(np.int64)
-        self._index.append(np.bincount(ranges, minlength=RANGES * self._stream.FoldNumber).tolist())
-        order = np.lexsort((rows["key"], fold))
-        self._write(rows.view(f"V{rows.itemsize}")[order].view(np.uint8).data)
-        self._written += self._filled
-        self._filled = 0
+        np.add.at(self._counts, (rows[TAUS]["fold"], labels), 1)
+        ranges = np.arange(RANGES * self._stream.FoldNumber, dtype=np.uint64) * np.uint64(2**56 // RANGES)
+        edges = np.append(np.searchsorted(rows["key"], ranges), len(rows))
+        of_objects = [np.append(0, np.cumsum(rows[group]))[edges].tolist() for group in objects]
+        self._index.append([edges.tolist(), *of_objects])
+        for values in (rows, *objects.values()):
+            self._write(values.view(np.uint8).data)
 
     def _write(self, content: Any) -> None:
         try:
@@ -344,8 +341,6 @@ class _PartWriter:
         with self._file:
             if self._layout is None:
                 return
-            if self._filled:
-                self._flush()
             text = json.dumps(
                 {
                     "columns": dict(self._layout.columns),
@@ -359,7 +354,7 @@ class _PartWriter:
 
 
 class _Part:
-    """A finished part: its layout, and its rows by range of keys."""
+    """A finished part: its layout, and its rows by range of keys; InputError where it is damaged."""
 
     def __init__(self, path: Path, stream: DatasetStream) -> None:
         self._path = path
@@ -371,42 +366,50 @@ class _Part:
         self.metadata: dict[str, Any] = content["metadata"]
         self.counts = np.asarray(content["counts"], dtype=np.int64)
         self.layout = stream._layout({name: content["columns"][_short(name)] for name in stream._kept_columns()})
-        self.kind = stream.row_type(self.layout)
-        index = np.asarray(content["index"], dtype=np.int64).reshape(-1, RANGES * stream.FoldNumber)
-        blocks = np.concatenate([[0], np.cumsum(index.sum(axis=1))])
-        self._edges = blocks[:-1, None] + np.pad(np.cumsum(index, axis=1), ((0, 0), (1, 0)))
+        groups = self.layout.sequences
+        self.kinds = [stream.row_type(self.layout), *map(self.layout.sequence_type, groups)]
+        edges = np.asarray(content["index"], dtype=np.int64)
+        edges = edges.reshape(-1, len(self.kinds), RANGES * stream.FoldNumber + 1)
+        self._ends = edges * np.array([kind.itemsize for kind in self.kinds])[:, None]
+        of_arrays = self._ends[:, :, -1]
+        self._places = (np.cumsum(of_arrays) - of_arrays.reshape(-1)).reshape(of_arrays.shape)
+        if of_arrays.sum() + length + 8 != path.stat().st_size:
+            raise InputError(f"a part of the data set is damaged: {path}", hint="start anew with --force")
 
-    def size(self, first: int, last: int) -> int:
-        """Return the number of rows in the key ranges ``[first, last)``."""
-        return int((self._edges[:, last] - self._edges[:, first]).sum())
+    def sizes(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """Return the bytes of the rows in the key ranges ``[first, last)``, and of their objects by sequence."""
+        found: npt.NDArray[np.int64] = (self._ends[:, :, last] - self._ends[:, :, first]).sum(axis=0)
+        return found
 
-    def read(self, first: int, last: int, rows: Rows) -> None:
-        """Fill ``rows`` with those in the key ranges ``[first, last)``, block after block."""
-        position = 0
-        target = rows.view(np.uint8)
+    def read(self, first: int, last: int, targets: Sequence[memoryview]) -> None:
+        """Fill the targets with the rows in the key ranges ``[first, last)`` and their objects, block after block."""
+        done = [0] * len(targets)
         with self._path.open("rb", buffering=0) as file:
-            for start, stop in self._edges[:, [first, last]].tolist():
-                size = (stop - start) * rows.itemsize
-                file.seek(start * rows.itemsize)
-                if size and file.readinto(target[position : position + size].data) != size:
-                    raise InputError(f"a part of the data set is damaged: {self._path}", hint="start anew with --force")
-                position += size
+            for places, ends in zip(self._places.tolist(), self._ends[:, :, [first, last]].tolist(), strict=True):
+                for number, (place, (start, stop)) in enumerate(zip(places, ends, strict=True)):
+                    file.seek(place + start)
+                    file.readinto(targets[number][done[number] : done[number] + stop - start])
+                    done[number] += stop - start
 
 
-def _sorted(parts: Sequence[_Part], rows_of_folds: npt.NDArray[np.int64]) -> Iterator[Rows]:
+def _ranges(parts: Sequence[_Part]) -> Iterator[_Rows]:
     """Yield all rows of the parts in ranges of fold and key, each small enough to be sorted in memory."""
-    kind = parts[0].kind
-    for fold, number in enumerate(rows_of_folds.tolist()):
-        pieces = min(RANGES, max(1, -(-number * kind.itemsize // BLOCK_BYTES)))
-        edges = [fold * RANGES + RANGES * piece // pieces for piece in range(pieces + 1)]
-        for first, last in pairwise(edges):
-            sizes = [part.size(first, last) for part in parts]
-            rows = np.empty(sum(sizes), dtype=kind)
-            start = 0
-            for part, size in zip(parts, sizes, strict=True):
-                part.read(first, last, rows[start : start + size])
-                start += size
-            yield rows
+    kinds, groups = parts[0].kinds, parts[0].layout.sequences
+    for fold in range(len(parts[0].counts)):
+        first, last = fold * RANGES, (fold + 1) * RANGES
+        size = sum(int(part.sizes(first, last).sum()) for part in parts)
+        pieces = min(RANGES, max(1, -(-size // BLOCK_BYTES)))
+        for start, stop in pairwise(first + RANGES * piece // pieces for piece in range(pieces + 1)):
+            sizes = [part.sizes(start, stop) for part in parts]
+            arrays = [
+                np.empty(size // kind.itemsize, dtype=kind)
+                for kind, size in zip(kinds, np.sum(sizes, axis=0).tolist(), strict=True)
+            ]
+            rest = [array.view(np.uint8).data for array in arrays]
+            for part, taken in zip(parts, sizes, strict=True):
+                part.read(start, stop, rest)
+                rest = [target[n:] for target, n in zip(rest, taken.tolist(), strict=True)]
+            yield _Rows(arrays[0], dict(zip(groups, arrays[1:], strict=True)))
 
 
 def _short(name: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,8 +31,9 @@ __all__ = [
     "TAUS",
     "DatasetLayout",
     "DatasetWriter",
-    "field_bytes",
+    "as_bytes",
     "open_dataset_file",
+    "spans",
 ]
 
 TAUS = "taus"
@@ -41,6 +43,8 @@ BLOCK_ROWS = 4096
 """Rows that are read together; a chunk holds no more, so that no block needs part of a chunk."""
 CHUNK_BYTES = 512 * 1024
 """Bytes of an HDF5 chunk; above 1 MiB chunks leave h5py's cache before they are full and are compressed twice."""
+WRITTEN_CHUNKS = 4
+"""Chunks that are written together."""
 
 Rows = npt.NDArray[Any]
 
@@ -95,9 +99,8 @@ class DatasetLayout:
         return np.dtype([*((variable.column, "<f4") for variable in self.variables[group]), ("valid", "?")])
 
     def row_type(self) -> np.dtype[Any]:
-        """Return the type of a whole row: ``taus`` and every sequence with its cap."""
-        sequences = [(group, self.sequence_type(group), (self.caps[group],)) for group in self.sequences]
-        return np.dtype([(TAUS, self.taus_type()), *sequences])
+        """Return the type of a row without its objects: ``taus``, and for every sequence the number of its objects."""
+        return np.dtype([(TAUS, self.taus_type()), *((group, "<i4") for group in self.sequences)])
 
     def record(self) -> dict[str, Any]:
         """Return the layout as JSON takes it, with a hash of what a network depends on."""
@@ -151,30 +154,69 @@ class DatasetWriter:
         except OSError as error:
             raise self._failure(error) from error
         self._file = h5py.File(self._target, "w")
-        for name in (TAUS, *layout.sequences):
-            self._create(name, layout.row_type()[name], compression)
+        self._datasets: dict[str, Any] = {}
+        self._padded: dict[str, Rows] = {}
+        self._create(TAUS, layout.taus_type(), (), compression)
+        for group in layout.sequences:
+            self._create(group, layout.sequence_type(group), (layout.caps[group],), compression)
 
-    def _create(self, name: str, kind: np.dtype[Any], compression: str) -> None:
-        size = CHUNK_BYTES // kind.itemsize
+    def _create(self, name: str, kind: np.dtype[Any], places: tuple[int, ...], compression: str) -> None:
+        """Create a dataset, and room for the elements that are written together."""
+        size = CHUNK_BYTES // (kind.itemsize * math.prod(places))
         chunk = max(1, min(BLOCK_ROWS, 1 << max(size.bit_length() - 1, 0), self._rows))
-        self._file.create_dataset(
-            name, (self._rows, *kind.shape), kind.base, chunks=(chunk, *kind.shape), **_filters(compression)
+        self._datasets[name] = self._file.create_dataset(
+            name, (self._rows, *places), kind, chunks=(chunk, *places), **_filters(compression)
         )
+        self._padded[name] = np.empty((WRITTEN_CHUNKS * chunk, *places), kind)
 
-    def append(self, rows: Rows, order: npt.NDArray[np.int64]) -> None:
-        """Write ``rows[order]``; the rows have the fields of ``layout.row_type()``, and others that are left out."""
-        stop = self._next + len(rows)
-        for name in (TAUS, *self._layout.sequences):
-            part = field_bytes(rows, name)[order]
-            self._file[name][self._next : stop] = part.view(rows.dtype[name].base)
-            self._check()
-        self._next = stop
+    def append(self, rows: Rows, objects: Mapping[str, Rows], order: npt.NDArray[np.int64]) -> None:
+        """Write ``rows[order]``, and their objects padded to the cap.
+
+        The rows have the fields of ``layout.row_type()``, and others that are left out; ``objects`` holds those of each
+        sequence, row after row.
+        """
+        self._write(TAUS, self._next, as_bytes(rows[TAUS])[order].view(rows.dtype[TAUS]))
+        for group in self._layout.sequences:
+            self._append(group, rows[group], objects[group], order)
+        self._next += len(rows)
+
+    def _append(self, group: str, counts: npt.NDArray[Any], objects: Rows, order: npt.NDArray[np.int64]) -> None:
+        """Write the objects of a sequence, few rows at a time, so that the padding stays in the processor's cache."""
+        padded = self._padded[group]
+        step, cap = padded.shape
+        first = (np.cumsum(counts) - counts)[order]
+        counts = counts[order]
+        sources, places = spans(first, counts), spans(np.arange(len(order)) * cap, counts)
+        last = np.cumsum(counts)
+        source, room = as_bytes(objects), as_bytes(padded.reshape(-1))
+        start, done = 0, 0
+        while start < len(order):
+            stop = min(len(order), start + step - (self._next + start) % step)
+            part = slice(done, int(last[stop - 1]))
+            padded.view(np.uint8)[...] = 0
+            room[places[part] - start * cap] = source[sources[part]]
+            self._write(group, self._next + start, padded[: stop - start])
+            start, done = stop, part.stop
+
+    def _write(self, name: str, first: int, values: Rows) -> None:
+        """Write elements of a dataset, from ``first`` on.
+
+        Assigning to the dataset would do, but h5py builds the type of a structure anew each time, which takes as long
+        as to write it.
+        """
+        from h5py import h5s
+
+        dataset = self._datasets[name].id
+        place = dataset.get_space()
+        place.select_hyperslab((first, *(0 for _ in values.shape[1:])), values.shape)
+        dataset.write(h5s.create_simple(values.shape), place, values, dataset.get_type())
+        self._check()
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Add the record, and the class names as an attribute of ``taus``; ``record`` extends that of the layout."""
         if self._next != self._rows:
             raise OutputError(f"{self._next} of {self._rows} rows were written", where=str(self._path))
-        self._file[TAUS].attrs["label"] = list(self._layout.classes)
+        self._datasets[TAUS].attrs["label"] = list(self._layout.classes)
         self._file.attrs[RECORD] = json.dumps({**self._layout.record(), "rows": self._rows, **record})
 
     def __enter__(self) -> DatasetWriter:
@@ -226,18 +268,18 @@ class _Target(io.FileIO):
         return super().truncate(size) if self.error is None else size or 0
 
 
-def field_bytes(rows: Rows, name: str) -> npt.NDArray[np.void]:
-    """Return a view of a field of structured rows in which every element is opaque bytes: (n,), or (n, cap).
+def as_bytes(values: Rows) -> npt.NDArray[np.void]:
+    """Return a view of structured values (n) in which each is opaque bytes.
 
     numpy moves bytes as a whole, but structures field by field.
     """
-    kind, offset = rows.dtype.fields[name][:2]  # type: ignore[index]
-    size = kind.base.itemsize
-    strides = (rows.strides[0], *((size,) if kind.shape else ()))
-    view: npt.NDArray[np.void] = np.ndarray(
-        (len(rows), *kind.shape), f"V{size}", rows.view(np.uint8).data, offset, strides
-    )
-    return view
+    return values.view(f"V{values.itemsize}")
+
+
+def spans(first: npt.NDArray[Any], counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the numbers ``first[i], first[i] + 1, …``, ``counts[i]`` of them for each i, one after the other."""
+    last = np.cumsum(counts, dtype=np.int64)
+    return np.repeat(first - (last - counts), counts) + np.arange(last[-1] if len(last) else 0)
 
 
 def _filters(compression: str) -> dict[str, Any]:

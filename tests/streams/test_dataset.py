@@ -276,7 +276,7 @@ def test_interrupted_inside_hdf5(tmp_path):
     writer = DatasetWriter(tmp_path / "d.h5", layout, 4)
     writer._target.error = KeyboardInterrupt()  # as a Ctrl-C while HDF5 writes leaves it
     with pytest.raises(KeyboardInterrupt):
-        writer.append(rows, np.arange(4))
+        writer.append(rows, {}, np.arange(4))
     with pytest.raises(KeyboardInterrupt):
         writer.__exit__(None, None, None)
 
