@@ -16,6 +16,9 @@ from hepflow.tool import Tool
 
 __all__ = ["describe_command", "show_job"]
 
+LONGEST_VALUE = 60
+"""Characters of a property in the list of what a job has configured."""
+
 
 @click.command("describe")
 @click.argument("name")
@@ -75,8 +78,15 @@ def show_job(file: JobFile) -> None:
         out.print(table)
     out.print("\nconfigured", style="bold")
     for tool in job.tools:
-        out.print(Text(f"  {tool!r}"))
+        out.print(Text(f"  {_configured(tool)}"))
     for stream in job.streams:
-        out.print(Text(f"  {stream!r}"))
+        out.print(Text(f"  {_configured(stream)}"))
         for tool in stream.tools:
-            out.print(Text(f"    {tool!r}"))
+            out.print(Text(f"    {_configured(tool)}"))
+
+
+def _configured(thing: Configurable) -> str:
+    """Return a tool or stream as one would write it, long values cut: a cut or a list of variables fills a screen."""
+    values = [f"{name}={value!r}" for name, value in thing.values_set.items()]
+    shown = [text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…" for text in values]
+    return f"{type(thing).__name__}({', '.join([repr(thing.name), *shown])})"

@@ -21,6 +21,14 @@ def test_stream(hepflow):
     assert "; one of RNTuple, TTree" in out
 
 
+LONG = """
+from hepflow.expressions import Cut
+from hepflow.plugins.performance import HistogramPlots
+cut = Cut(" and ".join(f"(TauJets.pt > {n})" for n in range(50)))
+job += HistogramPlots("plots", Selection=cut, Folder="figures")
+"""
+
+
 def test_job(hepflow):
     out = hepflow("describe", "NNDecayMode").fine().out
     (line,) = [line for line in out.splitlines() if line.startswith("--mode")]
@@ -32,6 +40,14 @@ def test_job(hepflow):
 def test_job_by_path(hepflow, joboptions):
     path = joboptions('"""My job."""\njob = Job("mine")\njob += TauSelection("sel", PtMin=5e3)\n')
     assert "TauSelection('sel', PtMin=5000.0)" in hepflow("describe", path).fine().out
+
+
+def test_long_values_of_a_job_are_cut(hepflow, joboptions):
+    path = joboptions('job = Job("mine")\n' + LONG)
+    out = hepflow("describe", path).fine().out
+    assert "HistogramPlots('plots', Selection=Cut('(TauJets.pt > 0) and" in out
+    assert max(map(len, out.splitlines())) < 200
+    assert "…, Folder='figures')" in out
 
 
 @pytest.mark.parametrize(("name", "near"), [("TauSelecton", "TauSelection"), ("NNDecayMod", "NNDecayMode")])
