@@ -187,7 +187,8 @@ def run(
     try:
         changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
         if changed:
-            context.log.info("changed, what depends on it is made anew:%s", "".join(f"\n  {line}" for line in changed))
+            shown = "".join(f"\n  {line}" for line in changed)
+            context.log.info("changed since then, what depends on it is done again:%s", shown)
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)

@@ -162,7 +162,7 @@ class RunDirectory:
         current = json.loads(json.dumps(_plain(fingerprint)))
         changed: list[str] = []
         if resume and earlier is not None:
-            refused = [x for part in ("settings", "run") for x in differences(earlier.get(part), current.get(part))]
+            refused = [x for part in ("settings", "run") for x in differences(earlier.get(part, {}), current[part])]
             if refused:
                 more = f"\n  … and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
                 raise OutputError(
