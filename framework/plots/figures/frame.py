@@ -54,12 +54,13 @@ def dress_binned(axes: Any, which: str, axis: Axis, *, log: bool) -> None:
 
 def finish(figure: Any) -> None:
     """Break titles that are longer than their axes, and let everything stay where it is from now on."""
-    renderer = renderer_of(figure)
+    renderer, changed = renderer_of(figure), False
     for axes in figure.axes:
         box = axes.get_window_extent(renderer)
-        fit(axes.xaxis.label, box.width, renderer)
-        fit(axes.yaxis.label, box.height, renderer, vertical=True)
-    renderer_of(figure)
+        changed |= fit(axes.xaxis.label, box.width, renderer)
+        changed |= fit(axes.yaxis.label, box.height, renderer, vertical=True)
+    if changed:
+        renderer_of(figure)
     figure.set_layout_engine("none")
 
 

@@ -158,6 +158,8 @@ def place_legend(
 ) -> list[Box]:  # fmt: skip
     """Put a legend where it costs the least height: beside what is ``taken``, below it, or to the right of the axes.
 
+    The figure must be laid out.
+
     Returns where it stands; nothing if there are no handles, or it is outside.
     """
     if not handles:
@@ -165,7 +167,7 @@ def place_legend(
     entries, labels = [handle for handle, _ in handles], [wrap(label, ENTRY) for _, label in handles]
     legend = axes.legend(entries, labels, frameon=False, loc="upper right", borderaxespad=1.0)
     legend.set_zorder(5)
-    left, low, right, high = box_of(axes, legend, renderer_of(figure))
+    left, low, right, high = box_of(axes, legend, figure.canvas.get_renderer())
     places = [(left, low, right, high)]
     if taken and left < taken[0][2] + GAP:
         ceiling = taken[0][1] - GAP

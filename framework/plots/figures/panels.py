@@ -11,7 +11,7 @@ import numpy as np
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis
 from hepflow.plots.figures.frame import dress_binned, dress_numbers, finish
-from hepflow.plots.figures.layout import Extent, empty, header_above, new_figure, place_legend, top_for
+from hepflow.plots.figures.layout import Extent, empty, header_above, new_figure, place_legend, renderer_of, top_for
 from hepflow.plots.figures.style import GREY, Look, Style, house_style, look_of
 
 __all__ = ["Line", "Panel", "draw_panels"]
@@ -99,6 +99,7 @@ def _fill(axes: Any, panel: Panel) -> tuple[float, float]:
         mark = axes.axvline(panel.mark[0], color=GREY, linestyle=":", linewidth=1.8)
         handles.append((mark, panel.mark[1]))
     bottom = _bottom(extent, panel.log_y)
+    renderer_of(axes.figure)
     boxes = place_legend(axes.figure, axes, extent, handles, bottom)
     if mark is not None:
         mark.set_ydata([0, min((box[1] for box in boxes), default=1.0)])

@@ -40,15 +40,19 @@ def _broken(line: str, width: int, inside_words: bool) -> list[str]:
     return textwrap.wrap(line, width, break_long_words=inside, break_on_hyphens=False) or [""]
 
 
-def fit(artist: Any, pixels: float, renderer: Any, *, vertical: bool = False) -> None:
-    """Wrap the text of an artist until it is at most ``pixels`` long, in three lines at most; then it shrinks."""
+def fit(artist: Any, pixels: float, renderer: Any, *, vertical: bool = False) -> bool:
+    """Wrap the text of an artist until it is at most ``pixels`` long, in three lines at most; then it shrinks.
+
+    Returns whether anything was changed.
+    """
     text = artist.get_text()
     for lines in (1, 2, 3):
         width = len(text) if lines == 1 else len(text) // lines + 5
         artist.set_text(wrap(text, max(width, 1), inside_words=False))
         if _length(artist, renderer, vertical) <= pixels:
-            return
+            return lines > 1
     artist.set_fontsize(max(6.0, artist.get_fontsize() * pixels / _length(artist, renderer, vertical)))
+    return True
 
 
 def _length(artist: Any, renderer: Any, vertical: bool) -> float:
