@@ -255,12 +255,14 @@ class DatasetStream(Stream):
     def _count(self, parts: Sequence[_Part]) -> npt.NDArray[np.int64]:
         """Return the number of rows by fold and class; OutputError where there are none, or a class has none."""
         for part in parts:
-            if part.layout != parts[0].layout:
-                raise OutputError(
-                    f"the inputs have different types: {part.layout.columns} and {parts[0].layout.columns}",
-                    where=f"stream {self.name}",
-                    hint="give files of one kind, or leave the column out of the Spectators",
-                )
+            for name, kind in part.layout.columns.items():
+                if kind != parts[0].layout.columns[name]:
+                    first, other = (np.dtype(text).name for text in (parts[0].layout.columns[name], kind))
+                    raise OutputError(
+                        f"{name} is {first} in some of the input and {other} in the rest",
+                        where=f"stream {self.name}",
+                        hint="give files of one kind, or leave the column out of the Spectators",
+                    )
         counts: npt.NDArray[np.int64] = np.sum([part.counts for part in parts], axis=0)
         classes = dict.fromkeys(self.Classes.values())
         empty = [name for name, number in zip(classes, counts.sum(axis=0), strict=False) if not number]

@@ -165,7 +165,7 @@ class DatasetWriter:
         size = CHUNK_BYTES // (kind.itemsize * math.prod(places))
         chunk = max(1, min(BLOCK_ROWS, 1 << max(size.bit_length() - 1, 0), self._rows))
         self._datasets[name] = self._file.create_dataset(
-            name, (self._rows, *places), kind, chunks=(chunk, *places), **_filters(compression)
+            name, (self._rows, *places), kind, chunks=(chunk, *places), fletcher32=True, **_filters(compression)
         )
         self._padded[name] = np.empty((WRITTEN_CHUNKS * chunk, *places), kind)
 

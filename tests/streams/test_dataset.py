@@ -244,8 +244,31 @@ def test_files_of_different_types(ntuples, tmp_path):
     other = write_ntuple(tmp_path / "other.root", columns)
     with pytest.raises(HepflowError) as caught:
         build([ntuples[0][0], other], tmp_path / "run")
-    assert "<f8" in str(caught.value)
-    assert "<f4" in str(caught.value)
+    assert "pt is float32 in some of the input and float64 in the rest" in str(caught.value)
+
+
+def test_folds_without_taus(tmp_path):
+    columns = make_columns(300)
+    fold = columns["TauJets"]["mcEventNumber"] % 5
+    columns["TauJets"]["mcEventNumber"] += ((fold == 0) | (fold == 4)).astype(np.uint64) * np.uint64(2)
+    content, record = read(build([write_ntuple(tmp_path / "a.root", columns)], tmp_path / "run"))
+    assert set(content["taus"]["fold"]) == {1, 2, 3}
+    assert [stop - start for start, stop in record["rows_of_folds"]] == [
+        0,
+        *[np.sum(content["taus"]["fold"] == f) for f in (1, 2, 3)],
+        0,
+    ]
+
+
+def test_a_single_wrong_bit_is_noticed(built, tmp_path):
+    content = bytearray(built.read_bytes())
+    with h5py.File(built) as file:
+        place = file["TauTrack"].id.get_chunk_info(0)
+    content[place.byte_offset + place.size // 2] ^= 1
+    damaged = tmp_path / "damaged.h5"
+    damaged.write_bytes(content)
+    with h5py.File(damaged) as file, pytest.raises(OSError, match="filter returned failure"):
+        file["TauTrack"][:]
 
 
 def test_interrupted_while_shuffling_then_resumed(ntuples, built, tmp_path, monkeypatch):
