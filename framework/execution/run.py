@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -179,7 +179,6 @@ def run(
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
-    before = directory.files()
     context = Context(
         directory.path, job.name, seed=job.seed, workers=options.workers, joboptions=file.path.parent if file else None
     )
@@ -187,8 +186,10 @@ def run(
     try:
         changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
         if changed:
-            shown = "".join(f"\n  {line}" for line in changed)
-            context.log.info("changed since then, what depends on it is done again:%s", shown)
+            context.log.info("changed since then, what depends on it is done again:%s", _listed(changed))
+        broken = directory.check_files([tool.name for tool in job.all_tools()]) if options.resume else []
+        if broken:
+            context.log.warning("outputs are not as the run left them, they are made again:%s", _listed(broken))
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
@@ -203,20 +204,19 @@ def run(
         _finalize(job, directory, context, totals, result)
         result.seconds = time.perf_counter() - began
         directory.write_json(PROVENANCE, provenance | {"finished": _now(), "seconds": round(result.seconds, 3)})
-        directory.close(before, context.written)
     except OSError as error:
         raise OutputError(
             f"the run directory cannot be written: {error.strerror or error}",
             where=str(error.filename or directory.path),
             hint="is the disk full? finished work units are kept, --resume continues",
         ) from error
-    except BaseException:
-        with suppress(OSError):
-            directory.close(before, context.written)
-        raise
     finally:
         directory.release()
     return result
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _loop(
@@ -318,7 +318,8 @@ def _close_streams(
             copied = stream.copy()
             copied.freeze()
             try:
-                paths = copied.close([unit.parts[stream.name] for unit in units], context)
+                with directory.noting(f"stream_{stream.name}", context.written):
+                    paths = copied.close([unit.parts[stream.name] for unit in units], context)
             except (HepflowError, OSError):
                 raise
             except Exception as error:
@@ -342,7 +343,8 @@ def _finalize(
             copied.freeze()
             here = replace(context, results=dict(result.results), outputs=dict(result.outputs))
             try:
-                value = copied.finalize(totals.get(tool.name), here)
+                with directory.noting(f"tool_{tool.name}", context.written):
+                    value = copied.finalize(totals.get(tool.name), here)
             except Exception as error:
                 raise failure(error, tool, None, "finalize") from error
             directory.save_step(f"tool_{tool.name}", value)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
 import pickle
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -40,14 +42,16 @@ def sha256(path: Path) -> str:
 
 class RunDirectory:
     """A folder that belongs to one run. ``.hepflow`` in it holds the ledger: one file a finished work unit or
-    finalize step.
+    finalize step, and ``files.json``: the files that the steps wrote, with their sizes.
 
     The ledger is written and read by hepflow alone, in a folder that the user's own run made; it holds tool results
-    of any type and is therefore pickled.
+    of any type and is therefore pickled. Paths in it are those of the folder as it is called when they are read: it
+    may have been moved or copied.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.before: frozenset[Path] = frozenset()
         self.state = path / STATE
         self.parts = self.state / "parts"
         self.ledger = self.state / "ledger"
@@ -70,6 +74,7 @@ class RunDirectory:
                 directory._clear()
             directory.parts.mkdir(parents=True, exist_ok=True)
             directory.ledger.mkdir(exist_ok=True)
+            directory.before = frozenset(directory.files())
             if not os.access(path, os.W_OK):
                 raise OutputError(f"the output folder {path} cannot be written")
             if not output:
@@ -123,7 +128,7 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Remove what the earlier run wrote, and nothing else."""
-        written = [self.path / name for name in [*(self._load("files.json") or []), *OWN]]
+        written = [self.path / name for name in [*self._noted(), *OWN]]
         for path in written:
             path.unlink(missing_ok=True)
         for entry in self.state.iterdir():
@@ -177,8 +182,7 @@ class RunDirectory:
             same = sum(
                 1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old.items(), new.items(), strict=False))
             )
-            for name in [*list(old)[same:], *list(new)[same:]]:
-                (self.ledger / f"tool_{name}.pkl").unlink(missing_ok=True)
+            self._forget([*list(old)[same:], *list(new)[same:]])
         self.write_json(f"{STATE}/fingerprint.json", current)
         return changed
 
@@ -187,17 +191,10 @@ class RunDirectory:
         self.save_step(f"unit_{result.number:06d}", result)
 
     def finished_units(self) -> dict[int, UnitResult]:
-        """Return the units of the ledger, by number, whose parts are still there or in a stream that was closed.
-
-        Where a file of a closed stream is gone, nothing is finished: the ledger is emptied.
-        """
-        closed = [self.load_step(path.stem)[1] for path in self.ledger.glob("stream_*.pkl")]
-        if not all(Path(file).exists() for files in closed for file in files):
-            for path in [*self.ledger.iterdir(), *self.parts.iterdir()]:
-                path.unlink()
+        """Return the units of the ledger, by number, whose parts are still there or in a stream that was closed."""
         found: dict[int, UnitResult] = {}
         for path in sorted(self.ledger.glob("unit_*.pkl")):
-            result: UnitResult = pickle.loads(path.read_bytes())  # noqa: S301 - written by this run (see the class)
+            result: UnitResult = self.load_step(path.stem)[1]
             if all(part.exists() or self.load_step(f"stream_{name}")[0] for name, part in result.parts.items()):
                 found[result.number] = result
         return found
@@ -210,36 +207,115 @@ class RunDirectory:
 
     def save_step(self, name: str, value: Any) -> None:
         """Add a step to the ledger in one step; a value that cannot be pickled is left out and made again on resume."""
+        blob = io.BytesIO()
         try:
-            blob = pickle.dumps(value)
+            _Pickler(blob, self.path.resolve()).dump(value)
         except Exception:  # whatever a value's own pickling raises
             return
         path = self.ledger / f"{name}.pkl"
         temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(blob)
+        temporary.write_bytes(blob.getvalue())
         temporary.replace(path)
 
     def load_step(self, name: str) -> tuple[bool, Any]:
         """Return (whether the step is in the ledger, its value)."""
         path = self.ledger / f"{name}.pkl"
-        return (True, pickle.loads(path.read_bytes())) if path.exists() else (False, None)  # noqa: S301 - as above
+        if not path.exists():
+            return False, None
+        return True, _Unpickler(io.BytesIO(path.read_bytes()), self.path.resolve()).load()
 
-    def close(self, before: Iterable[Path], written: Iterable[Path]) -> list[Path]:
-        """Note which files the run wrote, for --force; return them.
+    def _forget(self, tools: Iterable[str]) -> None:
+        for name in tools:
+            (self.ledger / f"tool_{name}.pkl").unlink(missing_ok=True)
 
-        ``before`` are the files that were there already, ``written`` the files and folders that the run made.
+    # ── the files that it wrote ──────────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def noting(self, step: str, written: Iterable[Path]) -> Iterator[None]:
+        """Note what a step writes in here, also where it fails (see ``note``)."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                self.note(step, written)
+            raise
+        self.note(step, written)
+
+    def note(self, step: str, written: Iterable[Path]) -> None:
+        """Note the files that a step wrote, for --force and for ``check_files``.
+
+        ``written`` are the files and folders that the run made so far. A file belongs to the step that wrote it first;
+        a later one may have changed its size. Files that were there before the run are somebody else's.
         """
-        made = {path.absolute() for path in written} | {self.path.absolute() / name for name in OWN}
-        known = set(before)
-        own = [p for p in self.files() if p not in known and made & {p.absolute(), *p.absolute().parents}]
-        earlier = [self.path / name for name in self._load("files.json") or []]
-        files = sorted({*own, *(path for path in earlier if path.exists())})
-        self.write_json(f"{STATE}/files.json", [str(path.relative_to(self.path)) for path in files])
-        return files
+        made = {path.absolute() for path in written}
+        noted = self._noted()
+        files: dict[str, dict[str, Any]] = {}
+        for path in sorted(self.files()):
+            name = str(path.relative_to(self.path))
+            own = path not in self.before and made & {path.absolute(), *path.absolute().parents}
+            if name in noted or own:
+                files[name] = {"step": step, **noted.get(name, {}), "size": path.stat().st_size}
+        if files != noted:
+            self.write_json(f"{STATE}/files.json", files)
+
+    def check_files(self, tools: Sequence[str]) -> list[str]:
+        """Forget the steps whose files are gone or have another size, and those behind them; return these files, and
+        what is wrong, in words.
+
+        ``tools`` are all tools in job order. Where a file of a closed stream is concerned, nothing is finished.
+        """
+        wrong: dict[str, str] = {}
+        steps: set[str] = set()
+        for name, entry in self._noted().items():
+            path, step = self.path / name, entry["step"]
+            size = path.stat().st_size if path.is_file() else None
+            if size != entry["size"] and (self.ledger / f"{step}.pkl").exists():
+                wrong[name] = "is gone" if size is None else f"has {size:,} bytes, not {entry['size']:,}"
+                steps.add(step)
+        if any(step.startswith("stream_") for step in steps):
+            for path in [*self.ledger.iterdir(), *self.parts.iterdir()]:
+                path.unlink()
+        first = next((number for number, name in enumerate(tools) if f"tool_{name}" in steps), len(tools))
+        self._forget(tools[first:])
+        return [f"{name} {what}" for name, what in wrong.items()]
+
+    def _noted(self) -> dict[str, dict[str, Any]]:
+        noted: dict[str, dict[str, Any]] = self._load("files.json") or {}
+        return noted
 
     def files(self) -> list[Path]:
         """Return the files that are in the folder now, the ledger left out."""
         return [p for p in self.path.rglob("*") if p.is_file() and self.state not in p.parents]
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles paths in a folder, as Path or as text, by what they are called in there."""
+
+    def __init__(self, file: io.BytesIO, folder: Path) -> None:
+        super().__init__(file)
+        self._folder = str(folder)
+
+    def persistent_id(self, thing: Any) -> tuple[bool, str] | None:
+        """Return (whether it is a text, what follows the folder) of such a path, None of anything else."""
+        if type(thing) is not str and not isinstance(thing, PurePath):
+            return None
+        path = str(thing)
+        inside = path == self._folder or path.startswith(self._folder + os.sep)
+        return (path is thing, path.removeprefix(self._folder)) if inside else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what ``_Pickler`` wrote, in a folder that may be another one."""
+
+    def __init__(self, file: io.BytesIO, folder: Path) -> None:
+        super().__init__(file)
+        self._folder = str(folder)
+
+    def persistent_load(self, held: tuple[bool, str]) -> str | Path:
+        """Return the path in this folder."""
+        is_text, rest = held
+        path = self._folder + rest
+        return path if is_text else Path(path)
 
 
 def _plain(content: Any) -> Any:

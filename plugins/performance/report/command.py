@@ -23,9 +23,9 @@ def report_command(folder: str, plugins: tuple[str, ...], debug: bool) -> None:
     """
     directory = Path(folder).expanduser()
     run = RunDirectory(directory)
-    before = run.files()
+    run.before = frozenset(run.files())
     paths = write_report(directory)
     if run.state.is_dir():
-        run.close(before, paths)  # a later run with --force may replace them
+        run.note("", paths)  # a later run with --force may replace them
     for path in paths:
         console().print(f"{path} ({size(path.stat().st_size)})")

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -345,6 +346,69 @@ def test_resume_makes_anew_what_only_finalizes_and_has_changed(files, go, measur
     assert (out / "said.txt").read_text() == "abcbcbc"
     assert "b.Text: 'one' → 'two'" in caplog.text
     assert "b.Data (SHA-256): " in caplog.text
+
+
+class Writes(Tool):
+    """Only finalizes: writes into a folder, that of another tool where it is given one."""
+
+    Into = Property("", "tool that has a folder")
+
+    def finalize(self, total, context):
+        folder = Path(context.result(self.Into)["folder"]) if self.Into else context.path("net")
+        folder.mkdir(exist_ok=True)
+        (folder / self.name).write_text(self.name * 9)
+        with (folder / "steps").open("a") as file:
+            file.write(self.name)
+        return {"folder": str(folder)}
+
+
+def written(files, go, out, **options):
+    result = go(files[:1], NtupleStream("tree", Keep=["TauJets.pt"]), Writes("a"), Writes("b", Into="a"),
+                Writes("c", Into="b"), output=str(out), **options)  # fmt: skip
+    return result, (out / "net" / "steps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("broken", "steps"),
+    [
+        ("", "abc"),
+        ("net/b", "abcbc"),
+        ("net/c", "abcc"),
+        ("net/a", "abcabc"),
+        ("net", "abc"),
+        ("tree_000001.root", "abcabc"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["delete", "truncate"])
+def test_resume_makes_what_is_gone_or_damaged_again(
+    files, go, read, assert_same, tmp_path, caplog, broken, steps, damage
+):
+    out = tmp_path / "run"
+    first, _ = written(files, go, out)
+    columns = all_columns(first, read)
+    if damage == "truncate" and broken not in ("", "net"):
+        os.truncate(out / broken, 1)
+    elif broken == "net":
+        shutil.rmtree(out / "net")
+    elif broken:
+        (out / broken).unlink()
+    again, found = written(files, go, out, resume=True)
+    assert found == steps
+    assert (f"\n  {broken}" in caplog.text) == bool(broken)
+    assert_same(all_columns(again, read)["tree"], columns["tree"])
+    assert {path.name for path in (out / "net").iterdir()} == {"a", "b", "c", "steps"}
+    assert written(files, go, out, resume=True)[1] == steps
+
+
+def test_a_copy_of_a_run_leaves_the_original_alone(files, go, tmp_path):
+    written(files, go, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    (tmp_path / "copy" / ".hepflow" / "ledger" / "tool_c.pkl").unlink()
+    result, steps = written(files, go, tmp_path / "copy", resume=True)
+    assert steps == "abcc"
+    assert result.outputs["tree"] == [tmp_path / "copy" / "tree_000001.root"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
 OPTIONS = """

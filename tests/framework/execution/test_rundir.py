@@ -82,7 +82,7 @@ def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     (directory.path / "plots").mkdir()
     for name in ("tree_000001.root", "plots/a.png", "joboptions.py", "provenance.json"):
         (directory.path / name).write_text("run")
-    directory.close([], [directory.path / "tree_000001.root", directory.path / "plots"])
+    directory.note("", [directory.path / "tree_000001.root", directory.path / "plots"])
     (directory.path / "notes.txt").write_text("mine")
     (directory.path / "plots" / "mine.png").write_text("mine")
     (directory.path / "mine" / "empty").mkdir(parents=True)
@@ -92,14 +92,23 @@ def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     assert list(again.ledger.iterdir()) == []
 
 
-def test_close_notes_only_what_is_new(tmp_path):
-    directory = prepare(tmp_path / "run")
-    (directory.path / "old.txt").write_text("mine")
-    before = directory.files()
-    (directory.path / "new.root").write_text("run")
-    (directory.path / "notes.txt").write_text("written by the user while the run went on")
-    assert [p.name for p in directory.close(before, [directory.path / "new.root"])] == ["new.root"]
-    assert json.loads((directory.state / "files.json").read_text()) == ["new.root"]
+def test_only_what_a_step_wrote_is_noted(tmp_path):
+    (tmp_path / "run" / ".hepflow").mkdir(parents=True)
+    (tmp_path / "run" / "old.txt").write_text("mine")
+    directory = prepare(tmp_path / "run", resume=True)
+
+    def broken():
+        with directory.noting("tool_a", [directory.path / "new.root"]):
+            (directory.path / "new.root").write_text("run")
+            (directory.path / "notes.txt").write_text("written by the user while the run went on")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken()
+    with directory.noting("tool_b", [directory.path / "new.root", directory.path / "old.txt"]):
+        (directory.path / "new.root").write_text("longer")
+    noted = json.loads((directory.state / "files.json").read_text())
+    assert noted == {"new.root": {"step": "tool_a", "size": 6}}
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
@@ -129,18 +138,52 @@ def test_ledger_of_units(tmp_path):
     assert found[1].results == {"t": 5}
 
 
-def test_units_of_a_closed_stream_stay_finished_while_its_files_are_there(tmp_path):
+@pytest.fixture
+def finished(tmp_path):
+    """A run of one stream and the tools a, b, c; b changed a file of a."""
     directory = prepare(tmp_path / "run")
-    file = directory.path / "tree_000001.root"
-    file.write_text("whole")
-    directory.record(UnitResult(1, 10, parts={"tree": directory.parts / file.name}))
-    directory.save_step("stream_tree", [file])
-    directory.save_step("tool_t", 1)
-    assert list(directory.finished_units()) == [1]
-    file.unlink()
-    assert directory.finished_units() == {}
-    assert directory.load_step("stream_tree") == (False, None)
-    assert directory.load_step("tool_t") == (False, None)
+    written = [directory.path / name for name in ("tree_000001.root", "a.json", "net")]
+    directory.record(UnitResult(1, 10, parts={"tree": directory.parts / "tree_000001.root"}))
+    for step, names in (("stream_tree", ["tree_000001.root"]), ("tool_a", ["a.json"]), ("tool_b", ["net/m", "a.json"])):
+        with directory.noting(step, written):
+            for name in names:
+                (directory.path / name).parent.mkdir(exist_ok=True)
+                (directory.path / name).write_text(step)
+        directory.save_step(step, None)
+    directory.save_step("tool_c", None)
+    return directory
+
+
+def steps(directory):
+    return {path.stem for path in directory.ledger.iterdir()}
+
+
+def test_a_run_whose_files_are_there_is_finished(finished):
+    before = steps(finished)
+    assert finished.check_files("abc") == []
+    assert steps(finished) == before == {"unit_000001", "stream_tree", "tool_a", "tool_b", "tool_c"}
+    assert list(finished.finished_units()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("net/m", {"unit_000001", "stream_tree", "tool_a"}),
+        ("a.json", {"unit_000001", "stream_tree"}),
+        ("tree_000001.root", set()),
+    ],
+)
+@pytest.mark.parametrize("damage", ["delete", "truncate"])
+def test_steps_whose_files_are_gone_or_damaged_are_forgotten(finished, name, left, damage):
+    size = (finished.path / name).stat().st_size
+    if damage == "delete":
+        (finished.path / name).unlink()
+    else:
+        (finished.path / name).write_text("x")
+    said = "is gone" if damage == "delete" else f"has 1 bytes, not {size}"
+    assert finished.check_files("abc") == [f"{name} {said}"]
+    assert steps(finished) == left
+    assert finished.check_files("abc") == []  # the step is not finished: it will write them
 
 
 def test_finished_parts_of_one_stream_only(tmp_path):
@@ -161,6 +204,18 @@ def test_steps(tmp_path):
     assert directory.load_step("z") == (False, None)
     assert sorted(p.name for p in directory.ledger.iterdir()) == ["x.pkl", "y.pkl"]
     assert pickle.loads((directory.ledger / "x.pkl").read_bytes()) == {"a": 1}
+
+
+def test_paths_are_those_of_the_folder_that_is_read(tmp_path):
+    directory = prepare(tmp_path / "run")
+    inside, outside = directory.path / "net" / "m", tmp_path / "runner" / "m"
+    value = {"file": inside, "text": str(inside), "folder": directory.path, "other": [outside, str(outside)], "n": 1}
+    directory.save_step("x", value)
+    assert directory.load_step("x") == (True, value)
+    directory.path.rename(tmp_path / "moved")
+    inside = tmp_path / "moved" / "net" / "m"
+    moved = {**value, "file": inside, "text": str(inside), "folder": tmp_path / "moved"}
+    assert RunDirectory(tmp_path / "moved").load_step("x") == (True, moved)
 
 
 def made_of(settings=None, run=None, finalize=None):
