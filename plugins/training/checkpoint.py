@@ -71,7 +71,7 @@ class Checkpoint:
             for group in ("model", "optimiser", "best")
             for number, array in enumerate(getattr(self, group))
         }
-        text = json.dumps({"identity": self.identity, "state": self.state})
+        text = json.dumps({"identity": self.identity, "state": self.state}, allow_nan=False)
         np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **held)
         write_bytes(path, buffer.getvalue(), hint=RESUMES)
 

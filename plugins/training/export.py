@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hepflow.errors import InputError, NetworkError
 from hepflow.networks import Network, from_keras, open_keras, write_lwtnn, write_onnx
 from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training.architectures.base import BARE
+from hepflow.plugins.training.checkpoint import arrays
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
 from hepflow.plugins.training.fitting import feed
@@ -25,6 +27,7 @@ from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, sha2
 __all__ = ["LWTNN", "ONNX", "NetworkExporter"]
 
 LWTNN, ONNX = "weights-for-lwtnn.json", "model.onnx"
+DIVERGED = "the training diverged: train again with a smaller LearningRate"
 
 
 class NetworkExporter(Tool):
@@ -59,6 +62,8 @@ class NetworkExporter(Tool):
         configuration, summary = (_read(folder / name) for name in (CONFIGURATION, SUMMARY))
         plan = NetworkPlan.from_description(configuration["plan"])
         model = _open_model(folder / MODEL)
+        if not all(np.isfinite(array).all() for array in arrays(model.variables)):
+            raise NetworkError("the weights of the network are not finite", where=str(folder / MODEL), hint=DIVERGED)
         with _open_data(configuration) as data:
             taus = next(data.batches("validation", self.Taus))
             record = network_record(plan, configuration, summary, data)
@@ -71,6 +76,10 @@ class NetworkExporter(Tool):
         for name in (ONNX,) if refused else (LWTNN, ONNX):
             found = next(iter(Network.load(folder / name).evaluate(ragged(taus)).values()))
             differences[name] = float(np.abs(found - expected).max())
+            if not math.isfinite(differences[name]):
+                raise NetworkError(
+                    "the network gives values that are not finite", where=str(folder / name), hint=DIVERGED
+                )
         exported: dict[str, Any] = {
             "taus": len(taus),
             "tolerance": self.Tolerance,

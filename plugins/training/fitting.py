@@ -44,7 +44,7 @@ SMALLEST = 1e-7
 
 
 class DivergedError(ToolError):
-    """The loss of a training is not a finite number."""
+    """The loss, the weights or the optimiser's variables of a training are not finite."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ def fit(
     With ``checkpoint``, the file is written after each epoch, with the identity of the training, and continued where
     it is there; there may be more epochs to do than before. ``report`` gets lines for people, with ``within_epochs``
     also during long epochs; ``after_epoch`` gets the state, when the checkpoint is written. Raises ToolError where the
-    checkpoint is of another network, and where the loss is not finite; the checkpoint is then that of the last good
-    epoch.
+    checkpoint is of another network, and DivergedError where the loss or a weight is not finite; the checkpoint is then
+    that of the last good epoch.
     """
     state, best = State(), arrays(model.variables)
     if checkpoint is not None and checkpoint.exists():
@@ -161,20 +161,21 @@ def fit(
         report(f"continuing after epoch {state.epoch}")
     while not state.stopped:
         row = train_epoch(model, data, schedule, state.epoch, report if within_epochs else None)
-        found = evaluate(model, data, "validation", loss) if math.isfinite(row["loss"]) else None
+        wrong = _not_finite(model, row["loss"])
+        found = None if wrong else evaluate(model, data, "validation", loss)
         if found is None or not math.isfinite(found.loss):
             assign(model.variables, best)
-            raise _diverged(state, checkpoint)
+            raise _diverged(wrong or "the validation loss is not a finite number", state, checkpoint)
         accuracy = {} if found.accuracy is None else {"val_accuracy": found.accuracy}
         state.history.append({**row, "val_loss": found.loss, **accuracy})
         if found.loss < state.best_loss:
             best = arrays(model.variables)
         _advance(state, schedule, found.loss, model)
-        report(_line(state, schedule))
         if checkpoint is not None:
             parts = arrays(model.variables), arrays(model.optimizer.variables), best
             Checkpoint(identity or {}, asdict(state), *parts).save(checkpoint)
         after_epoch(state)
+        report(_line(state, schedule))  # an epoch that is seen to end is not lost
     assign(model.variables, best)
     return state
 
@@ -241,12 +242,25 @@ def train_epoch(
     return {**row, "learning_rate": rate, "seconds": seconds, "taus_per_second": done / seconds}
 
 
-def _diverged(state: State, checkpoint: Path | None) -> DivergedError:
+def _not_finite(model: Any, loss: float) -> str:
+    """Return, in words, what is not finite after an epoch; empty where all is.
+
+    A finite loss says nothing of the weights: ``relu`` and masks turn what is not a number into zero.
+    """
+    if not math.isfinite(loss):
+        return "the loss is not a finite number"
+    for what, variables in (("weights", model.variables), ("optimiser's variables", model.optimizer.variables)):
+        if not all(np.isfinite(array).all() for array in arrays(variables)):
+            return f"the {what} are not finite numbers"
+    return ""
+
+
+def _diverged(wrong: str, state: State, checkpoint: Path | None) -> DivergedError:
     kept = f"; the checkpoint is that of epoch {state.epoch}" if checkpoint is not None and state.epoch else ""
     best = f"; the best epoch so far, {state.best_epoch}, has val_loss {state.best_loss:.4f}" if state.epoch else ""
     return DivergedError(
-        f"the loss is not a finite number in epoch {state.epoch + 1}{best}{kept}",
-        where=str(checkpoint or ""),
+        f"{wrong} in epoch {state.epoch + 1}{best}{kept}",
+        where=str(checkpoint.parent if checkpoint is not None else ""),
         hint="try a smaller LearningRate; inputs that are not finite or huge weights do this as well",
     )
 

@@ -126,7 +126,7 @@ class Normaliser(Tool):
             moments = {g: reduce(add, (total["moments"][f][g] for f in folds.train)) for g in self.Variables}
             made = Normalisation(folds, self._variables(moments), self._statistics(moments, folds, taus))
             for name, content in (("variables", made.variables), ("preproc", made.statistics)):
-                text = json.dumps(content, indent=2) + "\n"
+                text = json.dumps(content, indent=2, allow_nan=False) + "\n"
                 write_text(context.path(f"{name}{suffix}.json"), text)
             title = f"{self.name}{suffix}: {taus} taus of the folds {', '.join(map(str, folds.train))}"
             if number == 0:

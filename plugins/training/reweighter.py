@@ -144,7 +144,7 @@ class Reweighter(Tool):
             axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
             made = Reweighting(tuple(self._classes()), axes, table, folds)
             path = context.path(f"{self.OutputName}{suffix}.json")
-            write_text(path, json.dumps(made.record(), indent=2) + "\n")
+            write_text(path, json.dumps(made.record(), indent=2, allow_nan=False) + "\n")
             context.log.info("%s%s: factors from %.3g to %.3g", self.name, suffix, table[table > 0].min(), table.max())
             result.append(made)
         return tuple(result)

@@ -46,8 +46,8 @@ def sha256(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file in one step."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write a JSON file, which has no NaN, in one step."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True)

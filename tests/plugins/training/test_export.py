@@ -87,6 +87,32 @@ def test_a_difference_is_an_error(exported):
     assert again.finalize(None, Context(context.directory, "other"))[0]["differences"]
 
 
+def test_weights_that_are_not_finite(tmp_path, trained):
+    from hepflow.networks import open_keras
+    from hepflow.plugins.training import layers  # noqa: F401
+
+    folder = tmp_path / "network"
+    shutil.copytree(trained[0], folder)
+    model = open_keras(folder / "model.keras")
+    model.set_weights([np.full_like(array, np.nan) if n == 0 else array for n, array in enumerate(model.get_weights())])
+    model.save(folder / "model.keras")
+    with pytest.raises(NetworkError, match="weights of the network are not finite") as caught:
+        NetworkExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
+    assert "smaller LearningRate" in caught.value.hint
+    assert not list(folder.glob("*.onnx"))
+    assert not (folder / "weights-for-lwtnn.json").exists()
+
+
+def test_a_difference_that_is_not_finite(tmp_path, trained, monkeypatch):
+    folder = tmp_path / "network"
+    shutil.copytree(trained[0], folder)
+    before = (folder / "summary.json").read_text()
+    monkeypatch.setattr(Network, "evaluate", lambda self, inputs: {"classes": np.full(5, np.nan)})
+    with pytest.raises(NetworkError, match="gives values that are not finite"):
+        NetworkExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
+    assert (folder / "summary.json").read_text() == before
+
+
 def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     (tmp_path / "Arch.yaml").write_text(SMALL)

@@ -166,6 +166,54 @@ def test_diverging_loss_keeps_the_last_good_checkpoint(small_training, tmp_path)
     assert all(np.isfinite(array).all() for array in kept.model)
 
 
+@pytest.mark.parametrize("what", ["weights", "optimiser's variables"])
+def test_finite_loss_with_weights_that_are_not(tmp_path, what):
+    """The layer's weight takes no part in the loss, as behind a mask; it is lost as the second epoch ends."""
+
+    class Idle(keras.layers.Layer):
+        def build(self, shape):
+            self.weight = self.add_weight(shape=(2,), trainable=False)
+
+        def call(self, x):
+            return x
+
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(Idle()(inputs)))
+    schedule = Schedule(epochs=4, batch_size=10)
+    compile_model(model, schedule, "categorical_crossentropy")
+    lost = model.layers[1].weight if what == "weights" else model.optimizer.variables[-1]
+
+    class Losing(Flat):
+        def batches(self, role, size, shuffle_seed=None, epoch=0):
+            yield from super().batches(role, size, shuffle_seed, epoch)
+            if role == "train" and epoch == 1:
+                lost.assign(np.full(lost.shape, np.nan))
+
+    path, seen = tmp_path / "checkpoint.npz", []
+    with pytest.raises(DivergedError, match=rf"the {what} are not finite numbers in epoch 2; the best epoch so far, 1"):
+        fit(model, Losing(), schedule, "categorical_crossentropy", checkpoint=path, after_epoch=seen.append)
+    kept = Checkpoint.load(path)
+    assert (len(seen), kept.state["epoch"]) == (1, 1)
+    assert all(np.isfinite(array).all() for array in [*kept.model, *kept.optimiser, *kept.best])
+    assert same([np.asarray(one) for one in model.get_weights()], kept.best)
+
+
+def test_an_epoch_that_is_reported_is_saved(tmp_path):
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(inputs))
+    schedule = Schedule(epochs=2, batch_size=10)
+    compile_model(model, schedule, "categorical_crossentropy")
+    path = tmp_path / "checkpoint.npz"
+    held, after = [], []
+    fit(
+        model, Flat(), schedule, "categorical_crossentropy",
+        checkpoint=path,
+        report=lambda line: held.append((line[:11], Checkpoint.load(path).state["epoch"], len(after))),
+        after_epoch=after.append,
+    )  # fmt: skip
+    assert held == [("epoch   1/2", 1, 1), ("epoch   2/2", 2, 2)]
+
+
 class Flat:
     """Forty taus with two variables; from one epoch on a value is not finite."""
 
