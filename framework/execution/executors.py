@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
 from typing import TypeVar
 
 from hepflow.errors import WorkerError
@@ -58,7 +60,7 @@ class ProcessExecutor:
         """
         workers = min(self.workers, len(waiting))
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         running: dict[Future[Result], tuple[int, Item]] = {}
         finished = False
         try:
@@ -87,6 +89,18 @@ class ProcessExecutor:
                     process.terminate()
                 for process in processes:  # what they were writing can be removed only when they have ended
                     process.join()
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the main process is gone: one that was killed cannot end its workers."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

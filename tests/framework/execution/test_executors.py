@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hepflow.errors import InputError, WorkerError
@@ -44,6 +48,39 @@ def test_the_one_that_kills_again_is_named_and_the_others_are_kept(tmp_path):
         found.extend(ProcessExecutor(2).run(Task(tmp_path, die_on=[1], times=99), range(4)))
     assert caught.value.about == "1"
     assert len((tmp_path / "1").read_text()) == 2
+
+
+MAIN = """
+import os, sys, time
+from pathlib import Path
+from hepflow.execution.executors import ProcessExecutor
+
+def work(item):
+    Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(ProcessExecutor(2).run(work, range(2)))
+"""
+
+
+def test_workers_end_where_the_main_process_was_killed(tmp_path):
+    script, folder = tmp_path / "main.py", tmp_path / "workers"
+    script.write_text(MAIN)
+    folder.mkdir()
+    main = subprocess.Popen([sys.executable, script, folder])
+    until(lambda: len(list(folder.iterdir())) == 2)
+    workers = [psutil.Process(int(path.name)) for path in folder.iterdir()]
+    main.kill()
+    main.wait()
+    until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_an_error_of_the_task_comes_through():
