@@ -81,16 +81,19 @@ def hepflow() -> None:
     """Hadronic-tau analysis and its machine learning, from xAOD to performance plots."""
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    """Treat the end that a batch system or ``kill`` asks for as Ctrl-C: workers end, finished parts are kept."""
-    raise KeyboardInterrupt
-
-
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 fine, 1 an error that is explained, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit: 0 fine, 1 an explained error, 2 wrong usage, 130 interrupted, 143 terminated."""
+    interrupted = 128 + signal.SIGINT
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        """Treat the end that a batch system or ``kill`` asks for as Ctrl-C: workers end, finished parts are kept."""
+        nonlocal interrupted
+        interrupted = 128 + number
+        raise KeyboardInterrupt
+
     for name in _THREADS:
         os.environ.setdefault(name, "1")
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     arguments = [*(sys.argv[1:] if args is None else args)]  # list is a module here, once its command was imported
     try:
         sys.exit(hepflow.main(arguments, prog_name="hepflow", standalone_mode=False) or 0)
@@ -103,7 +106,7 @@ def main(args: list[str] | None = None) -> None:
         from hepflow.cli.console import show_interrupt
 
         show_interrupt()
-        sys.exit(130)
+        sys.exit(interrupted)
     except HepflowError as error:
         if "--debug" in arguments:
             raise
