@@ -1,4 +1,4 @@
-"""The values of a column, named as the job options name it."""
+"""The values of a column, named as the job options name it, and what weights must be."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Events
+from hepflow.errors import ToolError
 
-__all__ = ["flat_column"]
+__all__ = ["check_sum", "flat_column"]
 
 
 def flat_column(events: Events, name: str) -> npt.NDArray[Any]:
     """Return the values of ``Container.column`` of all visible objects, without event structure."""
     container, _, column = name.partition(".")
     return np.asarray(events[container].flat(column))
+
+
+def check_sum(weight: float, whose: str, where: str = "") -> None:
+    """Raise ToolError where a sum of weights is not a positive number."""
+    if not 0 < weight < np.inf:
+        ignore = '; TrainingSelection.NegativeWeights = "ignore" leaves taus with negative ones out'
+        raise ToolError(
+            f"the weights of {whose} add up to {weight:g}, it must be more than 0",
+            where=where,
+            hint="is Weight the right column? an empty Weight gives each tau 1" + (ignore if weight < 0 else ""),
+        )

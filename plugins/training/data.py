@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hepflow.errors import InputError, JobOptionsError
 from hepflow.io.hdf5 import BLOCK_ROWS, TAUS, DatasetLayout, open_dataset_file
+from hepflow.plugins.training.columns import check_sum
 from hepflow.plugins.training.folds import ROLES, Folds
 from hepflow.plugins.training.reweighter import Reweighting
 from hepflow.variables import Variable
@@ -140,25 +141,14 @@ class TrainingData:
         """Return the number of taus that have a role."""
         return int(self.counts(role).sum())
 
-    def require(
-        self,
-        variables: Mapping[str, Sequence[Variable]],
-        *,
-        caps: Mapping[str, int] | None = None,
-        classes: Sequence[str] | None = None,
-    ) -> None:
-        """Raise InputError, with every difference, where the training set is not made as a network expects."""
-        found = [*_differences(self.variables, variables)]
-        if caps is not None and dict(caps) != self.caps:
-            found.append(f"caps are {self.caps}, expected {dict(caps)}")
-        if classes is not None and tuple(classes) != self.classes:
-            found.append(f"classes are {', '.join(self.classes)}, expected {', '.join(classes)}")
-        if found:
-            raise InputError(
-                "the training set was made with other inputs than the network expects: " + "; ".join(found),
-                where=str(self.path),
-                hint="make it again with the variables of this network",
-            )
+    def check_weights(self) -> None:
+        """Raise ToolError where the weights of the taus to train on, or to validate with, do not add up to a positive
+        number.
+        """
+        for role in ("train", "validation"):
+            read = (self._weights(self._read(TAUS, [block], None)) for block in self._blocks(role))
+            weight = sum(float(weights.sum(dtype=np.float64)) for weights in read)
+            check_sum(weight, f"the {self.size(role)} taus for {role}", str(self.path))
 
     def batches(
         self, role: str, batch_size: int, *, shuffle_seed: int | None = None, epoch: int = 0
@@ -171,8 +161,6 @@ class TrainingData:
         """
         if batch_size < 1:
             raise JobOptionsError(f"a batch of {batch_size} taus makes no sense", hint="set it to at least 1")
-        if not self.size(role):
-            raise InputError(f"the training set has no taus for {role}", where=str(self.path))
         blocks = self._blocks(role)
         rng = None
         if shuffle_seed is not None:
@@ -192,7 +180,9 @@ class TrainingData:
             yield Batch.join(waiting)
 
     def _blocks(self, role: str) -> list[tuple[int, int]]:
-        """Return the row ranges of a role, cut where the chunks of the file end."""
+        """Return the row ranges of a role, cut where the chunks of the file end; InputError where it has no taus."""
+        if not self.size(role):
+            raise InputError(f"the training set has no taus for {role}", where=str(self.path))
         blocks = []
         for fold in self.folds.of(role):
             start, stop = self._record["rows_of_folds"][fold]
@@ -223,11 +213,15 @@ class TrainingData:
             else:
                 inputs[group] = np.stack([v(taus[v.column]) for v in variables], axis=1)
         label = taus["label"]
-        weights = taus["weight"].copy()
-        if self._reweighting is not None:
-            weights *= self._reweighting.factors(label, taus)
         labels = np.eye(len(self.classes), dtype=np.float32)[label] if self.classes else label[:, None].copy()
-        return Batch(inputs, masks, labels, weights)
+        return Batch(inputs, masks, labels, self._weights(taus))
+
+    def _weights(self, taus: Any) -> Floats:
+        """Return the weights of rows of ``taus``."""
+        weights: Floats = taus["weight"].copy()
+        if self._reweighting is not None:
+            weights *= self._reweighting.factors(taus["label"], taus)
+        return weights
 
     def _read(self, name: str, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None) -> Any:
         try:
@@ -276,23 +270,6 @@ def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> Fl
     result = np.zeros((*objects.shape, len(variables)), dtype=np.float32)
     result[valid] = values
     return result
-
-
-def _differences(found: Mapping[str, Sequence[Variable]], expected: Mapping[str, Sequence[Variable]]) -> Iterator[str]:
-    """Yield in words how two declarations of inputs differ."""
-    for group in dict.fromkeys([*expected, *found]):
-        have = {v.name: (v.column, v.transform, v.floor) for v in found.get(group, ())}
-        want = {v.name: (v.column, v.transform, v.floor) for v in expected.get(group, ())}
-        lacking, extra = [n for n in want if n not in have], [n for n in have if n not in want]
-        if lacking:
-            yield f"{group} lacks {', '.join(lacking)}"
-        if extra:
-            yield f"{group} has {', '.join(extra)} besides"
-        for name in have:
-            if name in want and have[name] != want[name]:
-                yield f"{group}.{name} is (column, transform, floor) {have[name]}, expected {want[name]}"
-        if not lacking and not extra and list(have) != list(want):
-            yield f"{group} has its variables in the order {', '.join(have)}, expected {', '.join(want)}"
 
 
 def open_dataset(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError
 from hepflow.files import write_text
-from hepflow.plugins.training.columns import flat_column
+from hepflow.plugins.training.columns import check_sum, flat_column
 from hepflow.plugins.training.folds import Folds as FoldRoles
 from hepflow.plugins.training.folds import one_rule
 from hepflow.plugins.training.moments import Moments
@@ -79,9 +79,13 @@ class Normaliser(Tool):
         return sorted({fold for folds in self.Folds for fold in folds.train})
 
     def start(self) -> Any:
-        """Return empty moments for each training fold and group, and the number of taus."""
+        """Return empty moments for each training fold and group, the number of taus, and the sum of their weights."""
         moments = {fold: {g: Moments.empty(len(v)) for g, v in self.Variables.items()} for fold in self._measured()}
-        return {"moments": moments, "taus": dict.fromkeys(self._measured(), 0)}
+        return {
+            "moments": moments,
+            "taus": dict.fromkeys(self._measured(), 0),
+            "weight": dict.fromkeys(self._measured(), 0.0),
+        }
 
     def execute(self, events: Events, result: Any) -> None:
         """Add the objects of the training folds."""
@@ -90,6 +94,7 @@ class Normaliser(Tool):
         weights = flat_column(events, self.Weight).astype(np.float64) if self.Weight else np.ones(len(fold))
         for number in self._measured():
             result["taus"][number] += int((fold == number).sum())
+            result["weight"][number] += float(weights[fold == number].sum())
         for group, variables in self.Variables.items():
             owners = self._owners(events, group, len(fold))
             chosen = {number: np.flatnonzero((fold[owners] == number) & (owners >= 0)) for number in self._measured()}
@@ -123,7 +128,10 @@ class Normaliser(Tool):
                     "no taus are left to train on",
                     hint=f"folds {', '.join(map(str, folds.train))} are empty; use more events, or see cutflow.json",
                 )
+            check_sum(sum(total["weight"][fold] for fold in folds.train), f"the {taus} taus to train on")
             moments = {g: reduce(add, (total["moments"][f][g] for f in folds.train)) for g in self.Variables}
+            for group, found in moments.items():
+                self._check(group, found)
             made = Normalisation(folds, self._variables(moments), self._statistics(moments, folds, taus))
             for name, content in (("variables", made.variables), ("preproc", made.statistics)):
                 text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -185,16 +193,21 @@ class Normaliser(Tool):
                 }
         return {"taus": taus, "weight": self.Weight, "folds": folds.record(), "caps": dict(self.Caps), "groups": groups}
 
-    def _warn(self, group: str, found: Moments, context: Context) -> None:
+    def _check(self, group: str, found: Moments) -> None:
+        """Raise ToolError where values are not finite or weights add up to less than 0."""
         bad = [(v.name, n) for v, n in zip(self.Variables[group], found.nonfinite, strict=True) if n]
         if bad:
             raise ToolError(
                 f"inputs are not finite: {', '.join(f'{group}.{name} ({n} values)' for name, n in bad)}",
                 hint='find out where they come from; TrainingSelection.NonFinite = "ignore" leaves such taus out',
             )
+        for variable, weight in zip(self.Variables[group], found.weight, strict=True):
+            if weight:  # else the variable has no values
+                check_sum(float(weight), f"{group}.{variable.name}")
+
+    def _warn(self, group: str, found: Moments, context: Context) -> None:
+        """Warn of variables without values, or with one alone."""
         for i, variable in enumerate(self.Variables[group]):
-            if found.weight[i] < 0:
-                raise ToolError(f"the weights of {group}.{variable.name} add up to {found.weight[i]:g}, less than 0")
             if not found.minimum[i] <= found.maximum[i]:
                 context.log.warning("%s.%s has no values: its scale is 1", group, variable.name)
             elif not found.minimum[i] < found.maximum[i]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepflow import Events, Property, Tool
+from hepflow import Context, Events, Property, Tool
 from hepflow.errors import ToolError
 from hepflow.plugins.training.columns import flat_column
 from hepflow.variables import Variable
@@ -60,6 +60,10 @@ class TrainingSelection(Tool):
     def _inputs(self) -> list[str]:
         return [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
 
+    def start(self) -> Any:
+        """Return the number of taus that were kept with a negative weight, and that of all that were looked at."""
+        return {"taus": 0, "negative": 0}
+
     def execute(self, events: Events, result: Any) -> None:
         """Apply the cuts, one line of the cutflow each."""
         for name in self.Require:
@@ -69,15 +73,23 @@ class TrainingSelection(Tool):
             label = f"{self.Label} in {', '.join(map(str, values))}"
             self._hide(events, np.isin(flat_column(events, self.Label), values), label)
         if self.Weight:
-            self._weights(events)
+            self._weights(events, result)
         for name in self._inputs():
             self._finite(events, name)
 
-    def _weights(self, events: Events) -> None:
+    def finalize(self, total: Any, context: Context) -> Any:
+        """Say how many negative weights were kept."""
+        if total["negative"]:
+            message = "%s: %d of %d taus have a negative %s and are kept"
+            context.log.info(message, self.name, total["negative"], total["taus"], self.Weight)
+        return total
+
+    def _weights(self, events: Events, result: Any) -> None:
         self._finite(events, self.Weight)
-        if self.NegativeWeights == "keep":
-            return
         negative = flat_column(events, self.Weight) < 0
+        if self.NegativeWeights == "keep":
+            result["taus"] += len(negative)
+            result["negative"] += int(negative.sum())
         if negative.any() and self.NegativeWeights == "error":
             raise ToolError(
                 f"{negative.sum()} of {len(negative)} taus have a negative {self.Weight}",

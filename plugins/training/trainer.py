@@ -228,6 +228,7 @@ class KerasTrainer(Tool):
         schedule, verbose = self._schedule(conf)
         keras.utils.clear_session()
         with source.open() as data:
+            data.check_weights()
             plan = self._plan_for(conf, source, data)
             if first:
                 _report_ignored(conf, plan, context)

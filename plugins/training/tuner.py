@@ -79,6 +79,7 @@ class Tuner(Tool):
             )
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         with source.open() as data:
+            data.check_weights()
             inputs = source.inputs(data)
             study = self._study(optuna, folder, {"inputs": [asdict(i) for i in inputs], "data": data.record})
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hepflow.errors import InputError, JobOptionsError
+from hepflow.errors import InputError, JobOptionsError, ToolError
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training import Batch, Folds, Reweighting, TrainingSelection, kfold, open_dataset
 from hepflow.plugins.training import data as data_module
@@ -172,23 +172,22 @@ def test_reweighting_multiplies_the_weights(path, raw):
         open_dataset(path, reweighting=Reweighting(CLASSES[1:], {}, np.ones(4)))
 
 
-def test_what_a_network_expects(data):
-    data.require(DECAY_MODE_VARIABLES, caps=SEQUENCE_CAPS, classes=CLASSES)
-    tracks = DECAY_MODE_VARIABLES["TauTrack"]
-    floor = Variable("pt_log", "pt", "log10", 0.1)
-    for group, words in (
-        ((*tracks, Variable("charge")), "TauTrack lacks charge"),
-        (tracks[1:], "TauTrack has dphiECal besides"),
-        (tracks[::-1], "TauTrack has its variables in the order dphiECal"),
-        (tuple(floor if v.name == "pt_log" else v for v in tracks), "expected ('pt', 'log10', 0.1)"),
-    ):
-        with pytest.raises(InputError) as caught:
-            data.require({**DECAY_MODE_VARIABLES, "TauTrack": group})
-        assert words in str(caught.value)
-    with pytest.raises(InputError, match="caps are"):
-        data.require(DECAY_MODE_VARIABLES, caps={**SEQUENCE_CAPS, "TauTrack": 10})
-    with pytest.raises(InputError, match="classes are"):
-        data.require(DECAY_MODE_VARIABLES, classes=CLASSES[::-1])
+@pytest.mark.parametrize(("fold", "role"), [((2, 3, 4), "1800 taus for train"), ((0,), "600 taus for validation")])
+def test_weights_of_a_role_that_are_zero(tmp_path, make_training_set, training_columns, fold, role):
+    columns = training_columns(TAUS)
+    tau = columns["TauJets"]
+    tau["beamSpotWeight"][np.isin(tau["mcEventNumber"] % 5, fold)] = 0
+    path = make_training_set(tmp_path, columns)
+    with open_dataset(path) as data, pytest.raises(ToolError, match=f"weights of the {role} add up to 0") as caught:
+        data.check_weights()
+    assert "dataset.h5" in caught.value.where
+
+
+def test_usual_weights_and_weights_after_reweighting(path, data):
+    data.check_weights()
+    reweighting = Reweighting(CLASSES, {}, np.zeros(5))
+    with open_dataset(path, reweighting=reweighting) as nothing, pytest.raises(ToolError, match="train add up to 0"):
+        nothing.check_weights()
 
 
 def test_files_that_are_no_training_set(tmp_path, path):

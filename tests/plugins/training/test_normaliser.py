@@ -72,6 +72,36 @@ def expected(columns, group, variable, folds=(2, 3, 4), selected=None):
     return np.array(values), np.array(weights)
 
 
+@pytest.mark.parametrize(
+    ("weight", "message", "hint"),
+    [
+        (0.0, "weights of the 360 taus to train on add up to 0,", "an empty Weight gives each tau 1"),
+        (-1.0, "weights of the 360 taus to train on add up to -360,", 'NegativeWeights = "ignore"'),
+        (np.nan, "weights of the 360 taus to train on add up to nan,", "an empty Weight gives each tau 1"),
+    ],
+)
+def test_weights_that_add_up_to_nothing(go, tmp_path, training_columns, write_training_ntuple, weight, message, hint):
+    columns = training_columns(TAUS)
+    columns["TauJets"]["beamSpotWeight"] = np.full(TAUS, weight, np.float32)
+    path = write_training_ntuple(tmp_path / "n.root", columns)
+    with pytest.raises(ToolError) as caught:
+        go([path], normaliser())
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
+    assert not list(tmp_path.glob("run*/variables.json"))
+
+
+def test_weights_of_a_variable_that_add_up_to_less_than_nothing(go, tmp_path, training_columns, write_training_ntuple):
+    """The taus with conversion tracks have negative weights, all others positive ones."""
+    columns = training_columns(TAUS)
+    there = columns["ConvTrack"][0] > 0
+    columns["TauJets"]["beamSpotWeight"] = np.where(there, -0.1, 1.0).astype(np.float32)
+    path = write_training_ntuple(tmp_path / "n.root", columns)
+    with pytest.raises(ToolError, match=r"weights of ConvTrack.dphiECal add up to -") as caught:
+        go([path], normaliser())
+    assert 'NegativeWeights = "ignore"' in caught.value.hint
+
+
 def test_moments_of_training_taus_within_the_cap_with_weights(ntuples, go):
     result = go(ntuples[0], normaliser())
     (made,) = result.results["norm"]

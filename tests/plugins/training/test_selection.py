@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow import Events
+from hepflow import Context, Events
 from hepflow.errors import ToolError
 from hepflow.plugins.training import TrainingSelection
 from hepflow.variables import Variable
@@ -52,8 +52,18 @@ def test_the_same_in_a_container():
 def test_negative_weights(policy, left):
     events = ntuple(**{"TauJets.weight": np.array([1.0, 1.0, 1.0, -2.0, 0.0, 1.0])})
     tool = TrainingSelection("select", Classes=MODES, Weight="TauJets.weight", NegativeWeights=policy)
-    tool.execute(events, None)
+    tool.execute(events, tool.start())
     assert weights(events) == left
+
+
+def test_negative_weights_that_are_kept_are_counted(tmp_path, caplog):
+    caplog.set_level("INFO", "hepflow")
+    tool = TrainingSelection("select", Classes=MODES, Weight="TauJets.weight", NegativeWeights="keep")
+    total = tool.start()
+    for _ in range(2):
+        tool.execute(ntuple(**{"TauJets.weight": np.array([1.0, -1.0, 1.0, -2.0, 0.0, 1.0])}), total)
+    tool.finalize(total, Context(tmp_path, "job"))
+    assert caplog.messages == ["select: 2 of 6 taus have a negative TauJets.weight and are kept"]
 
 
 def test_negative_weights_are_an_error_by_default():

@@ -16,7 +16,8 @@ import pytest
 from hepflow import Context, Job
 from hepflow.errors import HepflowError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
-from hepflow.plugins.training import Batch, KerasTrainer, open_dataset
+from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.training import Batch, KerasTrainer, Normaliser, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit, train_epoch
 from hepflow.plugins.training.fitting import _advance as advance
@@ -196,6 +197,17 @@ def test_finite_loss_with_weights_that_are_not(tmp_path, what):
     assert (len(seen), kept.state["epoch"]) == (1, 1)
     assert all(np.isfinite(array).all() for array in [*kept.model, *kept.optimiser, *kept.best])
     assert same([np.asarray(one) for one in model.get_weights()], kept.best)
+
+
+def test_taus_without_weight_are_told_before_training(tmp_path, make_training_set, training_columns):
+    columns = training_columns(300)
+    tau = columns["TauJets"]
+    tau["beamSpotWeight"][tau["mcEventNumber"] % 5 == 0] = 0
+    path = make_training_set(tmp_path, columns, [Normaliser("n", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS)])
+    tool = KerasTrainer("t", Dataset=str(path), Normaliser=str(path.parent / "variables.json"))
+    with pytest.raises(ToolError, match="weights of the 60 taus for validation add up to 0"):
+        tool.finalize(None, Context(tmp_path, "training"))
+    assert not list((tmp_path / "network").iterdir())
 
 
 def test_an_epoch_that_is_reported_is_saved(tmp_path):
