@@ -6,7 +6,7 @@ The dumper, the normaliser, the networks and the plots use the same declaration.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,12 @@ class Variable:
             raise PropertyError(f"variable {self.name}: log10 needs a floor above 0, got {self.floor!r}")
         if not self.column:
             object.__setattr__(self, "column", self.name)
+
+    def __repr__(self) -> str:
+        """Return what is not the default; of the binnings nothing, their edges would fill screens and files."""
+        usual = {f.name: f.default for f in fields(self)} | {"column": self.name, "binnings": self.binnings}
+        given = [f", {name}={value!r}" for name, value in vars(self).items() if value != usual[name]]
+        return f"Variable({''.join(given).removeprefix(', ')})"
 
     def __call__(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the transformed values, float32 for float32 and integers, in the shape of ``raw``."""

@@ -14,10 +14,10 @@ from hepflow.properties import Configurable
 from hepflow.registry.manager import registry
 from hepflow.tool import Tool
 
-__all__ = ["describe_command", "show_job"]
+__all__ = ["configured", "describe_command", "show_job"]
 
 LONGEST_VALUE = 60
-"""Characters of a property in the list of what a job has configured."""
+"""Characters of a property where a tool or stream is shown as configured."""
 
 
 @click.command("describe")
@@ -78,14 +78,14 @@ def show_job(file: JobFile) -> None:
         out.print(table)
     out.print("\nconfigured", style="bold")
     for tool in job.tools:
-        out.print(Text(f"  {_configured(tool)}"))
+        out.print(Text(f"  {configured(tool)}"))
     for stream in job.streams:
-        out.print(Text(f"  {_configured(stream)}"))
+        out.print(Text(f"  {configured(stream)}"))
         for tool in stream.tools:
-            out.print(Text(f"    {_configured(tool)}"))
+            out.print(Text(f"    {configured(tool)}"))
 
 
-def _configured(thing: Configurable) -> str:
+def configured(thing: Configurable) -> str:
     """Return a tool or stream as one would write it, long values cut: a cut or a list of variables fills a screen."""
     values = [f"{name}={value!r}" for name, value in thing.values_set.items()]
     shown = [text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…" for text in values]

@@ -12,6 +12,7 @@ import click
 
 import hepflow
 from hepflow.cli.console import common_options, console, new_table, size, start_logging
+from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.plan import Plan
@@ -165,8 +166,6 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
         )
     if given["help_wanted"]:
         click.echo(ctx.get_help())
-        from hepflow.cli.describe import show_job
-
         show_job(file)
         return None, plugins
     return file, plugins
@@ -257,18 +256,18 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
             if tool.has_loop:
                 tools.add_row(
                     owner,
-                    repr(tool),
+                    configured(tool),
                     *(_joined(sorted(names)) for names in (plan.flow.access[tool.name].reads, tool.writes())),
                 )
             else:
-                tools.add_row(owner, repr(tool), "", "(finalizes)")
+                tools.add_row(owner, configured(tool), "", "(finalizes)")
     out.print(tools)
     bytes_read = sum(f.columns[name].nbytes for f in plan.files for name in plan.flow.reads if name in f.columns)
     if plan.units:
         out.print(f"\ncolumns read ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}")
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
-        out.print(f"\nstream {stream.name}: {stream!r} writes {len(names)} columns: {_joined(names)}")
+        out.print(f"\nstream {stream.name}: {configured(stream)} writes {len(names)} columns: {_joined(names)}")
     units = new_table("unit", "file", "entries", "blocks", title="work units")
     for unit in plan.units[:20]:
         units.add_row(

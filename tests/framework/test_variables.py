@@ -65,3 +65,11 @@ def test_the_transform_keeps_the_floor():
     values = Variable("pt_log", "pt", "log10", 1e-3)(np.array([0.0, 1.0, 1000.0], dtype=np.float32))
     assert values.dtype == np.float32
     np.testing.assert_allclose(values, [-3.0, 0.0, 3.0], rtol=1e-6, atol=1e-7)
+
+
+def test_shown_without_defaults_and_binnings():
+    assert repr(PT) == "Variable(name='pt', column='TauJets.pt / 1000', label='pt', unit='GeV')"
+    log = Variable("pt_log", "pt", "log10", floor=0.5)
+    assert repr(log) == "Variable(name='pt_log', column='pt', transform='log10', floor=0.5)"
+    assert repr(Variable("deta")) == "Variable(name='deta')"
+    assert eval(repr(log)) == log

@@ -43,3 +43,17 @@ def test_skipped_files_and_notes_are_listed(hepflow, joboptions, make_xaod, tmp_
 
 def test_takes_no_option_of_run(hepflow, joboptions, xaod):
     hepflow("plan", joboptions(JOB), "-i", xaod.path, "--resume").failed("no option --resume")
+
+
+LONG = """
+from hepflow.plugins.performance import HistogramPlots
+from hepflow.variables import Binning, Variable
+binnings = {"fine": Binning.regular(1000, 0, 1e5)}
+job += HistogramPlots("plots", Variables=[Variable(f"pt{n}", "TauJets.pt", binnings=binnings) for n in range(50)])
+"""
+
+
+def test_long_values_are_cut(hepflow, joboptions, xaod):
+    out = hepflow("plan", joboptions(JOB + LONG), "-i", xaod.path).fine().out
+    assert "HistogramPlots('plots'" in out
+    assert len(out.splitlines()) < 40

@@ -21,6 +21,7 @@ from hepflow.execution import plan as planning
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.tau import NNDecayModeTree, PFOCountDecayMode, TauSelection, TauTruthMatching
 from hepflow.streams import MxAODStream, NtupleStream
+from hepflow.variables import Binning, Variable
 
 
 class Noise(Tool):
@@ -346,6 +347,38 @@ def test_resume_makes_anew_what_only_finalizes_and_has_changed(files, go, measur
     assert (out / "said.txt").read_text() == "abcbcbc"
     assert "b.Text: 'one' → 'two'" in caplog.text
     assert "b.Data (SHA-256): " in caplog.text
+
+
+class Shows(Tool):
+    """Draws a variable, in the loop or at the end."""
+
+    Shown = Property(None, "the variable", type=Variable)
+
+
+class Fills(Shows):
+    """Reads it, too."""
+
+    def reads(self):
+        return ["TauJets.pt"]
+
+    def execute(self, events, result):
+        """Take part in the loop."""
+
+
+def test_resume_notices_another_binning(files, go, tmp_path, caplog):
+    caplog.set_level("INFO", "hepflow")
+
+    def again(number, tool, name, **options):
+        variable = Variable("pt", binnings={"default": Binning.regular(number, 0, 1)})
+        stream = NtupleStream("tree", Keep=["TauJets.pt"])
+        go(files[:1], tool("plot", Shown=variable), stream, output=str(tmp_path / name), **options)
+
+    again(1, Shows, "end")
+    again(2, Shows, "end", resume=True)
+    assert "plot.Shown.binnings.default.edges: [0.0, 1.0] → [0.0, 0.5, 1.0]" in caplog.text
+    again(1, Fills, "loop")
+    with pytest.raises(OutputError, match=r"plot\.Shown\.binnings\.default\.edges"):
+        again(2, Fills, "loop", resume=True)
 
 
 class Writes(Tool):
