@@ -306,4 +306,10 @@ def open_dataset_file(path: Path) -> tuple[Any, dict[str, Any]]:
     if RECORD not in file.attrs:
         file.close()
         raise InputError(f"{path} was not written by a DatasetStream: it has no attribute {RECORD!r}")
-    return file, json.loads(file.attrs[RECORD])
+    try:
+        return file, json.loads(file.attrs[RECORD])
+    except (OSError, TypeError, ValueError) as error:
+        file.close()
+        raise InputError(
+            f"{path} is damaged: its attribute {RECORD!r} cannot be read: {error}", hint="make the training set again"
+        ) from error

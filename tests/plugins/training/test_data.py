@@ -200,6 +200,12 @@ def test_files_that_are_no_training_set(tmp_path, path):
         file["x"] = [1.0]
     with pytest.raises(InputError, match="was not written by a DatasetStream"):
         open_dataset(tmp_path / "other.h5")
+    shutil.copy(path, tmp_path / "record.h5")
+    for broken in ('{"variables": ', 7):
+        with h5py.File(tmp_path / "record.h5", "r+") as file:
+            file.attrs["hepflow"] = broken
+        with pytest.raises(InputError, match=r"record.h5 is damaged: its attribute 'hepflow' cannot be read"):
+            open_dataset(tmp_path / "record.h5")
     (tmp_path / "half.h5").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match="damaged"):
         open_dataset(tmp_path / "half.h5")
