@@ -36,8 +36,11 @@ class Reweighting:
     folds: FoldRoles = field(default_factory=FoldRoles)
 
     def factors(self, label: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.float32]:
-        """Return the factor of each tau; ``label`` is the position of its class, ``columns[field]`` its values."""
-        bins = [_bins(columns[name], edges) for name, edges in self.axes.items()]
+        """Return the factor of each tau; ``label`` is the position of its class, ``columns[field]`` its values.
+
+        ToolError where a value is not a number.
+        """
+        bins = [_bins(name, columns[name], edges) for name, edges in self.axes.items()]
         index = (label, *bins)
         factors: npt.NDArray[np.float32] = self.table[index].astype(np.float32)
         return factors
@@ -70,8 +73,15 @@ class Reweighting:
         return cls(tuple(record["classes"]), axes, table, folds)
 
 
-def _bins(values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Return the bin of each value, the nearest one for values outside."""
+def _bins(name: str, values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Return the bin of each value of a column, the nearest one for values outside; ToolError for NaN."""
+    bad = int(np.isnan(values).sum())
+    if bad:
+        raise ToolError(
+            f"{name} is not a number in {bad} of {len(values)} taus: they are in no bin of the Reweighter",
+            hint=f"find out where they come from; a TrainingSelection with {name} among its Variables and "
+            'NonFinite = "ignore" leaves such taus out',
+        )
     found = np.searchsorted(np.asarray(edges), values, side="right") - 1
     return np.clip(found, 0, len(edges) - 2)
 
@@ -107,8 +117,12 @@ class Reweighter(Tool):
         if not self.Classes or not (self.BalanceClasses or self.Flat):
             raise JobOptionsError(f"{self.name} has nothing to do", hint="set Classes, and BalanceClasses or Flat")
         for column, edges in self.Flat.items():
-            if len(edges) < 2 or not (np.diff(np.asarray(edges, dtype=float)) > 0).all():
-                raise JobOptionsError(f"{self.name}.Flat[{column!r}] needs increasing bin edges, got {edges!r}")
+            numbers = np.asarray(edges, dtype=float)
+            if len(edges) < 2 or not np.isfinite(numbers).all() or not (np.diff(numbers) > 0).all():
+                raise JobOptionsError(
+                    f"{self.name}.Flat[{column!r}] needs increasing, finite bin edges, got {edges!r}",
+                    hint="values outside count to the nearest bin",
+                )
         columns = [
             self.Label,
             one_rule(self.name, self.Folds).column,
@@ -131,7 +145,7 @@ class Reweighter(Tool):
             label[values[self.Label] == int(value)] = names.index(name)
         known = label >= 0
         fold = self.Folds[0].fold(values[self.Folds[0].column][known])
-        bins = [_bins(values[name][known], edges) for name, edges in self.Flat.items()]
+        bins = [_bins(name, values[name][known], edges) for name, edges in self.Flat.items()]
         weights = values[self.Weight][known].astype(np.float64) if self.Weight else 1.0
         np.add.at(result["sum"], (fold, label[known], *bins), weights)
 

@@ -86,12 +86,27 @@ def test_values_outside_count_to_the_nearest_bin():
     assert found.tolist() == [3.0, 3.0, 4.0, 4.0]
 
 
+def test_values_that_are_no_numbers(tmp_path, training_columns, write_training_ntuple):
+    columns = training_columns(100)
+    columns["TauJets"]["pt"][[7, 50]] = np.nan
+    job = Job("reweight")
+    job += Reweighter("reweight", Classes=MODES, Flat={"TauJets.pt": EDGES})
+    path = write_training_ntuple(tmp_path / "n.root", columns)
+    with pytest.raises(ToolError, match=r"TauJets.pt is not a number in 2 of 100 taus") as caught:
+        run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run")))
+    assert 'NonFinite = "ignore"' in caught.value.hint
+    made = Reweighting(("a",), {"pt": (0.0, 1.0)}, np.array([[3.0]]))
+    with pytest.raises(ToolError, match="pt is not a number in 1 of 2 taus"):
+        made.factors(np.zeros(2, dtype=int), {"pt": np.array([0.5, np.nan])})
+
+
 @pytest.mark.parametrize(
     ("properties", "error", "words"),
     [
         ({"BalanceClasses": False}, JobOptionsError, "nothing to do"),
         ({"Classes": {}}, JobOptionsError, "nothing to do"),
-        ({"Flat": {"TauJets.pt": (1.0, 1.0)}}, JobOptionsError, "increasing bin edges"),
+        ({"Flat": {"TauJets.pt": (1.0, 1.0)}}, JobOptionsError, "increasing, finite bin edges"),
+        ({"Flat": {"TauJets.pt": (1.0, np.inf)}}, JobOptionsError, "increasing, finite bin edges"),
         ({"Classes": {**MODES, 9: "never"}}, ToolError, "training taus of never have no positive sum"),
     ],
 )
