@@ -119,7 +119,7 @@ def kfold_roles(files: Sequence[str], records: Sequence[Mapping[str, Any]]) -> t
     for fold in range(first.number):
         if tests.count(fold) != 1:
             raise NetworkError(
-                f"fold {fold} is the test fold of {'several' if tests.count(fold) else 'no'} of the networks",
+                f"fold {fold} is the test fold of {'several' if tests.count(fold) else 'none'} of the networks",
                 where=", ".join(files),
                 hint=f"give all {first.number} networks of one training, each once",
             )

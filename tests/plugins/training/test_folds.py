@@ -64,6 +64,14 @@ def test_a_network_that_says_nothing_of_its_folds():
     assert caught.value.where == "1.json"
 
 
+def test_a_fold_that_no_network_or_several_are_tested_on():
+    records = [{"folds": one.record()} for one in kfold(3)]
+    with pytest.raises(NetworkError, match="fold 2 is the test fold of none of the networks"):
+        kfold_roles(["0.json", "1.json"], records[:2])
+    with pytest.raises(NetworkError, match="fold 0 is the test fold of several of the networks"):
+        kfold_roles(["0.json", "1.json", "2.json", "0.json"], [*records, records[0]])
+
+
 def test_the_networks_of_a_job_have_one_rule():
     assert one_rule("n", kfold(3)) == kfold(3)[0]
     for networks, words in (((), "n.Folds is empty"), ((Folds(), *kfold(3)), "n.Folds has several rules")):
