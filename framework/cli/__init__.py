@@ -21,7 +21,7 @@ COMMANDS = {
     "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
     "list": ("hepflow.cli.list:list_command", "List tools, streams, jobs, samples, formats, plugins."),
     "describe": ("hepflow.cli.describe:describe_command", "Explain a tool, stream or job: properties, reads, writes."),
-    "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file or a network holds."),
+    "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file, a network or a training set holds."),
     "merge": ("hepflow.cli.merge:merge_command", "Join the numbered parts of an output."),
     "plot": ("", "Plot variables of a file, without a job-option file."),
     "report": ("", "Write the report of a run: HTML and PDF."),

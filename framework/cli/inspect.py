@@ -10,6 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from hepflow.cli.console import common_options, console, new_table, size
+from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.model import is_model, show_model
 from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader
@@ -28,10 +29,14 @@ SUMMARY_ENTRIES = 100_000
 def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: bool) -> None:
     """Show what a file holds: format, entries, containers, columns with types and sizes.
 
-    Of a network (lwtnn JSON, ONNX): inputs with variables, graph, outputs, parameters, origin.
+    Of a network (lwtnn JSON, ONNX): inputs with variables, graph, outputs, parameters, origin. Of a training set
+    (HDF5): rows of its folds and classes, columns, variables.
     """
     if is_model(file):
         show_model(file)
+        return
+    if is_dataset(file):
+        show_dataset(file)
         return
     reader = open_reader(file, formats(registry(plugins)))
     schema = reader.schema()
