@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from glob import glob
+from pathlib import Path
 
 from hepflow import Job
+from hepflow.errors import JobOptionsError
 from hepflow.plugins.tau import (
     NNDecayModeClassifier,
     NNDecayModeTree,
@@ -40,9 +42,11 @@ if mode != "tree":
     stream += PFOCountDecayMode("PFOCountDecayMode")
     if mode != "pfo":
         classifier = NNDecayModeClassifier("NNDecayModeClassifier")
-        if "*" in weights:
+        if set(weights) & set("*?[") and not Path(weights).exists():
             classifier.WeightFile = ""
-            classifier.FoldWeightFiles = sorted(glob(weights)) or [weights]  # noqa: PTH207 - Path takes no absolute patterns
+            classifier.FoldWeightFiles = sorted(glob(weights))  # noqa: PTH207 - Path takes no absolute patterns
+            if not classifier.FoldWeightFiles:
+                raise JobOptionsError(f"no file matches --weights {weights!r}", hint="is the training's folder right?")
         elif weights:
             classifier.WeightFile = weights
         stream += classifier
