@@ -20,7 +20,7 @@ from hepflow.files import write_bytes
 
 __all__ = ["RESUMES", "Checkpoint", "arrays", "assign"]
 
-RESUMES = "is the disk full? the last checkpoint is kept, --resume continues"
+RESUMES = "is the disk full? what is finished is kept, --resume continues"
 """What to do where a file of a training cannot be written."""
 
 Arrays = list[npt.NDArray[Any]]

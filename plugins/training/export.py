@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Property, Tool
-from hepflow.errors import InputError, NetworkError
+from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.networks import Network, from_keras, open_keras, write_lwtnn, write_onnx
 from hepflow.networks.keras_import import import_keras
 from hepflow.plugins.training.architectures.base import BARE
-from hepflow.plugins.training.checkpoint import arrays
+from hepflow.plugins.training.checkpoint import RESUMES, arrays
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
 from hepflow.plugins.training.fitting import feed
@@ -47,7 +47,10 @@ class NetworkExporter(Tool):
     def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Write, compare, and add what was found to the summary; returns files and differences of each network."""
         import_keras()
-        return tuple(self._export(folder, context) for folder in self._folders(context))
+        try:
+            return tuple(self._export(folder, context) for folder in self._folders(context))
+        except OutputError as error:
+            raise error.but(hint=RESUMES) from error
 
     def _folders(self, context: Context) -> list[Path]:
         """Return the folder of each trained network."""

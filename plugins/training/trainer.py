@@ -16,7 +16,7 @@ import numpy as np
 
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError
-from hepflow.files import replacing, write_bytes, write_text
+from hepflow.files import replacing, write_bytes
 from hepflow.io.hdf5 import DatasetLayout, open_dataset_file
 from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.networks.keras_import import check_keras, import_keras
@@ -38,6 +38,8 @@ MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "su
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
 DEFAULT = "DSNN"
 ENDINGS = (".h5", ".hdf5")
+SHOWN = 5
+"""Most variables that an error names."""
 
 
 def sha256(path: Path) -> str:
@@ -47,7 +49,16 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, which has no NaN, in one step."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode(), hint=RESUMES)
+
+
+def _read_variables(path: Path) -> Any:
+    """Read a ``variables.json``; NetworkError where that is not possible."""
+    try:
+        return parse_json(read_bytes(path))
+    except NetworkError as error:
+        hint = "Normaliser is the name of a tool, or the path of a variables.json that one has written"
+        raise error.but(where=str(path), hint=hint) from error
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,7 @@ class Source:
         path = Path(dataset) if dataset.endswith(ENDINGS) else context.output(dataset)[0]
         factors = context.result(reweighter) if reweighter else None
         if normaliser.endswith(".json"):
-            variables = parse_json(read_bytes(Path(normaliser)))
-            return (cls(path, None, factors[0] if factors else None, variables),)
+            return (cls(path, None, factors[0] if factors else None, _read_variables(Path(normaliser))),)
         found = context.result(normaliser)
         if factors is None:
             factors = (None,) * len(found)
@@ -85,11 +95,14 @@ class Source:
         dataset: str, normaliser: str, reweighter: str, job: Job
     ) -> tuple[tuple[NetworkInput, ...], tuple[str, ...]]:
         """Return inputs (nothing is measured: offset 0, scale 1) and classes, as the stream of the job, or the file,
-        has them; JobOptionsError where the job has no such stream or tools.
+        has them; JobOptionsError where the job has no such stream or tools, NetworkError where a file cannot be read.
         """
-        for name in (normaliser, reweighter):
-            if name and not name.endswith(".json"):
-                job.find(name)
+        if normaliser.endswith(".json"):
+            _read_variables(Path(normaliser))
+        else:
+            job.find(normaliser)
+        if reweighter:
+            job.find(reweighter)
         if dataset.endswith(ENDINGS):
             file, record = open_dataset_file(Path(dataset))
             file.close()
@@ -118,17 +131,22 @@ class Source:
         """
         groups = [*self.variables.get("inputs", ()), *self.variables.get("input_sequences", ())]
         listed = {entry["name"]: {v["name"]: v for v in entry["variables"]} for entry in groups}
-        inputs = []
-        for group, variables in data.variables.items():
-            names = tuple(v.name for v in variables)
+        declared = {group: tuple(v.name for v in variables) for group, variables in data.variables.items()}
+        differ = []
+        for group, names in declared.items():
             have = listed.get(group, {})
-            differ = [name for name in names if name not in have] + [name for name in have if name not in names]
-            if differ:
-                raise NetworkError(
-                    f"training set and normalisation differ in {group}.{differ[0]}",
-                    where=str(self.path),
-                    hint="both must be made with the same Variables",
-                )
+            differ += [f"{group}.{name} (not normalised)" for name in names if name not in have]
+            differ += [f"{group}.{name} (not in the training set)" for name in have if name not in names]
+        if differ:
+            more = f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+            raise NetworkError(
+                f"training set and normalisation differ in {', '.join(differ[:SHOWN])}{more}",
+                where=str(self.path),
+                hint="both must be made with the same Variables",
+            )
+        inputs = []
+        for group, names in declared.items():
+            have = listed.get(group, {})
             numbers = (tuple(float(np.float32(have[name][key])) for name in names) for key in ("offset", "scale"))
             inputs.append(NetworkInput(group, names, data.caps.get(group), *numbers))
         return tuple(inputs)

@@ -71,6 +71,7 @@ def test_wrong_files(go, tmp_path, conf, arch, message):
         ({"Dataset": "datset"}, "did you mean 'dataset'"),
         ({"Dataset": "Other"}, "Other writes no training set"),
         ({"Reweighter": "Normalizer"}, "did you mean 'Normaliser'"),
+        ({"Normaliser": "nowhere/x.json"}, "path of a variables.json that one has written"),
         ({"OutputName": "other"}, "Other writes into the folder 'other' as well"),
     ],
 )

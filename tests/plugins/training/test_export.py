@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hepflow import Context
-from hepflow.errors import InputError, NetworkError
+from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.networks import Network
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES
-from hepflow.plugins.training import KerasTrainer, NetworkExporter, open_dataset
+from hepflow.plugins.training import KerasTrainer, NetworkExporter, export, open_dataset
 
 pytest.importorskip("keras", reason="Keras is not installed")
 
@@ -111,6 +111,18 @@ def test_a_difference_that_is_not_finite(tmp_path, trained, monkeypatch):
     with pytest.raises(NetworkError, match="gives values that are not finite"):
         NetworkExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
     assert (folder / "summary.json").read_text() == before
+
+
+def test_full_disk(tmp_path, trained, monkeypatch):
+    def full(network, path):
+        raise OutputError("No space left on device", where=str(path), hint="is the disk full?")
+
+    shutil.copytree(trained[0], tmp_path / "network")
+    monkeypatch.setattr(export, "write_lwtnn", full)
+    with pytest.raises(OutputError) as caught:
+        NetworkExporter("e", Trainer=str(tmp_path / "network")).finalize(None, Context(tmp_path, "job"))
+    assert caught.value.hint == "is the disk full? what is finished is kept, --resume continues"
+    assert caught.value.where.endswith("weights-for-lwtnn.json")
 
 
 def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):

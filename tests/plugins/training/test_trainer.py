@@ -330,8 +330,17 @@ def test_conf_gives_settings_and_properties_win(tmp_path, caplog):
 def test_what_does_not_go_together(small_training, tmp_path):
     context = Context(tmp_path, "training")
     variables = json.loads(Path(small_training["Normaliser"]).read_text())
-    variables["input_sequences"][0]["variables"][0]["name"] = "other"
+    tracks, neutrals = (group["variables"] for group in variables["input_sequences"])
+    tracks[0]["name"] = "other"
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     wrong = {**small_training, "Normaliser": str(tmp_path / "variables.json")}
-    with pytest.raises(NetworkError, match=r"differ in TauTrack.dphiECal"):
+    with pytest.raises(NetworkError) as caught:
         KerasTrainer("t", **wrong).finalize(None, context)
+    differ = "TauTrack.dphiECal (not normalised), TauTrack.other (not in the training set)"
+    assert caught.value.message == f"training set and normalisation differ in {differ}"
+    names = [f"NeutralPFO.{variable['name']}" for variable in neutrals[:5]]
+    del neutrals[:5]
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    with pytest.raises(NetworkError) as caught:
+        KerasTrainer("t", **wrong).finalize(None, context)
+    assert f"{differ}, {', '.join(f'{name} (not normalised)' for name in names[:3])} and 2 more" in str(caught.value)
