@@ -17,6 +17,7 @@ from hepflow.execution.inputs import InputFile
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
+from hepflow.stream import Stream
 
 __all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
 
@@ -101,7 +102,7 @@ def make_plan(
         flow = resolve(job, columns)
     except ColumnError as error:
         raise _explain(error, schemas) from None
-    notes = _check_all(flow, schemas)
+    notes = _check_all(job, flow, schemas)
     files: list[PlannedFile] = []
     units: list[WorkUnit] = []
     left = events
@@ -189,18 +190,18 @@ def _schemas(
     return opened, skipped
 
 
-def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
+def _check_all(job: Job, flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
     """Compare the files' schemas for the columns that are read; ColumnError where one lacks what a tool needs."""
     needed = {name for access in flow.access.values() for name in access.reads - access.optional}
-    kept = {name for names in flow.outputs.values() for name in names}
     notes: list[str] = []
     for name in flow.reads:
         lacking = [file.path for file, schema in schemas if name not in schema.columns]
         if lacking:
             shown = ", ".join(lacking[:3]) + (f", … ({len(lacking)} files)" if len(lacking) > 3 else "")
             text = f"{name} is missing in {len(lacking)} of {len(schemas)} files: {shown}"
-            if name in needed or name in kept:
-                hint = "" if name in needed else f", or drop it from the output (Drop = {name!r})"
+            streams = [stream for stream in job.streams if name in flow.outputs[stream.name]]
+            if name in needed or streams:
+                hint = "" if name in needed else f", or {_without(name, streams)}"
                 raise ColumnError(text, hint="leave these files out" + hint)
             notes.append(f"{text}; it reads as missing there")
         having = [(file, schema.columns[name]) for file, schema in schemas if name in schema.columns]
@@ -219,6 +220,12 @@ def _check_all(flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:
                 f"{name} is spelled {having[0][1].sources[0]} in {having[0][0].path}, otherwise in {other.path}"
             )
     return notes
+
+
+def _without(name: str, streams: Sequence[Stream]) -> str:
+    """Say how these streams do without a column: one that passes columns on (``Keep``) can drop it."""
+    drop = f" (Drop = {name!r})" if all(stream.Keep for stream in streams) else ""
+    return f"take it out of what {' and '.join(stream.name for stream in streams)} writes{drop}"
 
 
 def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:

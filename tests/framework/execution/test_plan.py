@@ -17,7 +17,8 @@ from hepflow.execution.inputs import InputFile
 from hepflow.execution.plan import make_plan
 from hepflow.execution.run import formats
 from hepflow.registry.manager import registry
-from hepflow.streams import MxAODStream
+from hepflow.streams import DatasetStream, MxAODStream
+from hepflow.variables import Variable
 from tests.framework.execution.conftest import Declares
 
 
@@ -183,7 +184,13 @@ def test_needed_column_that_some_files_lack_is_an_error(make_xaod, tmp_path):
     assert caught.value.hint == "leave these files out"
     with pytest.raises(ColumnError) as caught:
         plan_of([a.path, b.path], MxAODStream("out"))
-    assert "Drop = 'TauJets.charge'" in caught.value.hint
+    drop = "(Drop = 'TauJets.charge')"
+    assert caught.value.hint == f"leave these files out, or take it out of what out writes {drop}"
+    data = DatasetStream("data", Variables={"TauJets": (Variable("pt"),)}, Label="TauJets.nTracks")
+    data.FoldColumn, data.Spectators = "EventInfo.mcEventNumber", ["TauJets.charge"]
+    with pytest.raises(ColumnError) as caught:
+        plan_of([a.path, b.path], data)
+    assert caught.value.hint == "leave these files out, or take it out of what data writes"
 
 
 def test_other_spelling_is_noted(make_xaod, tmp_path):
