@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepflow import Context, Job, Property, Tool
-from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.errors import HepflowError, JobOptionsError, NetworkError
 from hepflow.files import replacing, write_bytes
 from hepflow.io.hdf5 import DatasetLayout, open_dataset_file
 from hepflow.networks.jsontext import parse_json, read_bytes
@@ -185,6 +186,13 @@ class KerasTrainer(Tool):
     Deterministic = Property(True, "use operations that repeat bitwise, for one number of threads")
     Verbose = Property(1, "1: report every ten seconds; 2: every epoch; 0: the end", choices=(0, 1, 2))
 
+    def freeze(self) -> None:
+        """Set ArchFile to the file that the Conf file names, so that it counts as a file of this tool for --resume."""
+        if self.ConfFile and not self.ArchFile:
+            with suppress(HepflowError):  # check tells what is wrong with the Conf file
+                self.ArchFile = str(read_conf(Path(self.ConfFile)).arch or "")
+        super().freeze()
+
     def check(self, job: Job) -> None:
         """Read the files and compare them with the training set that will be written; see that Keras is there."""
         check_keras()
@@ -313,7 +321,7 @@ class KerasTrainer(Tool):
         self, conf: Conf | None, inputs: tuple[NetworkInput, ...], classes: tuple[str, ...], label: str
     ) -> NetworkPlan:
         """Return the network for inputs and classes; without classes it learns the number ``label``."""
-        arch = Path(self.ArchFile) if self.ArchFile else (conf.arch if conf is not None else None)
+        arch = Path(self.ArchFile) if self.ArchFile else None
         name = self.Architecture or (conf.architecture if conf is not None else "")
         name = name or (read_arch(arch)[0] if arch is not None else DEFAULT)
         if conf is not None and name != conf.architecture:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from hepflow import Job
@@ -119,3 +121,13 @@ def test_corrected_file_runs_and_a_changed_one_keeps_the_training_set(go, tmp_pa
     assert (result.kept, (out / "dataset.h5").stat().st_mtime_ns) == (1, written)
     assert "KerasTrainer.ConfFile (SHA-256): " in caplog.text
     assert "kept in network-1; it had other settings or data:\n  schedule.optimiser: 'adam' → 'nadam'" in caplog.text
+    (tmp_path / "Arch.yaml").write_text(f"DSNN: {{{SMALL}, batch_norm: 0}}")
+    result = train("DSNN: {epochs: 1, opt: nadam, arch: Arch.yaml}", resume=True)
+    assert (result.kept, (out / "dataset.h5").stat().st_mtime_ns) == (1, written)
+    assert "KerasTrainer.ArchFile (SHA-256): " in caplog.text
+    assert "kept in network-2; it had other settings or data:\n  plan.config.batch_norm: " in caplog.text
+    configuration = json.loads((out / "network/configuration.json").read_text())
+    assert {key: file["name"] for key, file in configuration["files"].items()} == {
+        "ConfFile": "Conf.yaml",
+        "ArchFile": "Arch.yaml",
+    }
