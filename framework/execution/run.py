@@ -24,7 +24,7 @@ from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.results import add
-from hepflow.execution.rundir import PROVENANCE, RunDirectory, sha256
+from hepflow.execution.rundir import PROVENANCE, RunDirectory, listed, sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
 from hepflow.properties import Configurable
@@ -186,10 +186,10 @@ def run(
     try:
         changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
         if changed:
-            context.log.info("changed since then, what depends on it is done again:%s", _listed(changed))
+            context.log.info("changed since then, what depends on it is done again:%s", listed(changed))
         broken = directory.check_files([tool.name for tool in job.all_tools()]) if options.resume else []
         if broken:
-            context.log.warning("outputs are not as the run left them, they are made again:%s", _listed(broken))
+            context.log.warning("outputs are not as the run left them, they are made again:%s", listed(broken))
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
@@ -213,10 +213,6 @@ def run(
     finally:
         directory.release()
     return result
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "".join(f"\n  {line}" for line in lines)
 
 
 def _loop(

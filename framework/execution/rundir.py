@@ -22,13 +22,19 @@ from filelock import FileLock, Timeout
 from hepflow.errors import OutputError, differences
 from hepflow.execution.loop import UnitResult
 
-__all__ = ["PROVENANCE", "RunDirectory", "sha256"]
+__all__ = ["PROVENANCE", "RunDirectory", "listed", "sha256"]
 
 STATE = ".hepflow"
 PROVENANCE = "provenance.json"
 OWN = (PROVENANCE, "joboptions.py", "cutflow.json")
 SHOWN = 12
-"""Lines of what has changed that are shown where a run cannot be resumed."""
+"""Lines of what has changed that are shown where a run is resumed, or cannot be."""
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Return the lines below each other; of many the first, and how many more there are."""
+    more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more
 
 
 def sha256(path: Path) -> str:
@@ -169,11 +175,8 @@ class RunDirectory:
         if resume and earlier is not None:
             refused = [x for part in ("settings", "run") for x in differences(earlier.get(part, {}), current[part])]
             if refused:
-                more = f"\n  … and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
                 raise OutputError(
-                    "the run cannot be resumed, this has changed:"
-                    + "".join(f"\n  {x}" for x in refused[:SHOWN])
-                    + more,
+                    f"the run cannot be resumed, this has changed:{listed(refused)}",
                     where=str(self.path),
                     hint="run with what it was started with, or start anew with --force",
                 )
