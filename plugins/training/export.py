@@ -67,7 +67,7 @@ class NetworkExporter(Tool):
         model = _open_model(folder / MODEL)
         if not all(np.isfinite(array).all() for array in arrays(model.variables)):
             raise NetworkError("the weights of the network are not finite", where=str(folder / MODEL), hint=DIVERGED)
-        with _open_data(configuration) as data:
+        with _open_data(configuration, folder) as data:
             taus = next(data.batches("validation", self.Taus))
             record = network_record(plan, configuration, summary, data)
         refused = export(model, plan, configuration["output"], record, folder)
@@ -118,8 +118,8 @@ def _open_model(path: Path) -> Any:
     return open_keras(path)
 
 
-def _open_data(configuration: Mapping[str, Any]) -> TrainingData:
-    return open_dataset(configuration["dataset"]["path"], Folds.from_record(configuration["data"]["folds"]))
+def _open_data(configuration: Mapping[str, Any], folder: Path) -> TrainingData:
+    return open_dataset(folder / configuration["dataset"]["path"], Folds.from_record(configuration["data"]["folds"]))
 
 
 def network_record(

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -265,7 +266,7 @@ class KerasTrainer(Tool):
                 "%s: %s, %d parameters, %d taus to train, %d to validate, on %s", self.name, plan.name,
                 model.count_params(), data.size("train"), data.size("validation"), ", ".join(backend.devices()),
             )  # fmt: skip
-            write_json(folder / CONFIGURATION, self._configuration(plan, schedule, source, data))
+            write_json(folder / CONFIGURATION, self._configuration(plan, schedule, source, data, folder, context))
             writer = _Writer(folder, model)
             state = fit(
                 model,
@@ -339,9 +340,14 @@ class KerasTrainer(Tool):
         return plan
 
     def _configuration(
-        self, plan: NetworkPlan, schedule: Schedule, source: Source, data: TrainingData
+        self, plan: NetworkPlan, schedule: Schedule, source: Source, data: TrainingData, folder: Path, context: Context
     ) -> dict[str, Any]:
-        """Return what the network was made from, as an exporter reads it."""
+        """Return what the network was made from, as an exporter reads it.
+
+        A training set in the run directory is named as seen from the folder, so that the run can be moved.
+        """
+        own = source.path.resolve().is_relative_to(context.directory.resolve())
+        path = os.path.relpath(source.path, folder) if own else str(source.path.absolute())
         files = {key: Path(value) for key, value in (("ConfFile", self.ConfFile), ("ArchFile", self.ArchFile)) if value}
         return {
             "plan": plan.describe(),
@@ -350,7 +356,7 @@ class KerasTrainer(Tool):
             "devices": backend.devices(),
             "versions": versions(),
             "files": {key: {"name": path.name, "sha256": sha256(path)} for key, path in files.items()},
-            "dataset": {"path": str(source.path), "size": source.path.stat().st_size},
+            "dataset": {"path": path, "size": source.path.stat().st_size},
             "output": source.variables["outputs"][0]["name"] if source.variables.get("outputs") else "classes",
             "reweighting": source.reweighting.record() if source.reweighting is not None else None,
             "data": data.record,
