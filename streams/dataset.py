@@ -1,8 +1,8 @@
 """The data set stream: the HDF5 file that networks are trained from, shuffled across all inputs in bounded memory.
 
 Every row gets a key, its fold and a random number made of its event number and its place in the work unit; the file is
-sorted by it. A work unit writes its chunks, each sorted, into a part, with an index of key ranges; ``close`` collects
-one key range after the other from all chunks, sorts it in memory, and writes it.
+sorted by it. A work unit writes sorted blocks into a part, with an index of key ranges; ``close`` collects one key
+range after the other from all blocks, sorts it in memory, and writes it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from hepflow.variables import Variable
 __all__ = ["DatasetStream"]
 
 BLOCK_BYTES = 32 * 2**20
-"""Bytes of rows that are sorted in memory at a time, at the end."""
+"""Bytes of rows that are sorted in memory at a time, at the end; a quarter (or a whole chunk) in a work unit."""
 CACHED = 2048
 """Objects that are put together at a time, so that they stay in the processor's cache."""
-RANGES = 256
-"""Ranges of the 56 random bits of a key that the index of a block tells apart, in each fold."""
+RANGES = 1280
+"""Ranges of keys that the index of a block tells apart, in all folds together."""
 
 
 class DatasetStream(Stream):
@@ -167,22 +167,20 @@ class DatasetStream(Stream):
         return layout
 
     def rows(self, columns: Mapping[str, Column], layout: DatasetLayout, first: int) -> _Rows:
-        """Return the rows that columns hold, sorted by key; ``first`` is the number of the first in its work unit."""
+        """Return the rows that columns hold; ``first`` is the number of the first in its work unit."""
         numbers = np.asarray(columns[self.FoldColumn].content)
         folds = (numbers % self.FoldNumber).astype(np.uint8)
-        keys = self._keys(numbers, folds, first)
-        order = np.argsort(keys, kind="stable")
-        rows = np.empty(len(keys), dtype=self.row_type(layout))
-        rows["key"] = keys[order]
+        rows = np.empty(len(folds), dtype=self.row_type(layout))
+        rows["key"] = self._keys(numbers, folds, first)
         taus = rows[TAUS]
-        taus["label"] = self._labels(np.asarray(columns[self.Label].content))[order]
-        taus["weight"] = columns[self.Weight].content[order] if self.Weight else 1.0
-        taus["fold"] = folds[order]
+        taus["label"] = self._labels(np.asarray(columns[self.Label].content))
+        taus["weight"] = columns[self.Weight].content if self.Weight else 1.0
+        taus["fold"] = folds
         for name in [*self._kept_columns(), *self._flat_inputs()]:
-            taus[_short(name)] = columns[name].content[order]
+            taus[_short(name)] = columns[name].content
         objects = {}
         for group in layout.sequences:
-            rows[group], objects[group] = self._objects(group, columns, layout.sequence_type(group), order)
+            rows[group], objects[group] = self._objects(group, columns, layout.sequence_type(group))
         return _Rows(rows, objects)
 
     def _keys(self, numbers: npt.NDArray[Any], folds: npt.NDArray[np.uint8], first: int) -> npt.NDArray[np.uint64]:
@@ -210,9 +208,9 @@ class DatasetStream(Stream):
         return labels
 
     def _objects(
-        self, group: str, columns: Mapping[str, Column], kind: np.dtype[Any], order: npt.NDArray[np.int64]
+        self, group: str, columns: Mapping[str, Column], kind: np.dtype[Any]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-        """Return the number of objects that each row keeps of a sequence, and these objects, row after row in order."""
+        """Return how many objects of a sequence each row has, and these objects, row after row."""
         first = columns[f"{group}.{self.Variables[group][0].column}"].offsets
         assert first is not None
         contents = {}
@@ -229,8 +227,7 @@ class DatasetStream(Stream):
             part = slice(start, start + CACHED)
             for name, content in contents.items():
                 objects[name][part] = content[part]
-        counts = np.minimum(np.diff(first), self.Caps[group])[order]
-        return counts, as_bytes(objects)[spans(first[:-1][order], counts)].view(kind)
+        return np.diff(first), objects
 
     # ── at the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,11 +291,37 @@ class _Rows(NamedTuple):
     rows: npt.NDArray[Any]
     objects: dict[str, npt.NDArray[Any]]
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the rows and the objects."""
+        return self.rows.nbytes + sum(objects.nbytes for objects in self.objects.values())
+
+    @classmethod
+    def joined(cls, pieces: Sequence[_Rows]) -> _Rows:
+        """Return the rows of all pieces, one piece after the other."""
+        if len(pieces) == 1:  # the usual case: a chunk is a block
+            return pieces[0]
+        groups = pieces[0].objects
+        objects = {group: np.concatenate([piece.objects[group] for piece in pieces]) for group in groups}
+        return cls(np.concatenate([piece.rows for piece in pieces]), objects)
+
+    def sorted(self, caps: Mapping[str, int]) -> _Rows:
+        """Return the rows sorted by key, each with at most so many objects of a sequence."""
+        order = np.argsort(self.rows["key"], kind="stable")
+        rows = as_bytes(self.rows)[order].view(self.rows.dtype)
+        objects = {}
+        for group, values in self.objects.items():
+            counts = self.rows[group]
+            rows[group] = np.minimum(counts[order], caps[group])
+            kept = spans((np.cumsum(counts) - counts)[order], rows[group])
+            objects[group] = as_bytes(values)[kept].view(values.dtype)
+        return _Rows(rows, objects)
+
 
 class _PartWriter:
-    """Writes a block of sorted rows for each chunk, then a JSON text (types of kept columns, metadata, index, rows by
-    fold and class), then the length of the text in eight bytes. A block is its rows, then the objects of one sequence
-    after the other; its index tells where each range of keys starts in them.
+    """Writes blocks of sorted rows, then a JSON text (types of kept columns, metadata, index, rows by fold and class),
+    then the length of the text in eight bytes. A block is its rows, then the objects of one sequence after the other;
+    its index tells where each range of keys starts in them.
     """
 
     def __init__(self, path: Path, metadata: Mapping[str, Any], stream: DatasetStream) -> None:
@@ -306,6 +329,7 @@ class _PartWriter:
         self._metadata = metadata
         self._file = path.open("wb")
         self._layout: DatasetLayout | None = None
+        self._block: list[_Rows] = []
         self._taken = 0
         self._index: list[list[list[int]]] = []
         self._counts = np.zeros((stream.FoldNumber, max(len(set(stream.Classes.values())), 1)), dtype=np.int64)
@@ -317,12 +341,18 @@ class _PartWriter:
             self._layout = layout
         elif layout != self._layout:
             raise ColumnError(f"columns change their types: {dict(self._layout.columns)}, then {dict(layout.columns)}")
-        rows, objects = self._stream.rows(columns, layout, self._taken)
-        self._taken += len(rows)
+        self._block.append(self._stream.rows(columns, layout, self._taken))
+        self._taken += len(self._block[-1].rows)
+        if sum(piece.nbytes for piece in self._block) >= BLOCK_BYTES // 4:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Sort the block and write it."""
+        rows, objects = _Rows.joined(self._block).sorted(self._stream.Caps)
+        self._block = []
         labels = rows[TAUS]["label"] if self._stream.Classes else np.zeros(len(rows), dtype=np.int64)
         np.add.at(self._counts, (rows[TAUS]["fold"], labels), 1)
-        ranges = np.arange(RANGES * self._stream.FoldNumber, dtype=np.uint64) * np.uint64(2**56 // RANGES)
-        edges = np.append(np.searchsorted(rows["key"], ranges), len(rows))
+        edges = np.append(np.searchsorted(rows["key"], _range_keys(self._stream.FoldNumber)), len(rows))
         of_objects = [np.append(0, np.cumsum(rows[group]))[edges].tolist() for group in objects]
         self._index.append([edges.tolist(), *of_objects])
         for values in (rows, *objects.values()):
@@ -343,6 +373,8 @@ class _PartWriter:
         with self._file:
             if self._layout is None:
                 return
+            if self._block:
+                self._flush()
             text = json.dumps(
                 {
                     "columns": dict(self._layout.columns),
@@ -360,23 +392,28 @@ class _Part:
 
     def __init__(self, path: Path, stream: DatasetStream) -> None:
         self._path = path
-        with path.open("rb") as file:
-            end = file.seek(-8, os.SEEK_END)
-            length = int.from_bytes(file.read(8), "little")
-            file.seek(end - length)
-            content = json.loads(file.read(length))
+        try:
+            with path.open("rb") as file:
+                end = file.seek(-8, os.SEEK_END)
+                length = int.from_bytes(file.read(8), "little")
+                file.seek(end - length)
+                content = json.loads(file.read(length))
+        except (OSError, ValueError) as error:
+            raise self._damaged() from error
         self.metadata: dict[str, Any] = content["metadata"]
         self.counts = np.asarray(content["counts"], dtype=np.int64)
         self.layout = stream._layout({name: content["columns"][_short(name)] for name in stream._kept_columns()})
-        groups = self.layout.sequences
-        self.kinds = [stream.row_type(self.layout), *map(self.layout.sequence_type, groups)]
+        self.kinds = [stream.row_type(self.layout), *map(self.layout.sequence_type, self.layout.sequences)]
         edges = np.asarray(content["index"], dtype=np.int64)
-        edges = edges.reshape(-1, len(self.kinds), RANGES * stream.FoldNumber + 1)
+        edges = edges.reshape(-1, len(self.kinds), len(_range_keys(stream.FoldNumber)) + 1)
         self._ends = edges * np.array([kind.itemsize for kind in self.kinds])[:, None]
         of_arrays = self._ends[:, :, -1]
         self._places = (np.cumsum(of_arrays) - of_arrays.reshape(-1)).reshape(of_arrays.shape)
-        if of_arrays.sum() + length + 8 != path.stat().st_size:
-            raise InputError(f"a part of the data set is damaged: {path}", hint="start anew with --force")
+        if of_arrays.sum() != end - length:
+            raise self._damaged()
+
+    def _damaged(self) -> InputError:
+        return InputError(f"a part of the data set is damaged: {self._path}", hint="start anew with --force")
 
     def sizes(self, first: int, last: int) -> npt.NDArray[np.int64]:
         """Return the bytes of the rows in the key ranges ``[first, last)``, and of their objects by sequence."""
@@ -394,14 +431,24 @@ class _Part:
                     done[number] += stop - start
 
 
+def _range_keys(folds: int) -> npt.NDArray[np.uint64]:
+    """Return the first key of each range; every fold has as many."""
+    number = max(1, RANGES // folds)
+    starts = np.arange(number, dtype=np.uint64) * np.uint64(2**56 // number)
+    keys: npt.NDArray[np.uint64] = (starts + (np.arange(folds, dtype=np.uint64)[:, None] << np.uint64(56))).reshape(-1)
+    return keys
+
+
 def _ranges(parts: Sequence[_Part]) -> Iterator[_Rows]:
     """Yield all rows of the parts in ranges of fold and key, each small enough to be sorted in memory."""
     kinds, groups = parts[0].kinds, parts[0].layout.sequences
-    for fold in range(len(parts[0].counts)):
-        first, last = fold * RANGES, (fold + 1) * RANGES
+    folds = len(parts[0].counts)
+    number = len(_range_keys(folds)) // folds
+    for fold in range(folds):
+        first, last = fold * number, (fold + 1) * number
         size = sum(int(part.sizes(first, last).sum()) for part in parts)
-        pieces = min(RANGES, max(1, -(-size // BLOCK_BYTES)))
-        for start, stop in pairwise(first + RANGES * piece // pieces for piece in range(pieces + 1)):
+        pieces = min(number, max(1, -(-size // BLOCK_BYTES)))
+        for start, stop in pairwise(first + number * piece // pieces for piece in range(pieces + 1)):
             sizes = [part.sizes(start, stop) for part in parts]
             arrays = [
                 np.empty(size // kind.itemsize, dtype=kind)

@@ -167,7 +167,8 @@ class DatasetWriter:
         self._datasets[name] = self._file.create_dataset(
             name, (self._rows, *places), kind, chunks=(chunk, *places), fletcher32=True, **_filters(compression)
         )
-        self._padded[name] = np.empty((WRITTEN_CHUNKS * chunk, *places), kind)
+        if places:
+            self._padded[name] = np.empty((WRITTEN_CHUNKS * chunk, *places), kind)
 
     def append(self, rows: Rows, objects: Mapping[str, Rows], order: npt.NDArray[np.int64]) -> None:
         """Write ``rows[order]``, and their objects padded to the cap.

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import hepflow.streams.dataset as dataset_module
-from hepflow import Job
+from hepflow import Context, Job
 from hepflow.errors import ColumnError, HepflowError, InputError, JobOptionsError, OutputError
 from hepflow.execution import RunOptions, run
 from hepflow.io.hdf5 import DatasetLayout, DatasetWriter
@@ -54,6 +54,15 @@ def build(inputs, output, *things, workers=1, chunk=100_000, resume=False):
     )
     (path,) = run(job, options).outputs["dataset"]
     return path
+
+
+def interrupted(monkeypatch, inputs, output, *things, **options):
+    """Build a training set up to the moment before it is whole; return the parts."""
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset_module.DatasetWriter, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(inputs, output, *things, **options)
+    return sorted(output.glob(".hepflow/parts/*"))
 
 
 def read(path):
@@ -272,25 +281,32 @@ def test_a_single_wrong_bit_is_noticed(built, tmp_path):
 
 
 def test_interrupted_while_shuffling_then_resumed(ntuples, built, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(dataset_module.DatasetWriter, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            build(ntuples[0], tmp_path / "run")
+    interrupted(monkeypatch, ntuples[0], tmp_path / "run")
     assert not [path for path in (tmp_path / "run").iterdir() if path.suffix in (".h5", ".part")]
     patched = build(ntuples[0], tmp_path / "run", resume=True)
     assert same(read(patched)[0], read(built)[0])
     assert not list((tmp_path / "run").glob(".hepflow/parts/*"))
 
 
-def test_damaged_part(ntuples, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(dataset_module.DatasetWriter, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            build(ntuples[0], tmp_path / "run")
-    part = next((tmp_path / "run").glob(".hepflow/parts/*"))
-    part.write_bytes(part.read_bytes()[200_000:])
-    with pytest.raises(InputError, match="damaged"):
-        build(ntuples[0], tmp_path / "run", resume=True)
+@pytest.mark.parametrize("kept", [slice(200_000, None), slice(None, -3), slice(5), slice(0)])
+def test_damaged_part(ntuples, tmp_path, monkeypatch, kept):
+    part = interrupted(monkeypatch, ntuples[0], tmp_path / "run")[0]
+    part.write_bytes(part.read_bytes()[kept])
+    with pytest.raises(InputError, match="a part of the data set is damaged") as caught:
+        stream().close([part], Context(tmp_path / "run", "dataset"))
+    assert str(part) in caught.value.message
+
+
+def test_small_chunks_and_many_folds_cost_no_space(ntuples, tmp_path, monkeypatch):
+    """Chunks are collected into blocks, and the index of a block does not grow with the number of folds."""
+    sizes = []
+    for folds, chunk in ((5, 1000), (5, 7), (255, 7)):
+        parts = interrupted(
+            monkeypatch, ntuples[0], tmp_path / f"{folds}-{chunk}", stream(FoldNumber=folds), chunk=chunk
+        )
+        sizes.append(sum(part.stat().st_size for part in parts))
+    assert sizes[1] == sizes[0]
+    assert sizes[2] < 1.1 * sizes[0]
 
 
 def test_interrupted_inside_hdf5(tmp_path):
@@ -310,7 +326,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from hepflow.errors import OutputError
 import conftest
-from hepflow import Job
+from hepflow import Context, Job
 from hepflow.execution import RunOptions, run
 job = Job("dataset")
 job += conftest.decay_mode_stream()
