@@ -204,6 +204,7 @@ def run(
         _finalize(job, directory, context, totals, result)
         result.seconds = time.perf_counter() - began
         directory.write_json(PROVENANCE, provenance | {"finished": _now(), "seconds": round(result.seconds, 3)})
+        directory.finish()
     except OSError as error:
         raise OutputError(
             f"the run directory cannot be written: {error.strerror or error}",

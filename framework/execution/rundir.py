@@ -48,7 +48,8 @@ def sha256(path: Path) -> str:
 
 class RunDirectory:
     """A folder that belongs to one run. ``.hepflow`` in it holds the ledger: one file a finished work unit or
-    finalize step, and ``files.json``: the files that the steps wrote, with their sizes.
+    finalize step, and ``files.json``: the files that the steps wrote, with their sizes. ``before.json`` names the files
+    that were there before; it goes when the run has finished, so that what a killed process wrote is not among them.
 
     The ledger is written and read by hepflow alone, in a folder that the user's own run made; it holds tool results
     of any type and is therefore pickled. Paths in it are those of the folder as it is called when they are read: it
@@ -57,7 +58,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.before: frozenset[Path] = frozenset()
+        self.before: frozenset[str] = frozenset()
         self.state = path / STATE
         self.parts = self.state / "parts"
         self.ledger = self.state / "ledger"
@@ -80,9 +81,9 @@ class RunDirectory:
                 directory._clear()
             directory.parts.mkdir(parents=True, exist_ok=True)
             directory.ledger.mkdir(exist_ok=True)
-            directory.before = frozenset(directory.files())
             if not os.access(path, os.W_OK):
                 raise OutputError(f"the output folder {path} cannot be written")
+            directory._start()
             if not output:
                 _link_latest(path, job)
         except OSError as error:
@@ -96,6 +97,18 @@ class RunDirectory:
         """Raise OutputError where ``prepare`` would refuse; nothing is made or changed."""
         if output or resume:
             cls(Path(output).expanduser() if output else _default(job, resume))._check(resume, force)
+
+    def _start(self) -> None:
+        """Keep which files were there before the run, or read it where the run is one that goes on."""
+        names = self._load("before.json")
+        if names is None:
+            names = [str(path.relative_to(self.path)) for path in self.files()]
+            self.write_json(f"{STATE}/before.json", names)
+        self.before = frozenset(names)
+
+    def finish(self) -> None:
+        """Know that the run has come to its end: what others add from now on is theirs."""
+        (self.state / "before.json").unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let other runs use the folder."""
@@ -255,7 +268,7 @@ class RunDirectory:
         files: dict[str, dict[str, Any]] = {}
         for path in sorted(self.files()):
             name = str(path.relative_to(self.path))
-            own = path not in self.before and made & {path.absolute(), *path.absolute().parents}
+            own = name not in self.before and made & {path.absolute(), *path.absolute().parents}
             if name in noted or own:
                 files[name] = {"step": step, **noted.get(name, {}), "size": path.stat().st_size}
         if files != noted:

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hepflow import Job, Property, Tool
 from hepflow.errors import JobOptionsError, OutputError, ToolError, WorkerError
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
+from hepflow.execution.rundir import RunDirectory
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.tau import NNDecayModeTree, PFOCountDecayMode, TauSelection, TauTruthMatching
 from hepflow.streams import MxAODStream, NtupleStream
@@ -431,6 +433,36 @@ def test_resume_makes_what_is_gone_or_damaged_again(
     assert_same(all_columns(again, read)["tree"], columns["tree"])
     assert {path.name for path in (out / "net").iterdir()} == {"a", "b", "c", "steps"}
     assert written(files, go, out, resume=True)[1] == steps
+
+
+class Breaks(Tool):
+    """Only finalizes: writes two files, with an interruption in between where there is to be one."""
+
+    def finalize(self, total, context):
+        folder = context.path("net")
+        folder.mkdir(exist_ok=True)
+        (folder / "checkpoint").touch()
+        if "BREAK" in os.environ:
+            raise KeyboardInterrupt
+        (folder / "model").touch()
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "model"])
+def test_the_files_of_a_step_that_was_killed_belong_to_the_run(files, go, tmp_path, monkeypatch, name):
+    def again(**options):
+        go(files[:1], NtupleStream("tree", Keep=["TauJets.pt"]), Breaks("b"), output=str(tmp_path / "run"), **options)
+
+    with monkeypatch.context() as killed:
+        killed.setenv("BREAK", "1")
+        killed.setattr(RunDirectory, "noting", lambda *_: nullcontext())  # a process that is killed notes nothing
+        with pytest.raises(KeyboardInterrupt):
+            again()
+    again(resume=True)
+    (tmp_path / "run" / "net" / name).unlink()
+    again(resume=True)
+    assert (tmp_path / "run" / "net" / name).exists()
+    RunDirectory.prepare(str(tmp_path / "run"), "job", resume=False, force=True).release()
+    assert not (tmp_path / "run" / "net").exists()
 
 
 def test_a_copy_of_a_run_leaves_the_original_alone(files, go, tmp_path):

@@ -111,6 +111,25 @@ def test_only_what_a_step_wrote_is_noted(tmp_path):
     assert noted == {"new.root": {"step": "tool_a", "size": 6}}
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_a_killed_process_wrote_belongs_to_the_run(tmp_path, ended):
+    (tmp_path / "run" / ".hepflow").mkdir(parents=True)
+    (tmp_path / "run" / "net").mkdir()
+    (tmp_path / "run" / "net" / "old.txt").write_text("mine")
+    directory = prepare(tmp_path / "run", resume=True)
+    (directory.path / "net" / "checkpoint").write_text("half")
+    if ended:
+        directory.finish()  # the run knows of no such file: somebody put it there
+    directory = prepare(tmp_path / "run", resume=True)
+    with directory.noting("tool_a", [directory.path / "net"]):
+        (directory.path / "net" / "model").write_text("whole")
+    noted = json.loads((directory.state / "files.json").read_text())
+    assert set(noted) == {"net/model"} | (set() if ended else {"net/checkpoint"})
+    prepare(tmp_path / "run", force=True)
+    assert (directory.path / "net" / "old.txt").exists()
+    assert (directory.path / "net" / "checkpoint").exists() == ended
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path):
     first = RunDirectory.prepare(str(tmp_path / "run"), "job", resume=False, force=False)
     for options in ({"resume": True, "force": False}, {"resume": False, "force": True}):
