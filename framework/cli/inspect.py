@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import click
@@ -38,7 +39,11 @@ def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: b
     if is_dataset(file):
         show_dataset(file)
         return
-    reader = open_reader(file, formats(registry(plugins)))
+    with closing(open_reader(file, formats(registry(plugins)))) as reader:
+        _show(file, reader, summary=summary)
+
+
+def _show(file: str, reader: Reader, *, summary: bool) -> None:
     schema = reader.schema()
     out = console()
     out.print(file, style="bold")

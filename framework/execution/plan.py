@@ -7,6 +7,7 @@ from __future__ import annotations
 import fnmatch
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -164,24 +165,21 @@ def _schemas(
         if until is not None and sum(schema.entries for _, schema in opened) >= max(until, 1):
             break
         try:
-            reader = open_reader(file.path, formats)
-            schema = reader.schema()
+            with closing(open_reader(file.path, formats)) as reader:
+                schema = reader.schema()
+                missing = sorted(wanted - {name.partition(".")[0] for name in schema.columns})
+                if file.searched and missing:
+                    skipped[file.path] = f"holds no {missing[0]}"
+                    continue
+                names = sorted({name for pattern in patterns for name in fnmatch.filter(schema.columns, pattern)})
+                marks = reader.boundaries([schema.columns[name] for name in names])
         except InputError as error:
             if not file.searched or isinstance(error, DamagedError):
                 raise
             skipped[file.path] = error.message
             continue
-        containers = {name.partition(".")[0] for name in schema.columns}
-        missing = sorted(wanted - containers)
-        if file.searched and missing:
-            skipped[file.path] = f"holds no {missing[0]}"
-            reader.close()
-            continue
-        names = {name for pattern in patterns for name in fnmatch.filter(schema.columns, pattern)}
-        marks = reader.boundaries([schema.columns[name] for name in sorted(names)])
-        columns = {name: schema.columns[name] for name in sorted(names)} if opened else schema.columns
+        columns = {name: schema.columns[name] for name in names} if opened else schema.columns
         opened.append((file, replace(schema, columns=columns, boundaries=marks)))
-        reader.close()
     if not opened:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:5])
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from hepflow.errors import InputError
@@ -29,22 +30,21 @@ def merge_files(parts: Sequence[Path], target: Path, compression: str = "ZSTD") 
     writer: TTreeWriter | RNTupleWriter | None = None
     entries = 0
     for path in parts:
-        reader = open_reader(str(path), FORMATS)
-        assert isinstance(reader, RootReader)
-        schema = reader.schema()
-        if first is None or writer is None:
-            first = schema
-            spelled = {name: info.sources[0] for name, info in schema.columns.items()}
-            make = TTreeWriter if reader.kind == TTREE else RNTupleWriter
-            writer = make(
-                target, schema.tree, spell=spelled.__getitem__, compression=compression, metadata=schema.metadata
-            )
-        _check_same(first, schema)
-        columns = [schema.columns[name] for name in first.columns]
-        for start in range(0, max(schema.entries, 1), BLOCK_ENTRIES):
-            writer.write(reader.read(columns, start, min(start + BLOCK_ENTRIES, schema.entries)))
-        entries += schema.entries
-        reader.close()
+        with closing(open_reader(str(path), FORMATS)) as reader:
+            assert isinstance(reader, RootReader)
+            schema = reader.schema()
+            if first is None or writer is None:
+                first = schema
+                spelled = {name: info.sources[0] for name, info in schema.columns.items()}
+                make = TTreeWriter if reader.kind == TTREE else RNTupleWriter
+                writer = make(
+                    target, schema.tree, spell=spelled.__getitem__, compression=compression, metadata=schema.metadata
+                )
+            _check_same(first, schema)
+            columns = [schema.columns[name] for name in first.columns]
+            for start in range(0, max(schema.entries, 1), BLOCK_ENTRIES):
+                writer.write(reader.read(columns, start, min(start + BLOCK_ENTRIES, schema.entries)))
+            entries += schema.entries
     if writer is None:
         raise InputError("there are no files to merge")
     writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import psutil
 
 
 def rows(out):
@@ -22,6 +23,11 @@ def test_summary_counts_and_ranges(hepflow, xaod):
     line = rows(hepflow("inspect", xaod.path, "--summary").fine().out)["nVtxPU"]
     values = [tau["nVtxPU"] for tau in xaod.taus()]
     assert line[-4:] == [str(len(values)), f"{min(values):.6g}", "…", f"{max(values):.6g}"]
+
+
+def test_the_file_is_closed(hepflow, xaod_ttree):
+    hepflow("inspect", xaod_ttree.path).fine()
+    assert str(xaod_ttree.path) not in [file.path for file in psutil.Process().open_files()]
 
 
 def test_ttree(hepflow, xaod_ttree):
