@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepflow import Context, Property, Tool
+from hepflow import Context, Job, Property, Tool
 from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.networks import Network, from_keras, open_keras, write_lwtnn, write_onnx
-from hepflow.networks.keras_import import import_keras
+from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training.architectures.base import BARE
 from hepflow.plugins.training.checkpoint import RESUMES, arrays
 from hepflow.plugins.training.configuration import NetworkPlan
@@ -22,7 +22,8 @@ from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
 from hepflow.plugins.training.fitting import feed
 from hepflow.plugins.training.folds import Folds
 from hepflow.plugins.training.onnx_export import write_keras_onnx
-from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, sha256, write_json
+from hepflow.plugins.training.source import find_earlier
+from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, KerasTrainer, sha256, write_json
 
 __all__ = ["LWTNN", "ONNX", "NetworkExporter"]
 
@@ -44,6 +45,16 @@ class NetworkExporter(Tool):
     Taus = Property(5000, "most validation taus that are compared", minimum=1)
     Tolerance = Property(1e-5, "largest difference of an output value", minimum=0)
 
+    def check(self, job: Job) -> None:
+        """See that there is such a trainer, or that the folder holds finished trainings; that Keras is there."""
+        check_keras()
+        if not Path(self.Trainer).is_dir() or self.Trainer in [tool.name for tool in job.all_tools()]:
+            find_earlier(job, self, "Trainer", KerasTrainer)
+            return
+        for folder in _networks(Path(self.Trainer)):
+            for name in (CONFIGURATION, SUMMARY):
+                _read(folder / name)
+
     def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Write, compare, and add what was found to the summary; returns files and differences of each network."""
         import_keras()
@@ -57,8 +68,7 @@ class NetworkExporter(Tool):
         folder = Path(self.Trainer)
         if self.Trainer in context.results or not folder.is_dir():
             return [Path(one["folder"]) for one in context.result(self.Trainer)]
-        several = [path for path in folder.iterdir() if path.name.isdigit() and (path / CONFIGURATION).is_file()]
-        return sorted(several, key=lambda path: int(path.name)) or [folder]
+        return _networks(folder)
 
     def _export(self, folder: Path, context: Context) -> dict[str, Any]:
         """Export the network of a folder."""
@@ -102,6 +112,12 @@ class NetworkExporter(Tool):
                     hint="are there inputs that are huge after scaling? the table of the Normaliser shows their range",
                 )
         return {"files": {name: str(folder / name) for name in (MODEL, *differences)}, "differences": differences}
+
+
+def _networks(folder: Path) -> list[Path]:
+    """Return the folder of each network in what a trainer wrote."""
+    several = [path for path in folder.iterdir() if path.name.isdigit() and (path / CONFIGURATION).is_file()]
+    return sorted(several, key=lambda path: int(path.name)) or [folder]
 
 
 def _read(path: Path) -> Any:

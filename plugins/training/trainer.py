@@ -9,39 +9,31 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hepflow import Context, Job, Property, Tool
-from hepflow.errors import HepflowError, JobOptionsError, NetworkError
+from hepflow.errors import HepflowError, JobOptionsError
 from hepflow.files import replacing, write_bytes
-from hepflow.io.hdf5 import DatasetLayout, open_dataset_file
-from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.checkpoint import RESUMES, Checkpoint
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
-from hepflow.plugins.training.data import TrainingData, open_dataset
+from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
-from hepflow.plugins.training.folds import Folds
+from hepflow.plugins.training.source import Source, check_folder
 from hepflow.versions import versions
 
-if TYPE_CHECKING:
-    from hepflow.plugins.training.reweighter import Reweighting
-
-__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer", "Source", "sha256"]
+__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer", "sha256"]
 
 MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "summary.json", "configuration.json"
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
 DEFAULT = "DSNN"
-ENDINGS = (".h5", ".hdf5")
-SHOWN = 5
-"""Most variables that an error names."""
 
 
 def sha256(path: Path) -> str:
@@ -52,106 +44,6 @@ def sha256(path: Path) -> str:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, which has no NaN, in one step."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode(), hint=RESUMES)
-
-
-def _read_variables(path: Path) -> Any:
-    """Read a ``variables.json``; NetworkError where that is not possible."""
-    try:
-        return parse_json(read_bytes(path))
-    except NetworkError as error:
-        hint = "Normaliser is the name of a tool, or the path of a variables.json that one has written"
-        raise error.but(where=str(path), hint=hint) from error
-
-
-@dataclass(frozen=True)
-class Source:
-    """What one network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales."""
-
-    path: Path
-    folds: Folds | None
-    reweighting: Reweighting | None
-    variables: Mapping[str, Any]
-
-    @classmethod
-    def find(cls, dataset: str, normaliser: str, reweighter: str, context: Context) -> tuple[Source, ...]:
-        """Return the sources of all networks that the Normaliser measured, from the results of earlier tools and
-        streams; a name with a file's ending is a file. JobOptionsError where the Reweighter has other folds.
-        """
-        path = Path(dataset) if dataset.endswith(ENDINGS) else context.output(dataset)[0]
-        factors = context.result(reweighter) if reweighter else None
-        if normaliser.endswith(".json"):
-            return (cls(path, None, factors[0] if factors else None, _read_variables(Path(normaliser))),)
-        found = context.result(normaliser)
-        if factors is None:
-            factors = (None,) * len(found)
-        elif [one.folds for one in factors] != [one.folds for one in found]:
-            raise JobOptionsError(
-                f"{reweighter} and {normaliser} have different folds",
-                where=f"job {context.job}",
-                hint="set Folds of both to the same",
-            )
-        return tuple(cls(path, one.folds, factor, one.variables) for one, factor in zip(found, factors, strict=True))
-
-    @staticmethod
-    def declared(
-        dataset: str, normaliser: str, reweighter: str, job: Job
-    ) -> tuple[tuple[NetworkInput, ...], tuple[str, ...]]:
-        """Return inputs (nothing is measured: offset 0, scale 1) and classes, as the stream of the job, or the file,
-        has them; JobOptionsError where the job has no such stream or tools, NetworkError where a file cannot be read.
-        """
-        if normaliser.endswith(".json"):
-            _read_variables(Path(normaliser))
-        else:
-            job.find(normaliser)
-        if reweighter:
-            job.find(reweighter)
-        if dataset.endswith(ENDINGS):
-            file, record = open_dataset_file(Path(dataset))
-            file.close()
-            layout = DatasetLayout.from_record(record)
-            variables, caps, classes = layout.variables, layout.caps, layout.classes
-        else:
-            stream = job.find(dataset).values
-            if not {"Variables", "Caps", "Classes"} <= set(stream):
-                raise JobOptionsError(
-                    f"{dataset} writes no training set", hint="Dataset is the name of a DatasetStream, or a file .h5"
-                )
-            variables, caps = stream["Variables"], stream["Caps"]
-            classes = tuple(dict.fromkeys(stream["Classes"].values()))
-        names = {group: tuple(v.name for v in listed) for group, listed in variables.items()}
-        inputs = (NetworkInput(g, n, caps.get(g), (0.0,) * len(n), (1.0,) * len(n)) for g, n in names.items())
-        return tuple(inputs), classes
-
-    def open(self) -> TrainingData:
-        """Open the training set."""
-        return open_dataset(self.path, self.folds, reweighting=self.reweighting)
-
-    def inputs(self, data: TrainingData) -> tuple[NetworkInput, ...]:
-        """Return the inputs of a network on this data; NetworkError where offsets and scales are of other variables.
-
-        Offsets and scales are rounded to float32, so that every runtime calculates with the same numbers.
-        """
-        groups = [*self.variables.get("inputs", ()), *self.variables.get("input_sequences", ())]
-        listed = {entry["name"]: {v["name"]: v for v in entry["variables"]} for entry in groups}
-        declared = {group: tuple(v.name for v in variables) for group, variables in data.variables.items()}
-        differ = []
-        for group, names in declared.items():
-            have = listed.get(group, {})
-            differ += [f"{group}.{name} (not normalised)" for name in names if name not in have]
-            differ += [f"{group}.{name} (not in the training set)" for name in have if name not in names]
-        if differ:
-            more = f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-            raise NetworkError(
-                f"training set and normalisation differ in {', '.join(differ[:SHOWN])}{more}",
-                where=str(self.path),
-                hint="both must be made with the same Variables",
-            )
-        inputs = []
-        for group, names in declared.items():
-            have = listed.get(group, {})
-            numbers = (tuple(float(np.float32(have[name][key])) for name in names) for key in ("offset", "scale"))
-            inputs.append(NetworkInput(group, names, data.caps.get(group), *numbers))
-        return tuple(inputs)
 
 
 class KerasTrainer(Tool):
@@ -197,13 +89,8 @@ class KerasTrainer(Tool):
     def check(self, job: Job) -> None:
         """Read the files and compare them with the training set that will be written; see that Keras is there."""
         check_keras()
-        inputs, classes = Source.declared(self.Dataset, self.Normaliser, self.Reweighter, job)
-        for other in job.all_tools():
-            if isinstance(other, KerasTrainer) and other.name != self.name and other.OutputName == self.OutputName:
-                raise JobOptionsError(
-                    f"{other.name} writes into the folder {self.OutputName!r} as well",
-                    hint="give one of them another OutputName",
-                )
+        inputs, classes, _ = Source.declared(self, job)
+        check_folder(self, job, KerasTrainer)
         conf = self._conf()
         self._schedule(conf)
         self._plan(conf, inputs, classes, "target")

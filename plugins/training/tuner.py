@@ -19,8 +19,9 @@ from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
+from hepflow.plugins.training.source import Source, check_folder
 from hepflow.plugins.training.space import SearchRange, suggest_all
-from hepflow.plugins.training.trainer import OPTIMISERS, Source, write_json
+from hepflow.plugins.training.trainer import OPTIMISERS, KerasTrainer, write_json
 from hepflow.registry.manager import registry
 from hepflow.versions import versions
 
@@ -61,7 +62,9 @@ class Tuner(Tool):
         """See that the space fits architecture and training set, and that Keras and Optuna are there."""
         check_keras()
         _open_optuna()
-        inputs, _ = Source.declared(self.Dataset, self.Normaliser, self.Reweighter, job)
+        inputs, _, folds = Source.declared(self, job)
+        self._check_one(len(folds))
+        check_folder(self, job, KerasTrainer, Tuner)
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         self._check_space(architecture, inputs)
 
@@ -72,11 +75,7 @@ class Tuner(Tool):
         folder = context.path(self.OutputName)
         folder.mkdir(exist_ok=True)
         source, *others = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
-        if others:
-            raise JobOptionsError(
-                f"{self.name} tunes one network, {self.Normaliser} measured {1 + len(others)}",
-                hint="tune with one entry in Folds; kfold then trains networks with what was found",
-            )
+        self._check_one(1 + len(others))
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         with source.open() as data:
             data.check_weights()
@@ -94,6 +93,13 @@ class Tuner(Tool):
         if not complete:
             raise ToolError("no trial came to its end", hint="see trials.csv; try smaller learning rates")
         return self._write(study, folder, architecture, inputs, source, context)
+
+    def _check_one(self, networks: int) -> None:
+        if networks > 1:
+            raise JobOptionsError(
+                f"{self.name} tunes one network, {self.Normaliser} measures {networks}",
+                hint="tune with one entry in Folds; kfold then trains networks with what was found",
+            )
 
     def _check_space(self, architecture: base.Architecture, inputs: tuple[NetworkInput, ...]) -> None:
         """Refuse keys that neither the architecture nor the training has."""

@@ -135,7 +135,7 @@ EPOCH = """
 import sys, json, numpy as np
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.fitting import Schedule, compile_model, evaluate, train_epoch
-from hepflow.plugins.training.trainer import Source
+from hepflow.plugins.training.source import Source
 from hepflow.networks.keras_import import import_keras
 from hepflow.registry.manager import registry
 from pathlib import Path

@@ -10,7 +10,19 @@ from hepflow import Job
 from hepflow.errors import HepflowError, NetworkError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Int, KerasTrainer, Normaliser, Tuner, trainer, tuner
+from hepflow.plugins.training import (
+    Folds,
+    Int,
+    KerasTrainer,
+    NetworkExporter,
+    Normaliser,
+    Reweighter,
+    Tuner,
+    export,
+    kfold,
+    trainer,
+    tuner,
+)
 from hepflow.variables import Variable
 
 pytest.importorskip("keras", reason="Keras is not installed")
@@ -25,13 +37,15 @@ SMALL = "n_inputs: [4], n_hiddens: [4], n_fc1: 4, n_fc2: 4"
 
 @pytest.fixture(scope="module")
 def go(tmp_path_factory, training_columns, write_training_ntuple, make_decay_mode_stream):
-    """Run normaliser, data set and these tools: ``go(folder, tools…, inputs=…, resume=…)``."""
+    """Run these tools, normaliser, data set and these tools: ``go(folder, tools…, first=…, inputs=…, resume=…)``."""
     source = write_training_ntuple(tmp_path_factory.mktemp("checks") / "n.root", training_columns(600))
 
-    def call(folder, *tools, inputs=SEQUENCE, resume=False):
+    def call(folder, *tools, first=(), inputs=SEQUENCE, resume=False, **normaliser):
         classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
         job = Job("checks")
-        job += Normaliser("Normaliser", Classes=classes, **inputs)
+        for tool in first:
+            job += tool
+        job += Normaliser("Normaliser", Classes=classes, **{**inputs, **normaliser})
         job += make_decay_mode_stream(Spectators=[], Classes=classes, **inputs)
         for tool in tools:
             job += tool
@@ -74,13 +88,97 @@ def test_wrong_files(go, tmp_path, conf, arch, message):
         ({"Dataset": "Other"}, "Other writes no training set"),
         ({"Reweighter": "Normalizer"}, "did you mean 'Normaliser'"),
         ({"Normaliser": "nowhere/x.json"}, "path of a variables.json that one has written"),
+        ({"Dataset": "Normaliser"}, "Normaliser writes no training set"),
+        ({"Normaliser": "dataset"}, "dataset is no Normaliser, but a DatasetStream"),
+        ({"Normaliser": "Other"}, "Other is no Normaliser, but a KerasTrainer"),
+        ({"Reweighter": "Normaliser"}, "Normaliser is no Reweighter, but a Normaliser"),
         ({"OutputName": "other"}, "Other writes into the folder 'other' as well"),
+        ({"OutputName": "./other/"}, "Other writes into the folder 'other' as well"),
+        ({"OutputName": "../other"}, "OutputName = '../other' is no folder in the run directory"),
+        ({"OutputName": "."}, "OutputName = '.' is no folder in the run directory"),
     ],
 )
 def test_wrong_properties(go, tmp_path, properties, message):
     with pytest.raises(HepflowError) as caught:
         go(tmp_path / "run", KerasTrainer("KerasTrainer", **properties), KerasTrainer("Other", OutputName="other"))
     assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+TRAINER, TUNER = KerasTrainer("Trainer"), Tuner("Tuner", Space={"n_fc1": Int(1, 2)})
+
+
+@pytest.mark.parametrize("tool", [TRAINER, TUNER])
+@pytest.mark.parametrize(
+    ("normaliser", "message"),
+    [
+        (
+            {"Folds": kfold(3)},
+            "Normaliser has the folds TauJets.mcEventNumber % 3, dataset has TauJets.mcEventNumber % 5",
+        ),
+        (FLAT, "training set and normalisation differ in TauTrack."),
+        ({"Variables": {"TauTrack": SEQUENCE["Variables"]["TauTrack"][1:]}}, "(not normalised)"),
+        (
+            {"Variables": {"TauTrack": (*SEQUENCE["Variables"]["TauTrack"], Variable("x"))}},
+            "x (not in the training set)",
+        ),
+    ],
+)
+def test_training_set_and_normaliser_that_differ(go, tmp_path, tool, normaliser, message):
+    with pytest.raises(HepflowError) as caught:
+        go(tmp_path / "run", tool.copy(), **normaliser)
+    assert message in str(caught.value)
+    assert f"tool {tool.name}, before the event loop" in caught.value.where
+    assert not (tmp_path / "run").exists()
+
+
+def test_reweighter_with_other_folds(go, tmp_path):
+    classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
+    reweighter = Reweighter("Reweighter", Classes=classes, Folds=[Folds(train=(1, 2, 3), test=(4,))])
+    with pytest.raises(HepflowError, match="Reweighter and Normaliser have different folds"):
+        go(tmp_path / "run", KerasTrainer("Trainer", Reweighter="Reweighter"), first=[reweighter])
+    assert not (tmp_path / "run").exists()
+
+
+def test_tuner_of_several_networks(go, tmp_path):
+    with pytest.raises(HepflowError, match="Tuner tunes one network, Normaliser measures 5"):
+        go(tmp_path / "run", TUNER.copy(), Folds=kfold(5))
+    with pytest.raises(HepflowError, match="Trainer writes into the folder 'tuning' as well"):
+        go(tmp_path / "run", TUNER.copy(), KerasTrainer("Trainer", OutputName="tuning"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_order_of_the_tools(go, tmp_path):
+    with pytest.raises(HepflowError, match="Trainer stands before Normaliser, which it needs") as caught:
+        go(tmp_path / "run", first=[TRAINER.copy()])
+    assert "add Normaliser to the job first" in caught.value.hint
+    with pytest.raises(HepflowError, match="Exporter stands before Trainer, which it needs"):
+        go(tmp_path / "run", NetworkExporter("Exporter", Trainer="Trainer"), TRAINER.copy())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ("Trainr", "did you mean 'Trainer'"),
+        ("Normaliser", "Normaliser is no KerasTrainer, but a Normaliser"),
+        ("folder", "configuration.json"),
+    ],
+)
+def test_exporter_of_what_is_no_training(go, tmp_path, monkeypatch, trainer, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(HepflowError) as caught:
+        go(tmp_path / "run", TRAINER.copy(), NetworkExporter("Exporter", Trainer=trainer))
+    assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"inputs": [3]}', '{"inputs": [{"name": "TauTrack"}]}'])
+def test_a_file_without_variables(go, tmp_path, text):
+    (tmp_path / "variables.json").write_text(text)
+    with pytest.raises(NetworkError, match="no list of variables"):
+        go(tmp_path / "run", KerasTrainer("Trainer", Normaliser=str(tmp_path / "variables.json")))
     assert not (tmp_path / "run").exists()
 
 
@@ -92,15 +190,15 @@ def test_numbers_and_classes(go, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("tool", [KerasTrainer("t"), Tuner("t", Space={"n_fc1": Int(1, 2)})])
+@pytest.mark.parametrize("tool", [TRAINER, TUNER, NetworkExporter("Exporter")])
 def test_missing_backend(go, tmp_path, monkeypatch, tool):
     def missing():
         raise NetworkError("no backend")
 
-    for module in (trainer, tuner):
+    for module in (trainer, tuner, export):
         monkeypatch.setattr(module, "check_keras", missing)
     with pytest.raises(NetworkError, match="no backend"):
-        go(tmp_path / "run", tool)
+        go(tmp_path / "run", tool.copy())
     assert not (tmp_path / "run").exists()
 
 
