@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and their checksums."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from hepflow.errors import OutputError
 
-__all__ = ["replacing", "write_bytes", "write_text"]
+__all__ = ["replacing", "sha256", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -43,3 +44,12 @@ def write_bytes(path: Path | str, content: bytes, *, hint: str = "is the disk fu
 def write_text(path: Path | str, text: str) -> Path:
     """Write a text file in one step and return its path; OutputError where it cannot be written."""
     return write_bytes(path, text.encode())
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -21,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from hepflow.errors import OutputError, differences
 from hepflow.execution.loop import UnitResult
+from hepflow.files import sha256
 
 __all__ = ["PROVENANCE", "RunDirectory", "listed", "sha256"]
 
@@ -35,15 +35,6 @@ def listed(lines: Sequence[str]) -> str:
     """Return the lines below each other; of many the first, and how many more there are."""
     more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class RunDirectory:

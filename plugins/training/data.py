@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import InputError, JobOptionsError
-from hepflow.io.hdf5 import BLOCK_ROWS, TAUS, DatasetLayout, open_dataset_file
+from hepflow.io.hdf5 import BLOCK_ROWS, TAUS, DatasetLayout, as_bytes, open_dataset_file
 from hepflow.plugins.training.columns import check_sum
 from hepflow.plugins.training.folds import ROLES, Folds
 from hepflow.plugins.training.reweighter import Reweighting
@@ -237,7 +237,7 @@ class TrainingData:
                 where=f"{self.path}, rows {min(blocks)[0]}–{max(blocks)[1]}",
                 hint="make the training set again",
             ) from error
-        return rows if order is None else _opaque(rows)[order].view(rows.dtype)
+        return rows if order is None else as_bytes(rows)[order].view(rows.dtype)
 
     def close(self) -> None:
         """Close the file."""
@@ -252,15 +252,10 @@ class TrainingData:
         self.close()
 
 
-def _opaque(rows: npt.NDArray[Any]) -> npt.NDArray[np.void]:
-    """Return a view as opaque bytes, which numpy moves as a whole and not field by field."""
-    return rows.view(f"V{rows.itemsize}")
-
-
 def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> Floats:
     """Return float32 (n, cap, variables) of a structured (n, cap): transformed where valid, else 0."""
     valid = objects["valid"]
-    there = _opaque(objects)[valid]
+    there = as_bytes(objects)[valid]
     floats = np.dtype(
         {"names": ["x"], "formats": [("<f4", (len(variables),))], "offsets": [0], "itemsize": objects.dtype.itemsize}
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import InputError, NetworkError, OutputError
+from hepflow.files import sha256
 from hepflow.networks import Network, from_keras, open_keras, write_lwtnn, write_onnx
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training.architectures.base import BARE
@@ -23,7 +24,7 @@ from hepflow.plugins.training.fitting import feed
 from hepflow.plugins.training.folds import Folds
 from hepflow.plugins.training.onnx_export import write_keras_onnx
 from hepflow.plugins.training.source import find_earlier
-from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, KerasTrainer, sha256, write_json
+from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, KerasTrainer, write_json
 
 __all__ = ["LWTNN", "ONNX", "NetworkExporter"]
 

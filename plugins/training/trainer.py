@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -18,7 +17,7 @@ import numpy as np
 
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import HepflowError, JobOptionsError
-from hepflow.files import replacing, write_bytes
+from hepflow.files import replacing, sha256, write_bytes
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend, figures
 from hepflow.plugins.training.architectures.base import NetworkInput
@@ -29,16 +28,11 @@ from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compil
 from hepflow.plugins.training.source import Source, check_folder
 from hepflow.versions import versions
 
-__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer", "sha256"]
+__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer"]
 
 MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "summary.json", "configuration.json"
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
 DEFAULT = "DSNN"
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a small file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:
