@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -35,6 +35,14 @@ def listed(lines: Sequence[str]) -> str:
     """Return the lines below each other; of many the first, and how many more there are."""
     more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more
+
+
+class _Stamp(NamedTuple):
+    """What stays as it is where a file is moved, and does not where it is written."""
+
+    inode: int
+    size: int
+    mtime: int
 
 
 class RunDirectory:
@@ -238,32 +246,66 @@ class RunDirectory:
     # ── the files that it wrote ──────────────────────────────────────────────────────────────────────────────────────
 
     @contextmanager
-    def noting(self, step: str, written: Iterable[Path]) -> Iterator[None]:
-        """Note what a step writes in here, also where it fails (see ``note``)."""
+    def noting(self, step: str, written: Sequence[Path]) -> Iterator[None]:
+        """Note what a step writes in here, also where it fails, for --force and for ``check_files``.
+
+        ``written`` are the files and folders that the run has asked for; the step adds to it. A file that was there
+        before the run is somebody else's. Any other belongs to the run where it is, or is in, what was asked for, or
+        where it is written into a folder in which the run has files.
+        """
+        before, asked = self._stamps(), len(written)
         try:
             yield
         except BaseException:
             with suppress(OSError):
-                self.note(step, written)
+                self._note(step, written, asked, before)
             raise
-        self.note(step, written)
+        self._note(step, written, asked, before)
 
-    def note(self, step: str, written: Iterable[Path]) -> None:
-        """Note the files that a step wrote, for --force and for ``check_files``.
+    def _note(self, step: str, written: Sequence[Path], asked: int, before: Mapping[str, _Stamp]) -> None:
+        """Note the files of a step that has ended, which began with the files ``before`` and asked for
+        ``written[asked:]``.
 
-        ``written`` are the files and folders that the run made so far. A file belongs to the step that wrote it first;
-        a later one may have changed its size. Files that were there before the run are somebody else's.
+        A file counts for the step that wrote it first; a later one may have changed its size. What a step wrote
+        earlier and neither writes nor asks for now, and what it only moved, counts for none: ``--force`` may replace
+        it, and nobody would make it again.
         """
-        made = {path.absolute() for path in written}
-        noted = self._noted()
-        files: dict[str, dict[str, Any]] = {}
-        for path in sorted(self.files()):
-            name = str(path.relative_to(self.path))
-            own = name not in self.before and made & {path.absolute(), *path.absolute().parents}
-            if name in noted or own:
-                files[name] = {"step": step, **noted.get(name, {}), "size": path.stat().st_size}
+        made = [PurePath(os.path.relpath(path, self.path)) for path in written]
+        noted, now = self._noted(), self._stamps()
+        folders = {folder for name in noted for folder in PurePath(name).parents} - {PurePath()}
+        files = {name: entry for name, entry in noted.items() if name in now or entry["step"] not in ("", step)}
+        for name, stamp in now.items():
+            places = {PurePath(name), *PurePath(name).parents}
+            changed = stamp != before.get(name)
+            belongs = name not in self.before and (places.intersection(made) or (changed and places & folders))
+            holder = noted[name]["step"] if name in noted else ""
+            if holder in ("", step) and (belongs or name in noted):
+                moved = stamp in before.values()
+                counts = not moved if changed else places.intersection(made[asked:])
+                files[name] = {"step": step if counts else "", "size": stamp.size}
+            elif holder and changed:
+                files[name] = {"step": holder, "size": stamp.size}
         if files != noted:
             self.write_json(f"{STATE}/files.json", files)
+
+    @contextmanager
+    def adding(self, names: Iterable[str]) -> Iterator[None]:
+        """Let something else than a run write these files in here; a later run with --force may replace them.
+
+        OutputError where a run is writing. Where there is no ledger, nothing is noted.
+        """
+        if not self.state.is_dir():
+            yield
+            return
+        self._acquire()
+        try:
+            yield
+            noted = self._noted()
+            for name in names:
+                noted[name] = {"step": "", **noted.get(name, {}), "size": (self.path / name).stat().st_size}
+            self.write_json(f"{STATE}/files.json", noted)
+        finally:
+            self.release()
 
     def check_files(self, tools: Sequence[str]) -> list[str]:
         """Forget the steps whose files are gone or have another size, and those behind them; return these files, and
@@ -289,6 +331,11 @@ class RunDirectory:
     def _noted(self) -> dict[str, dict[str, Any]]:
         noted: dict[str, dict[str, Any]] = self._load("files.json") or {}
         return noted
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        """Return what tells, by name, whether a file that is in the folder now is written later."""
+        stats = {str(path.relative_to(self.path)): path.stat() for path in sorted(self.files())}
+        return {name: _Stamp(stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
     def files(self) -> list[Path]:
         """Return the files that are in the folder now, the ledger left out."""

@@ -8,7 +8,7 @@ import click
 
 from hepflow.cli.console import common_options, console, size
 from hepflow.execution.rundir import RunDirectory
-from hepflow.plugins.performance.report.tool import write_report
+from hepflow.plugins.performance.report.tool import NAMES, write_report
 
 __all__ = ["report_command"]
 
@@ -22,10 +22,7 @@ def report_command(folder: str, plugins: tuple[str, ...], debug: bool) -> None:
     Title and author are those of the job's Report tool, where it has one.
     """
     directory = Path(folder).expanduser()
-    run = RunDirectory(directory)
-    run.before = frozenset(run.files())
-    paths = write_report(directory)
-    if run.state.is_dir():
-        run.note("", paths)  # a later run with --force may replace them
+    with RunDirectory(directory).adding(NAMES):
+        paths = write_report(directory)
     for path in paths:
         console().print(f"{path} ({size(path.stat().st_size)})")

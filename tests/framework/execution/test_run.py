@@ -465,6 +465,51 @@ def test_the_files_of_a_step_that_was_killed_belong_to_the_run(files, go, tmp_pa
     assert not (tmp_path / "run" / "net").exists()
 
 
+def test_what_is_written_into_the_folder_of_a_tool_that_was_kept_counts(files, go, tmp_path):
+    def again(*more, **options):
+        tools = (Writes("a"), *(Writes(name, Into="a") for name in more))
+        go(files[:1], NtupleStream("tree", Keep=["TauJets.pt"]), *tools, output=str(tmp_path / "run"), **options)
+        return (tmp_path / "run" / "net" / "steps").read_text()
+
+    again()
+    assert again("b", resume=True) == "ab"
+    (tmp_path / "run" / "net" / "b").unlink()
+    assert again("b", resume=True) == "abb"
+    RunDirectory.prepare(str(tmp_path / "run"), "job", resume=False, force=True).release()
+    assert not (tmp_path / "run" / "net").exists()
+
+
+class Aside(Tool):
+    """Only finalizes: as a trainer does, sets aside what it wrote with another text."""
+
+    Text = Property("", "what to write")
+
+    def finalize(self, total, context):
+        file = context.path("net") / "model"
+        if file.exists() and file.read_text() != self.Text:
+            context.path("net").rename(context.path("net-1"))
+        file.parent.mkdir(exist_ok=True)
+        if not file.exists():
+            file.write_text(self.Text)
+
+
+@pytest.mark.parametrize(("gone", "again"), [("net", True), ("net-1", False)])
+def test_what_a_tool_set_aside_may_be_removed(files, go, tmp_path, caplog, gone, again):
+    def resumed(text, **options):
+        go(files[:1], NtupleStream("tree", Keep=["TauJets.pt"]), Aside("a", Text=text), output=str(out), **options)
+
+    out = tmp_path / "run"
+    resumed("one")
+    resumed("two", resume=True)
+    assert (out / "net-1" / "model").read_text() == "one"
+    shutil.rmtree(out / gone)
+    resumed("two", resume=True)
+    assert ("made again" in caplog.text) == again
+    assert (out / "net" / "model").read_text() == "two"
+    RunDirectory.prepare(str(out), "job", resume=False, force=True).release()
+    assert not list(out.glob("net*"))
+
+
 def test_a_copy_of_a_run_leaves_the_original_alone(files, go, tmp_path):
     written(files, go, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}

@@ -18,6 +18,10 @@ def prepare(path, resume=False, force=False, job="job"):
     return directory
 
 
+def noted(directory):
+    return json.loads((directory.state / "files.json").read_text())
+
+
 def test_new_folder_is_made(tmp_path):
     directory = prepare(tmp_path / "a" / "b")
     assert directory.parts.is_dir()
@@ -80,9 +84,9 @@ def test_folder_that_cannot_be_made(tmp_path, path):
 def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     directory = prepare(tmp_path / "run")
     (directory.path / "plots").mkdir()
-    for name in ("tree_000001.root", "plots/a.png", "joboptions.py", "provenance.json"):
-        (directory.path / name).write_text("run")
-    directory.note("", [directory.path / "tree_000001.root", directory.path / "plots"])
+    with directory.noting("tool_a", [directory.path / "tree_000001.root", directory.path / "plots"]):
+        for name in ("tree_000001.root", "plots/a.png", "joboptions.py", "provenance.json"):
+            (directory.path / name).write_text("run")
     (directory.path / "notes.txt").write_text("mine")
     (directory.path / "plots" / "mine.png").write_text("mine")
     (directory.path / "mine" / "empty").mkdir(parents=True)
@@ -107,8 +111,7 @@ def test_only_what_a_step_wrote_is_noted(tmp_path):
         broken()
     with directory.noting("tool_b", [directory.path / "new.root", directory.path / "old.txt"]):
         (directory.path / "new.root").write_text("longer")
-    noted = json.loads((directory.state / "files.json").read_text())
-    assert noted == {"new.root": {"step": "tool_a", "size": 6}}
+    assert noted(directory) == {"new.root": {"step": "tool_a", "size": 6}}
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -123,8 +126,7 @@ def test_what_a_killed_process_wrote_belongs_to_the_run(tmp_path, ended):
     directory = prepare(tmp_path / "run", resume=True)
     with directory.noting("tool_a", [directory.path / "net"]):
         (directory.path / "net" / "model").write_text("whole")
-    noted = json.loads((directory.state / "files.json").read_text())
-    assert set(noted) == {"net/model"} | (set() if ended else {"net/checkpoint"})
+    assert set(noted(directory)) == {"net/model"} | (set() if ended else {"net/checkpoint"})
     prepare(tmp_path / "run", force=True)
     assert (directory.path / "net" / "old.txt").exists()
     assert (directory.path / "net" / "checkpoint").exists() == ended
@@ -203,6 +205,61 @@ def test_steps_whose_files_are_gone_or_damaged_are_forgotten(finished, name, lef
     assert finished.check_files("abc") == [f"{name} {said}"]
     assert steps(finished) == left
     assert finished.check_files("abc") == []  # the step is not finished: it will write them
+
+
+def test_only_what_a_step_wrote_is_noted_anew(finished):
+    before = noted(finished)
+    (finished.path / "tree_000001.root").unlink()
+    (finished.path / "a.json").write_text("x")
+    with finished.noting("tool_c", []):
+        (finished.path / "net" / "c").write_text("c")
+    assert noted(finished) == {**before, "net/c": {"step": "tool_c", "size": 1}}
+    with finished.adding(["net/m", "report.html"]):
+        (finished.path / "net" / "m").write_text("longer than it was")
+        (finished.path / "report.html").write_text("report")
+    assert noted(finished) == {
+        **before,
+        "net/c": {"step": "tool_c", "size": 1},
+        "net/m": {"step": "tool_b", "size": 18},
+        "report.html": {"step": "", "size": 6},
+    }
+
+
+def test_what_is_written_into_a_folder_of_the_run_belongs_to_it(finished):
+    """A tool may write into the folder of another, which was kept: nobody asked this process for it."""
+    for name in ("net/mine.txt", "other/mine.txt"):
+        (finished.path / name).parent.mkdir(exist_ok=True)
+        (finished.path / name).write_text("there before the step")
+    before = noted(finished)
+    with finished.noting("tool_c", []):
+        for name in ("net/0/c", "other/user.txt", "user.txt"):
+            (finished.path / name).parent.mkdir(exist_ok=True)
+            (finished.path / name).write_text("c")
+    assert noted(finished) == {**before, "net/0/c": {"step": "tool_c", "size": 1}}
+
+
+def test_what_a_step_does_not_write_again_counts_for_none(finished):
+    written = []
+    with finished.noting("tool_b", written):
+        written += [finished.path / "net", finished.path / "net-1"]
+        (finished.path / "net" / "old").write_text("o")
+        (finished.path / "net" / "m").rename(finished.path / "net" / "n")
+    written.append(finished.path / "net")
+    with finished.noting("tool_b", written):
+        written += [finished.path / "net", finished.path / "net-1"]
+        (finished.path / "net").rename(finished.path / "net-1")
+        (finished.path / "net").mkdir()
+        (finished.path / "net" / "m").write_text("new")
+    found = {name: entry["step"] for name, entry in noted(finished).items() if name.startswith("net")}
+    assert found == {"net/m": "tool_b", "net-1/n": "", "net-1/old": ""}
+    with finished.noting("tool_b", written):
+        written.append(finished.path / "net")  # goes on with what is in there
+    assert noted(finished)["net/m"]["step"] == "tool_b"
+    with finished.noting("tool_b", written):
+        """Writes somewhere else now."""
+    assert noted(finished)["net/m"]["step"] == ""
+    prepare(finished.path, force=True)
+    assert finished.files() == []
 
 
 def test_finished_parts_of_one_stream_only(tmp_path):

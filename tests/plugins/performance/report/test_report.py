@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from hepflow.errors import ToolError
+from hepflow.execution.rundir import RunDirectory
 from hepflow.plugins.performance import Report
 from hepflow.plugins.performance.report.tool import write_report
 
@@ -45,6 +46,30 @@ def test_a_report_made_later_belongs_to_the_run(hepflow, tmp_path, xaod, jobopti
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         *(".hepflow", "cutflow.json", "joboptions.py", "mine.txt", "provenance.json")
     ]
+
+
+def test_a_report_hides_no_damage_of_the_run(hepflow, tmp_path, xaod, joboptions):
+    text = 'from hepflow.plugins.performance import Report\njob = Job("plain")\njob += Report("Report")\n'
+    text += 'job += NtupleStream("tree", Keep=["TauJets.pt"])\njob += NtupleStream("two", Keep=["TauJets.pt"])\n'
+    run = ("run", joboptions(text), "-i", xaod.path, "-o", tmp_path / "run")
+    hepflow(*run).fine()
+    (tmp_path / "run" / "tree_000001.root").unlink()
+    (tmp_path / "run" / "two_000001.root").write_text("")
+    hepflow("report", tmp_path / "run").fine()
+    said = " ".join(hepflow(*run, "--resume").fine().err.split())
+    assert "tree_000001.root is gone two_000001.root has 0 bytes" in said
+    hepflow("report", tmp_path / "run").fine()
+    assert "made again" not in hepflow(*run, "--resume").fine().err
+
+
+def test_no_report_is_made_while_the_run_goes_on(hepflow, rundir):
+    (rundir / "report.pdf").unlink()
+    run = RunDirectory.prepare(str(rundir), "job", resume=True, force=False)
+    try:
+        hepflow("report", rundir).failed("another run is writing to")
+    finally:
+        run.release()
+    assert not (rundir / "report.pdf").exists()
 
 
 def test_a_copied_run_without_its_ledger_has_a_report(hepflow, rundir):
