@@ -89,6 +89,9 @@ class RunDirectory:
             raise OutputError(
                 f"the output folder {path} cannot be made: {error.strerror or error}", hint="give another one with -o"
             ) from error
+        except BaseException:
+            directory.release()
+            raise
         return directory
 
     @classmethod
@@ -106,7 +109,9 @@ class RunDirectory:
         self.before = frozenset(names)
 
     def finish(self) -> None:
-        """Know that the run has come to its end: what others add from now on is theirs."""
+        """Know that the run has come to its end: what others add from now on is theirs, and no part is needed."""
+        for part in self.parts.iterdir():
+            part.unlink()
         (self.state / "before.json").unlink(missing_ok=True)
 
     def release(self) -> None:
@@ -146,7 +151,10 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Remove what the earlier run wrote, and nothing else."""
-        written = [self.path / name for name in [*self._noted(), *OWN]]
+        noted: Iterable[str] = ()
+        with suppress(OutputError):  # nobody knows any more what it wrote
+            noted = self._noted()
+        written = [self.path / name for name in [*noted, *OWN]]
         for path in written:
             path.unlink(missing_ok=True)
         for entry in self.state.iterdir():
@@ -170,8 +178,18 @@ class RunDirectory:
         temporary.replace(path)
 
     def _load(self, name: str) -> Any:
+        """Return what a file of the ledger holds, None where it is not there; OutputError where it is damaged."""
         path = self.state / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except ValueError as error:
+            raise OutputError(
+                f"{STATE}/{name} of the run is damaged: {error}",
+                where=str(path),
+                hint="--force starts anew; with this file lost, it leaves the outputs of the earlier run where they are"
+                if name == "files.json"
+                else "--force starts anew",
+            ) from error
 
     def check_fingerprint(self, fingerprint: Mapping[str, Mapping[str, Any]], *, resume: bool) -> list[str]:
         """Record what the run is made of; when resuming, refuse to continue with other work units, showing the
@@ -209,10 +227,13 @@ class RunDirectory:
         """Return the units of the ledger, by number, whose parts are still there or in a stream that was closed."""
         found: dict[int, UnitResult] = {}
         for path in sorted(self.ledger.glob("unit_*.pkl")):
-            result: UnitResult = self.load_step(path.stem)[1]
-            if all(part.exists() or self.load_step(f"stream_{name}")[0] for name, part in result.parts.items()):
+            there, result = self.load_step(path.stem)
+            if there and all(self._is_whole(name, part) for name, part in result.parts.items()):
                 found[result.number] = result
         return found
+
+    def _is_whole(self, stream: str, part: Path) -> bool:
+        return part.exists() or self.load_step(f"stream_{stream}")[0]
 
     def finished_parts(self, stream: str) -> list[tuple[int, Path]]:
         """Return (number of the work unit, path) of the finished parts of a stream that is not closed yet."""
@@ -233,11 +254,15 @@ class RunDirectory:
         temporary.replace(path)
 
     def load_step(self, name: str) -> tuple[bool, Any]:
-        """Return (whether the step is in the ledger, its value)."""
+        """Return (whether the step is in the ledger, its value); a step that cannot be read is not."""
         path = self.ledger / f"{name}.pkl"
         if not path.exists():
             return False, None
-        return True, _Unpickler(io.BytesIO(path.read_bytes()), self.path.resolve()).load()
+        blob = io.BytesIO(path.read_bytes())
+        try:
+            return True, _Unpickler(blob, self.path.resolve()).load()
+        except Exception:  # whatever damaged bytes, or a value's own unpickling, raise
+            return False, None
 
     def _forget(self, tools: Iterable[str]) -> None:
         for name in tools:
@@ -308,8 +333,8 @@ class RunDirectory:
             self.release()
 
     def check_files(self, tools: Sequence[str]) -> list[str]:
-        """Forget the steps whose files are gone or have another size, and those behind them; return these files, and
-        what is wrong, in words.
+        """Forget the steps that cannot be read or whose files are gone or have another size, and those behind them;
+        return these files, and what is wrong, in words.
 
         ``tools`` are all tools in job order. Where a file of a closed stream is concerned, nothing is finished.
         """
@@ -321,6 +346,10 @@ class RunDirectory:
             if size != entry["size"] and (self.ledger / f"{step}.pkl").exists():
                 wrong[name] = "is gone" if size is None else f"has {size:,} bytes, not {entry['size']:,}"
                 steps.add(step)
+        for path in [*self.ledger.glob("stream_*.pkl"), *self.ledger.glob("tool_*.pkl")]:
+            if not self.load_step(path.stem)[0]:
+                wrong[str(path.relative_to(self.path))] = "cannot be read"
+                steps.add(path.stem)
         if any(step.startswith("stream_") for step in steps):
             for path in [*self.ledger.iterdir(), *self.parts.iterdir()]:
                 path.unlink()

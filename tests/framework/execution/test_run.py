@@ -510,6 +510,20 @@ def test_what_a_tool_set_aside_may_be_removed(files, go, tmp_path, caplog, gone,
     assert not list(out.glob("net*"))
 
 
+@pytest.mark.parametrize(("entry", "steps"), [("unit_000001", "abc"), ("stream_tree", "abcabc"), ("tool_b", "abcbc")])
+def test_resume_after_a_power_loss_makes_what_cannot_be_read_again(
+    files, go, read, assert_same, tmp_path, entry, steps
+):
+    out = tmp_path / "run"
+    first, _ = written(files, go, out)
+    columns = all_columns(first, read)
+    (out / ".hepflow" / "ledger" / f"{entry}.pkl").write_bytes(b"")
+    again, found = written(files, go, out, resume=True)
+    assert found == steps
+    assert_same(all_columns(again, read)["tree"], columns["tree"])
+    assert list((out / ".hepflow" / "parts").iterdir()) == []
+
+
 def test_a_copy_of_a_run_leaves_the_original_alone(files, go, tmp_path):
     written(files, go, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}

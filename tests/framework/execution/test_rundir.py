@@ -262,6 +262,49 @@ def test_what_a_step_does_not_write_again_counts_for_none(finished):
     assert finished.files() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("tool_c", {"unit_000001", "stream_tree", "tool_a", "tool_b"}),
+        ("tool_a", {"unit_000001", "stream_tree"}),
+        ("stream_tree", set()),
+    ],
+)
+@pytest.mark.parametrize("blob", [b"", b"\x80\x05junk", b"cno_such_module\nthing\n."])
+def test_steps_that_cannot_be_read_are_forgotten(finished, name, left, blob):
+    (finished.ledger / f"{name}.pkl").write_bytes(blob)
+    assert finished.load_step(name) == (False, None)
+    assert finished.check_files("abc") == [f".hepflow/ledger/{name}.pkl cannot be read"]
+    assert steps(finished) == left
+
+
+def test_units_that_cannot_be_read_are_not_finished(finished):
+    finished.record(UnitResult(2, 20))
+    (finished.ledger / "unit_000001.pkl").write_bytes(b"")
+    assert list(finished.finished_units()) == [2]
+
+
+@pytest.mark.parametrize("name", ["files.json", "fingerprint.json", "before.json"])
+@pytest.mark.parametrize("text", ["", '{"tree', "\0" * 20])
+def test_a_damaged_file_of_the_ledger_is_told_and_force_works(finished, name, text):
+    finished.check_fingerprint(made_of(), resume=False)
+    (finished.state / name).write_text(text)
+
+    def resume():
+        directory = prepare(finished.path, resume=True)
+        directory.check_fingerprint(made_of(), resume=True)
+        directory.check_files("abc")
+
+    with pytest.raises(OutputError, match=f".hepflow/{name} of the run is damaged") as caught:
+        resume()
+    assert "--force" in caught.value.hint
+    assert caught.value.where == str(finished.state / name)
+    again = prepare(finished.path, force=True)
+    assert bool(again.files()) == (name == "files.json")
+    assert not steps(again)
+    assert again.check_fingerprint(made_of(), resume=True) == []
+
+
 def test_finished_parts_of_one_stream_only(tmp_path):
     directory = prepare(tmp_path / "run")
     for name in ("a_000002.root", "a_000001.root", "a_b_000001.root", "a_000003.root.part"):
