@@ -200,16 +200,8 @@ class Job:
                 member.setProperty(name, str(find_data_file(value, folders, where=where)))
 
     def data_files(self) -> dict[str, Path]:
-        """Return the data files of a frozen job, by ``Tool.Property`` (``Tool.Property[0]``, … of several)."""
-        found = {}
-        for member in self.configurables():
-            for name, value in member.values.items():
-                if not member.properties()[name].file or not value:
-                    continue
-                several = isinstance(value, tuple)
-                for number, path in enumerate(value if several else (value,)):
-                    found[f"{member.name}.{name}[{number}]" if several else f"{member.name}.{name}"] = Path(path)
-        return found
+        """Return the data files of a frozen job, by ``Tool.Property``; see ``Configurable.data_files``."""
+        return {f"{m.name}.{key}": Path(path) for m in self.configurables() for key, path in m.data_files().items()}
 
     def _apply_datatype(self) -> None:
         """Give ``-dt`` to the tools that have a property DataType and do not set it themselves."""

@@ -244,6 +244,20 @@ class Configurable:
         """Return all properties with their values."""
         return {name: getattr(self, name) for name in self._properties}
 
+    def data_files(self) -> dict[str, str]:
+        """Return the files that this depends on, by property (``Property[0]``, … of several): those of the ``file``
+        properties. Override it for files that are named in another way; only files that are there count.
+
+        They are recorded with their checksums, and ``--resume`` does again what depends on one that has changed.
+        """
+        found: dict[str, str] = {}
+        for name, value in self.values.items():
+            if self._properties[name].file and value:
+                several = isinstance(value, tuple)
+                paths = value if several else (value,)
+                found |= {f"{name}[{i}]" if several else name: path for i, path in enumerate(paths)}
+        return found
+
     def setProperty(self, name: str, value: Any) -> bool:  # noqa: N802 - the name that Gaudi and Athena users type
         """Set a property; returns True, as job options wrapped in a status check expect."""
         prop = self._properties.get(name)

@@ -46,6 +46,13 @@ class NetworkExporter(Tool):
     Taus = Property(5000, "most validation taus that are compared", minimum=1)
     Tolerance = Property(1e-5, "largest difference of an output value", minimum=0)
 
+    def data_files(self) -> dict[str, str]:
+        """Return the networks, and how they were made, where Trainer is a folder."""
+        folder = Path(self.Trainer)
+        paths = [one / name for one in _networks(folder) for name in (MODEL, CONFIGURATION)] if folder.is_dir() else []
+        named = {f"Trainer/{path.relative_to(folder)}": str(path) for path in paths if path.is_file()}
+        return super().data_files() | named
+
     def check(self, job: Job) -> None:
         """See that there is such a trainer, or that the folder holds finished trainings; that Keras is there."""
         check_keras()

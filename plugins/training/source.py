@@ -12,6 +12,7 @@ import numpy as np
 
 from hepflow import Context, Job, Stream, Tool
 from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.files import sha256
 from hepflow.io.hdf5 import DatasetLayout, open_dataset_file
 from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.plugins.training.architectures.base import NetworkInput
@@ -21,7 +22,7 @@ from hepflow.plugins.training.normaliser import Normaliser
 from hepflow.plugins.training.reweighter import Reweighter, Reweighting
 from hepflow.variables import Variable
 
-__all__ = ["Source", "check_folder", "find_earlier"]
+__all__ = ["Source", "check_folder", "find_earlier", "given_files"]
 
 ENDINGS = (".h5", ".hdf5")
 NEEDED = {"Variables", "Caps", "Classes", "FoldColumn", "FoldNumber"}
@@ -70,6 +71,13 @@ def _compare(declared: Mapping[str, Sequence[str]], measured: Mapping[str, Seque
         )
 
 
+def given_files(user: Tool) -> dict[str, str]:
+    """Return training set and normalisation of a tool, by property, where they are files and not streams or tools."""
+    endings = {"Dataset": ENDINGS, "Normaliser": (".json",)}
+    named = {key: str(user.values[key]) for key in endings}
+    return {key: name for key, name in named.items() if name.endswith(endings[key]) and Path(name).is_file()}
+
+
 def find_earlier(job: Job, user: Tool, key: str, kind: type[T]) -> T:
     """Return the tool of this kind that the property ``key`` of a tool names; JobOptionsError where there is none, it
     is something else, or it finalizes later.
@@ -110,28 +118,35 @@ def _folder(tool: Tool) -> Path:
 
 @dataclass(frozen=True)
 class Source:
-    """What one network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales."""
+    """What one network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales, and
+    the SHA-256 of a file that was given.
+    """
 
     path: Path
     folds: Folds | None
     reweighting: Reweighting | None
     variables: Mapping[str, Any]
+    digest: str = ""
 
     @classmethod
     def find(cls, dataset: str, normaliser: str, reweighter: str, context: Context) -> tuple[Source, ...]:
         """Return the sources of all networks that the Normaliser measured, from the results of earlier tools and
         streams; a name with a file's ending is a file. JobOptionsError where the Reweighter has other folds.
         """
-        path = Path(dataset) if dataset.endswith(ENDINGS) else context.output(dataset)[0]
+        given = dataset.endswith(ENDINGS)
+        path = Path(dataset) if given else context.output(dataset)[0]
+        digest = sha256(path) if given and path.is_file() else ""
         factors = context.result(reweighter) if reweighter else None
         if normaliser.endswith(".json"):
-            return (cls(path, None, factors[0] if factors else None, _read_variables(Path(normaliser))),)
+            return (cls(path, None, factors[0] if factors else None, _read_variables(Path(normaliser)), digest),)
         found = context.result(normaliser)
         if factors is None:
             factors = (None,) * len(found)
         elif [one.folds for one in factors] != [one.folds for one in found]:
             raise _other_folds(reweighter, normaliser)
-        return tuple(cls(path, one.folds, factor, one.variables) for one, factor in zip(found, factors, strict=True))
+        return tuple(
+            cls(path, one.folds, factor, one.variables, digest) for one, factor in zip(found, factors, strict=True)
+        )
 
     @staticmethod
     def declared(user: Tool, job: Job) -> tuple[tuple[NetworkInput, ...], tuple[str, ...], tuple[Folds, ...]]:
@@ -159,6 +174,10 @@ class Source:
                 raise _other_folds(reweighter, normaliser)
         inputs = (NetworkInput(g, n, caps.get(g), (0.0,) * len(n), (1.0,) * len(n)) for g, n in names.items())
         return tuple(inputs), classes, folds
+
+    def identity(self, data: TrainingData) -> dict[str, Any]:
+        """Return what tells this training set from another."""
+        return {"data": data.record, **({"dataset (SHA-256)": self.digest} if self.digest else {})}
 
     def open(self) -> TrainingData:
         """Open the training set."""

@@ -25,7 +25,7 @@ from hepflow.plugins.training.checkpoint import RESUMES, Checkpoint
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
-from hepflow.plugins.training.source import Source, check_folder
+from hepflow.plugins.training.source import Source, check_folder, given_files
 from hepflow.versions import versions
 
 __all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer"]
@@ -80,6 +80,10 @@ class KerasTrainer(Tool):
                 self.ArchFile = str(read_conf(Path(self.ConfFile)).arch or "")
         super().freeze()
 
+    def data_files(self) -> dict[str, str]:
+        """Return the files of settings, and training set and normalisation where they are files."""
+        return super().data_files() | given_files(self)
+
     def check(self, job: Job) -> None:
         """Read the files and compare them with the training set that will be written; see that Keras is there."""
         check_keras()
@@ -114,7 +118,8 @@ class KerasTrainer(Tool):
         for path in [path for path in sources if (path / CHECKPOINT).exists()]:
             held = Checkpoint.load(path / CHECKPOINT)
             with sources[path].open() as data:
-                differ += held.differences(_identity(self._plan_for(conf, sources[path], data), schedule, data))
+                plan = self._plan_for(conf, sources[path], data)
+                differ += held.differences(_identity(plan, schedule, sources[path], data))
             if held.state["epoch"] > schedule.epochs:
                 differ.append(f"epochs: {held.state['epoch']} → {schedule.epochs}")
         if differ:
@@ -154,7 +159,7 @@ class KerasTrainer(Tool):
                 data,
                 schedule,
                 plan.loss,
-                identity=_identity(plan, schedule, data),
+                identity=_identity(plan, schedule, source, data),
                 checkpoint=folder / CHECKPOINT,
                 report=lambda line: context.log.info("%s", line) if verbose else None,
                 within_epochs=verbose == 1,
@@ -271,10 +276,10 @@ def _report_ignored(conf: Conf | None, plan: NetworkPlan, context: Context) -> N
         context.log.info("%s: without effect here: %s", path, ", ".join(keys))
 
 
-def _identity(plan: NetworkPlan, schedule: Schedule, data: TrainingData) -> dict[str, Any]:
+def _identity(plan: NetworkPlan, schedule: Schedule, source: Source, data: TrainingData) -> dict[str, Any]:
     """Return what a training that is continued must have in common; there may be more epochs."""
     settings = {name: value for name, value in asdict(schedule).items() if name != "epochs"}
-    return {"plan": plan.describe(), "schedule": settings, "data": data.record, "backend": _backend()}
+    return {"plan": plan.describe(), "schedule": settings, **source.identity(data), "backend": _backend()}
 
 
 def _backend() -> str:

@@ -19,7 +19,7 @@ from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
-from hepflow.plugins.training.source import Source, check_folder
+from hepflow.plugins.training.source import Source, check_folder, given_files
 from hepflow.plugins.training.space import SearchRange, suggest_all
 from hepflow.plugins.training.trainer import OPTIMISERS, KerasTrainer, write_json
 from hepflow.registry.manager import registry
@@ -58,6 +58,10 @@ class Tuner(Tool):
     Seed = Property(42, "seed of the search and of the first training of each trial", minimum=0)
     Storage = Property("", "file that keeps the trials, or an SQL address; empty: one in the run directory")
 
+    def data_files(self) -> dict[str, str]:
+        """Return training set and normalisation where they are files."""
+        return super().data_files() | given_files(self)
+
     def check(self, job: Job) -> None:
         """See that the space fits architecture and training set, and that Keras and Optuna are there."""
         check_keras()
@@ -80,7 +84,7 @@ class Tuner(Tool):
         with source.open() as data:
             data.check_weights()
             inputs = source.inputs(data)
-            study = self._study(optuna, folder, {"inputs": [asdict(i) for i in inputs], "data": data.record})
+            study = self._study(optuna, folder, {"inputs": [asdict(i) for i in inputs], **source.identity(data)})
 
             def objective(trial: Any) -> float:
                 return self._trial(optuna, trial, architecture, inputs, data, context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hepflow import Job, Property, Stream, Tool
@@ -305,6 +307,20 @@ def test_several_data_files_of_one_property(tmp_path):
     job.freeze()
     assert job.find("w").Others == (str(tmp_path / "a.json"), str(tmp_path / "b.json"))
     assert job.data_files() == {f"w.Others[{i}]": tmp_path / name for i, name in enumerate(("a.json", "b.json"))}
+
+
+def test_a_tool_can_name_its_own_data_files(tmp_path):
+    class Reader(Weighted):
+        Folder = Property("", "a folder with data")
+
+        def data_files(self):
+            return super().data_files() | {"Folder/x": f"{self.Folder}/x"}
+
+    (tmp_path / "a.json").write_text("")
+    job = Job("Test")
+    job += Reader("r", WeightFile=str(tmp_path / "a.json"), Folder="data")
+    job.freeze()
+    assert job.data_files() == {"r.WeightFile": tmp_path / "a.json", "r.Folder/x": Path("data/x")}
 
 
 def test_a_missing_data_file_is_named_with_the_nearest(tmp_path):

@@ -97,6 +97,17 @@ def test_a_run_that_was_moved_is_exported_from_its_own_training_set(tmp_path, sm
     assert NetworkExporter("e", Trainer=str(moved / "network")).finalize(None, Context(moved, "job"))[0]["differences"]
 
 
+def test_a_folder_that_is_trained_anew_counts(tmp_path, trained):
+    folder = tmp_path / "network"
+    shutil.copytree(trained[0], folder)
+    tool = NetworkExporter("e", Trainer=str(folder))
+    assert set(tool.data_files()) == {"Trainer/model.keras", "Trainer/configuration.json"}
+    for number in "01":
+        shutil.copytree(trained[0], folder / number)
+    assert tool.data_files()["Trainer/1/model.keras"] == str(folder / "1/model.keras")
+    assert NetworkExporter("e", Trainer="KerasTrainer").data_files() == {}
+
+
 def test_weights_that_are_not_finite(tmp_path, trained):
     from hepflow.networks import open_keras
     from hepflow.plugins.training import layers  # noqa: F401

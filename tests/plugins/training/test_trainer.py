@@ -132,6 +132,32 @@ def test_other_settings_start_anew_and_keep_the_earlier_training(trained, small_
     assert not (run_folder / "network-3").exists(), "up to date"
 
 
+def test_files_that_are_made_anew_count(trained, small_training, tmp_path, caplog):
+    import h5py
+    import hdf5plugin  # noqa: F401 - makes LZ4 known
+
+    caplog.set_level("INFO", "hepflow")
+    files = {key: shutil.copy(path, tmp_path) for key, path in small_training.items()}
+    train(tmp_path / "run", files, trained[2], Epochs=1)
+    train(tmp_path / "run", files, trained[2], Epochs=1, resume=True)
+    assert not (tmp_path / "run/network-1").exists()
+    with h5py.File(files["Dataset"], "r+") as file:  # as many taus as before
+        rows = file["taus"][:]
+        rows["weight"] *= np.linspace(1, 2, len(rows))
+        file["taus"][...] = rows
+    caplog.clear()
+    train(tmp_path / "run", files, trained[2], Epochs=1, resume=True)
+    assert "KerasTrainer.Dataset (SHA-256): " in caplog.text
+    assert "kept in network-1; it had other settings or data:\n  dataset (SHA-256): " in caplog.text
+    variables = Path(files["Normaliser"])
+    content = json.loads(variables.read_text())
+    content["input_sequences"][0]["variables"][0]["offset"] += 1
+    variables.write_text(json.dumps(content))
+    train(tmp_path / "run", files, trained[2], Epochs=1, resume=True)
+    assert "KerasTrainer.Normaliser (SHA-256): " in caplog.text
+    assert (tmp_path / "run/network-2").exists()
+
+
 def test_damaged_checkpoint(small_training, tmp_path):
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / CHECKPOINT).write_bytes(b"PK\x03\x04 nothing")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +114,17 @@ def test_resumed_search_goes_on_to_more_trials(small_training, tmp_path):
     assert states() == ["COMPLETE"]
     search(tmp_path / "run", small_training, Trials=2, resume=True)
     assert states() == ["COMPLETE", "COMPLETE"]
+
+
+def test_files_that_are_made_anew_count(small_training, tmp_path):
+    files = {key: shutil.copy(path, tmp_path) for key, path in small_training.items()}
+    assert tuner(files).data_files() == files
+    assert Tuner("Tuner").data_files() == {}
+    search(tmp_path / "run", files)
+    with Path(files["Dataset"]).open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(JobOptionsError, match="trials of another search"):
+        search(tmp_path / "run", files, resume=True)
 
 
 def test_shipped_space_is_that_of_the_reference():
