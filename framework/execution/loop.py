@@ -59,13 +59,14 @@ class Payload:
 
 @dataclass
 class UnitResult:
-    """What one work unit gives: results by tool, cutflow, output parts by stream."""
+    """What one work unit gives: results by tool, cutflow, output parts by stream and their sizes in bytes."""
 
     number: int
     entries: int
     results: dict[str, Any] = field(default_factory=dict)
     cutflow: Cutflow = field(default_factory=dict)
     parts: dict[str, Path] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 class Worker:
@@ -110,6 +111,7 @@ class Worker:
                 path.unlink(missing_ok=True)
             raise
         outcome.parts = {name: _whole(path) for name, path in outcome.parts.items()}
+        outcome.sizes = {name: path.stat().st_size for name, path in outcome.parts.items()}
         return outcome
 
     def close(self) -> None:

@@ -224,16 +224,18 @@ class RunDirectory:
         self.save_step(f"unit_{result.number:06d}", result)
 
     def finished_units(self) -> dict[int, UnitResult]:
-        """Return the units of the ledger, by number, whose parts are still there or in a stream that was closed."""
+        """Return the units of the ledger, by number, whose parts are still there, with the size that they had, or in a
+        stream that was closed.
+        """
         found: dict[int, UnitResult] = {}
         for path in sorted(self.ledger.glob("unit_*.pkl")):
             there, result = self.load_step(path.stem)
-            if there and all(self._is_whole(name, part) for name, part in result.parts.items()):
+            if there and all(self._is_whole(name, part, result.sizes[name]) for name, part in result.parts.items()):
                 found[result.number] = result
         return found
 
-    def _is_whole(self, stream: str, part: Path) -> bool:
-        return part.exists() or self.load_step(f"stream_{stream}")[0]
+    def _is_whole(self, stream: str, part: Path, size: int) -> bool:
+        return (part.exists() and part.stat().st_size == size) or self.load_step(f"stream_{stream}")[0]
 
     def finished_parts(self, stream: str) -> list[tuple[int, Path]]:
         """Return (number of the work unit, path) of the finished parts of a stream that is not closed yet."""

@@ -245,10 +245,12 @@ def counter(tmp_path):
     return times
 
 
-@pytest.mark.parametrize("how", ["interrupt", "raise"])
-def test_resume_continues_and_gives_the_same_bits(files, go, read, assert_same, counter, tmp_path, how):
+@pytest.mark.parametrize(("how", "kept"), [("interrupt", 1), ("raise", 1), ("truncate", 0)])
+def test_resume_continues_and_gives_the_same_bits(files, go, read, assert_same, counter, tmp_path, how, kept):
     def things():
-        trouble = Trouble("trouble", At=40, How=how, Counter=str(tmp_path / "counter"))
+        trouble = Trouble(
+            "trouble", At=40, How="raise" if how == "truncate" else how, Counter=str(tmp_path / "counter")
+        )
         streams = [NtupleStream("tree", Keep=["TauJets.*"], Drop=["*Links"]), MxAODStream("output", Keep=["TauJets.*"])]
         return [TauSelection("sel", PtMin=10e3), trouble, Noise("noise"), *streams]
 
@@ -262,8 +264,10 @@ def test_resume_continues_and_gives_the_same_bits(files, go, read, assert_same, 
         *("output_000001.root", "tree_000001.root")
     ]
     assert not list(Path(out).glob("*.root"))
+    if how == "truncate":
+        os.truncate(Path(out) / ".hepflow" / "parts" / "tree_000001.root", 1000)
     resumed = go(files, *things(), output=out, resume=True)
-    assert resumed.kept == 1
+    assert resumed.kept == kept
     assert resumed.events == 75
     assert resumed.results == reference.results
     assert resumed.cutflow == reference.cutflow

@@ -152,10 +152,11 @@ def test_ledger_of_units(tmp_path):
     part = directory.parts / "tree_000002.root"
     part.write_text("part")
     directory.record(UnitResult(1, 10, results={"t": 5}))
-    directory.record(UnitResult(2, 20, parts={"tree": part}))
-    directory.record(UnitResult(3, 30, parts={"tree": directory.parts / "tree_000003.root"}))
+    directory.record(UnitResult(2, 20, parts={"tree": part}, sizes={"tree": 4}))
+    directory.record(UnitResult(3, 30, parts={"tree": directory.parts / "tree_000003.root"}, sizes={"tree": 4}))
+    directory.record(UnitResult(4, 20, parts={"tree": part}, sizes={"tree": 5}))
     found = directory.finished_units()
-    assert list(found) == [1, 2]  # the part of unit 3 is gone
+    assert list(found) == [1, 2]  # the part of unit 3 is gone, that of unit 4 is not whole
     assert found[1].results == {"t": 5}
 
 
@@ -164,7 +165,7 @@ def finished(tmp_path):
     """A run of one stream and the tools a, b, c; b changed a file of a."""
     directory = prepare(tmp_path / "run")
     written = [directory.path / name for name in ("tree_000001.root", "a.json", "net")]
-    directory.record(UnitResult(1, 10, parts={"tree": directory.parts / "tree_000001.root"}))
+    directory.record(UnitResult(1, 10, parts={"tree": directory.parts / "tree_000001.root"}, sizes={"tree": 4}))
     for step, names in (("stream_tree", ["tree_000001.root"]), ("tool_a", ["a.json"]), ("tool_b", ["net/m", "a.json"])):
         with directory.noting(step, written):
             for name in names:
