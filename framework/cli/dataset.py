@@ -24,7 +24,7 @@ def show_dataset(path: str) -> None:
     out.print(path, style="bold")
     out.print(f"training set: {record['rows']:,} rows, {size(Path(path).stat().st_size)}")
     for key in ("job", "stream", "version", "label", "weight", "seed"):
-        if record[key] != "":
+        if record.get(key, "") != "":
             out.print(f"{key}: {record[key]}")
     fold, classes = record["fold"], record["classes"]
     table = new_table("fold", "rows", *classes, title=f"folds of {fold['column']} % {fold['number']}")

@@ -45,6 +45,8 @@ CHUNK_BYTES = 512 * 1024
 """Bytes of an HDF5 chunk; above 1 MiB chunks leave h5py's cache before they are full and are compressed twice."""
 WRITTEN_CHUNKS = 4
 """Chunks that are written together."""
+KERAS = {"keras_version", "model_config", "layer_names", "layers", "_layer_checkpoint_dependencies"}
+"""Attributes or groups that an HDF5 file of Keras has, of which version it may be."""
 
 Rows = npt.NDArray[Any]
 
@@ -304,13 +306,42 @@ def open_dataset_file(path: Path) -> tuple[Any, dict[str, Any]]:
         raise InputError(
             f"{path} is no HDF5 file, or it is damaged: {error}", hint="make the training set again"
         ) from error
-    if RECORD not in file.attrs:
-        file.close()
-        raise InputError(f"{path} was not written by a DatasetStream: it has no attribute {RECORD!r}")
     try:
-        return file, json.loads(file.attrs[RECORD])
-    except (OSError, TypeError, ValueError) as error:
+        if RECORD not in file.attrs:
+            keras = KERAS & {*file.attrs, *file}
+            hint = "hepflow convert makes a network of model.keras, or of architecture.json weights.h5 variables.json"
+            raise InputError(
+                f"{path} was not written by a DatasetStream: it has no attribute {RECORD!r}",
+                hint=f"it looks like a model of Keras; {hint}" if keras else "",
+            )
+        record = json.loads(file.attrs[RECORD])
+        wrong = _unfit(file, record)
+        if wrong:
+            hint = "make the training set again"
+            raise InputError(f"{path} is damaged: it has no {', '.join(wrong)} as its record says", hint=hint)
+    except (OSError, RuntimeError, AttributeError, KeyError, TypeError, ValueError, JobOptionsError) as error:
         file.close()
         raise InputError(
-            f"{path} is damaged: its attribute {RECORD!r} cannot be read: {error}", hint="make the training set again"
+            f"{path} is damaged: its attribute {RECORD!r} cannot be read: {type(error).__name__}: {error}",
+            hint="make the training set again",
         ) from error
+    except InputError:
+        file.close()
+        raise
+    return file, record
+
+
+def _unfit(file: Any, record: Mapping[str, Any]) -> list[str]:
+    """Return what does not fit the rest of a training set; raises KeyError, TypeError, … where the record lacks it."""
+    import h5py
+
+    layout, fold = DatasetLayout.from_record(record), record["fold"]
+    counts, rows = (fold["number"], max(len(layout.classes), 1)), (fold["number"], 2)
+    shapes = {"rows": (), "counts": counts, "rows_of_folds": rows}
+    kinds = {TAUS: layout.taus_type(), **{group: layout.sequence_type(group) for group in layout.sequences}}
+    fields = {name: file[name].dtype.names or () for name in kinds if isinstance(file.get(name), h5py.Dataset)}
+    return [
+        *(() if isinstance(fold["column"], str) else ("fold",)),
+        *(key for key, shape in shapes.items() if np.shape(record[key]) != shape),
+        *(name for name, kind in kinds.items() if not set(kind.names or ()) <= set(fields.get(name, ()))),
+    ]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
+import h5py
 import numpy as np
 import psutil
+import pytest
+
+from hepflow.io.hdf5 import DatasetLayout, DatasetWriter
+from hepflow.variables import Variable
 
 
 def rows(out):
@@ -80,6 +87,60 @@ def test_training_set_of_a_regression(hepflow, joboptions, xaod):
     found = rows(hepflow("inspect", "run/dataset.h5").fine().out)
     assert int(found["0"][1]) + int(found["1"][1]) == len(xaod.taus())
     assert found["label"] == ["label", "float32"]
+
+
+@pytest.fixture
+def small_set(tmp_path):
+    """A training set with one sequence and three rows: its path."""
+    layout = DatasetLayout({"TauTrack": (Variable("pt"),)}, {"TauTrack": 2})
+    rows, objects = np.zeros(3, layout.row_type()), {"TauTrack": np.zeros(0, layout.sequence_type("TauTrack"))}
+    path = tmp_path / "set.h5"
+    with DatasetWriter(path, layout, 3) as writer:
+        writer.append(rows, objects, np.arange(3))
+        fold = {"column": "TauJets.mcEventNumber", "number": 1}
+        writer.finish({"fold": fold, "counts": [[3]], "rows_of_folds": [[0, 3]], "label": "TauJets.pt"})
+    return path
+
+
+def test_training_set_that_does_not_say_how_it_was_made(hepflow, small_set):
+    assert "training set: 3 rows" in hepflow("inspect", "set.h5").fine().out
+
+
+def without(key):
+    return lambda record: json.dumps({name: value for name, value in record.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(lambda record, text=text: text for text in ("{}", "[]", "3", "null", '"text"', "{")),
+        *(without(key) for key in ("variables", "caps", "classes", "columns", "rows", "fold", "counts")),
+        *(without(key) for key in ("rows_of_folds",)),
+        lambda record: json.dumps({**record, "fold": {"number": 1}}),
+        lambda record: json.dumps({**record, "fold": {**record["fold"], "number": 2}}),
+        lambda record: json.dumps({**record, "variables": {"TauTrack": [{"nam": "pt"}]}}),
+        lambda record: json.dumps({**record, "counts": [3]}),
+    ],
+)
+def test_training_set_with_an_incomplete_record(hepflow, small_set, change):
+    with h5py.File(small_set, "r+") as file:
+        file.attrs["hepflow"] = change(json.loads(file.attrs["hepflow"]))
+    hepflow("inspect", "set.h5").failed("set.h5 is damaged", "make the training set again")
+
+
+@pytest.mark.parametrize("group", ["taus", "TauTrack"])
+@pytest.mark.parametrize("put", [lambda file, name: None, h5py.Group.create_group, lambda f, n: f.__setitem__(n, [1])])
+def test_training_set_without_a_dataset(hepflow, small_set, group, put):
+    with h5py.File(small_set, "r+") as file:
+        del file[group]
+        put(file, group)
+    hepflow("inspect", "set.h5").failed(f"set.h5 is damaged: it has no {group}", "make the training set again")
+
+
+def test_a_model_of_keras(hepflow, tmp_path):
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file.attrs["keras_version"] = "2.4.0"
+    hepflow("inspect", "weights.h5").failed("was not written by a DatasetStream", "hepflow convert")
 
 
 def test_what_is_no_file(hepflow, tmp_path):
