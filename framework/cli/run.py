@@ -85,7 +85,11 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Most events that a tool gets at once.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
-@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue a run: what is missing or damaged, or only finalizes and has changed, is made again.",
+)
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
 @click.option("--checksum", is_flag=True, help="Record the SHA-256 of every input.")
 @_plan_options

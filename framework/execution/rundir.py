@@ -211,7 +211,7 @@ class RunDirectory:
                     hint="run with what it was started with, or start anew with --force",
                 )
             old, new = earlier["finalize"], current["finalize"]
-            changed = differences(old, new)
+            changed = [*differences(old, new), *_moved(old, new)]
             same = sum(
                 1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old.items(), new.items(), strict=False))
             )
@@ -401,6 +401,14 @@ class _Unpickler(pickle.Unpickler):
         is_text, rest = held
         path = self._folder + rest
         return path if is_text else Path(path)
+
+
+def _moved(old: Iterable[str], new: Iterable[str]) -> list[str]:
+    """Return in words which of the names that both have stand elsewhere now."""
+    new = list(new)
+    both = [name for name in old if name in new]
+    pairs = [(a, b) for a, b in zip(both, (name for name in new if name in both), strict=True) if a != b]
+    return [f"order: {' → '.join(', '.join(names) for names in zip(*pairs, strict=True))}"] if pairs else []
 
 
 def _plain(content: Any) -> Any:

@@ -371,7 +371,8 @@ def test_fingerprint_of_what_was_added_and_of_many_differences(tmp_path):
         ({"a": {}, "b": {"X": 1}, "c": {}}, "abc", []),
         ({"a": {}, "b": {"X": 2}, "c": {}}, "a", ["b.X: 1 → 2"]),
         ({"a": {}, "c": {}}, "a", ["b: {'X': 1} → absent"]),
-        ({"b": {"X": 1}, "a": {}, "c": {}}, "", []),
+        ({"b": {"X": 1}, "a": {}, "c": {}}, "", ["order: a, b → b, a"]),
+        ({"a": {}, "d": {}, "c": {}, "b": {"X": 2}}, "a", ["b.X: 1 → 2", "d: absent → {}", "order: b, c → c, b"]),
     ],
 )
 def test_steps_that_only_finalize_may_change(tmp_path, finalize, left, changed):
