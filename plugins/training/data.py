@@ -182,7 +182,13 @@ class TrainingData:
     def _blocks(self, role: str) -> list[tuple[int, int]]:
         """Return the row ranges of a role, cut where the chunks of the file end; InputError where it has no taus."""
         if not self.size(role):
-            raise InputError(f"the training set has no taus for {role}", where=str(self.path))
+            folds = ", ".join(map(str, self.folds.of(role)))
+            raise InputError(
+                f"the training set has no taus for {role}",
+                where=f"{self.path}, folds {folds}",
+                hint=f"folds {folds} of {self.folds.column} % {self.folds.number} are empty: use more events, or give "
+                f"{role} other folds (Folds of the Normaliser)",
+            )
         blocks = []
         for fold in self.folds.of(role):
             start, stop = self._record["rows_of_folds"][fold]

@@ -99,6 +99,9 @@ class KerasTrainer(Tool):
         conf = self._conf()
         folder = context.path(self.OutputName)
         sources = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
+        for source in sources:  # before the first of several is trained
+            with source.open() as data:
+                data.check_weights()
         folders = [folder / str(number) for number in range(len(sources))] if len(sources) > 1 else [folder]
         self._set_aside(dict(zip(folders, sources, strict=True)), conf, context)
         if len(sources) == 1:
@@ -141,7 +144,6 @@ class KerasTrainer(Tool):
         schedule, verbose = self._schedule(conf)
         keras.utils.clear_session()
         with source.open() as data:
-            data.check_weights()
             plan = self._plan_for(conf, source, data)
             if first:
                 _report_ignored(conf, plan, context)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from hepflow import Context, Job
-from hepflow.errors import HepflowError, NetworkError, OutputError, ToolError
+from hepflow.errors import HepflowError, InputError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Batch, KerasTrainer, Normaliser, open_dataset
+from hepflow.plugins.training import Batch, KerasTrainer, Normalisation, Normaliser, kfold, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit, train_epoch
 from hepflow.plugins.training.fitting import _advance as advance
@@ -233,7 +233,22 @@ def test_taus_without_weight_are_told_before_training(tmp_path, make_training_se
     tool = KerasTrainer("t", Dataset=str(path), Normaliser=str(path.parent / "variables.json"))
     with pytest.raises(ToolError, match="weights of the 60 taus for validation add up to 0"):
         tool.finalize(None, Context(tmp_path, "training"))
-    assert not list((tmp_path / "network").iterdir())
+    assert not (tmp_path / "network").exists()
+
+
+def test_an_empty_fold_is_told_before_the_first_of_several_networks(tmp_path, make_training_set, training_columns):
+    columns = training_columns(500)
+    tau = columns["TauJets"]
+    tau["mcEventNumber"][tau["mcEventNumber"] % 5 == 0] += 1
+    path = make_training_set(tmp_path, columns, [Normaliser("n", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS)])
+    variables = json.loads((path.parent / "variables.json").read_text())
+    measured = [Normalisation(folds, variables, {}) for folds in kfold(5)]  # the last one is validated on fold 0
+    context = Context(tmp_path, "training", results={"Normaliser": measured}, outputs={"dataset": [path]})
+    with pytest.raises(InputError, match="the training set has no taus for validation") as caught:
+        KerasTrainer("t").finalize(None, context)
+    assert caught.value.where.endswith("dataset.h5, folds 0")
+    assert caught.value.hint.startswith("folds 0 of TauJets.mcEventNumber % 5 are empty: use more events")
+    assert not (tmp_path / "network").exists()
 
 
 def test_an_epoch_that_is_reported_is_saved(tmp_path):
