@@ -24,7 +24,8 @@ from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.results import add
-from hepflow.execution.rundir import PROVENANCE, RunDirectory, listed, sha256
+from hepflow.execution.rundir import PROVENANCE, RunDirectory, listed
+from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
 from hepflow.properties import Configurable

@@ -20,9 +20,8 @@ from filelock import FileLock, Timeout
 
 from hepflow.errors import OutputError, differences
 from hepflow.execution.loop import UnitResult
-from hepflow.files import sha256
 
-__all__ = ["PROVENANCE", "RunDirectory", "listed", "sha256"]
+__all__ = ["PROVENANCE", "RunDirectory", "listed"]
 
 STATE = ".hepflow"
 PROVENANCE = "provenance.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hepflow.errors import OutputError
-from hepflow.files import replacing, write_bytes, write_text
+from hepflow.files import replacing, sha256, write_bytes, write_text
 
 
 def test_written_in_one_step_with_the_ending_kept(tmp_path):
@@ -42,3 +42,8 @@ def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(OutputError, match="b cannot be written"):
         write_text(tmp_path / "a" / "b", "")
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

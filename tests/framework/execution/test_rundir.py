@@ -9,7 +9,7 @@ import pytest
 
 from hepflow.errors import OutputError
 from hepflow.execution.loop import UnitResult
-from hepflow.execution.rundir import RunDirectory, sha256
+from hepflow.execution.rundir import RunDirectory
 
 
 def prepare(path, resume=False, force=False, job="job"):
@@ -382,8 +382,3 @@ def test_steps_that_only_finalize_may_change(tmp_path, finalize, left, changed):
         directory.save_step(f"tool_{name}", name)
     assert directory.check_fingerprint(made_of(finalize=finalize), resume=True) == changed
     assert "".join(name for name in "abc" if directory.load_step(f"tool_{name}")[0]) == left
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
