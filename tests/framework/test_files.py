@@ -47,3 +47,5 @@ def test_a_folder_that_is_a_file(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    (tmp_path / "abc").write_bytes(b"")
+    assert sha256(tmp_path / "abc").startswith("e3b0c442"), "the digest of a changed file was kept"
