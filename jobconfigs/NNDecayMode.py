@@ -29,6 +29,11 @@ weights = job.option(
     doc="network, lwtnn JSON or ONNX; of a k-fold training 'network/*/model.onnx'; empty: the one that ships",
 )
 
+if weights and mode not in ("classifier", "both"):
+    raise JobOptionsError(
+        f"--weights is for the network, which --mode {mode} does not apply", hint="add --mode classifier"
+    )
+
 job += TauSelection("TauSelection", PtMin=15_000.0, AbsEtaMax=2.5)
 job += TauTruthMatching("TauTruthMatching")
 

@@ -13,7 +13,7 @@ __all__ = ["is_model", "show_model"]
 
 def is_model(path: str) -> bool:
     """Tell by its ending whether a file is a network."""
-    return Path(path).suffix.lower() in (".json", ".onnx")
+    return Path(path).suffix.lower() in (".json", ".onnx", ".keras")
 
 
 def show_model(path: str) -> None:

@@ -202,7 +202,7 @@ def run(
         _close_streams(job, directory, context, units, reporter, result)
         provenance = _provenance(job, file, plan, options, plugins, result)
         directory.write_json(PROVENANCE, provenance)  # for tools that report
-        _finalize(job, directory, context, totals, result)
+        _finalize(job, directory, context, totals, result, reporter)
         result.seconds = time.perf_counter() - began
         directory.write_json(PROVENANCE, provenance | {"finished": _now(), "seconds": round(result.seconds, 3)})
         directory.finish()
@@ -331,12 +331,15 @@ def _close_streams(
 
 
 def _finalize(
-    job: Job, directory: RunDirectory, context: Context, totals: Mapping[str, Any], result: RunResult
-) -> None:
+    job: Job, directory: RunDirectory, context: Context, totals: Mapping[str, Any], result: RunResult,
+    reporter: Reporter,
+) -> None:  # fmt: skip
     """Finalize the tools in job order, each on a fresh copy."""
     for tool in job.all_tools():
         kept, value = directory.load_step(f"tool_{tool.name}")
         if not kept:
+            if type(tool).finalize is not Tool.finalize:
+                reporter.step(f"finalizing {tool.name}")
             copied = tool.copy()
             copied.freeze()
             here = replace(context, results=dict(result.results), outputs=dict(result.outputs))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load"]
 
+KERAS = b"PK\x03\x04"
+"""A ``.keras`` file is a zip."""
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -24,6 +26,11 @@ def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionPro
     try:
         if not content.strip(_SPACE):
             raise NetworkError("the file is empty")
+        if content.startswith(KERAS):
+            raise NetworkError(
+                "a Keras model is not evaluated as it is",
+                hint="hepflow convert writes it as lwtnn JSON or ONNX; a training has written both beside it",
+            )
         if content.lstrip(_SPACE)[:1] in (b"{", b"["):
             return read_lwtnn(jsontext.parse_json(content))
         from hepflow.networks.onnx_runtime import open_onnx

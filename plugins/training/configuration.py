@@ -111,6 +111,7 @@ def plan_network(
 
     Raises JobOptionsError, PluginError or NetworkError where name, file and data do not go together.
     """
+    kind: Architecture = registry().load("architectures", architecture)()
     given = None
     if arch_file is not None:
         named, given = read_arch(arch_file)
@@ -118,7 +119,6 @@ def plan_network(
             raise JobOptionsError(
                 f"the file is of the architecture {named!r}, not {architecture!r}", where=str(arch_file)
             )
-    kind: Architecture = registry().load("architectures", architecture)()
     config = kind.resolve(given, inputs, classes, where=str(arch_file or architecture))
     ignored = tuple(key for key in kind.WITHOUT_EFFECT if key in (given or {}))
     return NetworkPlan(

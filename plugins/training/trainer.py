@@ -169,6 +169,7 @@ class KerasTrainer(Tool):
             )
             writer.save_model()
             found = evaluate(model, data, "validation", plan.loss)
+        context.log.info("stopped after epoch %d: %s", state.epoch, state.stopped)
         context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
         figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves")
         if found.confusion is not None:

@@ -41,3 +41,11 @@ def test_a_file_may_be_called_like_a_pattern(network):
 def test_a_pattern_without_files(network):
     with pytest.raises(JobOptionsError, match=r"no file matches --weights '.*/\[3-9\]/net\.json'"):
         load(network / "[3-9]" / "net.json")
+
+
+@pytest.mark.parametrize("mode", ["tree", "pfo"])
+def test_a_network_that_would_not_be_applied(network, mode):
+    options = {"mode": mode, "weights": str(network / "0" / "net.json")}
+    with pytest.raises(JobOptionsError, match=f"--mode {mode} does not apply") as caught:
+        load_joboptions(find_joboptions("NNDecayMode", registry()), options)
+    assert caught.value.hint == "add --mode classifier"

@@ -33,7 +33,9 @@ class Report(Tool):
         """Write both files and return them."""
         for name in NAMES:
             context.path(name)
-        return write_report(context.directory)
+        paths = write_report(context.directory)
+        context.log.info("report: %s", ", ".join(map(str, paths)))
+        return paths
 
 
 def write_report(directory: Path) -> list[Path]:

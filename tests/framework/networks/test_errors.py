@@ -121,7 +121,7 @@ FILES: list[tuple[bytes, str]] = [
     (b'{"a": ' + b"9" * 5000 + b"}", "malformed JSON|no lwtnn network"),
     (b"\x08\x07garbage", "neither lwtnn JSON nor ONNX"),
     (b"\x80\x04\x95pickle", "neither lwtnn JSON nor ONNX"),
-    (b"PK\x03\x04 a zip", "neither lwtnn JSON nor ONNX"),
+    (b"PK\x03\x04 a zip", "a Keras model is not evaluated as it is"),
 ]
 
 

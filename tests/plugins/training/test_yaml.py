@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.errors import JobOptionsError, NetworkError, PluginError
 from hepflow.plugins.tau.variables import CLASSES
 from hepflow.plugins.training.architectures import NetworkInput
 from hepflow.plugins.training.configuration import plan_network, read_arch, read_conf
@@ -62,6 +62,13 @@ def test_own_files_work_unchanged(own, network_inputs):
     assert (conf.settings["epochs"], conf.arch.name) == (7, "ArchMine.yaml")
     assert list(plan.ignored.values()) == [("dropout",)], "reported, without effect"
     assert plan.build().count_params() == 48_905
+
+
+def test_the_name_of_the_architecture_is_looked_up_before_the_arch_file(own):
+    conf = read_conf(own())
+    with pytest.raises(PluginError, match="DSN") as caught:
+        plan_network("DSN", conf.arch, (), CLASSES)
+    assert "'DSNN'" in caught.value.hint
 
 
 def test_layers_that_are_not_used(own, network_inputs):
