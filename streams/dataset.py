@@ -30,6 +30,8 @@ __all__ = ["DatasetStream"]
 
 BLOCK_BYTES = 32 * 2**20
 """Bytes of rows that are sorted in memory at a time, at the end; a quarter (or a whole chunk) in a work unit."""
+STEP = 32_768
+"""Rows that are made together, however many a chunk has."""
 CACHED = 2048
 """Objects that are put together at a time, so that they stay in the processor's cache."""
 RANGES = 1280
@@ -341,10 +343,12 @@ class _PartWriter:
             self._layout = layout
         elif layout != self._layout:
             raise ColumnError(f"columns change their types: {dict(self._layout.columns)}, then {dict(layout.columns)}")
-        self._block.append(self._stream.rows(columns, layout, self._taken))
-        self._taken += len(self._block[-1].rows)
-        if sum(piece.nbytes for piece in self._block) >= BLOCK_BYTES // 4:
-            self._flush()
+        for start in range(0, len(columns[self._stream.FoldColumn]), STEP):
+            part = {name: column[start : start + STEP] for name, column in columns.items()}
+            self._block.append(self._stream.rows(part, layout, self._taken))
+            self._taken += len(self._block[-1].rows)
+            if sum(piece.nbytes for piece in self._block) >= BLOCK_BYTES // 4:
+                self._flush()
 
     def _flush(self) -> None:
         """Sort the block and write it."""
