@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 __all__ = [
@@ -20,11 +20,14 @@ __all__ = [
     "ToolError",
     "WorkerError",
     "differences",
+    "listed",
     "nearest",
 ]
 
 WIDTH = 70
 """Most characters of a value in a line of ``differences``."""
+SHOWN = 12
+"""Lines that ``listed`` shows."""
 
 
 E = TypeVar("E", bound="HepflowError")
@@ -156,6 +159,12 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     equal = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
     start = max(0, equal - WIDTH // 3) if max(map(len, texts)) > WIDTH else 0
     return [f"{where}: " + " → ".join(_part(text, start) for text in texts)]
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Return the lines below each other; of many the first, and how many more there are."""
+    more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more
 
 
 class _Absent:

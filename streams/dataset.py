@@ -29,7 +29,7 @@ from hepflow.variables import Variable
 __all__ = ["DatasetStream"]
 
 BLOCK_BYTES = 32 * 2**20
-"""Bytes of rows that are sorted in memory at a time, at the end; a quarter (or a whole chunk) in a work unit."""
+"""Bytes of rows that are sorted in memory at a time, at the end; a quarter of it in a work unit."""
 STEP = 32_768
 """Rows that are made together, however many a chunk has."""
 CACHED = 2048
@@ -301,7 +301,7 @@ class _Rows(NamedTuple):
     @classmethod
     def joined(cls, pieces: Sequence[_Rows]) -> _Rows:
         """Return the rows of all pieces, one piece after the other."""
-        if len(pieces) == 1:  # the usual case: a chunk is a block
+        if len(pieces) == 1:  # the usual case
             return pieces[0]
         groups = pieces[0].objects
         objects = {group: np.concatenate([piece.objects[group] for piece in pieces]) for group in groups}

@@ -17,14 +17,14 @@ from typing import Any
 import cloudpickle
 
 from hepflow.context import Context
-from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError
+from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError, listed
 from hepflow.events.scope import Cutflow
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.results import add
-from hepflow.execution.rundir import PROVENANCE, RunDirectory, listed
+from hepflow.execution.rundir import KEPT, PROVENANCE, RunDirectory
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
@@ -210,7 +210,7 @@ def run(
         raise OutputError(
             f"the run directory cannot be written: {error.strerror or error}",
             where=str(error.filename or directory.path),
-            hint="is the disk full? finished work units are kept, --resume continues",
+            hint=KEPT,
         ) from error
     finally:
         directory.release()
@@ -364,7 +364,7 @@ def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) 
         text = hashlib.sha256(file.text.encode()).hexdigest()
         own = {"job-option file (SHA-256)": text, "options": _described(job.options)}
     return {
-        "settings": {m.name: _settings(m, job) for m in job.configurables() if m.name not in last},
+        "settings": {m.name: _settings(m) for m in job.configurables() if m.name not in last},
         "run": {
             "job": job.name,
             **own,
@@ -378,7 +378,7 @@ def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) 
             "inputs": {f.path: {"size": f.size, "mtime": f.mtime, "uuid": f.identity} for f in plan.files},
             "plan": [plan.describe(unit) for unit in plan.units],
         },
-        "finalize": {t.name: _settings(t, job) if t.name in last else {} for t in job.all_tools()},
+        "finalize": {t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
     }
 
 
@@ -390,13 +390,12 @@ def _defines_code(module: ModuleType) -> bool:
     )
 
 
-def _settings(member: Configurable, job: Job) -> dict[str, Any]:
+def _settings(member: Configurable) -> dict[str, Any]:
     """Return class, properties and checksums of the data files of a tool or stream."""
-    files = {key: path for key, path in job.data_files().items() if key.startswith(f"{member.name}.")}
     return {
         "class": type(member).__name__,
         **_described(member.values),
-        **{f"{key.removeprefix(member.name + '.')} (SHA-256)": sha256(path) for key, path in files.items()},
+        **{f"{key} (SHA-256)": sha256(Path(path)) for key, path in member.data_files().items()},
     }
 
 

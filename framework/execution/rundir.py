@@ -18,22 +18,17 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from hepflow.errors import OutputError, differences
+from hepflow.errors import OutputError, differences, listed
 from hepflow.execution.loop import UnitResult
+from hepflow.files import write_bytes
 
-__all__ = ["PROVENANCE", "RunDirectory", "listed"]
+__all__ = ["KEPT", "PROVENANCE", "RunDirectory"]
 
 STATE = ".hepflow"
 PROVENANCE = "provenance.json"
 OWN = (PROVENANCE, "joboptions.py", "cutflow.json")
-SHOWN = 12
-"""Lines of what has changed that are shown where a run is resumed, or cannot be."""
-
-
-def listed(lines: Sequence[str]) -> str:
-    """Return the lines below each other; of many the first, and how many more there are."""
-    more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more
+KEPT = "is the disk full? finished work units are kept, --resume continues"
+"""What to do where a file of the run cannot be written."""
 
 
 class _Stamp(NamedTuple):
@@ -85,6 +80,7 @@ class RunDirectory:
             if not output:
                 _link_latest(path, job)
         except OSError as error:
+            directory.release()
             raise OutputError(
                 f"the output folder {path} cannot be made: {error.strerror or error}", hint="give another one with -o"
             ) from error
@@ -170,11 +166,8 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file in one step."""
-        path = self.path / name
-        temporary = path.with_name(f".{path.name}.tmp")
         text = json.dumps(_plain(content), indent=2, default=str, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_bytes(self.path / name, f"{text}\n".encode(), hint=KEPT)
 
     def _load(self, name: str) -> Any:
         """Return what a file of the ledger holds, None where it is not there; OutputError where it is damaged."""
@@ -249,10 +242,7 @@ class RunDirectory:
             _Pickler(blob, self.path.resolve()).dump(value)
         except Exception:  # whatever a value's own pickling raises
             return
-        path = self.ledger / f"{name}.pkl"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(blob.getvalue())
-        temporary.replace(path)
+        write_bytes(self.ledger / f"{name}.pkl", blob.getvalue(), hint=KEPT)
 
     def load_step(self, name: str) -> tuple[bool, Any]:
         """Return (whether the step is in the ledger, its value); a step that cannot be read is not."""
@@ -283,7 +273,7 @@ class RunDirectory:
         try:
             yield
         except BaseException:
-            with suppress(OSError):
+            with suppress(OSError, OutputError):
                 self._note(step, written, asked, before)
             raise
         self._note(step, written, asked, before)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hepflow import Context, Job, Property, Tool
-from hepflow.errors import HepflowError, JobOptionsError
+from hepflow.errors import HepflowError, JobOptionsError, listed
 from hepflow.files import replacing, sha256, write_bytes
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend, figures
@@ -131,7 +131,7 @@ class KerasTrainer(Tool):
             context.path(self.OutputName).rename(context.path(name))
             context.log.warning(
                 "%s starts anew, the earlier training is kept in %s; it had other settings or data:%s",
-                self.name, name, "".join(f"\n  {line}" for line in dict.fromkeys(differ)),
+                self.name, name, listed([*dict.fromkeys(differ)]),
             )  # fmt: skip
 
     def _train(
@@ -298,6 +298,7 @@ class _Writer:
         self.folder, self.model = folder, model
 
     def after_epoch(self, state: State) -> None:
+        """Write the model, where it is the best so far, and the log."""
         if state.best_epoch == state.epoch:
             self.save_model()
         text = io.StringIO()

@@ -99,6 +99,9 @@ class Architecture:
         """Return the name of the loss: of a classifier, unless the architecture says otherwise."""
         return "categorical_crossentropy"
 
+    def check(self, config: Mapping[str, Any], inputs: Sequence[NetworkInput], where: str) -> None:
+        """Raise NetworkError where values that are fine by themselves do not go together, or not with the inputs."""
+
     def build(
         self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
@@ -134,6 +137,7 @@ class Architecture:
                 raise NetworkError(f"the key {name!r} is missing", where=where)
             value = given.get(name, key.default)
             config[name] = _spread(name, key, value, inputs, where) if key.per_input else _one(name, key, value, where)
+        self.check(config, inputs, where)
         return config
 
     def _compare(

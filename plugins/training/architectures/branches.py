@@ -52,22 +52,14 @@ class _Branches(Architecture):
     COUNTED: ClassVar[Mapping[str, str]] = {}
     """Key with sizes of layers → key with the number of them that is used."""
 
-    def resolve(
-        self,
-        given: Mapping[str, Any] | None,
-        inputs: Sequence[NetworkInput],
-        classes: Sequence[str],
-        where: str = "",
-    ) -> dict[str, Any]:
-        """Return the configuration; NetworkError where more layers are to be used than there are sizes too."""
-        config = super().resolve(given, inputs, classes, where)
+    def check(self, config: Mapping[str, Any], inputs: Sequence[NetworkInput], where: str) -> None:
+        """Raise NetworkError where more layers are to be used than there are sizes."""
         for sizes, count in self.COUNTED.items():
             for name, listed in config[sizes].items():
                 if config[count][name] > len(listed):
                     raise NetworkError(
                         f"{count} of {name} is {config[count][name]}, but {sizes} has {len(listed)} sizes", where=where
                     )
-        return config
 
     def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], form: str) -> Any:
         """Return the features of one input, one row a tau."""

@@ -21,14 +21,8 @@ class Dense(Architecture):
         "dropout": Key(0.0, fraction=True),
     }
 
-    def resolve(
-        self,
-        given: Mapping[str, Any] | None,
-        inputs: Sequence[NetworkInput],
-        classes: Sequence[str],
-        where: str = "",
-    ) -> dict[str, Any]:
-        """Return the configuration; NetworkError for an input that is a sequence too."""
+    def check(self, config: Mapping[str, Any], inputs: Sequence[NetworkInput], where: str) -> None:
+        """Raise NetworkError for an input that is a sequence."""
         for one in inputs:
             if one.cap is not None:
                 raise NetworkError(
@@ -36,7 +30,6 @@ class Dense(Architecture):
                     where=where,
                     hint="use DSNN, LSTM or SetTransformer",
                 )
-        return super().resolve(given, inputs, classes, where)
 
     def loss(self, config: Mapping[str, Any]) -> str:
         """Return cross-entropy or squared error."""

@@ -29,20 +29,12 @@ class SetTransformer(Architecture):
         "dropout": Key(0.1, fraction=True),
     }
 
-    def resolve(
-        self,
-        given: Mapping[str, Any] | None,
-        inputs: Sequence[NetworkInput],
-        classes: Sequence[str],
-        where: str = "",
-    ) -> dict[str, Any]:
-        """Return the configuration; NetworkError where the heads do not share the features evenly too."""
-        config = super().resolve(given, inputs, classes, where)
+    def check(self, config: Mapping[str, Any], inputs: Sequence[NetworkInput], where: str) -> None:
+        """Raise NetworkError where the heads do not share the features evenly."""
         if config["n_model"] % config["n_heads"]:
             raise NetworkError(
                 f"n_model {config['n_model']} is no multiple of n_heads {config['n_heads']}", where=where
             )
-        return config
 
     def build(
         self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
