@@ -22,7 +22,9 @@ class ColumnInfo:
     ``name`` is hepflow's name (``TauJets.pt``), ``sources`` how the file spells it (one name; two for single element
     links that a TTree splits into key and index). ``dtype`` is a numpy name, ``"string"`` or ``"link"``. ``depth`` is
     0 for one value an event, 1 for one an object, 2 for a list an object (3 and more likewise). ``single`` tells that
-    the container has one entry an event: its lists are values of that entry. Sizes are in bytes, 0 where unknown.
+    the container has one entry an event: its lists are values of that entry. ``counter`` names what counts its lists
+    (a leaf such as ``nMuon``): columns with the same counter have lists of the same lengths; "" for lists of its own.
+    Sizes are in bytes, 0 where unknown.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ColumnInfo:
     nbytes: int = 0
     compressed: int = 0
     single: bool = False
+    counter: str = ""
 
     @property
     def container(self) -> str:

@@ -31,9 +31,9 @@ class _Flat:
     tree_name: str
     repeated: ClassVar[bool] = True
 
-    def names(self, spellings: Iterable[str]) -> dict[str, str]:
+    def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:
         """Return hepflow's name → spelling: ``TauJets.pt`` as it is, ``weight`` as ``tree.weight``."""
-        return ntuple_names(spellings, self.tree_name)
+        return ntuple_names(found, self.tree_name)
 
     def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
         """Return the containers with one entry an entry of the tree, the tree itself among them."""

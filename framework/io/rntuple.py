@@ -6,7 +6,7 @@ range ends at a cluster's edge. The field records of the header and uproot's rea
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,15 +62,6 @@ class RNTupleReader(RootReader):
         return fields, reasons
 
     @cached_property
-    def _fields(self) -> dict[str, _Field]:
-        """The readable fields by hepflow's name."""
-        return {name: self._found[0][spelling] for name, spelling in self._names.items()}
-
-    @cached_property
-    def _names(self) -> dict[str, str]:
-        return self.names(self._found[0])
-
-    @cached_property
     def _clusters(self) -> npt.NDArray[np.int64]:
         """First entries of all clusters, and the number of entries."""
         starts = [int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries]
@@ -78,19 +69,21 @@ class RNTupleReader(RootReader):
 
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
         sizes = self._sizes()
+        fields, reasons = self._found
+        sharing = Counter(field.lists[0] for field in fields.values() if field.lists)
         columns = {}
-        for name, field in self._fields.items():
+        for spelling, field in fields.items():
             numbers = (*field.lists, *field.values)
-            columns[name] = ColumnInfo(
-                name=name,
-                sources=(self._names[name],),
+            columns[spelling] = ColumnInfo(
+                name=spelling,
+                sources=(spelling,),
                 dtype=field.dtype,
                 depth=len(field.lists),
                 nbytes=sum(sizes[number][0] for number in numbers),
                 compressed=sum(sizes[number][1] for number in numbers),
+                counter=f"column {field.lists[0]}" if field.lists and sharing[field.lists[0]] > 1 else "",
             )
-        reasons = self._found[1]
-        return columns, {name: reasons[spelling] for name, spelling in self.names(reasons).items()}
+        return columns, reasons
 
     def _sizes(self) -> Mapping[int, tuple[int, int]]:
         """Return (bytes, bytes on disk) of every column of the RNTuple."""

@@ -64,9 +64,12 @@ class RootReader(ABC):
         """Return whether a ROOT file with these keys (name → class) is of this format."""
         return cls.tree_in(keys) is not None
 
-    def names(self, spellings: Iterable[str]) -> dict[str, str]:
-        """Return hepflow's name → spelling in the file; those of an xAOD unless a format says otherwise."""
-        return canonical_names(spellings)
+    def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:
+        """Return hepflow's name → spelling in the file; those of an xAOD unless a format says otherwise.
+
+        ``found`` is what the file holds by spelling: a description, or None for what cannot be read.
+        """
+        return canonical_names(found)
 
     def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
         """Return the containers with one entry an event, whose lists are lists of that one entry (``EventInfo``).
@@ -82,7 +85,10 @@ class RootReader(ABC):
     @cached_property
     def _schema(self) -> FileSchema:
         try:
-            columns, unreadable = self._describe()
+            found, reasons = self._describe()
+            names = self.names({**found, **dict.fromkeys(reasons)})
+            columns = {name: replace(found[source], name=name) for name, source in names.items() if source in found}
+            unreadable = {name: reasons[source] for name, source in names.items() if source in reasons}
             singles = self.per_event(columns.values())
             columns = {name: replace(info, single=info.container in singles) for name, info in columns.items()}
             entries, boundaries = int(self._tree.num_entries), self._boundaries(columns.values())
@@ -122,7 +128,7 @@ class RootReader(ABC):
 
     @abstractmethod
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
-        """Return the columns by name, and what cannot be read with the reason."""
+        """Return the columns by their spelling in the file, and what cannot be read with the reason."""
 
     @abstractmethod
     def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:

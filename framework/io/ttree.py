@@ -45,32 +45,28 @@ class TTreeReader(RootReader):
         counters: set[str] = set()
         found: dict[str, Any] = {}
         for branch in _walk(self._tree.branches):
-            leaves = branch.member("fLeaves")
             found.setdefault(branch.name, branch)
-            if not branch.branches:
-                counters.update(
-                    leaf.member("fLeafCount").member("fName") for leaf in leaves if leaf.member("fLeafCount")
-                )
+            counters.add(_counter(branch))
         return {name: branch for name, branch in found.items() if name not in counters}
 
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
         columns: dict[str, ColumnInfo] = {}
         unreadable: dict[str, str] = {}
-        for name, spelling in self.names(self._branches).items():
-            branch = self._branches[spelling]
+        for spelling, branch in self._branches.items():
             described = _describe_branch(branch)
             if isinstance(described, str):
-                unreadable[name] = described
+                unreadable[spelling] = described
                 continue
             dtype, depth = described
             parts = branch.branches or [branch]
-            columns[name] = ColumnInfo(
-                name=name,
+            columns[spelling] = ColumnInfo(
+                name=spelling,
                 sources=tuple(part.name for part in parts),
                 dtype=dtype,
                 depth=depth,
                 nbytes=sum(int(part.member("fTotBytes")) for part in parts),
                 compressed=sum(int(part.member("fZipBytes")) for part in parts),
+                counter=_counter(branch),
             )
         return columns, unreadable
 
@@ -129,6 +125,13 @@ def _describe_branch(branch: Any) -> tuple[str, int] | str:
         # one level of links reads only where it is split into key and index: in one piece it comes out as nonsense
         return f"type {class_name or 'unknown'} cannot be read from a TTree in this form"
     return described[0], described[1] + listed
+
+
+def _counter(branch: Any) -> str:
+    """Return the name of the leaf that counts the lists of a branch, or nothing."""
+    leaves = () if branch.branches else branch.member("fLeaves")
+    counts = [leaf.member("fLeafCount") for leaf in leaves]
+    return next((str(count.member("fName")) for count in counts if count), "")
 
 
 def _class_name(branch: Any) -> str:
