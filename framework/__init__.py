@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hepflow.cli import run_file
     from hepflow.context import Context, Sample
     from hepflow.errors import HepflowError
     from hepflow.events import Events
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hepflow.stream import Stream
     from hepflow.tool import Tool
 
-__all__ = ["Context", "Events", "HepflowError", "Job", "Property", "Sample", "Stream", "Tool", "hookimpl"]
+__all__ = ["Context", "Events", "HepflowError", "Job", "Property", "Sample", "Stream", "Tool", "hookimpl", "run_file"]
 __version__ = "0.1.0"
 
 
@@ -35,5 +36,6 @@ __getattr__, __dir__ = lazy_names(
         "Stream": "stream",
         "Tool": "tool",
         "hookimpl": "registry.hooks",
+        "run_file": "cli",
     },
 )

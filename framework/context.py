@@ -30,7 +30,8 @@ class Context:
     """The run as seen by ``initialize`` (on a worker) and ``finalize`` (in the main process, after the event loop).
 
     ``directory`` is the run directory; what a tool writes belongs in there (``path``). ``joboptions`` is the folder
-    of the job-option file, ``events`` the number of events that were read (0 in ``initialize``).
+    of the job-option file, ``events`` the number of events that were read (0 in ``initialize``), ``label`` the text at
+    the top of all figures.
     """
 
     directory: Path
@@ -39,6 +40,7 @@ class Context:
     workers: int = 1
     joboptions: Path | None = None
     events: int = 0
+    label: str = "hepflow"
     results: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)

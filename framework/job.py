@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextvars
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,7 +15,7 @@ from hepflow.properties import Configurable, Property
 from hepflow.stream import Stream, as_tools
 from hepflow.tool import Tool
 
-__all__ = ["DATATYPES", "Job", "Option", "OptionValues", "option_values"]
+__all__ = ["DATATYPES", "Job", "Option", "OptionValues", "option_values", "remind"]
 
 T = TypeVar("T")
 
@@ -41,6 +43,12 @@ class OptionValues:
 option_values: contextvars.ContextVar[OptionValues | None] = contextvars.ContextVar("option_values", default=None)
 
 
+def remind(job: Job, file: str) -> None:
+    """Say at the end of a script that built a job and did nothing with it how it is run."""
+    if not job._frozen and not hasattr(sys, "last_type"):
+        sys.stderr.write(f"builds job {job.name}; run: hepflow run {file}\n")
+
+
 class Job:
     """Tools that every event passes, plus streams; one pass over the events.
 
@@ -60,6 +68,9 @@ class Job:
         self._options.jobs.append(self)
         self._frozen = False
         self.folder: Path | None = None
+        caller = sys._getframe(1).f_globals
+        if context is None and caller.get("__name__") == "__main__" and "__file__" in caller:
+            atexit.register(remind, self, sys.argv[0])
 
     @property
     def tools(self) -> tuple[Tool, ...]:

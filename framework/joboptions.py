@@ -16,7 +16,9 @@ import cloudpickle
 
 from hepflow.errors import HepflowError, JobOptionsError, nearest
 from hepflow.job import DATATYPES, Job, OptionValues, option_values
+from hepflow.properties import Configurable, on_made
 from hepflow.registry.manager import Registry, registry
+from hepflow.stream import Stream
 
 __all__ = ["JobFile", "find_joboptions", "joboptions_folders", "load_joboptions", "shipped_joboptions"]
 
@@ -25,12 +27,13 @@ PATH_VARIABLE = "HEPFLOW_JOBOPTIONS_PATH"
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job as loaded: the file, its text, the module it became, the job, and the declared options."""
+    """A job as loaded: the file, its text, the module it became, the job, and what the user should know of it."""
 
     path: Path
     text: str
     module: ModuleType
     job: Job
+    notes: tuple[str, ...] = ()
 
 
 def joboptions_folders(plugins: Registry | None = None) -> list[Path]:
@@ -94,7 +97,8 @@ def load_joboptions(
         raise JobOptionsError(f"the job-option file has a syntax error: {error}", where=f"{path}{line}") from error
     module = _module(path)
     values = OptionValues(dict(texts or {}), datatype)
-    token = option_values.set(values)
+    made: list[tuple[Configurable, int]] = []
+    tokens = option_values.set(values), on_made.set(lambda thing: made.append((thing, _line(path))))
     try:
         exec(code, module.__dict__)  # noqa: S102 - job options are programs, run by the one who wrote them
     except HepflowError as error:
@@ -106,7 +110,8 @@ def load_joboptions(
             hint=_meant(error, module) or "--debug shows the traceback",
         ) from error
     finally:
-        option_values.reset(token)
+        option_values.reset(tokens[0])
+        on_made.reset(tokens[1])
     job = _single(values, module, path)
     job.folder = path.parent
     for assignment in settings:
@@ -118,7 +123,25 @@ def load_joboptions(
         job.freeze()
     except HepflowError as error:
         raise error.but(where=error.where or str(path)) from error
-    return JobFile(path, text, module, job)
+    return JobFile(path, text, module, job, _forgotten(job, made))
+
+
+def _forgotten(job: Job, made: Sequence[tuple[Configurable, int]]) -> tuple[str, ...]:
+    """Return in words which tools and streams the file made and did not add to the job."""
+    added = {id(member) for member in job.configurables()}
+    left = [(thing, line) for thing, line in made if id(thing) not in added]
+    inside = {id(tool) for thing, _ in left if isinstance(thing, Stream) for tool in thing.tools}
+    return tuple(
+        f"{type(thing).__name__}({thing.name!r}) is made in line {line} and never added: job += …"
+        for thing, line in left
+        if id(thing) not in inside
+    )
+
+
+def _line(path: Path) -> int:
+    """Return the line of the job-option file that is being run."""
+    lines = [line for frame, line in traceback.walk_stack(None) if frame.f_code.co_filename == str(path)]
+    return lines[-1] if lines else 0
 
 
 def _module(path: Path) -> ModuleType:

@@ -7,6 +7,7 @@ A property is declared once, in the class; from that one line come the check whe
 from __future__ import annotations
 
 import builtins
+import contextvars
 import inspect
 import json
 import numbers
@@ -15,10 +16,13 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from hepflow.errors import PropertyError, nearest
 
-__all__ = ["Configurable", "Property"]
+__all__ = ["Configurable", "Property", "on_made"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Configurable")
+
+on_made: contextvars.ContextVar[Callable[[Configurable], None] | None] = contextvars.ContextVar("on_made", default=None)
+"""Is called with everything configurable that is made: so a job-option file learns of tools that it never adds."""
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -226,6 +230,9 @@ class Configurable:
             raise PropertyError(f"{name!r} is no name for a {cls.__name__}", hint="use letters, digits, '_' and '-'")
         for key, value in properties.items():
             self.setProperty(key, value)
+        notice = on_made.get()
+        if notice is not None:
+            notice(self)
 
     name: str
 

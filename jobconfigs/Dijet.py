@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.plugins.simulation import TauDetector, TruthTauBuilder
 from hepflow.streams import MxAODStream
 
@@ -12,3 +12,6 @@ stream = MxAODStream("AOD", Keep=("EventInfo.*",))
 stream += TruthTauBuilder("TruthTauBuilder")
 stream += TauDetector("TauDetector")
 job += stream
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glob import glob
 from pathlib import Path
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.errors import JobOptionsError
 from hepflow.plugins.tau import (
     NNDecayModeClassifier,
@@ -56,3 +56,6 @@ if mode != "tree":
             classifier.WeightFile = weights
         stream += classifier
     job += stream
+
+if __name__ == "__main__":
+    run_file(__file__)

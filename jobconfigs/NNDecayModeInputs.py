@@ -6,7 +6,7 @@ and matched to truth as in NNDecayMode. Pictures need the objects themselves: an
 
 from __future__ import annotations
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.errors import JobOptionsError
 from hepflow.plugins.performance import NetworkInputPlots, Report, TauEventDisplay
 from hepflow.plugins.tau import NNDecayModeTree, TauSelection, TauTruthMatching
@@ -33,3 +33,6 @@ if event_numbers:
     job += TauEventDisplay("DisplaysOfEvents", EventNumbers=event_numbers)
 
 job += Report("Report", Title="Inputs of the decay-mode networks")
+
+if __name__ == "__main__":
+    run_file(__file__)

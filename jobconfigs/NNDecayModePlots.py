@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.expressions import Cut
 from hepflow.plugins.performance import EfficiencyPlots, HistogramPlots, MigrationPlots, Report, RocPlots, UnseenTaus
 from hepflow.plugins.tau import TruthDecayMode
@@ -69,3 +69,6 @@ if truth:
         job += probabilities
 
 job += Report("Report", Title="Decay-mode classification")
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.plugins.common import LinkedObjects
 from hepflow.plugins.tau import TauSelection
 from hepflow.streams import MxAODStream, NtupleStream
@@ -22,3 +22,6 @@ job += ntuple
 mxaod = MxAODStream("output")
 mxaod.Keep = ["TauJets.*", "TauTracks.*", "TruthTaus.*", "TruthElectrons.*", "TruthMuons.*", "EventInfo.eventNumber"]
 job += mxaod
+
+if __name__ == "__main__":
+    run_file(__file__)

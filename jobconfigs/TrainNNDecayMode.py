@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training import Folds, KerasTrainer, NetworkExporter, Normaliser, TrainingSelection, kfold
 from hepflow.streams import DatasetStream
@@ -34,3 +34,6 @@ elif not conf:
     trainer.ConfFile = f"Conf{network}-R22.yaml"
 job += trainer
 job += NetworkExporter("NetworkExporter")
+
+if __name__ == "__main__":
+    run_file(__file__)

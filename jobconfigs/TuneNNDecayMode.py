@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepflow import Job
+from hepflow import Job, run_file
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training import Choice, Int, Layers, Normaliser, TrainingSelection, Tuner
 from hepflow.streams import DatasetStream
@@ -29,3 +29,6 @@ tuner.Space = {
     "Optimiser": Choice("adam", "nadam"),
 }
 job += tuner
+
+if __name__ == "__main__":
+    run_file(__file__)

@@ -4,6 +4,7 @@ the table.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import click
 
 from hepflow.errors import HepflowError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "run_file"]
 
 # those without an import string are brought by plugins that ship with hepflow
 COMMANDS = {
@@ -93,6 +94,9 @@ def main(args: list[str] | None = None) -> None:
 
     for name in _THREADS:
         os.environ.setdefault(name, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the terminal cannot show (|η|, …) must not end a command
     signal.signal(signal.SIGTERM, terminated)
     arguments = [*(sys.argv[1:] if args is None else args)]  # list is a module here, once its command was imported
     try:
@@ -125,3 +129,16 @@ def main(args: list[str] | None = None) -> None:
         text = f"hepflow itself failed: {type(error).__name__}: {error}"
         show_error(HepflowError(text, hint="this is a bug of hepflow; --debug shows the traceback to report"))
         sys.exit(1)
+
+
+def run_file(path: str) -> None:
+    """Do what ``hepflow run`` does with a job-option file and the words behind it, and exit.
+
+    The end of a job-option file that also runs as a script: ``if __name__ == "__main__": run_file(__file__)``.
+    """
+    import atexit
+
+    from hepflow.job import remind
+
+    atexit.unregister(remind)
+    main(["run", path, *sys.argv[1:]])

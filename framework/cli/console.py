@@ -21,6 +21,7 @@ from hepflow.errors import HepflowError
 __all__ = [
     "common_options",
     "console",
+    "label_option",
     "memory",
     "new_table",
     "show_error",
@@ -51,6 +52,14 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "-p", "plugins", multiple=True, metavar="no:NAME", help="Switch a plugin off.", callback=_blocked
     )(function)
+
+
+label_option = click.option(
+    "--label",
+    default="",
+    metavar="TEXT",
+    help="Text at the top of all figures.  [default: hepflow, or hepflow simulation where it made all input]",
+)
 
 
 def _blocked(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import hepflow
-from hepflow.cli.console import common_options, console, new_table, size, start_logging
+from hepflow.cli.console import common_options, console, label_option, new_table, size, start_logging
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
@@ -91,6 +91,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Continue a run: what is missing or damaged, or only finalizes and has changed, is made again.",
 )
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
+@label_option
 @click.option("--checksum", is_flag=True, help="Record the SHA-256 of every input.")
 @_plan_options
 @click.pass_context
@@ -107,7 +108,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             name: given[name]
             for name in (
                 *("inputs", "output", "events", "skip", "workers", "executor", "chunk"),
-                *("resume", "force", "checksum"),
+                *("resume", "force", "checksum", "label"),
             )
         }
     )
@@ -228,7 +229,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
         )
     for name, path in file.job.data_files().items():
         out.print(f"data     {name} = {path}")
-    _show_notes(plan)
+    _show_notes(plan, file)
     out.print(f"output   {directory}")
 
 
@@ -241,10 +242,10 @@ def _shown(name: str, value: Any) -> str:
     return f" --{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
-def _show_notes(plan: Plan) -> None:
+def _show_notes(plan: Plan, file: JobFile) -> None:
     for path, reason in plan.skipped.items():
         console().print(f"skipped  {path}: {reason}", style="yellow")
-    for note in plan.notes:
+    for note in (*file.notes, *plan.notes):
         console().print(f"note     {note}", style="yellow")
 
 
@@ -253,7 +254,7 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter(), dry=True)
     out = console()
     out.print(f"job {job.name} ({file.path}), datatype {job.datatype}", style="bold")
-    _show_notes(plan)
+    _show_notes(plan, file)
     tools = new_table("", "tool", "reads", "writes", title="tools, in order")
     for owner, members in [("job", job.tools), *((stream.name, stream.tools) for stream in job.streams)]:
         for tool in members:

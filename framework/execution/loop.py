@@ -133,6 +133,9 @@ class Worker:
                 name = f"{tool.name} ({count})"
             tools[name] = record
         own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
+        simulation = self.payload.plan.files[unit.file].simulation
+        if simulation:
+            own["simulation"] = simulation
         return {**own, "tools": tools} if tools else own
 
     def _reader(self, path: str) -> Reader:

@@ -31,8 +31,8 @@ LARGEST_BLOCK_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """An input of the plan: the columns it is asked for, as it spells them, the records of the tools that made it, and
-    nothing more of its schema.
+    """An input of the plan: the columns it is asked for, as it spells them, the records of the tools that made it, how
+    hepflow simulated it (empty where it did not), and nothing more of its schema.
     """
 
     path: str
@@ -46,6 +46,7 @@ class PlannedFile:
     columns: Mapping[str, ColumnInfo]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    simulation: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def make_plan(
                 wanted,
                 file.metadata,
                 schema.metadata.get("tools", {}),
+                _simulation(file, schema),
             )
         )
         first = min(skip, schema.entries)
@@ -142,6 +144,12 @@ def make_plan(
 
 
 _Opened = tuple[InputFile, FileSchema]
+
+
+def _simulation(file: InputFile, schema: FileSchema) -> str:
+    """Return how hepflow simulated an input: a sample, a file made of one, or a generator says so; else nothing."""
+    told = file.metadata.get("simulation") or schema.metadata.get("simulation")
+    return str(told or (schema.format if schema.endless else ""))
 
 
 def _schemas(

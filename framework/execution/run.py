@@ -54,6 +54,7 @@ class RunOptions:
     resume: bool = False
     force: bool = False
     checksum: bool = False
+    label: str = ""
 
 
 class Reporter:
@@ -179,13 +180,20 @@ def run(
     executor = _executor(options, plugins)
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
+    if options.force and options.output:
+        _check_not_inside(plan, Path(options.output).expanduser())
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
     context = Context(
-        directory.path, job.name, seed=job.seed, workers=options.workers, joboptions=file.path.parent if file else None
+        directory.path,
+        job.name,
+        seed=job.seed,
+        workers=options.workers,
+        joboptions=file.path.parent if file else None,
+        label=options.label or _label(plan),
     )
     result = RunResult(directory.path, kept=0)
     try:
-        changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins), resume=options.resume)
+        changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins, context), resume=options.resume)
         if changed:
             context.log.info("changed since then, what depends on it is done again:%s", listed(changed))
         broken = directory.check_files([tool.name for tool in job.all_tools()]) if options.resume else []
@@ -352,7 +360,25 @@ def _finalize(
         result.results[tool.name] = value
 
 
-def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) -> dict[str, dict[str, Any]]:
+def _check_not_inside(plan: Plan, output: Path) -> None:
+    """Raise OutputError where the folder that is to be replaced holds an input."""
+    inside = [file.path for file in plan.files if Path(file.path).resolve().is_relative_to(output.resolve())]
+    if inside:
+        raise OutputError(
+            f"--force would replace the folder that the input {inside[0]} is in",
+            where=str(output),
+            hint="give another folder with -o",
+        )
+
+
+def _label(plan: Plan) -> str:
+    """Return what figures say of the input: what hepflow did not simulate itself is not called simulation."""
+    return "hepflow simulation" if plan.files and all(file.simulation for file in plan.files) else "hepflow"
+
+
+def _fingerprint(
+    job: Job, file: JobFile | None, plan: Plan, plugins: Registry, context: Context
+) -> dict[str, dict[str, Any]]:
     """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
 
     A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
@@ -378,7 +404,10 @@ def _fingerprint(job: Job, file: JobFile | None, plan: Plan, plugins: Registry) 
             "inputs": {f.path: {"size": f.size, "mtime": f.mtime, "uuid": f.identity} for f in plan.files},
             "plan": [plan.describe(unit) for unit in plan.units],
         },
-        "finalize": {t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
+        "finalize": {
+            "--label": context.label,
+            **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
+        },
     }
 
 

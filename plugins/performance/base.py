@@ -118,7 +118,7 @@ class Drawer:
     def __init__(self, tool: FigureTool, context: Context) -> None:
         self.context = context
         self.folder = tool.Folder or tool.name
-        self.text = tool.Text
+        self.text = tool.Text or context.label
         unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
         self.drawn: set[str] = set()
         self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *tool.Lines)
@@ -154,7 +154,7 @@ class FigureTool(Tool):
 
     Selection = Property(Cut(), "cut on the objects that are plotted")
     Folder = Property("", "folder of the figures in the run directory; empty: the name of the tool")
-    Text = Property("hepflow simulation", "text at the top of the figures")
+    Text = Property("", "text at the top of the figures; empty: the label of the run (--label)")
     Lines: Property[tuple[str, ...]] = Property((), "further lines of text in the figures", item=str)
     Unseen = Property("", "tool UnseenTaus whose selection is named in the figures")
 

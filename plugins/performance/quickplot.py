@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Events, Job, Property, Tool
-from hepflow.cli.console import common_options, console, new_table, start_logging
+from hepflow.cli.console import common_options, console, label_option, new_table, start_logging
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError
 from hepflow.execution.plan import Plan
@@ -117,7 +117,7 @@ class Request:
 @click.option("--against", default="", metavar="VARIABLE", help="Plot in two dimensions, with this one on the x axis.")
 @click.option("--normalise", is_flag=True, help="Draw each curve with area 1.")
 @click.option("--log-y", is_flag=True, help="Logarithmic y axis.")
-@click.option("--text", default=HistogramPlots("plot").Text, show_default=True, help="Text at the top of the figures.")
+@label_option
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/plot-<time>]")
 @click.option(
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
@@ -138,12 +138,12 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
         raise click.UsageError("--normalise and --log-y are for curves, --against plots in two dimensions")
     if given["resume"] and given["force"]:
         raise click.UsageError("--resume and --force exclude each other")
-    names = ("inputs", "output", "events", "skip", "workers", "resume", "force")
+    names = ("inputs", "output", "events", "skip", "workers", "resume", "force", "label")
     options = RunOptions(**{name: given[name] for name in names})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     selection = Cut(qualified(given["cut"]), given["cut"])
     request = _request(variables, given["against"], given["split_by"], selection, options, plugins)
-    look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"], "Text": given["text"]}
+    look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"]}
     job = _job(request, selection, Weight(qualified(given["weight"])), look_of_figures)
     reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
     try:

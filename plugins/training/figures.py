@@ -17,12 +17,12 @@ DECADES: Final = 50.0
 """Parameters whose values span more than this factor have a logarithmic axis."""
 
 
-def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, path: Path) -> None:
-    """Draw loss and accuracy, in training and validation, and the learning rate over the epochs.
+def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, path: Path, label: str) -> None:
+    """Draw loss and accuracy, in training and validation, and the learning rate over the epochs, below the label.
 
     The numbers beside them are the rows of ``log.csv``.
     """
-    from hepflow.plots.figures import Line, Panel, draw_panels, save
+    from hepflow.plots.figures import Line, Panel, Style, draw_panels, save
 
     epochs = [row["epoch"] for row in history]
     panels = []
@@ -33,19 +33,23 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, pat
         panels.append(Panel(lines, "Epoch", name.capitalize(), mark=(best_epoch, f"best epoch {best_epoch}")))
     rate = Line(epochs, [row["learning_rate"] for row in history], kind="steps")
     panels.append(Panel([rate], "Epoch", "Learning rate", log_y=True))
-    save(draw_panels(panels), path, {"best_epoch": best_epoch, "epochs": [dict(row) for row in history]})
+    save(
+        draw_panels(panels, style=Style(label)),
+        path,
+        {"best_epoch": best_epoch, "epochs": [dict(row) for row in history]},
+    )
 
 
-def confusion_matrix(matrix: MigrationMatrix, path: Path) -> None:
+def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str) -> None:
     """Draw, of each true class, which percentage is predicted as what."""
     from hepflow.plots.figures import Style, draw, save
 
-    save(draw(matrix, style=Style(lines=("validation taus",))), path, matrix)
+    save(draw(matrix, style=Style(label, ("validation taus",))), path, matrix)
 
 
-def trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:
     """Draw the loss of all trials in their order, and against each parameter; numbers are those of ``trials.csv``."""
-    from hepflow.plots.figures import Line, Panel, draw_panels, save
+    from hepflow.plots.figures import Line, Panel, Style, draw_panels, save
 
     done = [row for row in rows if row["state"] == "COMPLETE"]
     numbers, losses = [row["number"] for row in done], [row["value"] for row in done]
@@ -59,7 +63,8 @@ def trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             values = [str(value) for value in values]
         line = Line(values, [row["value"] for row in shown], "", "points")
         panels.append(Panel([line], name, "Validation loss", log_x=_spans_decades(values)))
-    save(draw_panels(panels, columns=min(4, len(panels))), path, {"trials": [dict(row) for row in rows]})
+    figure = draw_panels(panels, columns=min(4, len(panels)), style=Style(label))
+    save(figure, path, {"trials": [dict(row) for row in rows]})
 
 
 def _is_number(value: Any) -> bool:

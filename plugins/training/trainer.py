@@ -171,9 +171,9 @@ class KerasTrainer(Tool):
             found = evaluate(model, data, "validation", plan.loss)
         context.log.info("stopped after epoch %d: %s", state.epoch, state.stopped)
         context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
-        figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves")
+        figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves", context.label)
         if found.confusion is not None:
-            figures.confusion_matrix(found.confusion, folder / "confusion-matrix")
+            figures.confusion_matrix(found.confusion, folder / "confusion-matrix", context.label)
         write_json(folder / SUMMARY, self._summary(folder, plan, state, found, model))
         return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": state.best_loss}
 

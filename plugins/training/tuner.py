@@ -229,6 +229,7 @@ class Tuner(Tool):
         figures.trials(
             [{"number": t.number, "value": t.value, "state": t.state.name, **t.params} for t in study.trials],
             folder / "trials",
+            context.label,
         )
         settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items()}
         result = {"value": best.value, "trial": best.number, "settings": settings, "config": dict(plan.config)}

@@ -210,3 +210,34 @@ def test_errors_keep_their_class_and_cause(write):
         load_joboptions(write("from hepflow.errors import PluginError\nraise PluginError('no such plugin')\n"))
     assert "line 2" in caught.value.where
     assert caught.value.__cause__ is not None
+
+
+# ── what is made and forgotten ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_tools_that_are_never_added_are_told(write):
+    lost = GOOD + 'Cut("lost")\nstream = NtupleStream("tree")\nstream += Cut("inside")\n'
+    file = load_joboptions(write("from hepflow.streams import NtupleStream\n" + lost))
+    lines = len(GOOD.splitlines()) + 2
+    assert file.notes == (
+        f"Cut('lost') is made in line {lines} and never added: job += …",
+        f"NtupleStream('tree') is made in line {lines + 1} and never added: job += …",
+    )
+    assert load_joboptions(write(GOOD)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("end", "out", "err"),
+    [
+        ("", "", "builds job Good; run: hepflow run Good.py"),
+        ("1 / 0\n", "", "ZeroDivisionError"),
+        ('from hepflow import run_file\nif __name__ == "__main__":\n    run_file(__file__)\n', "how many cuts", ""),
+    ],
+)
+def test_a_file_as_a_script(write, tmp_path, end, out, err):
+    write(GOOD + end)
+    command = [sys.executable, "Good.py", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert out in done.stdout
+    assert err in done.stderr
+    assert ("builds job" in done.stderr) == (not end)

@@ -83,7 +83,7 @@ class Style:
     The lines say what is shown: the selection, the sample, "test fold".
     """
 
-    text: str = "hepflow simulation"
+    text: str = "hepflow"
     lines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

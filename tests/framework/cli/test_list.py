@@ -47,3 +47,9 @@ def test_jobs_of_the_users_own_folder(hepflow, tmp_path, monkeypatch):
     out = hepflow("list", "jobs").fine().out
     assert "My own job." in out
     assert "(syntax error in line 1)" in out
+
+
+def test_a_terminal_without_utf_8_gets_what_it_can_show(hepflow_process):
+    for encoding in ("latin-1", "ascii"):
+        shown = hepflow_process("list", "tools", PYTHONIOENCODING=encoding).fine()
+        assert "TauSelection" in shown

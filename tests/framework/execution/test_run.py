@@ -17,9 +17,11 @@ import pytest
 
 from hepflow import Job, Property, Tool
 from hepflow.errors import JobOptionsError, OutputError, ToolError, WorkerError
+from hepflow.events import Column
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
 from hepflow.execution.rundir import RunDirectory
+from hepflow.io.writers import RNTupleWriter
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.tau import NNDecayModeTree, PFOCountDecayMode, TauSelection, TauTruthMatching
 from hepflow.streams import MxAODStream, NtupleStream
@@ -178,6 +180,32 @@ def test_tools_finalize_in_job_order(files, go, measure):
     with pytest.raises(JobOptionsError, match="no result of a tool 'later'") as caught:
         go(files, Noise("noise"), tree, Summary("summary", Of="later"), measure("later"))
     assert caught.value.hint == "known results: noise; tools finalize in job order"
+
+
+class Label(Tool):
+    """Returns the label of the run's figures."""
+
+    def finalize(self, total, context):
+        return context.label
+
+
+def test_figures_are_called_simulation_where_hepflow_simulated_all_of_the_input(files, go, tmp_path, caplog):
+    simulated = tmp_path / "simulated.root"
+    writer = RNTupleWriter(simulated, "EventData", metadata={"simulation": "parametrised detector"})
+    writer.write({"EventInfo.mcEventNumber": Column(None, np.arange(3, dtype=np.uint64))})
+    writer.close()
+
+    def said(inputs, output, **options):
+        keep = MxAODStream("output", Keep=["EventInfo.mcEventNumber"])
+        return go(inputs, Label("l"), keep, output=str(tmp_path / output), **options)
+
+    first = said([simulated], "a")
+    assert first.results["l"] == "hepflow simulation"
+    assert said(first.outputs["output"], "b").results["l"] == "hepflow simulation"  # also of what is made of it
+    assert said([simulated, files[0]], "c").results["l"] == "hepflow"
+    assert said([simulated, files[0]], "c", resume=True, label="My lab").results["l"] == "My lab"
+    with pytest.raises(OutputError, match="--force would replace the folder that the input"):
+        said(first.outputs["output"], "a", force=True)
 
 
 def test_job_that_only_finalizes(tmp_path):

@@ -151,7 +151,7 @@ def test_classes(hepflow, make_arrays, tmp_path, split, classes):
 
 
 def test_the_text_of_the_figures(hepflow, xaod, tmp_path):
-    for arguments, text in (([], "hepflow simulation"), (["--text", "My analysis"], "My analysis")):
+    for arguments, text in (([], "hepflow"), (["--label", "My analysis"], "My analysis")):
         hepflow("plot", "eta", "-i", xaod, "-o", "out", "--force", *arguments).fine()
         assert json.loads((tmp_path / "out" / "TauJets.eta.json").read_text())["style"]["text"] == text
 

@@ -21,7 +21,7 @@ from hepflow.plots import (
 )
 from hepflow.plots.figures import Line, Panel, Style, draw, draw_panels
 
-STYLE = Style(lines=("γ* → ττ, hadronic decays", "test fold"))
+STYLE = Style("hepflow simulation", lines=("γ* → ττ, hadronic decays", "test fold"))
 LOG_PT = Axis("pt", tuple(np.geomspace(20, 2000, 11)), "truth tau pT", "GeV", log=True)
 PT = Axis("pt", tuple(np.linspace(0, 300, 31)), "truth tau pT", "GeV")
 ETA = Axis("eta", tuple(np.linspace(-2.5, 2.5, 21)), "η")
@@ -186,7 +186,7 @@ GALLERY = {
     "empty matrix": lambda: draw(MigrationMatrix(MODES), style=STYLE),
     "empty area": lambda: draw(Histogram([LOG_PT, MODE]), style=STYLE),
     "learning curves": lambda: draw_panels(learning(), style=STYLE),
-    "trials": lambda: draw_panels(trials(), columns=3),
+    "trials": lambda: draw_panels(trials(), columns=3, style=Style("hepflow simulation")),
     "no trials": lambda: draw_panels([Panel([Line([], [], "best")], "Trial", "Loss")]),
     "mathematics": lambda: draw(histogram(label=r"$p_T^{\tau}$ of $\pi^0$"), style=Style(lines=(r"$\sqrt{s}$",))),
     "no mathematics": lambda: draw(histogram(label=r"costs $5 and $\foo$"), style=Style(lines=("5_000 $",))),

@@ -70,7 +70,7 @@ def test_the_numbers_beside_a_figure_are_the_objects(what, tmp_path):
 def test_plain_numbers_beside_panels(tmp_path):
     figure = draw_panels([Panel([Line([1, 2], [3.0, float("nan")])], "x", "y")], style=Style(lines=("DSNN",)))
     content = read(save(figure, tmp_path / "curves", {"x": [1, 2], "y": [3.0, float("nan")]})[-1])
-    assert content == {"x": [1, 2], "y": [3.0, None], "style": {"text": "hepflow simulation", "lines": ["DSNN"]}}
+    assert content == {"x": [1, 2], "y": [3.0, None], "style": {"text": "hepflow", "lines": ["DSNN"]}}
 
 
 SCRIPT = """
