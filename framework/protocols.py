@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 if TYPE_CHECKING:
     from hepflow.events.column import Column
 
-__all__ = ["ColumnInfo", "Executor", "FileSchema", "Reader", "Writer"]
+__all__ = ["ColumnInfo", "Executor", "FileSchema", "Reader", "Writer", "matching"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,7 +25,8 @@ class ColumnInfo:
     0 for one value an event, 1 for one an object, 2 for a list an object (3 and more likewise). ``single`` tells that
     the container has one entry an event: its lists are values of that entry. ``counter`` names what counts its lists
     (a leaf such as ``nMuon``): columns with the same counter have lists of the same lengths; "" for lists of its own.
-    Sizes are in bytes, 0 where unknown.
+    ``second`` tells that this is a second name of a column (``FileSchema.second``). Sizes are in bytes, 0 where
+    unknown.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ColumnInfo:
     compressed: int = 0
     single: bool = False
     counter: str = ""
+    second: bool = False
 
     @property
     def container(self) -> str:
@@ -51,7 +54,9 @@ class FileSchema:
     ``repeated``: the entries are no events but, say, taus, and may repeat an event number.
     ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of
     a work unit where the input wants to say (a generator), 0 where the engine decides; ``endless`` inputs need
-    ``-n``.
+    ``-n``. ``second`` holds columns by their second names, those of the file itself (``Events.Jet_pt`` for ``Jet.pt``):
+    they are read as lists of the event, and only where they are named in full. ``naming`` says in a line how names were
+    made.
     """
 
     path: str
@@ -68,6 +73,18 @@ class FileSchema:
     unit_entries: int = 0
     endless: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    second: Mapping[str, ColumnInfo] = field(default_factory=dict)
+    naming: str = ""
+
+
+def matching(pattern: str, columns: Mapping[str, ColumnInfo | None]) -> list[str]:
+    """Return the columns that a name or a pattern with wildcards (``TauJets.*``) means; no second names, unless it is
+    one.
+    """
+    if pattern in columns:
+        return [pattern]
+    found = fnmatch.filter(columns, pattern)
+    return [name for name in found if not ((info := columns[name]) and info.second)]
 
 
 class Reader(Protocol):

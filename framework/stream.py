@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from hepflow.context import Context
 from hepflow.errors import JobOptionsError
 from hepflow.properties import Configurable, Property
-from hepflow.protocols import ColumnInfo, Writer
+from hepflow.protocols import ColumnInfo, Writer, matching
 from hepflow.tool import Tool
 
 if TYPE_CHECKING:
@@ -83,23 +82,29 @@ class Stream(Configurable):
         """
         names = []
         for pattern in self.Keep:
-            matching = fnmatch.filter(available, pattern)
-            if not matching:
+            matched = matching(pattern, available)
+            if not matched:
                 raise JobOptionsError(
                     f"Keep = {pattern!r} matches no column",
                     where=self._label,
                     hint="hepflow inspect FILE lists what there is",
                 )
-            names += matching
-        dropped = {name for pattern in self.Drop for name in fnmatch.filter(available, pattern)}
+            names += matched
+        dropped = {name for pattern in self.Drop for name in matching(pattern, available)}
         kept = [name for name in dict.fromkeys(names) if name not in dropped]
         return kept + [name for name in self.always if name in available and name not in kept]
 
-    def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
-        """Raise OutputError where a column of known type cannot be written by this stream; called before the loop."""
+    def check(self, columns: Mapping[str, ColumnInfo | None], inputs: Mapping[str, ColumnInfo]) -> None:
+        """Raise OutputError where this stream cannot write a column; called before the loop.
 
-    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
-        """Return a writer of a new file; ``path`` is a temporary name, ``metadata`` says how the file is made."""
+        ``columns`` are those that are written, as in ``kept``; ``inputs`` are all of the input: they tell how a column,
+        and a new one of its container, is spelled.
+        """
+
+    def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:
+        """Return a writer of a new file; ``path`` is a temporary name, ``metadata`` says how the file is made,
+        ``inputs`` are all columns of the input.
+        """
         raise TypeError(f"{type(self).__name__} does not say how to write: override open()")
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:

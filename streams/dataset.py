@@ -133,7 +133,7 @@ class DatasetStream(Stream):
 
     # ── in the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
+    def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:
         """Return the writer of a part."""
         return _PartWriter(path, metadata, self)
 

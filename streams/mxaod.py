@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column
-from hepflow.io.names import xaod_spelling
+from hepflow.io.spelling import Spelling, check_spelling, xaod_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
 
@@ -32,9 +31,11 @@ class MxAODStream(RootStream):
     Format = Property("RNTuple", "how the file is written", choices=("RNTuple", "TTree"))
     Compression = Property("ZSTD", "compression", choices=("LZ4", "ZSTD", "ZLIB", "none"))
 
-    def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
-        """Refuse what a TTree cannot hold, before the loop."""
-        if self.Format == "RNTuple":
+    def check(self, columns: Mapping[str, ColumnInfo | None], inputs: Mapping[str, ColumnInfo]) -> None:
+        """Refuse names that cannot be written and what a TTree cannot hold, before the loop."""
+        where, fields = f"stream {self.name}", self.Format == "RNTuple"
+        check_spelling(columns, self._spelling(inputs), where, fields=fields)
+        if fields:
             return
         deep = [
             name
@@ -45,19 +46,21 @@ class MxAODStream(RootStream):
             shown = ", ".join(deep[:8]) + (f", … ({len(deep)} in all)" if len(deep) > 8 else "")
             raise OutputError(
                 f"a TTree written from Python cannot hold links, strings or lists of lists: {shown}",
-                where=f"stream {self.name}",
+                where=where,
                 hint=f'leave them out with Drop, or set {self.name}.Format = "RNTuple"',
             )
 
-    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
+    def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:
         """Return a writer with xAOD spelling."""
         from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
+        spell = self._spelling(inputs)
         if self.Format == "RNTuple":
-            spell = partial(xaod_spelling, separator=":")
             return RNTupleWriter(path, "EventData", compression=self.Compression, metadata=metadata, spell=spell)
-        spell = partial(xaod_spelling, separator=".")
         return TTreeWriter(path, "CollectionTree", compression=self.Compression, metadata=metadata, spell=spell)
+
+    def _spelling(self, inputs: Mapping[str, ColumnInfo]) -> Spelling:
+        return xaod_spelling(inputs, ":" if self.Format == "RNTuple" else ".")
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible objects of the columns, links remapped."""

@@ -10,6 +10,7 @@ from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, object_column
+from hepflow.io.spelling import check_spelling, counters_of, ntuple_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
 
@@ -19,8 +20,9 @@ __all__ = ["NtupleStream"]
 class NtupleStream(RootStream):
     """Write an ntuple with one entry for each object of a container, or for each event.
 
-    Branches are called ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one
-    group share the counter ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each
+    Branches are called as in the input where that is an ntuple (``Muon_pt``, and ``Muon_isGood`` for a new one), else
+    ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one group share the counter
+    ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each
     object.
     """
 
@@ -28,8 +30,8 @@ class NtupleStream(RootStream):
     TreeName = Property("tree", "name of the TTree or RNTuple")
     Format = Property("TTree", "how the file is written", choices=("TTree", "RNTuple"))
 
-    def check(self, columns: Mapping[str, ColumnInfo | None]) -> None:
-        """Refuse links, which mean nothing in an ntuple, before the loop."""
+    def check(self, columns: Mapping[str, ColumnInfo | None], inputs: Mapping[str, ColumnInfo]) -> None:
+        """Refuse links, which mean nothing in an ntuple, and names that cannot be written, before the loop."""
         links = [name for name, info in columns.items() if info is not None and info.dtype == "link"]
         if links:
             raise OutputError(
@@ -37,13 +39,21 @@ class NtupleStream(RootStream):
                 where=f"stream {self.name}",
                 hint="leave them out with Drop; LinkedObjects writes what they point to",
             )
+        check_spelling(columns, ntuple_spelling(inputs), f"stream {self.name}", fields=self.Format == "RNTuple")
 
-    def open(self, path: Path, metadata: Mapping[str, Any]) -> Writer:
+    def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:
         """Return a TTree or RNTuple writer."""
         from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
         writer = TTreeWriter if self.Format == "TTree" else RNTupleWriter
-        return writer(path, self.TreeName, compression=self.Compression, metadata=metadata)
+        return writer(
+            path,
+            self.TreeName,
+            spell=ntuple_spelling(inputs),
+            counters=counters_of(inputs),
+            compression=self.Compression,
+            metadata=metadata,
+        )
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible entries of the columns."""

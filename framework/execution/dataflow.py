@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
 from hepflow.events.access import Access
 from hepflow.job import Job
-from hepflow.protocols import ColumnInfo
+from hepflow.protocols import ColumnInfo, matching
 from hepflow.stream import Stream
 from hepflow.tool import Tool
 
@@ -127,9 +126,10 @@ def declared(tool: Tool, method: str) -> list[str]:
 
 
 def _expand(name: str, scope: _Scope, columns: Mapping[str, ColumnInfo]) -> list[str]:
-    if "*" in name:
+    if "*" in name and name not in columns:
         container = name.partition(".")[0]
-        return fnmatch.filter([*columns, *scope.made], name) or ([name] if container in scope.containers else [])
+        found = matching(name, {**columns, **dict.fromkeys(scope.made)})
+        return found or ([name] if container in scope.containers else [])
     return [name] if scope.has(name) or name in columns else []
 
 
@@ -196,7 +196,8 @@ def _outputs(
     outputs = dict.fromkeys(stream.kept(available))
     outputs.update(dict.fromkeys(passed))
     stream.check(
-        {name: available.get(name) if name not in scope.made else None for name in outputs if not name.endswith(".*")}
+        {name: available.get(name) if name not in scope.made else None for name in outputs if not name.endswith(".*")},
+        columns,
     )
     for name in outputs:
         if not scope.has(name):

@@ -206,7 +206,7 @@ class Worker:
                 own = uuid.uuid4().hex[:8]  # a unit may run twice at a time, where a cluster has lost sight of one
                 path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.{own}.part"
                 outcome.parts[stream.name] = path
-                writers[stream.name] = stream.open(path, self._metadata(stream, unit))
+                writers[stream.name] = stream.open(path, self._metadata(stream, unit), self.payload.plan.columns)
             writers[stream.name].write(columns)
         except HepflowError as error:
             raise error.but(where=error.where or f"stream {stream.name}, {where}") from error

@@ -4,7 +4,6 @@ number of workers.
 
 from __future__ import annotations
 
-import fnmatch
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,7 +16,7 @@ from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.inputs import InputFile
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
-from hepflow.protocols import ColumnInfo, FileSchema, Reader
+from hepflow.protocols import ColumnInfo, FileSchema, Reader, matching
 from hepflow.stream import Stream
 
 __all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
@@ -175,11 +174,13 @@ def _schemas(
         try:
             with closing(open_reader(file.path, formats)) as reader:
                 schema = reader.schema()
+                second = {name: info for name, info in schema.second.items() if name in patterns}
+                schema = replace(schema, columns={**second, **schema.columns})
                 missing = sorted(wanted - {name.partition(".")[0] for name in schema.columns})
                 if file.searched and missing:
                     skipped[file.path] = f"holds no {missing[0]}"
                     continue
-                names = sorted({name for pattern in patterns for name in fnmatch.filter(schema.columns, pattern)})
+                names = sorted({name for pattern in patterns for name in matching(pattern, schema.columns)})
                 marks = reader.boundaries([schema.columns[name] for name in names])
         except InputError as error:
             if not file.searched or isinstance(error, DamagedError):

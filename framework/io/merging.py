@@ -11,6 +11,7 @@ from hepflow.io.ntuple import NtupleRNTupleReader, NtupleTTreeReader
 from hepflow.io.opening import open_reader
 from hepflow.io.rntuple import RNTupleReader
 from hepflow.io.root import TTREE, RootReader
+from hepflow.io.spelling import counters_of
 from hepflow.io.ttree import TTreeReader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 from hepflow.protocols import FileSchema
@@ -36,9 +37,15 @@ def merge_files(parts: Sequence[Path], target: Path, compression: str = "ZSTD") 
             if first is None or writer is None:
                 first = schema
                 spelled = {name: info.sources[0] for name, info in schema.columns.items()}
+                counters = counters_of(schema.columns)
                 make = TTreeWriter if reader.kind == TTREE else RNTupleWriter
                 writer = make(
-                    target, schema.tree, spell=spelled.__getitem__, compression=compression, metadata=schema.metadata
+                    target,
+                    schema.tree,
+                    spell=spelled.__getitem__,
+                    counters=counters,
+                    compression=compression,
+                    metadata=schema.metadata,
                 )
             _check_same(first, schema)
             columns = [schema.columns[name] for name in first.columns]

@@ -13,8 +13,9 @@ import numpy as np
 
 from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
-from hepflow.io.names import canonical_names
+from hepflow.io.names import canonical_names, split_spelling
 from hepflow.io.opening import file_keys, first_line, local_path, open_root
+from hepflow.io.spelling import read_notes
 from hepflow.protocols import ColumnInfo, FileSchema
 
 __all__ = ["METADATA_KEY", "RNTUPLE", "TTREE", "RootReader"]
@@ -69,14 +70,29 @@ class RootReader(ABC):
 
         ``found`` is what the file holds by spelling: a description, or None for what cannot be read.
         """
-        return canonical_names(found)
+        known = {spelling for spelling, info in found.items() if info is not None or split_spelling(spelling)}
+        return canonical_names([spelling for spelling in found if spelling in known], tree=self.tree_name)
+
+    def _named(self, found: Mapping[str, ColumnInfo | None], noted: Mapping[str, str]) -> dict[str, str]:
+        """Return name → spelling: as hepflow wrote it down in the file, else by the rules of the format."""
+        known = {noted[spelling]: spelling for spelling in found if spelling in noted}
+        left = {spelling: info for spelling, info in found.items() if spelling not in noted}
+        return {**self.names(left), **known} if known else self.names(left)
 
     def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
         """Return the containers with one entry an event, whose lists are lists of that one entry (``EventInfo``).
 
-        A container is one where any of its columns has one value an event.
+        A container is one where any of its columns has one value an event; that of the tree is one.
         """
-        return {info.container for info in columns if info.depth == 0}
+        return {info.container for info in columns if info.depth == 0} | {self.tree_name}
+
+    def second(self, columns: Mapping[str, ColumnInfo]) -> dict[str, ColumnInfo]:
+        """Return the second names of columns (see ``FileSchema``)."""
+        return {}
+
+    def naming(self, columns: Mapping[str, ColumnInfo]) -> str:
+        """Return how names were made, in a line; nothing where they are those of an xAOD."""
+        return ""
 
     def schema(self) -> FileSchema:
         """Describe the file (made once)."""
@@ -85,10 +101,13 @@ class RootReader(ABC):
     @cached_property
     def _schema(self) -> FileSchema:
         try:
+            metadata = self._metadata()
             found, reasons = self._describe()
-            names = self.names({**found, **dict.fromkeys(reasons)})
+            noted, lists = read_notes(metadata)
+            names = self._named({**found, **dict.fromkeys(reasons)}, noted)
             columns = {name: replace(found[source], name=name) for name, source in names.items() if source in found}
             unreadable = {name: reasons[source] for name, source in names.items() if source in reasons}
+            columns = {name: _counted(info, lists) for name, info in columns.items()}
             singles = self.per_event(columns.values())
             columns = {name: replace(info, single=info.container in singles) for name, info in columns.items()}
             entries, boundaries = int(self._tree.num_entries), self._boundaries(columns.values())
@@ -114,7 +133,9 @@ class RootReader(ABC):
             mtime=status.st_mtime if status else 0.0,
             repeated=self.repeated,
             unreadable=unreadable,
-            metadata=self._metadata(),
+            metadata=metadata,
+            second=self.second(columns),
+            naming=self.naming(columns),
         )
 
     def _metadata(self) -> Mapping[str, Any]:
@@ -168,7 +189,7 @@ class RootReader(ABC):
         return values
 
     def _check_sources(self, columns: Sequence[ColumnInfo]) -> None:
-        known = self.schema().columns
+        known = {**self.schema().second, **self.schema().columns}
         for info in columns:
             if info.name not in known:
                 raise ColumnError(
@@ -203,3 +224,10 @@ class RootReader(ABC):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _counted(info: ColumnInfo, lists: Mapping[str, str]) -> ColumnInfo:
+    """Return a column with what counts its lists, where hepflow wrote that down."""
+    if not lists or not info.depth or info.counter or info.container not in lists:
+        return info
+    return replace(info, counter=lists[info.container] or info.container)

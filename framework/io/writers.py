@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hepflow.errors import HepflowError, OutputError, nearest
 from hepflow.events.column import Column
+from hepflow.events.layout import normal_layout
 from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
 from hepflow.io.root import METADATA_KEY
+from hepflow.io.spelling import Spelling, check_spelling, field_name, noted_lists, noted_names
 
 __all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter"]
 
@@ -30,18 +35,24 @@ class _RootWriter(ABC):
     """What the two writers share: buffering, types, metadata and errors (see ``hepflow.protocols.Writer``).
 
     ``path`` is the (temporary) file, which is replaced where it exists; ``tree`` the name of the tree in it; ``spell``
-    maps hepflow's name of a column to its name in the file; ``metadata`` is written as JSON under ``hepflow``, with a
-    note on who can read the file. The first ``write`` fixes names and types, also with no events: so a file without
-    events has all columns. Later chunks are cast where nothing but precision is lost. Raises OutputError where the file
-    cannot be written.
+    maps hepflow's name of a column to its name in the file (by default they are the same); ``counters`` names what
+    counts the objects of a container (``{"Muon": "nMuon"}``): a column of that spelling is written anew, for some
+    objects may be hidden. ``metadata`` is written as JSON under ``hepflow``, with a note on who can read the file and
+    the names that spellings do not tell. The first ``write`` fixes names and types, also with no events: so a file
+    without events has all columns. Later chunks are cast where nothing but precision is lost. Raises OutputError where
+    the file cannot be written.
     """
+
+    fields: ClassVar[bool]
+    """Whether columns are fields of an RNTuple."""
 
     def __init__(
         self,
         path: str | Path,
         tree: str,
         *,
-        spell: Callable[[str], str] | None = None,
+        spell: Spelling = str,
+        counters: Mapping[str, str] | None = None,
         compression: str = "LZ4",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -55,7 +66,9 @@ class _RootWriter(ABC):
         self.path = Path(path)
         self.tree = tree
         self.entries = 0
-        self._spell = spell or self._default_spelling
+        self._spell = spell
+        self._counters = dict(counters or {})
+        self._metadata = dict(metadata or {})
         self._types: dict[str, ColumnType] = {}
         self._narrowed: set[str] = set()
         self._pieces = Pieces()
@@ -65,12 +78,6 @@ class _RootWriter(ABC):
             if not self.path.parent.is_dir():  # uproot would make it
                 raise OutputError(f"there is no folder {self.path.parent}", where=str(self.path))
             self._file = uproot.recreate(str(self.path), compression=codecs[compression])
-            self._file[METADATA_KEY] = json.dumps({**(metadata or {}), "note": NOTE}, sort_keys=True)
-
-    @staticmethod
-    @abstractmethod
-    def _default_spelling(name: str) -> str:
-        """Return how a column is called in the file where the stream does not say."""
 
     @abstractmethod
     def _check_types(self, types: Mapping[str, ColumnType]) -> None:
@@ -89,9 +96,11 @@ class _RootWriter(ABC):
         with self._errors():
             if not self._types:
                 types = {name: column_type(name, column) for name, column in columns.items()}
+                check_spelling(types, self._spell, str(self.path), fields=self.fields)
                 self._check_types(types)
                 self._types = types
             self._check_columns(columns)
+            columns = self._recounted(columns)
             for piece in self._pieces.add({name: self._cast(name, column) for name, column in columns.items()}):
                 self._write_piece(piece)
 
@@ -108,15 +117,26 @@ class _RootWriter(ABC):
                 )
             for piece in self._pieces.rest():
                 self._write_piece(piece)
-            if self._output is None:
-                self._check_known()
-                self._output = self._make()
+            self._begin()
             self._file.close()
 
-    def _write_piece(self, columns: Mapping[str, Column]) -> None:
+    def _begin(self) -> None:
+        """Make the tree and say how the file is made, where that is not done."""
         if self._output is None:
             self._check_known()
+            spelled = {name: self._spell(name) for name in self._types}
+            if self.fields:
+                spelled = {name: field_name(spelling) for name, spelling in spelled.items()}
+            noted = noted_names(spelled, self.tree)
+            if self.fields and noted:
+                jagged = {name.partition(".")[0] for name, found in self._types.items() if found.jagged}
+                noted.update(noted_lists(sorted(jagged), self._counters))
+            metadata = {**self._metadata, **noted, "note": NOTE}
+            self._file[METADATA_KEY] = json.dumps(metadata, sort_keys=True)
             self._output = self._make()
+
+    def _write_piece(self, columns: Mapping[str, Column]) -> None:
+        self._begin()
         self._extend(columns)
         self.entries += len(next(iter(columns.values())))
 
@@ -152,6 +172,19 @@ class _RootWriter(ABC):
             if known is not column.offsets and not np.array_equal(known, column.offsets):  # type: ignore[arg-type]
                 raise OutputError(f"{other} and {name} have different numbers of objects", where=str(self.path))
 
+    def _recounted(self, columns: Mapping[str, Column]) -> Mapping[str, Column]:
+        """Return the columns with those that count the objects of a container as the objects now are."""
+        counters = {self._counters[owner]: owner for owner in self._counters if "." not in owner}
+        if not counters:
+            return columns
+        lists = {name.partition(".")[0]: column.offsets for name, column in columns.items()}
+        written = dict(columns)
+        for name, column in columns.items():
+            offsets = lists.get(counters.get(self._spell(name), ""))
+            if offsets is not None and column.offsets is None:
+                written[name] = Column(None, np.diff(offsets).astype(column.content.dtype))
+        return written
+
     def _check_known(self) -> None:
         unknown = [name for name, found in self._types.items() if not found.known]
         if unknown:
@@ -186,11 +219,11 @@ def _free_space(path: Path) -> str:
 
 
 class TTreeWriter(_RootWriter):
-    """Writes a TTree of numbers and lists of numbers; lists of one container share the counter ``n<container>``."""
+    """Writes a TTree of numbers and lists of numbers; lists of one container share a counter, ``n<container>`` where
+    nothing else is known.
+    """
 
-    @staticmethod
-    def _default_spelling(name: str) -> str:
-        return name
+    fields: ClassVar[bool] = False
 
     def _check_types(self, types: Mapping[str, ColumnType]) -> None:
         refused = {name: found for name, found in types.items() if found.levels > 1 or not found.is_number}
@@ -202,67 +235,75 @@ class TTreeWriter(_RootWriter):
                 hint="write an RNTuple, or leave these columns out: a TTree holds numbers and lists of numbers",
             )
 
-    def _groups(self) -> dict[str, dict[str, str]]:
-        """Return outer name → inner name → column, for the lists of each container."""
-        groups: dict[str, dict[str, str]] = {}
+    @cached_property
+    def _lists(self) -> dict[str, list[str]]:
+        """Return counter → the columns whose lists it counts: those of one container, or one with lists of its own."""
+        groups: dict[str, list[str]] = defaultdict(list)
         for name, found in self._types.items():
             if found.jagged:
-                outer, _, inner = self._spell(name).partition(".")
-                groups.setdefault(outer, {})[inner] = name
-        return groups
+                groups[name.partition(".")[0]].append(name)
+            elif found.levels:
+                groups[name] = [name]
+        free = {self._spell(name) for name, found in self._types.items() if not found.jagged and not found.levels}
+        lists: dict[str, list[str]] = {}
+        for owner, members in groups.items():
+            counter = self._counters.get(owner) or _counter_name(self._spell(members[0]), owner)
+            while counter in lists or (counter in free and counter != self._counters.get(owner)):
+                counter += "_"
+            lists[counter] = members
+        return lists
+
+    def _numbers(self) -> list[str]:
+        """Return the columns with one number an entry, without the counters: these come with their lists."""
+        listed = {name for members in self._lists.values() for name in members}
+        return [name for name in self._types if name not in listed and self._spell(name) not in self._lists]
 
     def _make(self) -> Any:
         import awkward as ak
 
-        numbers = {name: ak.types.NumpyType(found.dtype) for name, found in self._types.items()}
-        branches: dict[str, Any] = {}
-        for name, found in self._types.items():
-            if not found.jagged:
-                branches[self._spell(name)] = (
-                    ak.types.ListType(numbers[name]) if found.levels else np.dtype(found.dtype)
-                )
-        for outer, members in self._groups().items():
-            branches[outer] = ak.types.ListType(
-                ak.types.RecordType([numbers[name] for name in members.values()], list(members))
-            )
+        branches: dict[str, Any] = {self._spell(name): np.dtype(self._types[name].dtype) for name in self._numbers()}
+        for counter, members in self._lists.items():
+            numbers = [ak.types.NumpyType(self._types[name].dtype) for name in members]
+            branches[f"[{counter}]"] = ak.types.ListType(ak.types.RecordType(numbers, members))
         return self._file.mktree(
             self.tree,
             branches,
-            counter_name=lambda counted: "n" + counted.replace(".", "_"),
-            field_name=lambda outer, inner: f"{outer}.{inner}",
+            counter_name=lambda counted: counted[1:-1],
+            field_name=lambda outer, inner: self._spell(inner),
         )
 
     def _extend(self, columns: Mapping[str, Column]) -> None:
         import awkward as ak
 
-        branches: dict[str, Any] = {
-            self._spell(name): columns[name].content for name, found in self._types.items() if not found.jagged
-        }
-        for outer, members in self._groups().items():
-            contents = [inner_layout(columns[name].content) for name in members.values()]
-            offsets = columns[next(iter(members.values()))].offsets
-            branches[outer] = ak.Array(
-                ak.contents.ListOffsetArray(ak.index.Index64(offsets), ak.contents.RecordArray(contents, list(members)))
+        branches: dict[str, Any] = {self._spell(name): columns[name].content for name in self._numbers()}
+        for counter, members in self._lists.items():
+            offsets, contents = zip(*(_list_parts(columns[name]) for name in members), strict=True)
+            branches[f"[{counter}]"] = ak.Array(
+                ak.contents.ListOffsetArray(ak.index.Index64(offsets[0]), ak.contents.RecordArray(contents, members))
             )
         self._output.extend(branches)
+
+
+def _counter_name(spelling: str, owner: str) -> str:
+    counted = spelling if "." in owner else spelling.partition(".")[0] if "." in spelling else owner
+    return "n" + re.sub(r"\W", "_", counted)
+
+
+def _list_parts(column: Column) -> tuple[Any, Any]:
+    """Return offsets from 0 and the numbers in lists, of a column of objects or of one with a list an entry."""
+    if column.offsets is not None:
+        return column.offsets, inner_layout(column.content)
+    lists = normal_layout(inner_layout(column.content))
+    return lists.offsets.data, lists.content
 
 
 class RNTupleWriter(_RootWriter):
     """Writes an RNTuple of numbers, strings, links and ``std::vector``s of these; names have ``:`` instead of dots."""
 
-    @staticmethod
-    def _default_spelling(name: str) -> str:
-        return name.replace(".", ":")
+    fields: ClassVar[bool] = True
 
     def _check_types(self, types: Mapping[str, ColumnType]) -> None:
-        spelled: dict[str, str] = {}
-        for name in types:
-            other = spelled.setdefault(self._field(name), name)
-            if other != name:
-                raise OutputError(f"{other} and {name} would both be called {self._field(name)}", where=str(self.path))
-
-    def _field(self, name: str) -> str:
-        return self._spell(name).replace(".", ":")
+        """Accept all types."""
 
     def _make(self) -> Any:
         return self._file.mkrntuple(
@@ -284,4 +325,4 @@ class RNTupleWriter(_RootWriter):
             if column.offsets is not None:
                 layout = ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), layout)
             layouts.append(layout)
-        return ak.contents.RecordArray(layouts, [self._field(name) for name in self._types])
+        return ak.contents.RecordArray(layouts, [field_name(self._spell(name)) for name in self._types])

@@ -652,8 +652,8 @@ def test_full_disk_while_a_stream_writes(files, go, tmp_path):
     class Full(MxAODStream):
         """Writes to a disk that gets full: no file may grow further."""
 
-        def open(self, path, metadata):
-            writer = super().open(path, metadata)
+        def open(self, path, metadata, inputs):
+            writer = super().open(path, metadata, inputs)
             resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 3000, before[1]))
             return writer
 

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hepflow.errors import OutputError
 from hepflow.io.cpptypes import describe_type
-from hepflow.io.names import ALIASES, canonical_names, ntuple_names, split_spelling, xaod_spelling
+from hepflow.io.names import ALIASES, canonical_names, ntuple_names, split_spelling
+from hepflow.io.spelling import check_spelling, noted_names, ntuple_spelling, xaod_containers, xaod_spelling
+from hepflow.protocols import ColumnInfo
 
 
 @pytest.mark.parametrize(
@@ -55,8 +58,17 @@ def test_the_static_store_wins(turn):
     assert canonical_names(["TauJetsAuxDyn.pt", "TauJetsAux.pt"][::turn]) == {"TauJets.pt": "TauJetsAux.pt"}
 
 
-def test_names_have_one_dot():
-    assert list(canonical_names(["EventInfoAuxDyn.detDescrTags.first"])) == ["EventInfo.detDescrTags_first"]
+def test_variables_are_called_as_they_are():
+    assert list(canonical_names(["EventInfoAuxDyn.detDescrTags.first"])) == ["EventInfo.detDescrTags.first"]
+
+
+def test_what_would_get_a_name_that_is_taken_keeps_its_spelling():
+    spellings = ["TauJetsAuxDyn.pt", "TauJetsAux.pt", "index_ref"]
+    assert canonical_names(spellings, tree="CollectionTree") == {
+        "TauJets.pt": "TauJetsAux.pt",
+        "CollectionTree.TauJetsAuxDyn.pt": "TauJetsAuxDyn.pt",
+        "CollectionTree.index_ref": "index_ref",
+    }
 
 
 @pytest.mark.parametrize("separator", [".", ":"])
@@ -66,15 +78,114 @@ def test_names_have_one_dot():
 )
 def test_what_is_written_is_found_again(separator, container, variable):
     name = f"{container}.{variable}"
-    assert canonical_names([xaod_spelling(name, separator)], {}) == {name: xaod_spelling(name, separator)}
+    spelling = xaod_spelling({}, separator)(name)
+    assert canonical_names([spelling], {}) == {name: spelling}
+
+
+def ntuple(*scalars, **lists):
+    """Return what an ntuple holds: branches with one value, and those that a counter counts."""
+    infos = [ColumnInfo(name, (name,), "float32", 0) for name in (*scalars, *lists)]
+    infos += [ColumnInfo(one, (one,), "float32", 1, counter=name) for name, listed in lists.items() for one in listed]
+    return {info.name: info for info in infos}
 
 
 def test_ntuple_names():
-    assert ntuple_names(["TauJets.pt", "TauTrack:dphi", "weight"], "nominal") == {
+    assert ntuple_names(ntuple("TauJets.pt", "TauTrack:dphi", "weight"), "nominal", separators=":.") == {
         "TauJets.pt": "TauJets.pt",
         "TauTrack.dphi": "TauTrack:dphi",
         "nominal.weight": "weight",
     }
+
+
+@pytest.mark.parametrize(
+    ("counter", "branches", "names"),
+    [
+        ("nMuon", ["Muon_pt", "Muon_a_b"], ["Muon.pt", "Muon.a_b"]),
+        ("NJet", ["Jet_Px", "JetId"], ["Jet.Px", "Jet.JetId"]),
+        ("njets", ["jet_pt", "jet_eta"], ["jet.pt", "jet.eta"]),
+        ("jet_n", ["jet_pt"], ["jet.pt"]),
+        ("ntracks", ["pt", "eta"], ["tracks.pt", "tracks.eta"]),
+        ("nPSWeight", ["PSWeight"], ["t.PSWeight"]),
+        ("n", ["x"], ["t.x"]),
+        ("nMET", ["MET_pt", "t.MET_pt"], ["MET.pt", "t.MET_pt"]),
+        ("nA", ["A_x", "A.y"], ["t.A_x", "A.y"]),
+    ],
+)
+def test_what_one_leaf_counts_is_a_container(counter, branches, names):
+    found = ntuple_names(ntuple(**{counter: branches}), "t")
+    assert list(found) == [f"t.{counter}", *names]
+    assert list(found.values()) == [counter, *branches]
+
+
+def test_single_values_of_a_nanoaod():
+    found = ntuple("run", "MET_pt", "HLT_IsoMu24", "Muon_x", "fixedGridRho", nMuon=["Muon_pt"])
+    assert list(ntuple_names(found, "Events", singles=True)) == [
+        "Events.run",
+        "MET.pt",
+        "HLT.IsoMu24",
+        "Events.Muon_x",
+        "Events.fixedGridRho",
+        "Events.nMuon",
+        "Muon.pt",
+    ]
+    assert "Events.MET_pt" in ntuple_names(found, "Events")
+
+
+def test_two_spellings_never_share_a_name():
+    found = ntuple("a.b", "a_b", "x", "t.x", nJet=["pt", "Jet_pt"])
+    names = ntuple_names(found, "t")
+    assert sorted(names.values()) == sorted(found)
+    assert (names["t.x"], names["t.t.x"]) == ("x", "t.x")
+
+
+def inputs(names):
+    return {name: ColumnInfo(name, (spelling,), "float32", 0) for name, spelling in names.items()}
+
+
+def test_an_ntuple_is_spelled_as_its_input():
+    spell = ntuple_spelling(inputs({"Muon.pt": "Muon_pt", "Events.run": "run", "TauJets.pt": "TauJets:pt"}))
+    names = ["Muon.pt", "Muon.isGood", "Events.run", "Events.mBB", "TauJets.pt", "TauJets.new", "New.x"]
+    spelled = ["Muon_pt", "Muon_isGood", "run", "mBB", "TauJets.pt", "TauJets.new", "New.x"]
+    assert [spell(name) for name in names] == spelled
+
+
+def test_an_ntuple_of_an_xaod_has_plain_names():
+    known = inputs(canonical_names(["AnalysisTauJetsAuxDyn:pt", "EventInfoAux:.mcChannelNumber"]))
+    assert [ntuple_spelling(known)(name) for name in known] == list(known)
+
+
+def test_an_mxaod_calls_containers_as_its_input():
+    names = canonical_names(
+        ["AnalysisTauJetsAuxDyn.pt", "JetsAux.pt", "AnalysisJetsAuxDyn.pt", "index_ref"], tree="EventData"
+    )
+    known = inputs(names)
+    assert xaod_containers(known) == {"TauJets": "AnalysisTauJets"}
+    written = [*known, "TauJets.new", "Muons.pt"]
+    assert [xaod_spelling(known, ":")(name) for name in written] == [
+        "AnalysisTauJetsAuxDyn:pt",
+        "JetsAuxDyn:pt",
+        "AnalysisJetsAuxDyn:pt",
+        "index_ref",
+        "AnalysisTauJetsAuxDyn:new",
+        "MuonsAuxDyn:pt",
+    ]
+
+
+def test_only_what_a_spelling_does_not_tell_is_noted():
+    plain = {"TauJets.pt": "TauJets:pt", "tree.x": "x"}
+    assert noted_names(plain, "tree") == {}
+    assert noted_names({**plain, "Muon.pt": "Muon_pt"}, "tree") == {"names": {"Muon_pt": "Muon.pt"}}
+    assert noted_names({"AnalysisJets.pt": "AnalysisJetsAuxDyn:pt"}, "EventData")
+    assert noted_names({"Jets.pt": "AnalysisJetsAuxDyn:pt"}, "EventData") == {}
+
+
+def test_spellings_that_cannot_be_written_are_refused():
+    with pytest.raises(OutputError, match=r"Jet\.pt and Events\.Jet_pt would both be called Jet_pt"):
+        check_spelling(["Jet.pt", "Events.Jet_pt"], lambda name: "Jet_pt", "stream s", fields=False)
+    check_spelling(["tree.a b", "tree.c/d"], str, "stream s", fields=False)
+    for name in ("tree.a b", "tree.c/d", "tree.e\\f"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            check_spelling([name], str, "stream s", fields=True)
 
 
 @pytest.mark.parametrize(

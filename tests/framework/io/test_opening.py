@@ -136,8 +136,11 @@ def test_a_foreign_ntuple(tmp_path, formats):
 
 def test_containers_whose_columns_differ(tmp_path, formats):
     with uproot.recreate(tmp_path / "d.root") as file:
-        file.mktree("tree", {"C.x": "var * float32", "C.y": "var * float32"}).extend(
-            {"C.x": ak.values_astype(ak.Array([[1.0]]), "f4"), "C.y": ak.values_astype(ak.Array([[1.0, 2.0]]), "f4")}
+        file.mktree("CollectionTree", {"CAux.x": "var * float32", "CAux.y": "var * float32"}).extend(
+            {
+                "CAux.x": ak.values_astype(ak.Array([[1.0]]), "f4"),
+                "CAux.y": ak.values_astype(ak.Array([[1.0, 2.0]]), "f4"),
+            }
         )
     reader = open_reader(str(tmp_path / "d.root"), formats)
     columns = reader.schema().columns

@@ -119,7 +119,7 @@ def test_same_values_as_uproot(physlite_rntuple):
         "TauJets.tauTrackLinks",
         "EventInfo.mcEventWeights",
         "EventInfo.beamPosX",
-        "EventInfo.detDescrTags__0",
+        "EventInfo.detDescrTags._0",
     ]
     schema = physlite_rntuple.schema()
     columns = physlite_rntuple.read([schema.columns[name] for name in names], 13, 77)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepflow.events.column import Column
-from hepflow.io.names import xaod_spelling
+from hepflow.io.spelling import xaod_spelling
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
 ROOT = pytest.importorskip("ROOT", reason="PyROOT (wheel `root`, alpha) is not installed")
@@ -36,7 +36,7 @@ def test_ntuple(tmp_path):
 
 
 def test_mxaod(tmp_path):
-    writer = RNTupleWriter(tmp_path / "m.root", "EventData", spell=lambda name: xaod_spelling(name, ":"))
+    writer = RNTupleWriter(tmp_path / "m.root", "EventData", spell=xaod_spelling({}, ":"))
     writer.write(
         {
             "EventInfo.mcEventNumber": Column(None, np.array([1, 2, 3], dtype=np.uint64)),

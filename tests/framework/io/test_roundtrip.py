@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hepflow.events.column import Column
 from hepflow.io import buffers
-from hepflow.io.names import xaod_spelling
 from hepflow.io.opening import open_reader
+from hepflow.io.spelling import xaod_spelling
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
 NUMBERS = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
@@ -114,9 +114,7 @@ def test_branches_of_the_ntuple(tmp_path):
 @pytest.mark.parametrize("chunk", [7, 100])
 def test_mxaod_rntuple(tmp_path, formats, chunk):
     path, columns = tmp_path / "m.root", deep_columns(100)
-    writer = RNTupleWriter(
-        path, "EventData", spell=lambda name: xaod_spelling(name, ":"), metadata={"provenance": {"job": "x"}}
-    )
+    writer = RNTupleWriter(path, "EventData", spell=xaod_spelling({}, ":"), metadata={"provenance": {"job": "x"}})
     write(writer, columns, chunk)
     reader = open_reader(str(path), formats)
     schema = reader.schema()
@@ -131,7 +129,7 @@ def test_mxaod_rntuple(tmp_path, formats, chunk):
     same(reader.read(list(schema.columns.values()), 41, 83), {name: column[41:83] for name, column in columns.items()})
     with uproot.open(path) as file:
         names = file["EventData"].keys(recursive=False)
-        assert {name for name in names if "." not in name} >= {xaod_spelling(name, ":") for name in columns}
+        assert {name for name in names if "." not in name} >= {xaod_spelling({}, ":")(name) for name in columns}
     reader.close()
 
 
@@ -142,7 +140,7 @@ def test_mxaod_ttree(tmp_path, formats):
         "EventInfo.mcEventNumber": Column(None, np.array([5, 6, 7], dtype=np.uint64)),
         "EventInfo.mcEventWeights": Column(None, ak.Array([[1.0, 2.0], [], [3.0]])),
     }
-    write(TTreeWriter(tmp_path / "m.root", "CollectionTree", spell=lambda name: xaod_spelling(name, ".")), columns, 2)
+    write(TTreeWriter(tmp_path / "m.root", "CollectionTree", spell=xaod_spelling({}, ".")), columns, 2)
     reader = open_reader(str(tmp_path / "m.root"), formats)
     assert reader.format == "xaod-ttree"
     assert reader.schema().columns["TauJets.pt"].sources == ("TauJetsAuxDyn.pt",)

@@ -1,0 +1,158 @@
+"""How outputs spell columns: as the input did; a new one as its container does."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hepflow.errors import OutputError
+from hepflow.io.names import canonical_names, ntuple_names, split_spelling
+from hepflow.protocols import ColumnInfo
+
+__all__ = [
+    "XAOD_TREES",
+    "Spelling",
+    "check_spelling",
+    "counters_of",
+    "field_name",
+    "noted_lists",
+    "noted_names",
+    "ntuple_spelling",
+    "read_notes",
+    "xaod_containers",
+    "xaod_spelling",
+]
+
+XAOD_TREES = ("CollectionTree", "EventData")
+Spelling = Callable[[str], str]
+"""From the name of a column to its spelling in a file."""
+
+_NAMES, _LISTS = "names", "lists"
+_NO_FIELD = re.compile(r"[/\\\s\x00-\x1f\x7f]")
+
+
+def ntuple_spelling(inputs: Mapping[str, ColumnInfo]) -> Spelling:
+    """Return how an ntuple spells columns, given all of the input: ``Muon_pt`` for ``Muon.pt`` of a NanoAOD, and
+    ``Muon_isGood`` for a new column of it; ``TauJets.pt`` where the input is an xAOD, or has no such container.
+    """
+    prefixes: dict[str, str] = {}
+    for name, info in inputs.items():
+        container, _, variable = name.partition(".")
+        source = _in_ntuple(info)
+        if source.endswith(variable) and not prefixes.get(container):
+            prefixes[container] = source.removesuffix(variable)
+
+    def spell(name: str) -> str:
+        container, _, variable = name.partition(".")
+        return _in_ntuple(inputs[name]) if name in inputs else prefixes.get(container, f"{container}.") + variable
+
+    return spell
+
+
+def _in_ntuple(info: ColumnInfo) -> str:
+    """Return how a column of the input is spelled in an ntuple: as it was, unless that is the way of an xAOD."""
+    source = info.sources[0] if info.sources else info.name
+    parts = split_spelling(source)
+    if parts and parts[1] and not source.startswith(f"{info.container}."):
+        return info.name
+    return info.name if source.replace(":", ".", 1) == info.name else source
+
+
+def xaod_spelling(inputs: Mapping[str, ColumnInfo], separator: str) -> Spelling:
+    """Return how an MxAOD spells columns, given all of the input: ``TauJetsAuxDyn:pt``, or ``AnalysisTauJetsAuxDyn:pt``
+    where the input calls the container that. The separator is ``:`` in an RNTuple, ``.`` in a TTree.
+    """
+    containers = xaod_containers(inputs)
+
+    def spell(name: str) -> str:
+        container, _, variable = name.partition(".")
+        if container in XAOD_TREES and name in inputs:  # what belongs to no container of the input
+            return inputs[name].sources[0]
+        return f"{containers.get(container, container)}AuxDyn{separator}{variable}"
+
+    return spell
+
+
+def xaod_containers(inputs: Mapping[str, ColumnInfo]) -> dict[str, str]:
+    """Return the containers that an xAOD calls otherwise: hepflow's name → that of the file (``AnalysisTauJets``)."""
+    found: dict[str, str] = {}
+    for name, info in inputs.items():
+        container, _, variable = name.partition(".")
+        if container in found or not info.sources:
+            continue
+        parts = split_spelling(info.sources[0])
+        if parts and parts[1] and parts[0] != container and parts[2].startswith(variable):
+            found[container] = parts[0]
+    return found
+
+
+def field_name(spelling: str) -> str:
+    """Return a spelling as the name of a field of an RNTuple, where ROOT allows no dot: a colon stands for it."""
+    return spelling.replace(".", ":")
+
+
+def check_spelling(names: Iterable[str], spell: Spelling, where: str, *, fields: bool) -> None:
+    """Raise OutputError where two columns would get one spelling, or the name of a ``field`` of an RNTuple is none that
+    ROOT allows.
+    """
+    spelled: dict[str, str] = {}
+    for name in names:
+        spelling = field_name(spell(name)) if fields else spell(name)
+        other = spelled.setdefault(spelling, name)
+        if other != name:
+            raise OutputError(
+                f"{other} and {name} would both be called {spelling}", where=where, hint="leave one of them out"
+            )
+        if fields and _NO_FIELD.search(spelling):
+            raise OutputError(
+                f"{name} cannot be written: ROOT allows no blank, slash or backslash in a field of an RNTuple",
+                where=where,
+                hint='Format = "TTree" can hold it; or leave it out with Drop',
+            )
+
+
+def noted_names(spelled: Mapping[str, str], tree: str) -> dict[str, Any]:
+    """Return what the metadata of a file must say so that its columns (name → spelling) get their names again: nothing
+    where the spelling alone tells.
+    """
+    spellings = list(spelled.values())
+    if tree in XAOD_TREES:
+        usual = canonical_names(spellings, tree=tree)
+    else:
+        usual = ntuple_names(dict.fromkeys(spellings), tree, separators=":.")
+    noted = {spelling: name for name, spelling in spelled.items() if usual.get(name) != spelling}
+    return {_NAMES: noted} if noted else {}
+
+
+def noted_lists(containers: Iterable[str], counters: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the metadata of an RNTuple must say of containers whose columns have lists of the same lengths."""
+    return {_LISTS: {container: counters.get(container, "") for container in containers}}
+
+
+def read_notes(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return spelling → name, and container → what counts its objects (or nothing), as the metadata of a file have it;
+    what is no name of a column is passed over.
+    """
+    names, lists = (
+        {k: v for k, v in _dict(metadata.get(key)).items() if isinstance(v, str)} for key in (_NAMES, _LISTS)
+    )
+    return {spelling: name for spelling, name in names.items() if all(name.partition("."))}, lists
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def counters_of(inputs: Mapping[str, ColumnInfo]) -> dict[str, str]:
+    """Return what counts lists, where that is a column of its own: container (or a column with a list an entry) →
+    spelling of the counter.
+    """
+    spelled = {info.sources[0] for info in inputs.values() if info.sources and not info.depth}
+    shared = Counter(info.counter for info in inputs.values() if info.single)
+    found: dict[str, str] = {}
+    for name, info in inputs.items():
+        if info.counter in spelled and not info.second and not (info.single and shared[info.counter] > 1):
+            found[name if info.single else info.container] = info.counter
+    return found
