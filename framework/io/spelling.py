@@ -127,7 +127,9 @@ def noted_names(spelled: Mapping[str, str], tree: str) -> dict[str, Any]:
 
 
 def noted_lists(containers: Iterable[str], counters: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the metadata of an RNTuple must say of containers whose columns have lists of the same lengths."""
+    """Return what the metadata of an RNTuple must say of containers whose columns have lists of the same lengths;
+    ``counters`` has the spelling of what counts them.
+    """
     return {_LISTS: {container: counters.get(container, "") for container in containers}}
 
 
@@ -146,13 +148,11 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def counters_of(inputs: Mapping[str, ColumnInfo]) -> dict[str, str]:
-    """Return what counts lists, where that is a column of its own: container (or a column with a list an entry) →
-    spelling of the counter.
-    """
-    spelled = {info.sources[0] for info in inputs.values() if info.sources and not info.depth}
+    """Return the columns that count lists: container (or a column with a list an entry) → the column."""
+    spelled = {info.sources[0]: name for name, info in inputs.items() if info.sources and not info.depth}
     shared = Counter(info.counter for info in inputs.values() if info.single)
     found: dict[str, str] = {}
     for name, info in inputs.items():
         if info.counter in spelled and not info.second and not (info.single and shared[info.counter] > 1):
-            found[name if info.single else info.container] = info.counter
+            found[name if info.single else info.container] = spelled[info.counter]
     return found

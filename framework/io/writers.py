@@ -35,9 +35,9 @@ class _RootWriter(ABC):
     """What the two writers share: buffering, types, metadata and errors (see ``hepflow.protocols.Writer``).
 
     ``path`` is the (temporary) file, which is replaced where it exists; ``tree`` the name of the tree in it; ``spell``
-    maps hepflow's name of a column to its name in the file (by default they are the same); ``counters`` names what
-    counts the objects of a container (``{"Muon": "nMuon"}``): a column of that spelling is written anew, for some
-    objects may be hidden. ``metadata`` is written as JSON under ``hepflow``, with a note on who can read the file and
+    maps hepflow's name of a column to its name in the file (by default they are the same); ``counters`` names the
+    column that counts the objects of a container (``{"Muon": "Events.nMuon"}``): it is written anew, for some objects
+    may be hidden. ``metadata`` is written as JSON under ``hepflow``, with a note on who can read the file and
     the names that spellings do not tell. The first ``write`` fixes names and types, also with no events: so a file
     without events has all columns. Later chunks are cast where nothing but precision is lost. Raises OutputError where
     the file cannot be written.
@@ -128,9 +128,10 @@ class _RootWriter(ABC):
             if self.fields:
                 spelled = {name: field_name(spelling) for name, spelling in spelled.items()}
             noted = noted_names(spelled, self.tree)
-            if self.fields and noted:
+            counters = {owner: spelled[name] for owner, name in self._counters.items() if name in spelled}
+            if self.fields and (noted or counters):
                 jagged = {name.partition(".")[0] for name, found in self._types.items() if found.jagged}
-                noted.update(noted_lists(sorted(jagged), self._counters))
+                noted.update(noted_lists(sorted(jagged), counters))
             metadata = {**self._metadata, **noted, "note": NOTE}
             self._file[METADATA_KEY] = json.dumps(metadata, sort_keys=True)
             self._output = self._make()
@@ -174,16 +175,13 @@ class _RootWriter(ABC):
 
     def _recounted(self, columns: Mapping[str, Column]) -> Mapping[str, Column]:
         """Return the columns with those that count the objects of a container as the objects now are."""
-        counters = {self._counters[owner]: owner for owner in self._counters if "." not in owner}
-        if not counters:
-            return columns
         lists = {name.partition(".")[0]: column.offsets for name, column in columns.items()}
-        written = dict(columns)
-        for name, column in columns.items():
-            offsets = lists.get(counters.get(self._spell(name), ""))
-            if offsets is not None and column.offsets is None:
-                written[name] = Column(None, np.diff(offsets).astype(column.content.dtype))
-        return written
+        fresh = {
+            counter: Column(None, np.diff(offsets).astype(columns[counter].content.dtype))
+            for owner, counter in self._counters.items()
+            if counter in columns and (offsets := lists.get(owner)) is not None
+        }
+        return {**columns, **fresh}
 
     def _check_known(self) -> None:
         unknown = [name for name, found in self._types.items() if not found.known]
@@ -244,11 +242,12 @@ class TTreeWriter(_RootWriter):
                 groups[name.partition(".")[0]].append(name)
             elif found.levels:
                 groups[name] = [name]
-        free = {self._spell(name) for name, found in self._types.items() if not found.jagged and not found.levels}
+        known = {owner: self._spell(counter) for owner, counter in self._counters.items()}
+        taken = {self._spell(name) for name, found in self._types.items() if not found.levels}
         lists: dict[str, list[str]] = {}
         for owner, members in groups.items():
-            counter = self._counters.get(owner) or _counter_name(self._spell(members[0]), owner)
-            while counter in lists or (counter in free and counter != self._counters.get(owner)):
+            counter = known.get(owner) or _counter_name(self._spell(members[0]), owner)
+            while counter in lists or (counter in taken and counter != known.get(owner)):
                 counter += "_"
             lists[counter] = members
         return lists
