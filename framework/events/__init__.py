@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from hepflow.events.random import EventRandom, entry_keys
 from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
 
 __all__ = ["Access", "Column", "Container", "EventRandom", "Events", "Linked", "Scope"]
+
+T = TypeVar("T")
 
 
 class Events:
@@ -75,6 +77,11 @@ class Events:
         """Return the sample that the events come from."""
         return self._scope.sample
 
+    @property
+    def energy_unit(self) -> str:
+        """Return the unit of energies in the columns, ``MeV`` or ``GeV``; empty where it is not known."""
+        return self._scope.sample.energy_unit
+
     def depth(self, container: str) -> int:
         """Return how many lists are around one object: 0 for one entry an event, 1 for a list an event, 2 for a list
         for each object of a parent container.
@@ -85,7 +92,7 @@ class Events:
         """Return the container whose objects this one has a list for each of; empty for a list an event."""
         return self._scope.group(container).parent
 
-    def shared(self, key: Hashable, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` returns, kept for all tools of the chunk until a column or a selection changes."""
         return self._scope.shared(key, make)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
 from hepflow.events.access import Access
+from hepflow.expressions import quoted
 from hepflow.job import Job
 from hepflow.protocols import ColumnInfo, matching
 from hepflow.stream import Stream
@@ -185,6 +186,9 @@ def _unsatisfied(
         )
     siblings = [k.partition(".")[2] for k in known if k.partition(".")[0] == container]
     hint = serves + nearest(name.partition(".")[2], siblings, what=f"columns of {container}")
+    longer = next((k for k in known if k.startswith(name) and quoted(k) != k), None)
+    if longer is not None:
+        hint += f"; in an expression {longer} is written {quoted(longer)}"
     return ColumnError(f"{tool.name} reads {name}, which is not there", where=where, hint=hint, about=name)
 
 

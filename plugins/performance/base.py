@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import JobOptionsError
+from hepflow.errors import ColumnError, JobOptionsError
 from hepflow.expressions import Cut, Expression, Weight, common_container
 from hepflow.registry.variables import find_variable
 from hepflow.variables import Variable
@@ -21,7 +21,18 @@ from hepflow.variables import Variable
 if TYPE_CHECKING:
     from hepflow.plots import Axis, PlotObject
 
-__all__ = ["Drawer", "FigureTool", "PlotTool", "Plots", "View", "as_views", "file_name", "together", "values_of"]
+__all__ = [
+    "Drawer",
+    "FigureTool",
+    "PlotTool",
+    "Plots",
+    "View",
+    "as_views",
+    "file_name",
+    "together",
+    "values_of",
+    "weights_of",
+]
 
 Array = npt.NDArray[Any]
 Plots: TypeAlias = "dict[str, PlotObject]"
@@ -97,6 +108,22 @@ def values_of(events: Events, variable: Variable, cut: Cut, at: str) -> Array:
     if variable.missing is not None:
         raw = np.where(raw == variable.missing, np.nan, raw)
     return variable(raw) if variable.transform else raw
+
+
+def weights_of(events: Events, weight: Weight, cut: Cut, at: str) -> Array | None:
+    """Return the weights of the objects of a container that pass a cut, None where all are 1; ColumnError where one is
+    missing or infinite.
+    """
+    if weight.trivial:
+        return None
+    weights = np.asarray(_picked(events, weight, cut, at))
+    bad = np.count_nonzero(~np.isfinite(weights))
+    if bad:
+        raise ColumnError(
+            f"the weight {weight.text!r} is missing or infinite for {bad} of {len(weights)} objects that are plotted",
+            hint=f"leave them out with a cut, isfinite({weight.text}), or give them one: where(isfinite(…), …, 1)",
+        )
+    return weights
 
 
 def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
@@ -212,7 +239,7 @@ class PlotTool(FigureTool):
 
     def weights(self, events: Events, cut: Cut, at: str) -> Array | None:
         """Return the weights of the objects that pass a cut, None where all are 1."""
-        return None if self.Weight.trivial else _picked(events, self.Weight, cut, at)
+        return weights_of(events, self.Weight, cut, at)
 
     def at(self, events: Events, *expressions: Expression) -> str:
         """Return the container whose objects are filled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
@@ -22,7 +21,8 @@ from hepflow.execution.plan import Plan
 from hepflow.execution.run import RunOptions, run
 from hepflow.execution.rundir import RunDirectory
 from hepflow.expressions import Cut, Expression, Weight, common_container
-from hepflow.plugins.performance.base import as_views, values_of
+from hepflow.expressions import qualified as with_container
+from hepflow.plugins.performance.base import as_views, values_of, weights_of
 from hepflow.plugins.performance.histograms import HistogramPlots
 from hepflow.plugins.performance.look import choose_binning, look
 from hepflow.registry.manager import Registry, registry
@@ -35,7 +35,6 @@ CONTAINER = "TauJets"
 """Where names without a container are looked for."""
 
 MOST_CLASSES = 10
-_BARE = re.compile(r"(?<![\w.])(?!(?:and|or|not|in|True|False)\b)[A-Za-z_]\w*\b(?!\s*[.(])")
 
 
 def qualified(text: str) -> str:
@@ -44,7 +43,7 @@ def qualified(text: str) -> str:
     >>> qualified("pt > 20000 and abs(TauJets.eta) < 2.5")
     'TauJets.pt > 20000 and abs(TauJets.eta) < 2.5'
     """
-    return _BARE.sub(lambda name: f"{CONTAINER}.{name[0]}", text)
+    return with_container(text, CONTAINER)
 
 
 class ValueSums(Tool):
@@ -77,9 +76,10 @@ class ValueSums(Tool):
             chosen = self.Selection & cut
             at = common_container(events, view.expression, chosen, self.Weight)
             values = np.asarray(values_of(events, view.variable, chosen, at), dtype=np.float64)
-            weights = np.asarray(values_of(events, Variable("weight", self.Weight.text), chosen, at), dtype=np.float64)
+            given = weights_of(events, self.Weight, chosen, at)
+            weights = np.ones(len(values)) if given is None else given.astype(np.float64)
             edges = view.variable.binning().edges
-            known = ~np.isnan(values) & np.isfinite(weights)
+            known = ~np.isnan(values)
             inside = known & (values >= edges[0]) & (values < edges[-1])
             x, w = values[inside], weights[inside]
             counts = (known.sum(), (~known).sum(), known.sum() - len(x))
