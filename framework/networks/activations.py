@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepflow.errors import NetworkError, nearest
+from hepflow.networks.jsontext import number
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["FUNCTIONS", "Activation", "apply_activation"]
 
@@ -23,8 +28,8 @@ FUNCTIONS = (
     "swish",
     "abs",
 )
-# Keras leaves out alpha of these two where it is 1; leakyrelu has no agreed value, so it must be written.
-_DEFAULT_ALPHA = {"elu": 1.0, "swish": 1.0}
+# lwtnn's older names of the same functions
+_LEGACY = {f"{name}_legacy": name for name in ("sigmoid", "hard_sigmoid", "tanh", "rectified")}
 WITH_ALPHA = ("elu", "leakyrelu", "swish")
 
 
@@ -39,33 +44,35 @@ class Activation:
     def read(cls, value: object, where: str) -> Activation:
         """Read both spellings of lwtnn: ``"elu"`` or ``{"function": "elu", "alpha": 1.0}``.
 
-        Raises NetworkError for an unknown function and for an alpha that is missing or no finite number.
+        lwtnn's legacy names mean the same functions. As a bare name elu has alpha 1, leakyrelu and swish have NaN, as
+        in C++ lwtnn. Raises NetworkError for an unknown function and for an alpha that is no finite number.
         """
         alpha: object = None
         name = value
         if isinstance(value, dict):
             name, alpha = value.get("function"), value.get("alpha")
+        name = _LEGACY.get(name, name) if isinstance(name, str) else name
         if not isinstance(name, str) or name not in FUNCTIONS:
             raise NetworkError(
                 f"unknown activation {name!r}", where=where, hint=nearest(str(name), FUNCTIONS, what="activations")
             )
         if name not in WITH_ALPHA:
             return cls(name)
-        if alpha is None:
-            if name not in _DEFAULT_ALPHA:
-                raise NetworkError(
-                    f"activation {name!r} needs its alpha",
-                    where=where,
-                    hint=f'write {{"function": "{name}", "alpha": …}}',
-                )
-            alpha = _DEFAULT_ALPHA[name]
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not np.isfinite(alpha):
-            raise NetworkError(f"alpha of activation {name!r} is {alpha!r}, not a finite number", where=where)
-        return cls(name, float(alpha))
+        if alpha is None and name == "elu":
+            alpha = 1.0
+        elif alpha is None and isinstance(value, str):
+            right = f'{{"function": "{name}", "alpha": …}}'
+            _log.warning("%s: %s without alpha gives NaN, as in C++ lwtnn; it should be %s", where, name, right)
+            return cls(name, math.nan)
+        elif alpha is None:
+            raise NetworkError(f"activation {name!r} needs its alpha", where=where)
+        return cls(name, number(alpha, f"alpha of activation {name!r} of {where}"))
 
     def to_json(self) -> object:
         """Return the spelling that C++ lwtnn reads."""
-        return {"function": self.function, "alpha": self.alpha} if self.function in WITH_ALPHA else self.function
+        if self.function in WITH_ALPHA and not math.isnan(self.alpha):
+            return {"function": self.function, "alpha": self.alpha}
+        return self.function
 
     def __str__(self) -> str:
         return f"{self.function}({self.alpha:g})" if self.function in WITH_ALPHA else self.function
@@ -82,11 +89,7 @@ def apply_activation(activation: Activation, y: NDArray[np.floating]) -> None:
     elif name == "sigmoid":
         sigmoid(y)
     elif name == "tanh":
-        # twice as fast as np.tanh, and as exact in absolute terms
-        y *= 2
-        sigmoid(y)
-        y *= 2
-        y -= 1
+        np.tanh(y, out=y)
     elif name == "hard_sigmoid":
         y *= 0.2
         y += 0.5
@@ -109,7 +112,7 @@ def apply_activation(activation: Activation, y: NDArray[np.floating]) -> None:
 
 def sigmoid(y: NDArray[np.floating]) -> None:
     """Replace y by 1 / (1 + exp(-y))."""
-    np.negative(y, out=y)
+    y *= -1  # numpy 2.1 to 2.4 fill a column of a larger array wrongly with np.negative(…, out=…)
     np.exp(y, out=y)
     y += 1
     np.reciprocal(y, out=y)

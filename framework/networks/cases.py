@@ -44,28 +44,28 @@ def evaluate_cases(
 
     Raises NetworkError naming case, input and variable where a case does not fit the network.
     """
-    inputs: dict[str, Any] = {}
-    for group in network.inputs:
-        rows = [
-            _scalar_row(_given(case, "inputs", group, number, network), group, number)
-            for number, case in enumerate(cases)
-        ]
-        inputs[group.name] = np.array(rows, dtype=np.float64).reshape(len(cases), len(group.variables))
-    for group in network.input_sequences:
-        tables = [
-            _table(_given(case, "input_sequences", group, number, network), group, number)
-            for number, case in enumerate(cases)
-        ]
-        counts = np.array([len(table) for table in tables], dtype=np.int64)
-        inputs[group.name] = (np.concatenate(tables) if tables else np.zeros((0, len(group.variables))), counts)
+    given: list[dict[str, Any]] = []
     for number, case in enumerate(cases):
-        _no_others(case["in"], network, number)
-    results = network.evaluate(inputs, dtype=np.float64 if float64 else np.float32)
+        given.append({key: _groups(case, key, number) for key in ("inputs", "input_sequences")})
+        _no_others(given[-1], network, number)
+    inputs = {
+        group.name: np.array(
+            [_scalar_row(_given(case["inputs"], group, n, network), group, n) for n, case in enumerate(given)],
+            dtype=np.float64,
+        ).reshape(len(cases), len(group.variables))
+        for group in network.used_inputs
+    }
+    sequences: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+    for group in network.used_sequences:
+        tables = [_table(_given(case["input_sequences"], group, n, network), group, n) for n, case in enumerate(given)]
+        counts = np.array([len(table) for table in tables], dtype=np.int64)
+        sequences[group.name] = (np.concatenate([np.zeros((0, len(group.variables))), *tables]), counts)
+    results = network.evaluate(inputs, sequences, dtype=np.float64 if float64 else np.float32)
     made: list[Result] = [{} for _ in cases]
     for output in network.outputs:
         values = results[output.name]
         owner = network.sequence_of(output)
-        edges = np.cumsum([0, *np.maximum(inputs[owner[0]][1] - owner[1], 0)]) if owner else None
+        edges = np.cumsum([0, *np.maximum(sequences[owner[0]][1] - owner[1], 0)]) if owner else None
         for number, result in enumerate(made):
             rows = values[number] if edges is None else values[edges[number] : edges[number + 1]].T
             result[output.name] = {label: row.tolist() for label, row in zip(output.labels, rows, strict=True)}
@@ -114,13 +114,16 @@ def _difference(found: Any, wanted: Any) -> float:
     return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))
 
 
-def _given(
-    case: dict[str, Any], key: str, group: InputNode, number: int, network: Network | OnnxNetwork
-) -> Mapping[str, Any]:
-    """Return the variables of one input of a case."""
-    nodes = case["in"].get(key) or {}
-    if not isinstance(nodes, dict):
+def _groups(case: dict[str, Any], key: str, number: int) -> dict[str, Any]:
+    """Return the inputs, or the sequences, of a case."""
+    groups = jsontext.section(case, "in", dict, f"case {number}").get(key) or {}
+    if not isinstance(groups, dict):
         raise NetworkError(f"case {number}: {key!r} is no object")
+    return groups
+
+
+def _given(nodes: dict[str, Any], group: InputNode, number: int, network: Network | OnnxNetwork) -> Mapping[str, Any]:
+    """Return the variables of one input of a case."""
     name = group.name
     if name not in nodes and network.origin == "lwtnn sequential JSON" and len(nodes) == 1:
         name = next(iter(nodes))  # the sequential form does not name its only input
@@ -170,7 +173,7 @@ def _number(value: Any, what: str) -> float:
 def _no_others(given: dict[str, Any], network: Network | OnnxNetwork, number: int) -> None:
     for key, groups in (("inputs", network.inputs), ("input_sequences", network.input_sequences)):
         known = [group.name for group in groups]
-        others = [name for name in given.get(key) or {} if name not in known]
+        others = [name for name in given[key] if name not in known]
         if others and not (network.origin == "lwtnn sequential JSON" and len(given[key]) == 1):
             raise NetworkError(
                 f"case {number}: the network has no input {others[0]!r}", hint=nearest(others[0], known, what=key)

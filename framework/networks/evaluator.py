@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 from hepflow.errors import NetworkError
 from hepflow.networks.compiler import compile_network
 from hepflow.networks.graph import Network
-from hepflow.networks.inputs import Batch, prepare
+from hepflow.networks.inputs import Batch, check_lengths, prepare
 from hepflow.networks.operations import Frame, Load
 from hepflow.networks.packing import Packing
 
@@ -43,38 +43,39 @@ class Evaluator:
             raise NetworkError(f"networks are evaluated in float32 or float64, not in {self.dtype}")
         self.network = network
         self.program = compile_network(network, self.dtype)
-        used = (network.nodes[number] for number in network.used)
-        self._required = frozenset(
-            (network.inputs if node.type == "input" else network.input_sequences)[node.sources[0]].name
-            for node in used
-            if node.type.startswith("input")
-        )
 
-    def __call__(self, inputs: Mapping[str, Any], *, block: int | None = None) -> dict[str, NDArray[np.floating]]:
+    def __call__(
+        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, block: int | None = None
+    ) -> dict[str, NDArray[np.floating]]:
         """Evaluate many taus.
 
         ``inputs`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus),
         and each sequence to a pair (values, counts): the objects of all taus one after the other, (n_objects,
         n_variables) or a mapping from variable to (n_objects), and the number of objects of each tau, (n_taus).
-        Variables are in the order of the network's input.
+        Variables are in the order of the network's input. ``sequences`` may hold the sequences apart, and must where a
+        scalar input has the name of a sequence. Inputs that no output needs may be left out.
 
         Returns for each output an array (n_taus, n_labels); for an output on a sequence (n_objects, n_labels). Raises
-        NetworkError where inputs do not fit. ``block`` is the number of taus worked on at a time.
+        NetworkError where inputs do not fit, and where a sequence is too short for a convolution without padding.
+        ``block`` is the number of taus worked on at a time.
         """
-        batch = prepare(inputs, self.network.inputs, self.network.input_sequences, self._required)
+        network = self.network
+        groups = (network.inputs, network.input_sequences)
+        batch = prepare(inputs, sequences, groups, (network.used_inputs, network.used_sequences))
+        check_lengths(batch, network.shortest)
         starts = {name: np.concatenate(([0], np.cumsum(counts))) for name, counts in batch.counts.items()}
-        results: list[list[NDArray[np.floating]]] = [[] for _ in self.network.outputs]
+        results: list[list[NDArray[np.floating]]] = [[] for _ in network.outputs]
         frame = Frame(self.dtype, self.program.n_buffers)
         size = block or self._block(batch)
         with _threads().limit(limits=1, user_api="blas"), np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for first in range(0, batch.n_taus, size):
                 frame.n_taus = min(size, batch.n_taus - first)
                 self._run(frame, batch, starts, first)
-                for held, value in zip(results, self.program.outputs, strict=True):
-                    held.append(_unpacked(frame, value.number, value.packing))
+                for held, value, output in zip(results, self.program.outputs, network.outputs, strict=True):
+                    held.append(_unpacked(frame, value.number, value.packing, len(output.labels)))
         return {
             output.name: np.concatenate(held) if held else np.empty((0, len(output.labels)), self.dtype)
-            for output, held in zip(self.network.outputs, results, strict=True)
+            for output, held in zip(network.outputs, results, strict=True)
         }
 
     def _run(self, frame: Frame, batch: Batch, starts: dict[str, NDArray[np.int64]], first: int) -> None:
@@ -108,9 +109,9 @@ class Evaluator:
         return int(min(max(BLOCK_BYTES / (2 * widest * self.dtype.itemsize), 16), LARGEST_BLOCK))
 
 
-def _unpacked(frame: Frame, number: int, packing: int | None) -> NDArray[np.floating]:
-    """Return a copy of a value as rows in the order of taus (or of objects)."""
-    value = frame.values[number].T
+def _unpacked(frame: Frame, number: int, packing: int | None, features: int) -> NDArray[np.floating]:
+    """Return a copy of the first features of a value as rows in the order of taus (or of objects)."""
+    value = frame.values[number][:features].T
     rows: NDArray[np.floating] = np.empty(value.shape, value.dtype)
     if packing is None:
         rows[...] = value

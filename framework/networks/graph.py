@@ -66,7 +66,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Output:
-    """A named output: the node it reads and a label for each of its features."""
+    """A named output: the node it reads and labels of its features; features beyond the labels are left out."""
 
     name: str
     node: int
@@ -125,12 +125,11 @@ class Network:
         """
         if not self.is_sequence(output.node):
             return None
-        node, lost = self.nodes[output.node], 0
-        while node.type != "input_sequence":
-            layer = self.layers[node.layer or 0]
-            lost += layer.reach if isinstance(layer, Conv1d) and layer.padding == "valid" else 0
-            node = self.nodes[node.sources[0]]
-        return self.input_sequences[node.sources[0]].name, lost
+        node, lost = output.node, 0
+        while self.nodes[node].type != "input_sequence":
+            lost += _loses(self, node)
+            node = self.nodes[node].sources[0]
+        return self.input_sequences[self.nodes[node].sources[0]].name, lost
 
     @cached_property
     def used(self) -> frozenset[int]:
@@ -150,9 +149,38 @@ class Network:
         """Number of weights over all layers."""
         return sum(layer.n_parameters for layer in self.layers)
 
-    def evaluate(self, inputs: Mapping[str, Any], *, dtype: DTypeLike = np.float32) -> dict[str, NDArray[np.floating]]:
+    @cached_property
+    def used_inputs(self) -> tuple[InputNode, ...]:
+        """The scalar inputs that the outputs need."""
+        return tuple(self.inputs[number] for number in self._read_by("input"))
+
+    @cached_property
+    def used_sequences(self) -> tuple[InputNode, ...]:
+        """The sequences that the outputs need."""
+        return tuple(self.input_sequences[number] for number in self._read_by("input_sequence"))
+
+    def _read_by(self, kind: str) -> list[int]:
+        return sorted({self.nodes[n].sources[0] for n in self.used if self.nodes[n].type == kind})
+
+    @cached_property
+    def shortest(self) -> dict[str, int]:
+        """The fewest objects that a sequence may have, of sequences that a convolution with valid padding shortens."""
+        found: dict[str, int] = {}
+        for number in self.used:
+            node, lost = number, 0
+            if _loses(self, node):
+                while self.nodes[node].type != "input_sequence":
+                    lost += _loses(self, node)
+                    node = self.nodes[node].sources[0]
+                name = self.input_sequences[self.nodes[node].sources[0]].name
+                found[name] = max(found.get(name, 0), lost + 1)
+        return found
+
+    def evaluate(
+        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike = np.float32
+    ) -> dict[str, NDArray[np.floating]]:
         """Evaluate the network on many taus; see ``Evaluator.__call__`` for the form of inputs and outputs."""
-        return self.evaluator(dtype)(inputs)
+        return self.evaluator(dtype)(inputs, sequences)
 
     def evaluator(self, dtype: DTypeLike = np.float32) -> Evaluator:
         """Return the compiled network for float32 (fast) or float64 (checks)."""
@@ -166,6 +194,13 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_evaluators"}
+
+
+def _loses(network: Network, number: int) -> int:
+    """Return by how many objects a node shortens a sequence."""
+    node = network.nodes[number]
+    layer = None if node.layer is None else network.layers[node.layer]
+    return layer.reach if isinstance(layer, Conv1d) and layer.padding == "valid" else 0
 
 
 def topological_order(nodes: Sequence[Node]) -> tuple[int, ...]:
@@ -209,11 +244,10 @@ def unique(names: Iterable[str], what: str) -> None:
 
 
 def _check_inputs(network: Network) -> None:
-    """Check names and numbers of the input variables."""
-    groups = (*network.inputs, *network.input_sequences)
-    unique((group.name for group in groups), "input")
-    for group in groups:
-        unique(group.names, f"input {group.name!r}: variable")
+    """Check names and numbers of the inputs. A scalar input and a sequence may have one name, as in lwtnn."""
+    unique((group.name for group in network.inputs), "input")
+    unique((group.name for group in network.input_sequences), "input sequence")
+    for group in (*network.inputs, *network.input_sequences):
         for variable in group.variables:
             values = (variable.offset, variable.scale, 0.0 if variable.default is None else variable.default)
             if not np.all(np.isfinite(values)):
@@ -303,7 +337,7 @@ def _check_outputs(network: Network) -> None:
                 f"output {output.name!r} reads node {output.node}, but there are {len(network.nodes)} nodes"
             )
         unique(output.labels, f"output {output.name!r}: label")
-        if len(output.labels) != network.sizes[output.node]:
+        if len(output.labels) > network.sizes[output.node]:
             raise NetworkError(
                 f"output {output.name!r} has {len(output.labels)} labels, but node {output.node} gives "
                 f"{network.sizes[output.node]} features"
@@ -314,9 +348,3 @@ def _check_numbers(network: Network) -> None:
     for number, layer in enumerate(network.layers):
         if not all(np.isfinite(array).all() for array in layer.arrays()):
             raise NetworkError(f"layer {number} ({layer.kind}) has weights that are NaN or infinite")
-        if layer.kind == "conv1d" and any(activation.function == "softmax" for activation in layer.activations):
-            raise NetworkError(
-                f"layer {number} (conv1d) uses softmax, which lwtnn runs along the sequence and Keras over the "
-                "features",
-                hint="use a linear conv1d and a time_distributed dense layer with softmax",
-            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks.graph import InputNode
 
-__all__ = ["Batch", "prepare"]
+__all__ = ["Batch", "check_lengths", "prepare"]
+
+Groups: TypeAlias = tuple[tuple[InputNode, ...], tuple[InputNode, ...]]
+"""Scalar inputs and sequences."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,32 @@ class Batch:
 
 def prepare(
     given: Mapping[str, Any],
-    inputs: tuple[InputNode, ...],
-    input_sequences: tuple[InputNode, ...],
-    required: frozenset[str] | None = None,
+    sequences: Mapping[str, Any] | None,
+    groups: Groups,
+    needed: Groups | None = None,
 ) -> Batch:
     """Check and order the inputs of a network.
 
     ``given`` maps each scalar input to an array (n_taus, n_variables) or a mapping from variable to (n_taus); each
     sequence to a pair (values, counts), values being (n_objects, n_variables) or a mapping from variable to
-    (n_objects). Inputs outside ``required`` may be left out. Raises NetworkError naming input and variable.
+    (n_objects). ``sequences`` holds the sequences where they are given apart. ``groups`` are the scalar inputs and
+    the sequences of the network, of which those that are not ``needed`` may be left out. Raises NetworkError naming
+    input and variable.
     """
-    groups = {group.name: group for group in (*inputs, *input_sequences)}
-    for name in given:
-        if name not in groups:
-            raise NetworkError(f"the network has no input {name!r}", hint=nearest(str(name), groups, what="inputs"))
-    for name, group in groups.items():
-        if name not in given and (required is None or name in required):
-            raise NetworkError(f"input {name!r} is missing", hint=f"it has the variables {', '.join(group.names[:30])}")
-    batch = Batch(_n_taus(given, inputs, input_sequences), {}, {}, {})
-    for group in inputs:
-        if group.name in given:
-            batch.scalars[group.name] = _values(given[group.name], group, batch.n_taus, "taus")
-    for group in input_sequences:
-        if group.name in given:
-            values, counts = _pair(given[group.name], group.name)
+    scalars, ragged = _apart(given, sequences, groups)
+    for nodes, held in zip(needed or groups, (scalars, ragged), strict=True):
+        for group in nodes:
+            if group.name not in held:
+                raise NetworkError(
+                    f"input {group.name!r} is missing", hint=f"it has the variables {', '.join(group.names[:30])}"
+                )
+    batch = Batch(_n_taus(scalars, ragged, groups[0]), {}, {}, {})
+    for group in groups[0]:
+        if group.name in scalars:
+            batch.scalars[group.name] = _values(scalars[group.name], group, batch.n_taus, "taus")
+    for group in groups[1]:
+        if group.name in ragged:
+            values, counts = _pair(ragged[group.name], group.name)
             batch.counts[group.name] = counts
             batch.sequences[group.name] = _values(values, group, int(counts.sum()), "objects")
             if counts.size != batch.n_taus:
@@ -64,17 +69,50 @@ def prepare(
     return batch
 
 
-def _n_taus(given: Mapping[str, Any], inputs: tuple[InputNode, ...], input_sequences: tuple[InputNode, ...]) -> int:
+def check_lengths(batch: Batch, shortest: Mapping[str, int]) -> None:
+    """Raise NetworkError where a sequence has fewer objects than a convolution with valid padding takes."""
+    for name, least in shortest.items():
+        short = batch.counts[name] < least
+        if short.any():
+            tau = int(np.argmax(short))
+            raise NetworkError(
+                f"tau {tau} has {batch.counts[name][tau]} objects of the sequence {name!r}; the convolutions without "
+                f"padding take at least {least}",
+                hint="C++ lwtnn stops here, too; train with padding same or causal, or select what has enough objects",
+            )
+
+
+def _apart(
+    given: Mapping[str, Any], sequences: Mapping[str, Any] | None, groups: Groups
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what is given of the scalar inputs and of the sequences."""
+    names = tuple({group.name for group in nodes} for nodes in groups)
+    if sequences is None:
+        for name in names[0] & names[1] & given.keys():
+            raise NetworkError(
+                f"{name!r} is the name of a scalar input and of a sequence",
+                hint="give the sequences apart: evaluate(inputs, sequences)",
+            )
+        sequences = {name: value for name, value in given.items() if name in names[1]}
+        given = {name: value for name, value in given.items() if name not in names[1]}
+    for known, held in zip(names, (given, sequences), strict=True):
+        for name in held:
+            if name not in known:
+                hint = nearest(str(name), names[0] | names[1], what="inputs")
+                raise NetworkError(f"the network has no input {name!r}", hint=hint)
+    return given, sequences
+
+
+def _n_taus(scalars: Mapping[str, Any], sequences: Mapping[str, Any], inputs: tuple[InputNode, ...]) -> int:
     """Return the number of taus, as the first input has it; the others are compared with it later."""
     for group in inputs:
-        if group.name in given:
-            value = given[group.name]
+        if group.name in scalars:
+            value = scalars[group.name]
             column = next(iter(value.values()), ()) if isinstance(value, Mapping) else value
             shape = _numeric(column, f"input {group.name!r}").shape
             return shape[0] if shape else 0
-    for group in input_sequences:
-        if group.name in given:
-            return int(_pair(given[group.name], group.name)[1].size)
+    for name, value in sequences.items():
+        return int(_pair(value, name)[1].size)
     return 0
 
 

@@ -1,10 +1,14 @@
-"""Reading JSON that may be damaged or hostile: bounded size and depth, no repeated keys, no NaN, one clear error."""
+"""Reading JSON that may be damaged or hostile: bounded size, memory and depth, no repeated keys,
+no NaN, one clear error.
+
+Numbers may be texts and empty lists and objects ``""``: C++ lwtnn reads JSON with boost's property tree, in which all
+values are texts and which writes them so.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +20,15 @@ from hepflow.errors import NetworkError
 __all__ = ["integer", "number", "numbers", "parse_json", "read_bytes", "section", "text"]
 
 MAX_BYTES = 512 * 1024**2
+MAX_JSON = 96 * 1024**2
 MAX_DEPTH = 64
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# What Python needs for JSON, in bytes: a list, an object, a text, a key and its place, a number of several digits, the
+# place of a value in its list. Up to SMALL is always taken; above it at most TIMES the size of the text.
+LIST, OBJECT, TEXT, PLACE_OF_KEY, NUMBER, PLACE = 88, 200, 72, 72, 32, 9
+SMALL, TIMES = 128 * 1024**2, 12
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}":'))
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_INTEGER = re.compile(r"\s*[+-]?\d{1,40}\s*", re.ASCII)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -34,14 +44,19 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON; raises NetworkError for malformed, too deep or ambiguous text and for NaN or infinite numbers."""
-    brackets = np.frombuffer(_STRING.sub(b"", content).translate(None, _NOT_BRACKETS), dtype=np.uint8)
-    # '[' 91 and '{' 123 go down, ']' 93 and '}' 125 go up
-    depth = int(np.cumsum(np.where((brackets == 91) | (brackets == 123), 1, -1)).max(initial=0))
-    if depth > MAX_DEPTH:
-        raise NetworkError(f"the JSON is nested {depth} levels deep; a network needs fewer than {MAX_DEPTH}")
+    """Parse JSON; raises NetworkError for malformed, too large, too deep or ambiguous text and for NaN or infinite
+    numbers.
+    """
+    pairs = _check_size(content)
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=_constant, object_pairs_hook=_pairs)
+        parsed = json.loads(content.decode("utf-8-sig"), parse_constant=_constant)
+        if _count_pairs(parsed) < pairs:
+            del parsed
+            json.loads(content.decode("utf-8-sig"), object_pairs_hook=_no_key_twice)
+            raise NetworkError("the JSON has a key twice in one object")
+        if b"\\ud" in content or b"\\uD" in content:
+            json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        return parsed
     except NetworkError:
         raise
     except json.JSONDecodeError as error:
@@ -50,37 +65,91 @@ def parse_json(content: bytes) -> Any:
         raise NetworkError(f"malformed JSON: {error}") from None
 
 
+def _check_size(content: bytes) -> int:
+    """Return the number of keys in the text; raises NetworkError where what it holds is too large or too deep, before
+    it is parsed.
+    """
+    size = len(content)
+    if size > MAX_JSON:
+        raise NetworkError(f"the JSON has {size / 1024**2:.0f} MB, more than any network needs")
+    plain = content
+    if b"\\" in content:
+        plain = content.replace(b"\\\\", b"").replace(b'\\"', b"")  # the quotes that are left begin or end a text
+    symbols = np.frombuffer(plain.translate(None, _NOT_STRUCTURE), dtype=np.uint8)
+    quotes = symbols == ord('"')
+    outside = symbols[~(np.logical_xor.accumulate(quotes) | quotes)]
+    down, pairs = (outside == ord("[")) | (outside == ord("{")), int((outside == ord(":")).sum())
+    commas, objects = plain.count(b","), int((outside == ord("{")).sum())
+    widest = int(np.frombuffer(content, dtype=np.uint8).max(initial=0))
+    need = (
+        2 * size * (4 if widest >= 0xF0 else 2 if widest >= 0xC4 else 1)  # one wide character makes all as wide
+        + OBJECT * objects
+        + LIST * (int(down.sum()) - objects)
+        + TEXT * int(quotes.sum()) // 2
+        + PLACE_OF_KEY * pairs
+        + PLACE * commas
+        + NUMBER * min(commas, size - 2 * commas)  # "1,": small whole numbers are there already
+    )
+    if need > max(SMALL, TIMES * size):
+        raise NetworkError(
+            f"the JSON has {size / 1024**2:.1f} MB and would take about {need / 1024**2:.0f} MB of memory, more than "
+            f"{TIMES} times its size"
+        )
+    depth = int(np.cumsum(np.where(down, 1, np.where(outside == ord(":"), 0, -1)), dtype=np.int32).max(initial=0))
+    if depth > MAX_DEPTH:
+        raise NetworkError(f"the JSON is nested {depth} levels deep; a network needs fewer than {MAX_DEPTH}")
+    return pairs
+
+
+def _count_pairs(value: Any) -> int:
+    """Return the number of keys in parsed JSON."""
+    count, waiting = 0, [value]
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, dict):
+            count += len(held)
+            waiting.extend(held.values())
+        elif isinstance(held, list):
+            waiting.extend(inner for inner in held if isinstance(inner, (dict, list)))
+    return count
+
+
 def _constant(name: str) -> float:
     raise NetworkError(f"the JSON has the number {name}; weights, offsets and scales must be finite")
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise NetworkError(f"the JSON has the key {twice!r} twice in one object")
-    return made
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> None:
+    """Raise NetworkError where an object has a key twice."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise NetworkError(f"the JSON has the key {key!r} twice in one object")
+        seen.add(key)
 
 
 def section(data: Any, key: str, kind: type[Any], where: str) -> Any:
-    """Return ``data[key]``, which must be there and be a ``kind``; raises NetworkError."""
+    """Return ``data[key]``, which must be there and be a ``kind``: list, dict or str; an empty text is an empty list or
+    object.
+
+    Raises NetworkError.
+    """
     if not isinstance(data, dict):
         raise NetworkError(f"{where} is {_name(data)}, not an object")
     if key not in data:
         raise NetworkError(f"{where} has no {key!r}")
     value = data[key]
-    if not isinstance(value, kind):
-        raise NetworkError(
-            f"{key!r} of {where} is {_name(value)}, not "
-            f"{'a list' if kind is list else 'an object' if kind is dict else 'a text'}"
-        )
-    return value
+    if kind is str:
+        return text(value, f"{key!r} of {where}")
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, (str, list, dict)) and not value:
+        return kind()
+    raise NetworkError(f"{key!r} of {where} is {_name(value)}, not {'a list' if kind is list else 'an object'}")
 
 
 def number(value: Any, what: str) -> float:
-    """Return a finite number; raises NetworkError."""
-    if type(value) not in (int, float):
+    """Return a finite number, perhaps written as a text; raises NetworkError."""
+    if type(value) not in (int, float) and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise NetworkError(f"{what} is {_name(value)}, not a number")
     try:
         result = float(value)
@@ -92,7 +161,9 @@ def number(value: Any, what: str) -> float:
 
 
 def integer(value: Any, what: str) -> int:
-    """Return a whole number that is not negative; raises NetworkError."""
+    """Return a whole number that is not negative, perhaps written as a text; raises NetworkError."""
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        value = int(value)
     if type(value) is not int or value < 0:
         raise NetworkError(
             f"{what} is {value if isinstance(value, (int, float)) else _name(value)}, not a whole number from 0"
@@ -103,21 +174,26 @@ def integer(value: Any, what: str) -> int:
 
 
 def text(value: Any, what: str) -> str:
-    """Return a text; raises NetworkError."""
+    """Return a text; a whole number is one, too. Raises NetworkError."""
+    if type(value) is int and abs(value) < 2**63:
+        return str(value)
     if not isinstance(value, str):
         raise NetworkError(f"{what} is {_name(value)}, not a text")
     return value
 
 
 def numbers(values: Any, what: str) -> NDArray[np.float64]:
-    """Return a list of finite numbers as an array; raises NetworkError."""
+    """Return a list of finite numbers, perhaps written as texts, as an array; raises NetworkError."""
+    if values in ("", {}):
+        values = []
     if not isinstance(values, list):
         raise NetworkError(f"{what} is {_name(values)}, not a list of numbers")
-    wrong: Iterable[type] = set(map(type, values)) - {int, float}
+    kinds: set[type] = set(map(type, values))
+    wrong = kinds - {int, float, str}
     if wrong:
         raise NetworkError(f"{what} has an entry that is no number ({', '.join(sorted(t.__name__ for t in wrong))})")
     try:
-        array = np.array(values, dtype=np.float64)
+        array = np.array([number(v, f"an entry of {what}") for v in values] if str in kinds else values, np.float64)
     except OverflowError:
         array = np.array([np.inf])
     if not np.isfinite(array).all():

@@ -428,6 +428,11 @@ def _conv1d(layer: KerasLayer, n_in: int) -> Conv1d:
         )
     bias = _wide(layer.weight("bias")) if layer.config.get("use_bias", True) else np.zeros(kernel.shape[2])
     activation, factor = _activation(layer)
+    if activation.function == "softmax":
+        raise layer.refuse(
+            "it has softmax, which lwtnn runs along the sequence",
+            "use a linear convolution and a Softmax layer behind it",
+        )
     dilation = int(np.ravel(layer.config.get("dilation_rate", 1))[0])
     padding = str(layer.config.get("padding", "valid"))
     reach = (kernel.shape[0] - 1) * dilation

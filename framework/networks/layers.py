@@ -187,7 +187,7 @@ class Conv1d(Layer):
     """Convolution along the sequence: ``weights`` (kernel, n_out, n_in), ``bias`` (n_out).
 
     Padding is valid, same or causal; with ``same`` and an odd number of zeros the extra one stands in front, as in
-    lwtnn.
+    lwtnn. Softmax runs along the sequence, as in lwtnn (in Keras it runs over the features).
     """
 
     architecture: ClassVar[str] = "conv1d"

@@ -1,10 +1,16 @@
 """lwtnn JSON, both forms: a graph (inputs, input_sequences, nodes, layers, outputs) and the older sequential list of
 layers.
+
+What C++ lwtnn 2.14 accepts is read with the numbers that it computes. Refused, with the reason, is what it accepts and
+cannot mean: keys, inputs or labels of one name twice, and a recurrent layer behind a feed-forward one in the sequential
+form (C++ lwtnn moves it to the front). An embedding replaces the feature it names; C++ lwtnn does so for the last only.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +48,7 @@ __all__ = ["SEQUENTIAL_INPUT", "SEQUENTIAL_OUTPUT", "read_lwtnn"]
 # The sequential form names neither; these are the names lwtnn itself gives when it turns one into a graph.
 SEQUENTIAL_INPUT = "input_node"
 SEQUENTIAL_OUTPUT = "output_node"
+_log = logging.getLogger(__name__)
 _RECURRENT = ("lstm", "gru", "simplernn", "conv1d", "embedding")
 
 
@@ -179,26 +186,17 @@ def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
     step.
     """
     where = "the network"
-    defaults = data.get("defaults", {})
-    if not isinstance(defaults, dict):
-        raise NetworkError("'defaults' of the network is no object")
-    entries = jsontext.section(data, "inputs", list, where)
-    variables = [read_variable(entry, "the network") for entry in entries]
-    for name in defaults:
-        if name not in {variable.name for variable in variables}:
-            raise NetworkError(
-                f"'defaults' names {name!r}, which is no input",
-                hint=nearest(name, (v.name for v in variables), what="inputs"),
-            )
-    variables = [
-        InputVariable(
-            v.name,
-            v.offset,
-            v.scale,
-            jsontext.number(defaults[v.name], f"default of variable {v.name!r}") if v.name in defaults else v.default,
-        )
-        for v in variables
-    ]
+    variables = [read_variable(entry, where) for entry in jsontext.section(data, "inputs", list, where)]
+    if "defaults" in data:  # these count alone, as in C++ lwtnn
+        defaults = data["defaults"] or {}
+        if not isinstance(defaults, dict):
+            raise NetworkError("'defaults' of the network is no object")
+        known = {name: jsontext.number(value, f"default of variable {name!r}") for name, value in defaults.items()}
+        variables = [replace(variable, default=known.get(variable.name)) for variable in variables]
+        others = known.keys() - {variable.name for variable in variables}
+        if others:
+            names = ", ".join(repr(name) for name in sorted(others)[:10])
+            _log.warning("the network has defaults of %s, which it does not read", names)
     group = (InputNode(SEQUENTIAL_INPUT, tuple(variables)),)
     configs = jsontext.section(data, "layers", list, where)
     kinds = [jsontext.section(config, "architecture", str, f"layer {number}") for number, config in enumerate(configs)]
@@ -219,8 +217,10 @@ def _read_sequential(data: dict[str, Any], record: dict[str, Any]) -> Network:
     labels = tuple(
         jsontext.text(label, "a label of the outputs") for label in jsontext.section(data, "outputs", list, where)
     )
+    if len(labels) != size:
+        raise NetworkError(f"the network has {len(labels)} outputs, but its last layer gives {size} features")
     outputs = (Output(SEQUENTIAL_OUTPUT, len(nodes) - 1, labels),)
-    record = {"miscellaneous": data["miscellaneous"], **record} if "miscellaneous" in data else record
+    record = {"miscellaneous": data["miscellaneous"], **record} if data.get("miscellaneous") else record
     scalar, sequence = ((), group) if n_recurrent else (group, ())
     return Network(scalar, sequence, tuple(nodes), tuple(layers), outputs, record, "lwtnn sequential JSON")
 
@@ -250,7 +250,10 @@ def _array(config: Any, key: str, where: str) -> NDArray[np.float64]:
 
 def _matrix(config: Any, key: str, n_in: int, where: str, n_out: int = 0) -> NDArray[np.float64]:
     """Read a flat list as (n_out, n_in); without ``n_out`` any whole number of rows fits."""
-    flat = _array(config, key, where)
+    return _rows(_array(config, key, where), n_in, key, where, n_out)
+
+
+def _rows(flat: NDArray[np.float64], n_in: int, key: str, where: str, n_out: int = 0) -> NDArray[np.float64]:
     rows, rest = divmod(flat.size, n_in)
     if rest or rows < 1 or (n_out and rows != n_out):
         wanted = f"{n_out} × {n_in}" if n_out else f"a multiple of the {n_in} inputs"
@@ -270,10 +273,12 @@ def _activation(config: Any, where: str, key: str = "activation") -> Activation:
 
 
 def _dense(config: Any, n_in: int, where: str) -> Dense:
-    weights = _matrix(config, "weights", n_in, where) if _array(config, "weights", where).size else None
-    n_out = n_in if weights is None else weights.shape[0]
-    bias = _vector(config, "bias", n_out, where) if _array(config, "bias", where).size else None
-    return Dense(weights, bias, _activation(config, where), n_in)
+    weights, bias = (_array(config, key, where) for key in ("weights", "bias"))
+    matrix = _rows(weights, n_in, "weights", where) if weights.size else None
+    n_out = n_in if matrix is None else matrix.shape[0]
+    if bias.size not in (0, n_out):
+        raise NetworkError(f"'bias' of {where} has {bias.size} numbers, expected {n_out}")
+    return Dense(matrix, bias if bias.size else None, _activation(config, where), n_in)
 
 
 def _normalization(config: Any, n_in: int, where: str) -> Normalization:
@@ -347,8 +352,8 @@ def _conv1d(config: Any, n_in: int, where: str) -> Conv1d:
             f"{where} has the unknown padding {padding!r}", hint=nearest(str(padding), PADDINGS, what="paddings")
         )
     dilation = jsontext.integer(config.get("dilation_rate", 1), f"dilation_rate of {where}")
-    if not 1 <= dilation <= 10_000:
-        raise NetworkError(f"dilation_rate of {where} is {dilation}, expected 1 to 10000")
+    if not dilation:
+        raise NetworkError(f"dilation_rate of {where} is 0, expected 1 or more")
     return Conv1d(np.ascontiguousarray(kernel), bias, _activation(config, where), padding, dilation)
 
 

@@ -43,8 +43,14 @@ def to_lwtnn(network: Network) -> dict[str, Any]:
 def own_record(network: Network, digest: str) -> dict[str, Any]:
     """Return hepflow's record of a network as it goes into a file."""
     record = {"origin": network.origin, **network.record}
-    versions = {**record.get("versions", {}), "hepflow": metadata.version("hepflow")}
-    return {**record, "versions": versions, "format": FORMAT, "checksum": digest}
+    known = record.get("versions")
+    versions = known if isinstance(known, dict) else {}
+    return {
+        **record,
+        "versions": {**versions, "hepflow": metadata.version("hepflow")},
+        "format": FORMAT,
+        "checksum": digest,
+    }
 
 
 def checksum(data: dict[str, Any]) -> str:

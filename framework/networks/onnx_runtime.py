@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
 from hepflow.networks.graph import InputNode, InputVariable, Output
-from hepflow.networks.inputs import Batch, prepare
+from hepflow.networks.inputs import Batch, check_lengths, prepare
 from hepflow.networks.lwtnn import read_variable
 from hepflow.networks.onnx_file import CHECKSUM, RECORD, OnnxFile, read_onnx_file
 
@@ -139,7 +139,19 @@ class OnnxNetwork:
             ) from error
         return {tensor.name: np.asarray(values) for tensor, values in zip(self.results, found, strict=True)}
 
-    def evaluate(self, inputs: Mapping[str, Any], *, dtype: DTypeLike = np.float32) -> dict[str, NDArray[np.floating]]:
+    @property
+    def used_inputs(self) -> tuple[InputNode, ...]:
+        """The scalar inputs that a run needs: all."""
+        return self.inputs
+
+    @property
+    def used_sequences(self) -> tuple[InputNode, ...]:
+        """The sequences that a run needs: all."""
+        return self.input_sequences
+
+    def evaluate(
+        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike = np.float32
+    ) -> dict[str, NDArray[np.floating]]:
         """Evaluate many taus; inputs and outputs have the form described at ``Evaluator.__call__``.
 
         Sequences of a model that hepflow did not write are never padded: taus with equal numbers of objects run
@@ -152,7 +164,7 @@ class OnnxNetwork:
                 where=str(self.path),
                 hint="float64 is for lwtnn networks",
             )
-        batch = prepare(inputs, self.inputs, self.input_sequences)
+        batch = prepare(inputs, sequences, (self.inputs, self.input_sequences))
         missing = [
             t.name for t in self.tensors if self.described is None and t.name not in {*batch.scalars, *batch.sequences}
         ]
@@ -168,6 +180,8 @@ class OnnxNetwork:
     def _evaluate_padded(self, batch: Batch) -> dict[str, NDArray[np.floating]]:
         """Run a model of hepflow block by block, sequences padded to the longest of the block."""
         assert self.described is not None
+        entries = self.described["input_sequences"]
+        check_lengths(batch, {entry["name"]: entry["shortest"] for entry in entries if "shortest" in entry})
         starts = {name: np.concatenate(([0], np.cumsum(counts))) for name, counts in batch.counts.items()}
         parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in self.outputs}
         for first in range(0, max(batch.n_taus, 1), BLOCK):
@@ -299,6 +313,7 @@ def _described(file: OnnxFile, tensors: tuple[Tensor, ...], results: tuple[Tenso
             wanted.add(jsontext.section(entry, "tensor", str, f"input {name!r}"))
             if key == "input_sequences":
                 wanted.add(jsontext.section(entry, "counts", str, f"input {name!r}"))
+                jsontext.integer(entry.get("shortest", 0), f"shortest of input {name!r}")
             held.append(InputNode(name, tuple(variables)))
         groups[key] = tuple(held)
     outputs = []

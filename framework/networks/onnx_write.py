@@ -83,6 +83,7 @@ class _Writer:
         self.sequences: dict[int, str] = {}
         self.counts: dict[str, str] = {}
         self.described: dict[str, list[dict[str, Any]]] = {"inputs": [], "input_sequences": [], "outputs": []}
+        self.entries: dict[tuple[str, str], dict[str, Any]] = {}
 
     # ---- small steps
 
@@ -110,21 +111,25 @@ class _Writer:
 
     def build(self) -> None:
         """Emit the whole network."""
-        for group in self.network.inputs:
+        for group in self.network.used_inputs:
             self.described["inputs"].append(self.input(group, sequence=False))
-        for group in self.network.input_sequences:
+        for group in self.network.used_sequences:
             self.described["input_sequences"].append(self.input(group, sequence=True))
         for number in self.network.order:
-            self.node(number)
+            if number in self.network.used:
+                self.node(number)
         for output in self.network.outputs:
             lost = self.network.sequence_of(output)
             held = self.values[output.node] if lost is None else self.sequences[output.node]
-            inputs = {entry.name for entry in self.inputs}
+            if len(output.labels) < self.network.sizes[output.node]:
+                few = self.constant(list(range(len(output.labels))), f"{held}_labelled", np.int64)
+                held = self.emit("Gather", [held, few], f"{held}_first", axis=-1)
+            inputs = {"", *(entry.name for entry in self.inputs)}
             name = output.name if output.name not in inputs else self.name(f"{output.name}_output")
             self.operators.append(self.onnx.helper.make_node("Identity", [held], [name], name=f"output_{name}"))
-            shape: list[str | int] = (
-                ["batch", len(output.labels)] if lost is None else ["batch", f"{lost[0]}_objects", len(output.labels)]
-            )
+            shape: list[str | int] = ["batch", len(output.labels)]
+            if lost is not None:
+                shape.insert(1, f"{self.entries['input_sequence', lost[0]]['tensor']}_objects")
             self.outputs.append(self.tensor(name, shape))
             entry = {
                 "name": output.name,
@@ -135,9 +140,11 @@ class _Writer:
             self.described["outputs"].append(entry)
 
     def input(self, group: InputNode, *, sequence: bool) -> dict[str, Any]:
-        """Declare an input and describe it for the metadata."""
-        self.names.discard(group.name)
-        tensor = self.name(group.name)
+        """Declare an input and describe it for the metadata; its tensor has its name where that is free."""
+        taken = {entry.name for entry in self.inputs}
+        if group.name not in taken:
+            self.names.discard(group.name)
+        tensor = self.name(group.name or "input")
         variables = [
             {
                 "name": v.name,
@@ -152,8 +159,11 @@ class _Writer:
             self.inputs.append(self.tensor(tensor, ["batch", f"{tensor}_objects", len(variables)]))
             entry["counts"] = self.name(f"{tensor}_counts")
             self.inputs.append(self.tensor(entry["counts"], ["batch"], "INT64"))
+            if group.name in self.network.shortest:
+                entry["shortest"] = self.network.shortest[group.name]
         else:
             self.inputs.append(self.tensor(tensor, ["batch", len(variables)]))
+        self.entries["input_sequence" if sequence else "input", group.name] = entry
         return entry
 
     def model(self) -> Any:
@@ -169,7 +179,7 @@ class _Writer:
         record = own_record(self.network, "")
         record.pop("checksum")
         variables = {
-            entry["name"]: [v["name"] for v in entry["variables"]]
+            entry["tensor"]: [v["name"] for v in entry["variables"]]
             for key in ("inputs", "input_sequences")
             for entry in self.described[key]
         }
@@ -212,8 +222,8 @@ class _Writer:
     def load(self, number: int) -> None:
         node = self.network.nodes[number]
         sequence = node.type == "input_sequence"
-        entry = self.described["input_sequences" if sequence else "inputs"][node.sources[0]]
         group = (self.network.input_sequences if sequence else self.network.inputs)[node.sources[0]]
+        entry = self.entries[node.type, group.name]
         x: str = entry["tensor"]
         base = f"{x}_scaled"
         if any(v.default is not None for v in group.variables):
@@ -280,8 +290,9 @@ class _Writer:
         made = self.activate(
             layer.activation, self.affine(layer.weights, layer.bias, x, f"{name}_affine"), f"{name}_transformed"
         )
-        change = self.emit("Mul", [gate, self.emit("Sub", [made, x], f"{name}_difference")], f"{name}_change")
-        return self.emit("Add", [x, change], name)
+        rest = self.emit("Sub", [self.constant(1.0, f"{name}_whole"), gate], f"{name}_rest")
+        parts = [self.emit("Mul", [a, b], f"{name}_part") for a, b in ((gate, made), (rest, x))]
+        return self.emit("Add", parts, name)
 
     def affine(self, weights: Any, bias: Any, x: str, name: str) -> str:
         product = self.emit("MatMul", [x, self.constant(weights.T, f"{name}_weights")], f"{name}_product")
@@ -377,6 +388,11 @@ class _Writer:
 
     def convolve(self, layer: Conv1d, clean: str, source: str, name: str) -> str:
         """Emit a convolution that keeps the padded length; with valid padding the counts shrink."""
+        if layer.activation.function == "softmax":
+            raise NetworkError(
+                "a convolution with softmax, which lwtnn runs along the sequence, is not written as ONNX",
+                hint="use a linear convolution and a time_distributed dense layer with softmax, if that is meant",
+            )
         turned = self.emit("Transpose", [clean], f"{name}_turned", perm=[0, 2, 1])
         weights = self.constant(layer.weights.transpose(1, 2, 0), f"{name}_weights")
         pads = [layer.left, layer.reach - layer.left]

@@ -359,8 +359,9 @@ class Gru(RecurrentOperation):
         update, candidate = gates[: self.rows], gates[2 * self.rows :]
         apply_activation(self.inner, update)
         apply_activation(self.activation, candidate)
-        state -= candidate
         state *= update
+        _complement(update)
+        candidate *= update
         state += candidate
 
 
@@ -378,6 +379,11 @@ class SimpleRnn(RecurrentOperation):
         np.matmul(self.recurrent, state, out=gates)
         np.add(gates, inputs, out=state[:-1])
         apply_activation(self.activation, state[:-1])
+
+
+def _complement(gate: Floats) -> None:
+    """Replace a gate by 1 - gate; ``gate * a + (1 - gate) * b`` keeps a where the gate is 1 and b is large."""
+    np.subtract(1, gate, out=gate)
 
 
 def _each(activation: Activation, gates: Floats, rows: int) -> None:
@@ -422,7 +428,27 @@ class Convolution(Operation):
                     width = min(size, available)
                     rows = slice(position * self.rows, (position + 1) * self.rows)
                     y[:, offset : offset + width] += products[rows, start : start + width]
-        apply_activation(layer.activation, y)
+        if layer.activation.function == "softmax":
+            _softmax_along(y, frame.packings[self.given].steps)
+        else:
+            apply_activation(layer.activation, y)
+
+
+def _softmax_along(y: Floats, steps: list[tuple[int, int]]) -> None:
+    """Apply softmax to each feature along the sequence of each tau, as C++ lwtnn does in a convolution."""
+    if not steps:
+        return
+    largest = y[:, : steps[0][1]].copy()
+    for offset, size in steps[1:]:
+        np.maximum(largest[:, :size], y[:, offset : offset + size], out=largest[:, :size])
+    total = np.zeros_like(largest)
+    for offset, size in steps:
+        part = y[:, offset : offset + size]
+        part -= largest[:, :size]
+        np.exp(part, out=part)
+        total[:, :size] += part
+    for offset, size in steps:
+        y[:, offset : offset + size] /= total[:, :size]
 
 
 class HighwayOperation(Operation):
@@ -444,9 +470,10 @@ class HighwayOperation(Operation):
         np.matmul(self.carry, x, out=gate)
         gate += self.carry_bias
         sigmoid(gate)
-        y -= x
         y *= gate
-        y += x
+        _complement(gate)
+        gate *= x
+        y += gate
 
 
 class MaxoutOperation(Operation):

@@ -51,8 +51,8 @@ class _Decorator(Tool):
         """Return the columns of the network's inputs; the network is checked here, before any event."""
         model = self._model()
         self._check(model)
-        names = [f"{self.Container}.{v.column}" for node in model.inputs for v in self._variables(node)]
-        for node in model.input_sequences:
+        names = [f"{self.Container}.{v.column}" for node in model.used_inputs for v in self._variables(node)]
+        for node in model.used_sequences:
             link, target = self._source(node.name)
             extra = [self.SortBy[node.name]] if node.name in self.SortBy else []
             names += [f"{self.Container}.{link}", *(f"{target}.{v.column}" for v in self._variables(node))]
@@ -74,15 +74,16 @@ class _Decorator(Tool):
     def execute(self, events: Events, result: Any) -> None:
         """Collect the inputs of the chunk, evaluate, decorate."""
         objects = events[self.Container]
-        inputs: dict[str, Any] = {node.name: self._values(node, objects) for node in self._opened.inputs}
-        for node in self._opened.input_sequences:
+        inputs = {node.name: self._values(node, objects) for node in self._opened.used_inputs}
+        sequences = {}
+        for node in self._opened.used_sequences:
             linked = objects.follow(*self._source(node.name))
             if node.name in self.SortBy:
                 linked = linked.sort(linked.flat(self.SortBy[node.name]))
             if node.name in self.MaxObjects:
                 linked = linked.first(self.MaxObjects[node.name])
-            inputs[node.name] = self._values(node, linked), linked.counts
-        outputs = self._opened.evaluate(inputs)
+            sequences[node.name] = self._values(node, linked), linked.counts
+        outputs = self._opened.evaluate(inputs, sequences)
         for output, position, name in self._decorations(self._opened):
             values = outputs[output][:, position]
             objects[name] = np.exp(values) if self.Exponentiate else values

@@ -158,7 +158,7 @@ _Objects: TypeAlias = tuple[npt.NDArray[np.int64], Mapping[str, npt.NDArray[Any]
 
 def _evaluate(model: AnyNetwork, sequences: Mapping[str, _Objects]) -> npt.NDArray[np.float32]:
     """Return the probabilities of taus with these raw variables, (n_taus, 5), in the order of the modes."""
-    inputs = {node.name: _network_input(node.name, node.names, *sequences[node.name]) for node in model.input_sequences}
+    inputs = {node.name: _network_input(node.name, node.names, *sequences[node.name]) for node in model.used_sequences}
     output = model.outputs[0]
     order = [output.labels.index(name) for name in CLASSES]
     return model.evaluate(inputs)[output.name][:, order].astype(np.float32)
@@ -180,12 +180,12 @@ def _network_input(
 
 def _check(network: AnyNetwork, path: str) -> None:
     """Raise NetworkError unless the network has the inputs and labels of a decay-mode network."""
-    scalars = [name for node in network.inputs for name in node.names]
+    scalars = [name for node in network.used_inputs for name in node.names]
     if scalars:
         raise NetworkError(
             f"the network wants scalar inputs ({', '.join(scalars)}); a decay-mode network has none", where=path
         )
-    for node in network.input_sequences:
+    for node in network.used_sequences:
         if node.name not in DECAY_MODE_VARIABLES:
             hint = nearest(node.name, DECAY_MODE_VARIABLES, what="sequences")
             raise NetworkError(

@@ -259,6 +259,7 @@ class Maker:
             act = "tanh" if act == "softmax" else act
             padding = ("valid", "same", "causal")[self.rng.integers(3)]
             kernel, dilation = int(self.rng.integers(1, 5)), int(self.rng.integers(1, 4))
+            kernel = 1 if padding == "valid" else kernel  # a longer one takes no short sequence
             conv = {"weights": self.numbers(n, n_in, kernel), "bias": self.numbers(n), "activation": act}
             return {"architecture": "conv1d", **conv, "padding": padding, "dilation_rate": dilation}, n
         if not self.wild:

@@ -64,10 +64,13 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda d: _layer(d, "dense")["weights"].append(1.0), r"'weights' of layer \d+.*has \d+ numbers"),
     (lambda d: _layer(d, "dense")["bias"].append(1.0), r"'bias' of layer \d+"),
     (lambda d: _layer(d, "dense").update(activation="gelu"), "unknown activation 'gelu'"),
-    (lambda d: _layer(d, "dense").update(activation="leakyrelu"), "needs its alpha"),
+    (lambda d: _layer(d, "dense").update(activation={"function": "leakyrelu"}), "needs its alpha"),
     (lambda d: _layer(d, "dense")["weights"].__setitem__(0, float("nan")), "NaN or infinite"),
     (lambda d: _layer(d, "dense")["weights"].__setitem__(0, 10**400), "NaN or infinite"),
-    (lambda d: _layer(d, "dense")["weights"].__setitem__(0, "1.0"), "no number"),
+    (lambda d: _layer(d, "dense")["weights"].__setitem__(0, "one"), "an entry of 'weights' of .* is a text, not a num"),
+    (lambda d: _layer(d, "dense")["weights"].__setitem__(0, "1e999"), "is not a finite number"),
+    (lambda d: _layer(d, "dense")["weights"].__setitem__(0, "0x10"), "is a text, not a number"),
+    (lambda d: _layer(d, "dense").update(activation={"function": "elu", "alpha": 10**400}), "alpha .* not a finite"),
     (lambda d: _layer(d, "dense").pop("bias"), "has no 'bias'"),
     (lambda d: d["nodes"][_of(d, "concatenate")].update(type="multiply"), r"node \d+ has the unknown type 'multiply'"),
     (lambda d: d["nodes"][_of(d, "concatenate")]["sources"].append(len(d["nodes"]) - 1), "cycle"),
@@ -84,10 +87,10 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda d: d["outputs"].clear(), "no outputs"),
     (lambda d: d.pop("layers"), "has no 'layers'"),
     (lambda d: d.pop("nodes"), "the network has no 'nodes'"),
-    (lambda d: d["inputs"][0]["variables"][1].update(name="v0"), "variable 'v0' comes twice"),
+    (lambda d: d["inputs"].append(d["inputs"][0]), "input 'scalar' comes twice"),
     (lambda d: d["inputs"][0]["variables"][1].pop("scale"), "variable 'v1' of input 'scalar' has no 'scale'"),
     (lambda d: d["inputs"][0]["variables"][1].update(scale=None), "scale of variable 'v1'"),
-    (lambda d: d["input_sequences"][1].update(name="scalar"), "input 'scalar' comes twice"),
+    (lambda d: d["input_sequences"][1].update(name="seq0"), "input sequence 'seq0' comes twice"),
 ]
 
 
@@ -118,6 +121,8 @@ FILES: list[tuple[bytes, str]] = [
     (b'{"a":' * 100_000, "nested"),
     (b"[" * 100_000 + b"]" * 100_000, "nested"),
     (b'{"a": "\xff"}', "malformed JSON"),
+    (b'{"a": "\\ud800"}', "malformed JSON"),
+    (b"5", "neither lwtnn JSON nor ONNX"),
     (b'{"a": ' + b"9" * 5000 + b"}", "malformed JSON|no lwtnn network"),
     (b"\x08\x07garbage", "neither lwtnn JSON nor ONNX"),
     (b"\x80\x04\x95pickle", "neither lwtnn JSON nor ONNX"),
@@ -199,6 +204,9 @@ CASES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda c: c["in"]["input_sequences"]["seq0"]["v0"].append(1.0), "case 1: variable '.*' of input 'seq0' has"),
     (lambda c: c["in"]["input_sequences"]["seq0"].update(v0=1.0), "is no list"),
     (lambda c: c["in"]["inputs"]["scalar"].update(v0="x"), "is a text, not a number"),
+    (lambda c: c["in"].update(inputs=5), "case 1: 'inputs' is no object"),
+    (lambda c: c["in"].update(input_sequences=[None]), "case 1: 'input_sequences' is no object"),
+    (lambda c: c.pop("in"), "case 1 has no 'in'"),
 ]
 
 
