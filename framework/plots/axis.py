@@ -16,7 +16,7 @@ from hepflow.variables import Variable
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["Axis", "bins", "boost_histogram", "to_hist", "within_reach"]
+__all__ = ["Axis", "bins", "boost_histogram", "closed", "to_hist", "within_reach"]
 
 ALIKE = 1e-9
 """Edges this close, in widths of the narrowest bin, are the same edges."""
@@ -27,7 +27,8 @@ class Axis:
     """Bin edges (ascending, finite) with name, label, unit, scale and, for categories, one label a bin.
 
     PlotError where the edges do not ascend, a logarithmic axis does not begin above 0, or labels and bins differ in
-    number. A value on an edge belongs to the bin above it, up to rounding.
+    number. A value on an edge belongs to the bin above it, up to rounding; the last bin has its upper edge, too, where
+    values are no whole numbers (a probability of 1).
     """
 
     name: str
@@ -110,9 +111,21 @@ def bins(axis: Axis) -> Any:
 
 
 def within_reach(axis: Axis, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the values, on a logarithmic axis those below 0 as 0: they have no logarithm and belong below it."""
+    """Return the values, those at the upper end ``closed``; on a logarithmic axis those below 0 as 0: they have no
+    logarithm and belong below it.
+    """
     if axis.log and values.size and values.dtype.kind in "if" and values.min() < 0:
         values = np.maximum(values, 0)
+    return values if axis.labels else closed(values, *axis.edges[-2:])
+
+
+def closed(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
+    """Return the values, those of ``high`` itself inside the last bin, ``low`` … ``high``, not outside of it.
+
+    Whole numbers stay as they are: 10 is no part of the bin 9 … 10.
+    """
+    if values.dtype.kind == "f" and values.size and (ends := values == high).any():
+        values = np.where(ends, values.dtype.type((low + high) / 2), values)
     return values
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepflow.errors import PlotError
-from hepflow.plots.axis import Axis, boost_histogram, to_hist
+from hepflow.plots.axis import Axis, boost_histogram, closed, to_hist
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
 from hepflow.plots.statistics import ROUNDING, effective_entries, ratio_of
@@ -107,8 +107,8 @@ class _SignalAgainstBackground(PlotObject):
 class RocCurve(_SignalAgainstBackground):
     """Signal efficiency against background rejection for all cuts on a score, from ``bins`` bins of the score.
 
-    High scores mean signal. Scores outside ``low`` … ``high`` are kept: all below as one value, all above (with
-    ``high`` itself) as another. Scores in one bin are equal, so a finer binning gives a finer curve.
+    High scores mean signal. Scores outside ``low`` … ``high`` are kept: all below as one value, all above as another;
+    ``high`` itself belongs to the last bin. Scores in one bin are equal, so a finer binning gives a finer curve.
     """
 
     def __init__(self, label: str = "", *, bins: int = 10_000, low: float = 0.0, high: float = 1.0) -> None:
@@ -128,7 +128,8 @@ class RocCurve(_SignalAgainstBackground):
         NaN scores, and weights that are not finite, are left out and counted in ``invalid``. PlotError where the
         columns differ in length or are of the wrong kind.
         """
-        *columns, weights = self._take(column(score, "score"), flags(signal, "signal"), weight=weight)
+        scores = closed(column(score, "score"), self.high - (self.high - self.low) / self.bins, self.high)
+        *columns, weights = self._take(scores, flags(signal, "signal"), weight=weight)
         self._sums["counts"].fill(*columns, weight=weights)
 
     def _thresholds(self) -> Array:

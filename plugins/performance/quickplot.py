@@ -22,6 +22,7 @@ from hepflow.execution.run import RunOptions, run
 from hepflow.execution.rundir import RunDirectory
 from hepflow.expressions import Cut, Expression, Weight, common_container
 from hepflow.expressions import qualified as with_container
+from hepflow.plots.axis import closed
 from hepflow.plugins.performance.base import as_views, values_of, weights_of
 from hepflow.plugins.performance.histograms import HistogramPlots
 from hepflow.plugins.performance.look import choose_binning, look
@@ -75,10 +76,11 @@ class ValueSums(Tool):
         for view, (label, cut) in product(as_views(self.Variables, self.name), (self.Split or {"": Cut()}).items()):
             chosen = self.Selection & cut
             at = common_container(events, view.expression, chosen, self.Weight)
-            values = np.asarray(values_of(events, view.variable, chosen, at), dtype=np.float64)
+            taken = np.asarray(values_of(events, view.variable, chosen, at))
+            edges = view.variable.binning().edges
+            values = closed(taken, *edges[-2:]).astype(np.float64)
             given = weights_of(events, self.Weight, chosen, at)
             weights = np.ones(len(values)) if given is None else given.astype(np.float64)
-            edges = view.variable.binning().edges
             known = ~np.isnan(values)
             inside = known & (values >= edges[0]) & (values < edges[-1])
             x, w = values[inside], weights[inside]

@@ -25,7 +25,7 @@ from hepflow.variables import Variable
 __all__ = ["Source", "check_folder", "find_earlier", "given_files"]
 
 ENDINGS = (".h5", ".hdf5")
-NEEDED = {"Variables", "Caps", "Classes", "FoldColumn", "FoldNumber"}
+NEEDED = {"Variables", "Caps", "Label", "Classes", "Weight", "FoldColumn", "FoldNumber"}
 """Properties that tell what a stream's training set holds."""
 SHOWN = 5
 """Most variables that an error names."""
@@ -157,7 +157,7 @@ class Source:
         together, or where a file cannot be read.
         """
         dataset, normaliser, reweighter = (user.values[key] for key in ("Dataset", "Normaliser", "Reweighter"))
-        variables, caps, classes, rule = _layout(dataset, job)
+        variables, caps, classes, rule, labelled = _layout(dataset, job)
         names = {group: tuple(v.name for v in listed) for group, listed in variables.items()}
         if normaliser.endswith(".json"):
             measured = _names(_numbers(_read_variables(Path(normaliser))))
@@ -170,6 +170,7 @@ class Source:
         if reweighter:
             weights = find_earlier(job, user, "Reweighter", Reweighter)
             _check_rule(weights, weights.Folds, dataset, rule)
+            _check_labels(weights, dataset, labelled)
             if not normaliser.endswith(".json") and weights.Folds != folds:
                 raise _other_folds(reweighter, normaliser)
         inputs = (NetworkInput(g, n, caps.get(g), (0.0,) * len(n), (1.0,) * len(n)) for g, n in names.items())
@@ -201,23 +202,26 @@ class Source:
 
 def _layout(
     dataset: str, job: Job
-) -> tuple[Mapping[str, tuple[Variable, ...]], Mapping[str, int], tuple[str, ...], tuple[str, int]]:
-    """Return variables, caps, classes, and column and number of the folds, of a file or a stream of the job."""
+) -> tuple[Mapping[str, tuple[Variable, ...]], Mapping[str, int], tuple[str, ...], tuple[str, int], dict[str, Any]]:
+    """Return variables, caps, classes, column and number of the folds, and the properties Label, Classes and Weight, of
+    a file or a stream of the job.
+    """
     if dataset.endswith(ENDINGS):
         file, record = open_dataset_file(Path(dataset))
         file.close()
         layout, rule = DatasetLayout.from_record(record), record["fold"]
-        return layout.variables, layout.caps, layout.classes, (rule["column"], rule["number"])
+        classes = {int(value): name for value, name in record["labels"].items()}
+        labelled = {"Label": record["label"], "Classes": classes, "Weight": record["weight"]}
+        return layout.variables, layout.caps, layout.classes, (rule["column"], rule["number"]), labelled
     stream = job.find(dataset)
     values = stream.values
-    if not isinstance(stream, Stream) or not {"Variables", "Caps", "Classes", "FoldColumn", "FoldNumber"} <= set(
-        values
-    ):
+    if not isinstance(stream, Stream) or not set(values) >= NEEDED:
         raise JobOptionsError(
             f"{dataset} writes no training set", hint="Dataset is the name of a DatasetStream, or a file .h5"
         )
-    classes = tuple(dict.fromkeys(values["Classes"].values()))
-    return values["Variables"], values["Caps"], classes, (values["FoldColumn"], values["FoldNumber"])
+    names = tuple(dict.fromkeys(values["Classes"].values()))
+    labelled = {key: values[key] for key in ("Label", "Classes", "Weight")}
+    return values["Variables"], values["Caps"], names, (values["FoldColumn"], values["FoldNumber"]), labelled
 
 
 def _check_rule(tool: Tool, networks: Sequence[Folds], dataset: str, rule: tuple[str, int]) -> None:
@@ -228,6 +232,17 @@ def _check_rule(tool: Tool, networks: Sequence[Folds], dataset: str, rule: tuple
             f"{tool.name} has the folds {folds.column} % {folds.number}, {dataset} has {rule[0]} % {rule[1]}",
             hint=f"set Folds of {tool.name}, and FoldColumn and FoldNumber of the DatasetStream, to the same",
         )
+
+
+def _check_labels(tool: Reweighter, dataset: str, labelled: Mapping[str, Any]) -> None:
+    """Raise JobOptionsError where factors are measured with another label, classes or weight than the training set."""
+    for key, value in labelled.items():
+        own = tool.values[key]
+        if own != value:
+            raise JobOptionsError(
+                f"{tool.name}.{key} is {own!r}, that of the training set {dataset} is {value!r}",
+                hint=f"its factors would belong to something else: set {key} of {tool.name} to the same",
+            )
 
 
 def _other_folds(reweighter: str, normaliser: str) -> JobOptionsError:

@@ -189,7 +189,7 @@ def test_scores_outside_the_range_are_kept_as_equal_and_said():
     assert roc.entries == 6
     assert roc.auc == pytest.approx(roc_auc_score([0, 1, 0, 1, 1, 0], [-1, -1, 0.5, 2, 2, -1]))
     assert roc.curve().threshold.tolist() == [0.5, -np.inf]
-    assert "83 % of the scores are outside 0 … 1" in roc.note
+    assert "67 % of the scores are outside 0 … 1" in roc.note
 
 
 def test_negative_weights():

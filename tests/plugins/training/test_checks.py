@@ -132,11 +132,24 @@ def test_training_set_and_normaliser_that_differ(go, tmp_path, tool, normaliser,
     assert not (tmp_path / "run").exists()
 
 
-def test_reweighter_with_other_folds(go, tmp_path):
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({"Folds": [Folds(train=(1, 2, 3), test=(4,))]}, "Reweighter and Normaliser have different folds"),
+        ({"Label": "TauJets.nTracks"}, "Reweighter.Label is 'TauJets.nTracks', that of the training set dataset is"),
+        ({"Classes": dict(enumerate(CLASSES[1:]))}, "Reweighter.Classes is"),
+        (
+            {"Weight": "TauJets.pt"},
+            "Reweighter.Weight is 'TauJets.pt', that of the training set dataset is 'TauJets.beam",
+        ),
+    ],
+)
+def test_reweighter_that_measures_something_else(go, tmp_path, properties, message):
     classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
-    reweighter = Reweighter("Reweighter", Classes=classes, Folds=[Folds(train=(1, 2, 3), test=(4,))])
-    with pytest.raises(HepflowError, match="Reweighter and Normaliser have different folds"):
+    reweighter = Reweighter("Reweighter", **{"Classes": classes, "Weight": "TauJets.beamSpotWeight", **properties})
+    with pytest.raises(HepflowError) as caught:
         go(tmp_path / "run", KerasTrainer("Trainer", Reweighter="Reweighter"), first=[reweighter])
+    assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
