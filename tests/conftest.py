@@ -14,6 +14,8 @@ import pytest
 import uproot
 from hypothesis import settings
 
+from hepflow.events.links import LINK_PARTS, container_id
+
 settings.register_profile("hepflow", deadline=None)  # no test depends on how busy the machine is
 settings.load_profile("hepflow")
 
@@ -134,8 +136,8 @@ def _truth_tau(tau, rng, f):
     }
 
 
-def columns_of(events):
-    """Return ``C.x`` → awkward array (events × objects), links as records of key and index."""
+def columns_of(events, *, in_file=False):
+    """Return ``C.x`` → awkward array (events × objects), links as in the event store, or as in a file."""
     columns = {}
     for name in next(iter(events)) if events else {}:
         if name == "EventInfo":
@@ -147,18 +149,20 @@ def columns_of(events):
         for column in known:
             values = [[one[column] for one in event[name]] for event in events]
             if column in LINKS:
-                columns[f"{name}.{column}"] = _links(values, LINKS[column])
+                columns[f"{name}.{column}"] = _links(values, LINKS[column], in_file)
             else:
                 dtype = DTYPES.get(name, {}).get(column, "f4")
                 columns[f"{name}.{column}"] = ak.values_astype(ak.Array(values), np.dtype(dtype))
     return columns
 
 
-def _links(values, target):
-    key = KEYS.get(target) or link_hash(target, PFO_CLASS)
+def _links(values, target, in_file):
+    key = (KEYS.get(target) or link_hash(target, PFO_CLASS)) if in_file else container_id(target)
     index = ak.Array([[[0 if i is None else i for i in links] for links in event] for event in values])
     keys = ak.Array([[[0 if i is None else key for i in links] for links in event] for event in values])
-    return ak.zip({"m_persKey": ak.values_astype(keys, "u4"), "m_persIndex": ak.values_astype(index, "u4")})
+    names = ("m_persKey", "m_persIndex") if in_file else LINK_PARTS
+    keys, index = ak.values_astype(keys, "u4" if in_file else "i8"), ak.values_astype(index, "u4")
+    return ak.zip(dict(zip(names, (keys, index), strict=True)))
 
 
 def write_xaod(path, events, *, kind="RNTuple", drop=(), spell="{}AuxDyn", cluster=20):
@@ -166,7 +170,7 @@ def write_xaod(path, events, *, kind="RNTuple", drop=(), spell="{}AuxDyn", clust
 
     A new cluster or basket begins every ``cluster`` events. ``drop`` names columns or containers to leave out.
     """
-    columns = columns_of(events)
+    columns = columns_of(events, in_file=True)
     columns = {name: v for name, v in columns.items() if name not in drop and name.partition(".")[0] not in drop}
     path = Path(path)
     with uproot.recreate(path) as file:

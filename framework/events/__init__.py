@@ -14,7 +14,7 @@ from hepflow.events.access import Access
 from hepflow.events.column import Column, Offsets
 from hepflow.events.container import Container, Linked
 from hepflow.events.layout import content_of, flatten, has_lists, normal_layout, pack_links, plain, scatter
-from hepflow.events.links import key_for
+from hepflow.events.links import NULL, container_id
 from hepflow.events.random import EventRandom, entry_keys
 from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
 
@@ -190,7 +190,7 @@ class Events:
         assert group.offsets is not None
         first = group.offsets[flat_take(np.arange(self._scope.n_events), self._scope.event_index())[events]]
         lists = [] if per_object is None else [per_object]
-        links = pack_links(lists, np.where(null, 0, key_for(to)), np.where(null, 0, full - first))
+        links = pack_links(lists, np.where(null, NULL, container_id(to)), np.where(null, 0, full - first))
         return ak.unflatten(links, per_event)
 
     def random(self, tool: Any) -> EventRandom:

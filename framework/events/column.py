@@ -5,7 +5,8 @@ Readers return it, the event store keeps it, writers take it. Lists are never pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,12 +28,19 @@ class Column:
     ``offsets`` (int64, one more than there are events, starting at 0) tells that event i owns
     ``content[offsets[i]:offsets[i+1]]``; it is None where there is one value an event (``EventInfo.mcEventNumber``).
     ``content`` is a numpy array of numbers, or a flat awkward array for anything else: lists per object, strings,
-    element links (records of ``m_persKey`` and ``m_persIndex``, both uint32; key 0 is the null link) and lists of
-    links.
+    links (records of ``container``, int64, and ``index``, uint32; see ``hepflow.events.links``) and lists of links.
+
+    ``missing`` tells, for each object, that the input has no value for it; its content is NaN, 0, an empty list or
+    text, or the null link. It is None where every object has a value.
+
+    ``targets`` goes with links that were read: container → what the reader knows of it beyond its name. It means
+    something to a writer of the same format only.
     """
 
     offsets: Offsets | None
     content: Content
+    missing: npt.NDArray[np.bool_] | None = None
+    targets: Mapping[int, Any] | None = None
 
     def __len__(self) -> int:
         """Return the number of events."""
@@ -40,9 +48,12 @@ class Column:
 
     def __getitem__(self, events: slice) -> Column:
         """Return the events ``[start, stop)`` without copying values; offsets start at 0 again."""
-        start, stop, _ = events.indices(len(self))
-        if self.offsets is None:
-            return Column(None, self.content[start:stop])
-        first, last = int(self.offsets[start]), int(self.offsets[stop])
-        offsets = self.offsets[start : stop + 1]
-        return Column(offsets if first == 0 else offsets - first, self.content[first:last])
+        first, last, _ = events.indices(len(self))
+        offsets = None
+        if self.offsets is not None:
+            offsets = self.offsets[first : last + 1]
+            first, last = int(self.offsets[first]), int(self.offsets[last])
+            offsets = offsets if first == 0 else offsets - first
+        missing = None if self.missing is None else self.missing[first:last]
+        missing = missing if missing is not None and missing.any() else None
+        return replace(self, offsets=offsets, content=self.content[first:last], missing=missing)

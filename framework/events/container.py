@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
-from hepflow.events.layout import flatten, jagged, pack_links, scatter, unpack_links
-from hepflow.events.links import keys_of
-from hepflow.events.scope import Ints, Scope, counts_of, flat_take, offsets_from
+from hepflow.events.layout import flatten, jagged, marked, pack_links, scatter, unpack_links
+from hepflow.events.links import BEHIND, NULL, container_id, container_name
+from hepflow.events.scope import Bools, Ints, Scope, counts_of, flat_take, offsets_from, taken
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -50,15 +50,21 @@ class Container:
 
     def flat(self, column: str) -> Any:
         """Return the values of all visible objects without event structure: numpy for numbers, else a flat awkward
-        array.
+        array. Missing numbers are NaN: integers come as float64 where one is missing.
+        """
+        return marked(*self.stored(column), f"{self._name}.{column}")
+
+    def stored(self, column: str) -> tuple[Any, Bools | None]:
+        """Return the flat values of all visible objects in the type of the input, and which of them are missing.
+
+        The second is None where every object has a value; missing ones read NaN, 0, an empty list, or the null link.
         """
         name = f"{self._name}.{column}"
         if self._access is not None:
             self._access.check_read(name)
         if self._lacks(column):
-            return np.full(len(self), np.nan, dtype=np.float32)
-        found = self._scope.column(name)
-        return flat_take(found.content, self._scope.index(self._name))
+            return np.full(len(self), np.nan, dtype=np.float32), np.ones(len(self), dtype=bool)
+        return taken(self._scope.column(name), self._scope.index(self._name))
 
     def _lacks(self, column: str) -> bool:
         """Tell whether the column is optional and not there."""
@@ -111,10 +117,10 @@ class Container:
         values = self.flat(link)
         if self._lacks(link):
             values = pack_links([], *np.zeros((2, len(values))))
-        target = to or self._target(values, link)
+        lists, containers, index = unpack_links(values)
+        target = to or self._target(containers, link)
         if self._access is not None:
             self._access.check_container(target)
-        lists, keys, index = unpack_links(values)
         if len(lists) > 1:
             raise ColumnError(f"{self._name}.{link} holds lists of lists of links, which cannot be followed")
         counts = lists[0] if lists else np.ones(len(values), dtype=np.int64)
@@ -122,9 +128,12 @@ class Container:
         offsets = self._scope.group(target).offsets
         if offsets is None or not self._scope.linkable(target):
             raise ColumnError(f"{self._name}.{link} cannot point into {target}, which is no list of objects per event")
-        first, last = offsets[rows], offsets[rows + 1]
-        position = first + index
-        valid = np.isin(keys, keys_of(target)) & (position < last)
+        position = offsets[rows] + index
+        valid = containers == container_id(target)
+        inside = position < offsets[rows + 1]
+        if not inside[valid].all():
+            self._scope.note(BEHIND.format(target), f"{self._name}.{link}", int((valid & ~inside).sum()))
+        valid &= inside
         mask = self._scope.mask(target)
         if mask is not None:
             valid &= mask[np.where(valid, position, 0)] if len(mask) else False
@@ -133,21 +142,23 @@ class Container:
         kept = running[edges[1:]] - running[edges[:-1]]
         return Linked(self._scope, target, self._access, position[valid], offsets_from(kept), self._offsets())
 
-    def _target(self, values: Any, link: str) -> str:
+    def _target(self, containers: Ints, link: str) -> str:
         declared = self._access.containers() if self._access is not None else self._scope.known()
-        candidates = [name for name in sorted(declared) if name != self._name and self._scope.linkable(name)]
-        keys = np.unique(unpack_links(values)[1])
-        found = [name for name in candidates if np.isin(keys_of(name), keys).any()]
-        if not keys.any() and len(candidates) == 1:
-            found = candidates
-        if len(found) != 1:
-            state = "points into other containers than those declared" if keys.any() else "has no valid link here"
-            state = "points into " + " and ".join(found) if found else state
-            raise ColumnError(
-                f"{self._name}.{link} {state}: its target is not clear",
-                hint=f"say which: follow({link!r}, to=...); {nearest('', candidates, what='declared containers')}",
-            )
-        return found[0]
+        candidates = [name for name in sorted(declared) if self._scope.linkable(name)]
+        numbers = [number for number in np.unique(containers).tolist() if number != NULL]
+        found = [name for name in candidates if container_id(name) in numbers]
+        others = [name for name in candidates if name != self._name]
+        if not numbers and len(others) == 1:
+            return others[0]
+        if len(found) == 1:
+            return found[0]
+        state, hint = "has no valid link here: its target is not clear", ""
+        if numbers:
+            state = "points into " + " and ".join(found or sorted(map(container_name, numbers)))
+            state += ": its target is not clear" if found else ", of which nothing is declared here"
+        if found or not numbers:
+            hint = f"say which: follow({link!r}, to=...); "
+        raise ColumnError(f"{self._name}.{link} {state}", hint=hint + nearest("", others, what="declared containers"))
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,13 +218,19 @@ class Linked:
         return np.repeat(np.arange(len(self._offsets) - 1), self.counts)
 
     def flat(self, column: str) -> Any:
-        """Return the values of all linked objects, list after list."""
+        """Return the values of all linked objects, list after list; missing numbers are NaN."""
+        return marked(*self.stored(column), f"{self._name}.{column}")
+
+    def stored(self, column: str) -> tuple[Any, Bools | None]:
+        """Return the flat values of all linked objects in the type of the input, and which of them are missing (None
+        where every object has a value).
+        """
         name = f"{self._name}.{column}"
         if self._access is not None:
             self._access.check_read(name)
             if name in self._access.optional and self._scope.find(name) is None:
-                return np.full(len(self), np.nan, dtype=np.float32)
-        return self._scope.column(name).content[self._index]
+                return np.full(len(self), np.nan, dtype=np.float32), np.ones(len(self), dtype=bool)
+        return taken(self._scope.column(name), self._index)
 
     def __getitem__(self, column: str) -> ak.Array:
         return self.unflatten(self.flat(column))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,17 @@ from hepflow.errors import ColumnError
 from hepflow.events import Events
 from hepflow.events.column import Column
 from hepflow.events.layout import has_links, pack_links, unpack_links
-from hepflow.events.links import key_for, keys_of
-from hepflow.events.scope import Ints, flat_take
+from hepflow.events.links import BEHIND, NOT_KEPT, NULL, UNKNOWN, container_name
+from hepflow.events.scope import Ints, Scope, flat_take, taken
 
-__all__ = ["event_column", "object_column"]
+__all__ = ["event_column", "filled", "note_unknown", "object_column"]
 
 
 def event_column(events: Events, name: str, written: Collection[str]) -> Column:
     """Return a column as events × objects, visible ones only.
 
     Links into a container of ``written`` are renumbered (a link to a hidden object becomes the null link); links into
-    a container that is not written become null links, because there is nothing left to point to.
+    anything else stay as they are, and are noted where they lead nowhere in the output.
     """
     scope = events._scope
     container = name.partition(".")[0]
@@ -32,10 +33,25 @@ def event_column(events: Events, name: str, written: Collection[str]) -> Column:
         )
     column = scope.column(name)
     index = scope.index(container)
-    content = flat_take(column.content, index)
+    content, missing = taken(column, index)
     if has_links(content):
-        content = _remapped(scope, content, flat_take(scope.event_of(container), index), written)
-    return Column(scope.offsets(container), content)
+        content = _remapped(scope, name, content, flat_take(scope.event_of(container), index), written)
+    return replace(column, offsets=scope.offsets(container), content=content, missing=missing)
+
+
+def filled(name: str, column: Column) -> Column:
+    """Return a column for an output that has a value for each object: missing floats are NaN there.
+
+    ColumnError where an integer or boolean is missing.
+    """
+    if column.missing is None:
+        return column
+    if isinstance(column.content, np.ndarray) and column.content.dtype.kind != "f":
+        raise ColumnError(
+            f"{name} is missing for {int(column.missing.sum())} objects, and {column.content.dtype} cannot say so",
+            hint=f"leave it out with Drop, or write where(isfinite({name}), {name}, -1) instead",
+        )
+    return replace(column, missing=None)
 
 
 def object_column(events: Events, name: str, entry: str) -> Column:
@@ -44,33 +60,53 @@ def object_column(events: Events, name: str, entry: str) -> Column:
     Columns of ``entry`` have one value an entry, of its sub-containers a list; values of the event are repeated.
     """
     scope = events._scope
-    container, _, short = name.partition(".")
+    container = name.partition(".")[0]
     group = scope.group(container)
+    column = scope.column(name)
     if container == entry or group.parent == entry:
-        return Column(scope.offsets(container) if group.parent else None, events._container(container).flat(short))
+        content, missing = taken(column, scope.index(container))
+        return filled(name, Column(scope.offsets(container) if group.parent else None, content, missing))
     if group.offsets is None:
-        values = scope.column(name).content
-        return Column(None, values[flat_take(scope.event_of(entry), scope.index(entry))])
+        return filled(name, Column(None, *taken(column, flat_take(scope.event_of(entry), scope.index(entry)))))
     raise ColumnError(
         f"{name} cannot be written with one entry for each object of {entry}",
         hint=f"it belongs neither to {entry} nor to the event; a tool can make it a sub-container (parent={entry!r})",
     )
 
 
-def _remapped(scope: Any, content: Any, rows: Ints, written: Collection[str]) -> Any:
-    lists, keys, index = unpack_links(content)
+def _remapped(scope: Scope, name: str, content: Any, rows: Ints, written: Collection[str]) -> Any:
+    """Return links as they are valid in the output; ``rows`` are the events (full-length numbering) of the objects."""
+    lists, containers, index = unpack_links(content)
     for counts in lists:
         rows = np.repeat(rows, counts)
-    new_key, new_index = np.zeros_like(keys), np.zeros_like(index)
-    for target in written:
+    new, position = containers.copy(), index.copy()
+    for number in np.unique(containers).tolist():
+        target = container_name(number)
+        if number <= NULL:  # the null link, or known by a key of the input only, which was noted on reading
+            continue
+        mine = np.flatnonzero(containers == number)
+        if target not in written:
+            scope.note(NOT_KEPT.format(target), name, len(mine))
         if not scope.linkable(target):
             continue
         offsets = scope.group(target).offsets
-        mine = np.flatnonzero(np.isin(keys, keys_of(target)))
-        position = offsets[rows[mine]] + index[mine]
-        inside = position < offsets[rows[mine] + 1]
-        mine, position = mine[inside], position[inside]
-        local = scope.local_index(target)[position]
-        new_key[mine[local >= 0]] = key_for(target)
-        new_index[mine[local >= 0]] = local[local >= 0]
-    return pack_links(lists, new_key, new_index)
+        assert offsets is not None
+        full = offsets[rows[mine]] + index[mine]
+        inside = full < offsets[rows[mine] + 1]
+        scope.note(BEHIND.format(target), name, int((~inside).sum()))
+        mine = mine[inside]
+        local = scope.local_index(target)[full[inside]]
+        new[mine[local < 0]], position[mine[local < 0]] = NULL, 0
+        if target in written:
+            position[mine[local >= 0]] = local[local >= 0]
+    return pack_links(lists, new, position)
+
+
+def note_unknown(scope: Scope, columns: Mapping[str, Column]) -> None:
+    """Note the links, of columns that were read, whose target is not in the input."""
+    for name, column in columns.items():
+        if has_links(column.content):
+            containers = unpack_links(column.content)[1]
+            unknown, counts = np.unique(containers[containers < NULL], return_counts=True)
+            for number, count in zip(unknown.tolist(), counts.tolist(), strict=True):
+                scope.note(UNKNOWN.format(container_name(number)), name, count)

@@ -11,26 +11,27 @@ import numpy as np
 
 from hepflow.errors import ColumnError
 from hepflow.events.column import Offsets
+from hepflow.events.links import LINK_PARTS
 from hepflow.events.scope import Ints, counts_of, offsets_from
 
 if TYPE_CHECKING:
     import awkward as ak
 
 __all__ = [
-    "LINK_PARTS",
     "content_of",
     "flatten",
     "has_links",
     "has_lists",
     "jagged",
+    "marked",
     "normal_layout",
     "pack_links",
     "plain",
     "scatter",
     "unpack_links",
 ]
-
-LINK_PARTS = ("m_persKey", "m_persIndex")
+EXACT = 2.0**53
+"""Integers up to this are exact as float64."""
 
 
 def jagged(values: Any, offsets: Offsets, outer: Offsets | None = None) -> ak.Array:
@@ -136,6 +137,23 @@ def _strip(layout: Any, structure: Sequence[Offsets]) -> Any:
     return layout
 
 
+def marked(values: Any, missing: Any, name: str) -> Any:
+    """Return flat values with NaN for numbers that are missing; ColumnError where an integer would not stay exact.
+
+    Missing lists, texts and links are empty or null already.
+    """
+    if missing is None or not isinstance(values, np.ndarray) or values.dtype.kind == "f":
+        return values
+    numbers = values.astype(np.float64)
+    if values.dtype.itemsize == 8 and len(values) and np.abs(numbers).max() > EXACT:
+        raise ColumnError(
+            f"{name} is missing for {int(missing.sum())} objects, and its integers above 2⁵³ do not fit beside NaN",
+            hint=f"stored({name.partition('.')[2]!r}) gives the integers and a mask of what is missing",
+        )
+    numbers[missing] = np.nan
+    return numbers
+
+
 def scatter(content: Any, index: Ints | None, length: int) -> Any:
     """Return full-length content whose entries at ``index`` are those of ``content``; the hidden rest is zero or
     empty.
@@ -166,12 +184,12 @@ def has_lists(values: Any) -> bool:
 
 
 def has_links(values: Any) -> bool:
-    """Tell whether a flat column holds element links, at any depth."""
-    return "m_persKey" in getattr(values, "fields", ())
+    """Tell whether a flat column holds links, at any depth."""
+    return tuple(getattr(values, "fields", ())) == LINK_PARTS
 
 
 def unpack_links(values: Any) -> tuple[list[Ints], Ints, Ints]:
-    """Return (lengths of the lists around the links, outermost first; keys; indices) of a flat link column."""
+    """Return (lengths of the lists around the links, outermost first; containers; indices) of a flat link column."""
     import awkward as ak
 
     if not has_links(values):
@@ -181,18 +199,16 @@ def unpack_links(values: Any) -> tuple[list[Ints], Ints, Ints]:
         lists = layout.to_ListOffsetArray64(True)
         counts.append(counts_of(lists.offsets.data))
         layout = lists.content[: int(lists.offsets.data[-1])]
-    key, index = (np.asarray(ak.Array(layout)[field]).astype(np.int64) for field in ("m_persKey", "m_persIndex"))
-    return counts, key, index
+    container, index = (np.asarray(ak.Array(layout)[field]).astype(np.int64, copy=False) for field in LINK_PARTS)
+    return counts, container, index
 
 
-def pack_links(counts: Sequence[Ints], keys: Any, index: Any) -> ak.Array:
+def pack_links(counts: Sequence[Ints], containers: Any, index: Any) -> ak.Array:
     """Return a flat link column, the reverse of ``unpack_links``; without ``counts`` there is one link an object."""
     import awkward as ak
 
-    layout = ak.contents.RecordArray(
-        [ak.contents.NumpyArray(np.asarray(part, dtype=np.uint32)) for part in (keys, index)],
-        ["m_persKey", "m_persIndex"],
-    )
+    parts = [np.asarray(containers, dtype=np.int64), np.asarray(index, dtype=np.uint32)]
+    layout = ak.contents.RecordArray([ak.contents.NumpyArray(part) for part in parts], list(LINK_PARTS))
     for lengths in reversed(counts):
         layout = ak.contents.ListOffsetArray(ak.index.Index64(offsets_from(lengths)), layout)
     return ak.Array(layout)

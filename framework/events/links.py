@@ -1,70 +1,44 @@
-"""Element-link keys: ATLAS's hash of a container's name and class, which names the target of a link."""
+"""Links as the event store keeps them: pairs (container, index), whatever file they come from.
+
+``container`` is the number of a container's name, 0 for the null link, and negative for a target that the input only
+knows by a key of its own, which is kept for copying. ``index`` counts objects of the same event. How a file spells a
+link is known to its reader and writer only.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 
-__all__ = ["CLIDS", "key_for", "keys_of", "link_key"]
+__all__ = ["BEHIND", "LINK_PARTS", "NOT_KEPT", "NULL", "UNKNOWN", "container_id", "container_name"]
 
-_POLYNOMIAL = 0x95AC9329AC4BC9B5
+LINK_PARTS = ("container", "index")
+"""Fields of a link."""
+NULL = 0
+"""Container of a link that points nowhere."""
 
-_CLASSES = {
-    1177172564: ("TauJets",),
-    1306133771: ("TauTracks",),
-    1177172577: (
-        "TauNeutralParticleFlowObjects",
-        "TauShotParticleFlowObjects",
-        "TauChargedParticleFlowObjects",
-        "TauHadronicParticleFlowObjects",
-    ),
-    1219821989: ("CaloCalTopoClusters", "TauPi0Clusters", "TauShotClusters"),
-    1092961325: ("PrimaryVertices", "TauSecondaryVertices"),
-    1287425431: ("InDetTrackParticles", "GSFTrackParticles"),
-    1244316195: ("Jets", "AntiKt4LCTopoJets", "AntiKt4EMPFlowJets"),
-    1087532415: ("Electrons",),
-    1105575213: ("Photons",),
-    1178459224: ("Muons",),
-    1237340765: (
-        "TruthTaus",
-        "TruthElectrons",
-        "TruthMuons",
-        "TruthPhotons",
-        "TruthBoson",
-        "TruthNeutrinos",
-        "TruthParticles",
-    ),
-}
-CLIDS = {name: clid for clid, names in _CLASSES.items() for name in names}
-"""Container → class identifier, as the class definitions of Athena's ``Event/xAOD`` packages give it."""
+BEHIND = "point behind the last object of {}; they are kept when copied, and lead nowhere"
+NOT_KEPT = "point into {}, which is not written; they are kept as they are"
+UNKNOWN = "point into {}, which no container of the input has; they are kept when copied, and lead nowhere"
+"""What is noted of links that cannot be followed."""
+
+_NAMES: dict[int, str] = {}
 
 
-@lru_cache(maxsize=4096)
-def link_key(container: str, clid: int) -> int:
-    """Return the 30-bit key of a container: CRC-64 over its name, then over the bytes of its class identifier.
+@lru_cache(maxsize=65536)
+def container_id(name: str) -> int:
+    """Return the number of a container: 62 bits of a hash of its name, the same in every process.
 
-    Reflected polynomial 0x95AC9329AC4BC9B5, register starting with all ones, no final inversion; class identifier low
-    byte first until the rest is zero (Athena's ``SGKey``).
+    >>> container_id("TauTracks") > 0
+    True
     """
-    data = bytearray(container.encode())
-    while clid:
-        data.append(clid & 0xFF)
-        clid >>= 8
-    register = 0xFFFFFFFFFFFFFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = (register >> 1) ^ (_POLYNOMIAL if register & 1 else 0)
-    return register & 0x3FFFFFFF
+    number = (int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 2) or 1
+    _NAMES[number] = name
+    return number
 
 
-def key_for(container: str) -> int:
-    """Return the key that hepflow writes for links into a container; a container of unknown class is hashed by name
-    alone.
+def container_name(number: int) -> str:
+    """Return the name of a container that was numbered in this process; ``key 17`` where only the input's key is
+    known.
     """
-    return link_key(container, CLIDS.get(container, 0))
-
-
-def keys_of(container: str) -> tuple[int, ...]:
-    """Return the keys under which files know a container: by its name, and by its name in derivations."""
-    clid = CLIDS.get(container, 0)
-    return link_key(container, clid), link_key(f"Analysis{container}", clid)
+    return _NAMES.get(number, f"key {abs(number)}")

@@ -17,7 +17,7 @@ from hepflow.context import Sample
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
 
-__all__ = ["Bools", "Cutflow", "Group", "Ints", "Scope", "counts_of", "flat_take", "offsets_from"]
+__all__ = ["Bools", "Cutflow", "Group", "Ints", "Notes", "Scope", "counts_of", "flat_take", "offsets_from", "taken"]
 
 T = TypeVar("T")
 
@@ -25,6 +25,8 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Cutflow: TypeAlias = dict[tuple[str, str, str, str], list[int]]
 """(stream or "", tool, container or "", label) → [before, after]."""
+Notes: TypeAlias = dict[tuple[str, str], int]
+"""(what is told of links, column) → number of links."""
 
 
 def offsets_from(counts: npt.NDArray[Any]) -> Offsets:
@@ -42,6 +44,12 @@ def counts_of(offsets: Offsets) -> Ints:
 def flat_take(content: Any, index: Ints | None) -> Any:
     """Return ``content[index]``, or ``content`` itself where nothing is hidden."""
     return content if index is None else content[index]
+
+
+def taken(column: Column, index: Ints | None) -> tuple[Any, Bools | None]:
+    """Return the content of a column at ``index``, and which of it is missing, or None where nothing is."""
+    missing = None if column.missing is None else flat_take(column.missing, index)
+    return flat_take(column.content, index), missing if missing is not None and missing.any() else None
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Scope:
         self.label = label
         self._parent = parent
         self.cutflow: Cutflow = {} if parent is None else parent.cutflow
+        self.notes: Notes = {} if parent is None else parent.notes
         self.draws: dict[str, int] = {}
         self._counted: dict[tuple[str, str, str], int] = {}
         self._load = load
@@ -284,3 +293,8 @@ class Scope:
         line = self.cutflow.setdefault((self.label, tool, container, shown), [0, 0])
         line[0] += before
         line[1] += after
+
+    def note(self, text: str, column: str, count: int) -> None:
+        """Add to what is told at the end of the run."""
+        if count:
+            self.notes[text, column] = self.notes.get((text, column), 0) + count

@@ -20,7 +20,8 @@ import hepflow
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError, InputError, ToolError
 from hepflow.events import Access, Column, Events, Scope
-from hepflow.events.scope import Cutflow, Group
+from hepflow.events.export import note_unknown
+from hepflow.events.scope import Cutflow, Group, Notes
 from hepflow.execution.plan import Plan, WorkUnit
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
@@ -59,12 +60,13 @@ class Payload:
 
 @dataclass
 class UnitResult:
-    """What one work unit gives: results by tool, cutflow, output parts by stream and their sizes in bytes."""
+    """What one work unit gives: results by tool, cutflow, notes, output parts by stream and their sizes in bytes."""
 
     number: int
     entries: int
     results: dict[str, Any] = field(default_factory=dict)
     cutflow: Cutflow = field(default_factory=dict)
+    notes: Notes = field(default_factory=dict)
     parts: dict[str, Path] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
 
@@ -172,7 +174,8 @@ class Worker:
                 for container in self._optional:
                     if not scope.knows(container):  # nothing of it in this file: no objects, so all reads as missing
                         scope.define(container, Group(np.zeros(scope.n_events + 1, dtype=np.int64)))
-                scope.cutflow = outcome.cutflow
+                scope.cutflow, scope.notes = outcome.cutflow, outcome.notes
+                note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
 
     def _process(

@@ -18,7 +18,7 @@ import cloudpickle
 
 from hepflow.context import Context
 from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError, listed
-from hepflow.events.scope import Cutflow
+from hepflow.events.scope import Cutflow, Notes
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
@@ -79,14 +79,15 @@ class Reporter:
 
 @dataclass
 class RunResult:
-    """What a run gives: its directory, tool results by name, output files by stream, the cutflow, and how long it
-    took.
+    """What a run gives: its directory, tool results by name, output files by stream, the cutflow, what there is to
+    tell of links, and how long it took.
     """
 
     directory: Path
     results: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     cutflow: Cutflow = field(default_factory=dict)
+    notes: Notes = field(default_factory=dict)
     events: int = 0
     seconds: float = 0.0
     kept: int = 0
@@ -295,7 +296,7 @@ def _full(path: str) -> str:
 
 
 def _add_up(units: Sequence[UnitResult], result: RunResult) -> dict[str, Any]:
-    """Return the tools' totals over the units, added in plan order; events and cutflow go into ``result``."""
+    """Return the tools' totals over the units, added in plan order; events, cutflow and notes go into ``result``."""
     totals: dict[str, Any] = {}
     for unit in units:
         result.events += unit.entries
@@ -305,6 +306,8 @@ def _add_up(units: Sequence[UnitResult], result: RunResult) -> dict[str, Any]:
             counts = result.cutflow.setdefault(line, [0, 0])
             counts[0] += before
             counts[1] += after
+        for note, count in unit.notes.items():
+            result.notes[note] = result.notes.get(note, 0) + count
     return totals
 
 
@@ -514,5 +517,6 @@ def _provenance(
         ],
         "models": {str(path): sha256(path) for path in job.data_files().values()},
         "units": len(plan.units),
+        "notes": [{"column": name, "links": count, "note": text} for (text, name), count in result.notes.items()],
         "outputs": {name: [path.name for path in paths] for name, paths in result.outputs.items()},
     }

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
-from hepflow.events.layout import LINK_PARTS, content_of, normal_layout
+from hepflow.events.layout import content_of, normal_layout
 from hepflow.io.cpptypes import LINK, STRING
+from hepflow.io.links import FILE_PARTS
 
 __all__ = ["ColumnType", "Pieces", "cast_column", "column_type", "inner_layout"]
 
@@ -59,8 +60,8 @@ class ColumnType:
 
         layout: Any
         if self.dtype == LINK:
-            parts = [ak.contents.NumpyArray(np.zeros(0, dtype=np.uint32)) for _ in LINK_PARTS]
-            layout = ak.contents.RecordArray(parts, list(LINK_PARTS))
+            parts = [ak.contents.NumpyArray(np.zeros(0, dtype=np.uint32)) for _ in FILE_PARTS]
+            layout = ak.contents.RecordArray(parts, list(FILE_PARTS))
         elif self.dtype == STRING:
             letters = ak.contents.NumpyArray(np.zeros(0, dtype=np.uint8), parameters={"__array__": "char"})
             layout = ak.contents.ListOffsetArray(_no_lists(), letters, parameters={"__array__": "string"})
@@ -101,7 +102,7 @@ def column_type(name: str, column: Column) -> ColumnType:
         layout, inner = layout.content, inner + 1
     if layout.is_unknown:
         return ColumnType("", jagged, inner)
-    if layout.is_record and tuple(layout.fields) == LINK_PARTS:
+    if layout.is_record and tuple(layout.fields) == FILE_PARTS:
         return ColumnType(LINK, jagged, inner)
     if layout.is_list:
         return ColumnType(STRING, jagged, inner)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.events.column import Column
-from hepflow.events.layout import LINK_PARTS
 from hepflow.io.cpptypes import LINK, STRING, describe_type
+from hepflow.io.links import FILE_PARTS
 from hepflow.io.root import RNTUPLE, RootReader
 from hepflow.protocols import ColumnInfo
 
@@ -85,6 +85,14 @@ class RNTupleReader(RootReader):
             )
         return columns, reasons
 
+    def _spellings(self) -> Iterable[str]:
+        return [*self._found[0], *self._found[1]]
+
+    def _classes(self) -> Mapping[str, str]:
+        records = enumerate(self._tree.field_records)
+        tops = {record.field_name: record.type_name for number, record in records if record.parent_field_id == number}
+        return {name: kind for name, kind in tops.items() if "xAOD::" in kind and not name.endswith("Aux:")}
+
     def _sizes(self) -> Mapping[int, tuple[int, int]]:
         """Return (bytes, bytes on disk) of every column of the RNTuple."""
         plain: dict[int, int] = defaultdict(int)
@@ -137,7 +145,7 @@ class _Walker:
 
     def _walk_record(self, number: int, name: str, lists: tuple[int, ...]) -> Iterator[tuple[str, _Field | str]]:
         members = dict(self._members(number))
-        if tuple(members) == LINK_PARTS:
+        if tuple(members) == FILE_PARTS:
             yield name, _Field(LINK, lists, tuple(self._columns[member][0] for member in members.values()))
             return
         for member, child in members.items():
@@ -211,7 +219,7 @@ class _Block:
             )
         parts = [self._array(number)[low:high] for number in field.values]
         if field.dtype == LINK:
-            return ak.Array(ak.contents.RecordArray([ak.contents.NumpyArray(part) for part in parts], list(LINK_PARTS)))
+            return ak.Array(ak.contents.RecordArray([ak.contents.NumpyArray(part) for part in parts], list(FILE_PARTS)))
         return parts[0].view(np.int8) if field.dtype == "int8" else parts[0].astype(field.dtype, copy=False)
 
     def _array(self, number: int) -> npt.NDArray[Any]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
+from hepflow.io.cpptypes import LINK
+from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling
 from hepflow.io.opening import file_keys, first_line, local_path, open_root
 from hepflow.io.spelling import read_notes
@@ -186,7 +188,26 @@ class RootReader(ABC):
                 hint="the file is damaged or truncated; copy or produce it again, or leave it out of the input",
             ) from error
         self._check_alignment(values, start, stop)
+        for info in columns:
+            if info.dtype == LINK:
+                values[info.name] = self._links(values[info.name])
         return values
+
+    @cached_property
+    def _links(self) -> LinkReader:
+        """What makes links of this file links of the event store."""
+        names = self._named(dict.fromkeys(self._spellings()), read_notes(self._metadata())[0])
+        found = ((name.partition(".")[0], split_spelling(spelling)) for name, spelling in names.items())
+        containers = {parts[0]: container for container, parts in found if parts and container != self.tree_name}
+        return LinkReader(containers, self._classes())
+
+    @abstractmethod
+    def _spellings(self) -> Iterable[str]:
+        """Return how the file spells its columns, those that cannot be read included."""
+
+    @abstractmethod
+    def _classes(self) -> Mapping[str, str]:
+        """Return the C++ classes of the containers that the file holds as objects, by name."""
 
     def _check_sources(self, columns: Sequence[ColumnInfo]) -> None:
         known = {**self.schema().second, **self.schema().columns}

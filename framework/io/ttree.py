@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hepflow.events.column import Column
-from hepflow.events.layout import LINK_PARTS, content_of, normal_layout
+from hepflow.events.layout import content_of, normal_layout
 from hepflow.io.cpptypes import LINK, STRING, describe_type
+from hepflow.io.links import FILE_PARTS
 from hepflow.io.root import TTREE, RootReader
 from hepflow.protocols import ColumnInfo
 
@@ -70,6 +71,13 @@ class TTreeReader(RootReader):
             )
         return columns, unreadable
 
+    def _spellings(self) -> Iterable[str]:
+        return self._branches
+
+    def _classes(self) -> Mapping[str, str]:
+        tops = {branch.name: branch.member("fClassName", none_if_missing=True) for branch in self._tree.branches}
+        return {name: str(kind) for name, kind in tops.items() if kind and "xAOD::" in str(kind) and "." not in name}
+
     @cached_property
     def _sources(self) -> dict[str, Any]:
         """Every branch that is read, by name; looking it up in the tree would search all branches each time."""
@@ -101,7 +109,7 @@ def _walk(branches: Iterable[Any]) -> Iterator[Any]:
 
 
 def _is_split_link(parts: Sequence[Any]) -> bool:
-    return tuple(part.name.rpartition(".")[2] for part in parts) == LINK_PARTS
+    return tuple(part.name.rpartition(".")[2] for part in parts) == FILE_PARTS
 
 
 def _describe_branch(branch: Any) -> tuple[str, int] | str:
@@ -157,7 +165,7 @@ def _column(layouts: Sequence[Any], single: bool) -> Column:
         lists = [normal_layout(layout) for layout in layouts]
         if not np.array_equal(lists[0].offsets.data, lists[1].offsets.data):
             raise ValueError("keys and indices of the links differ in number")
-        records = ak.contents.RecordArray([part.content for part in lists], list(LINK_PARTS))
+        records = ak.contents.RecordArray([part.content for part in lists], list(FILE_PARTS))
         layout = ak.contents.ListOffsetArray(lists[0].offsets, records)
     if single or not layout.is_list or layout.parameter("__array__"):
         return Column(None, content_of(layout))

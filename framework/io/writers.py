@@ -18,8 +18,10 @@ import numpy as np
 
 from hepflow.errors import HepflowError, OutputError, nearest
 from hepflow.events.column import Column
-from hepflow.events.layout import normal_layout
+from hepflow.events.layout import has_links, normal_layout
 from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
+from hepflow.io.links import LinkWriter
+from hepflow.io.names import split_spelling
 from hepflow.io.root import METADATA_KEY
 from hepflow.io.spelling import Spelling, check_spelling, field_name, noted_lists, noted_names
 
@@ -94,6 +96,7 @@ class _RootWriter(ABC):
     def write(self, columns: Mapping[str, Column]) -> None:
         """Append the events of a chunk; every call brings the same columns."""
         with self._errors():
+            columns = {name: self._in_file(column, columns) for name, column in columns.items()}
             if not self._types:
                 types = {name: column_type(name, column) for name, column in columns.items()}
                 check_spelling(types, self._spell, str(self.path), fields=self.fields)
@@ -140,6 +143,13 @@ class _RootWriter(ABC):
         self._begin()
         self._extend(columns)
         self.entries += len(next(iter(columns.values())))
+
+    def _in_file(self, column: Column, columns: Mapping[str, Column]) -> Column:
+        """Return a column with links as the file spells them."""
+        if not has_links(column.content):
+            return column
+        spelled = {name.partition(".")[0]: split_spelling(self._spell(name)) for name in columns}
+        return LinkWriter({name: parts[0] for name, parts in spelled.items() if parts})(column)
 
     def _cast(self, name: str, column: Column) -> Column:
         found = column_type(name, column)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hepflow import Events, Property, Tool
 from hepflow.events import Container
+from hepflow.events.links import LINK_PARTS
 from hepflow.plugins.tau.modes import NOT_SET, decay_mode
 
 if TYPE_CHECKING:
@@ -133,9 +134,7 @@ class TauTruthMatching(Tool):
             new = (kind == "") & (lepton >= 0)
             kind[new] = datatype
             other, chosen = events.link(name, taus.unflatten(lepton)), taus.unflatten(new)
-            links = ak.zip(
-                {f: ak.where(chosen, other[f], links[f]) for f in ("m_persKey", "m_persIndex")}, depth_limit=2
-            )
+            links = ak.zip({f: ak.where(chosen, other[f], links[f]) for f in LINK_PARTS}, depth_limit=2)
         taus["truthParticleLink"] = links
         taus["IsTruthMatched"] = (kind != "").astype(np.int8)
         self._decorate(events, match)

@@ -8,18 +8,15 @@ import pytest
 
 from hepflow.context import Sample
 from hepflow.events import Events
-from hepflow.events.links import key_for
+from hepflow.events.links import container_id
 
-TRACKS = key_for("TauTracks")
+TRACKS = container_id("TauTracks")
 
 
 def links(lists):
     """Links into TauTracks from positions in the event; None is the null link."""
     return ak.Array(
-        [
-            [[{"m_persKey": 0 if i is None else TRACKS, "m_persIndex": i or 0} for i in one] for one in taus]
-            for taus in lists
-        ]
+        [[[{"container": 0 if i is None else TRACKS, "index": i or 0} for i in one] for one in taus] for taus in lists]
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hepflow.errors import ColumnError
 from hepflow.events import Events
-from hepflow.events.links import key_for, link_key
+from hepflow.events.links import container_id
 
 PT = [[30.0, 20.0], [], [40.0]]
 
@@ -191,28 +191,31 @@ def test_one_has_room_for_missing(events, kind, missing, expected):
 
 
 def test_links_that_lead_nowhere_drop_out(events):
-    key = key_for("TauTracks")
-    raw = [[(key, 3), (0, 1), (key_for("TruthTaus"), 0)], [(key, 2**32 - 1), (key, 0)], [(key, 2)]]
-    links = ak.Array([[{"m_persKey": k, "m_persIndex": i} for k, i in one] for one in raw])
+    key = container_id("TauTracks")
+    raw = [[(key, 3), (0, 1), (container_id("TruthTaus"), 0)], [(key, 2**32 - 1), (key, 0)], [(key, 2)]]
+    links = ak.Array([[{"container": k, "index": i} for k, i in one] for one in raw])
     events["TauJets"]["tauTrackLinks"] = ak.unflatten(links, [2, 0, 1])
     tracks = events["TauJets"].follow("tauTrackLinks", "TauTracks")
     assert tracks.pt.to_list() == [[[], [5.0]], [], [[]]]
 
 
-def test_links_of_derivations_are_followed(arrays):
-    key = link_key("AnalysisTauTracks", 1306133771)
-    arrays["TauJets.one"] = ak.Array(
-        [
-            [{"m_persKey": key, "m_persIndex": 1}, {"m_persKey": key, "m_persIndex": 0}],
-            [],
-            [{"m_persKey": 0, "m_persIndex": 0}],
-        ]
-    )
-    assert Events.from_arrays(arrays)["TauJets"].follow("one").pt.to_list() == [[[6.0], [5.0]], [], [[]]]
+def test_links_behind_the_last_object_are_counted(events):
+    number = container_id("TauTracks")
+    links = ak.Array([{"container": number, "index": i} for i in (3, 0, 2)])
+    events["TauJets"]["one"] = ak.unflatten(links, [2, 0, 1])
+    assert events["TauJets"].follow("one").pt.to_list() == [[[], [5.0]], [], [[]]]
+    [((text, name), count)] = events._scope.notes.items()
+    assert (name, count) == ("TauJets.one", 2)
+    assert "behind the last object of TauTracks" in text
+
+
+def test_links_into_the_own_container(events):
+    events["TauTracks"]["next"] = events.link("TauTracks", ak.Array([[1, 2, -1], [-1], [0, 0]]))
+    assert events["TauTracks"].follow("next").pt.to_list() == [[[6.0], [7.0], []], [[]], [[9.0], [9.0]]]
 
 
 def null_links(events):
-    null = {"m_persKey": 0, "m_persIndex": 0}
+    null = {"container": 0, "index": 0}
     events["TauJets"]["null"] = ak.Array([[[null], [null, null]], [], [[]]])[[0, 1, 2]]
     return events["TauJets"]
 
@@ -230,9 +233,9 @@ def test_unclear_targets_are_errors_that_say_what_to_do(events):
 
 
 def test_links_into_an_undeclared_container_do_not_vanish_silently(events):
-    other = {"m_persKey": key_for("TruthElectrons"), "m_persIndex": 0}
+    other = {"container": container_id("TruthElectrons"), "index": 0}
     events["TauJets"]["truth"] = ak.Array([[other, other], [], [other]])
-    with pytest.raises(ColumnError, match="other containers than those declared"):
+    with pytest.raises(ColumnError, match="points into TruthElectrons, of which nothing is declared"):
         events["TauJets"].follow("truth")
 
 
@@ -246,8 +249,8 @@ def test_what_is_no_link_cannot_be_followed(events):
 
 
 def test_links_of_events_and_of_sub_containers(events):
-    key = key_for("TauTracks")
-    link = [{"m_persKey": key, "m_persIndex": i} for i in (2, 0, 1)]
+    key = container_id("TauTracks")
+    link = [{"container": key, "index": i} for i in (2, 0, 1)]
     events["EventInfo"]["hard"] = ak.Array(link)
     assert events["EventInfo"].follow("hard", "TauTracks").pt.to_list() == [[7.0], [8.0], [10.0]]
     events.add("Sub", {"link": ak.Array([link[0], link[1], link[2]])}, counts=[0, 2, 1], parent="TauJets")

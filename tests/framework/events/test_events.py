@@ -8,7 +8,7 @@ import pytest
 
 from hepflow.errors import ColumnError
 from hepflow.events import Access, Events
-from hepflow.events.links import key_for
+from hepflow.events.links import container_id
 
 
 def cutflow(events):
@@ -209,9 +209,9 @@ def test_link_counts_visible_objects_and_keeps_original_indices(events):
     events.select("TauTracks", events["TauTracks"].pt != 5.0, "not the first")
     events["TauJets"]["best"] = events.link("TauTracks", ak.Array([[1, -1], [], [0]]))
     assert events["TauJets"]["best"].to_list() == [
-        [{"m_persKey": key_for("TauTracks"), "m_persIndex": 2}, {"m_persKey": 0, "m_persIndex": 0}],
+        [{"container": container_id("TauTracks"), "index": 2}, {"container": 0, "index": 0}],
         [],
-        [{"m_persKey": key_for("TauTracks"), "m_persIndex": 0}],
+        [{"container": container_id("TauTracks"), "index": 0}],
     ]
     assert events["TauJets"].follow("best").pt.to_list() == [[[7.0], []], [], [[9.0]]]
 

@@ -10,9 +10,9 @@ from hepflow.errors import ColumnError
 from hepflow.events import Events
 from hepflow.events.export import event_column, object_column
 from hepflow.events.layout import unpack_links
-from hepflow.events.links import key_for, link_key
+from hepflow.events.links import container_id
 
-KEY = key_for("TauTracks")
+NUMBER = container_id("TauTracks")
 
 
 def test_links_are_renumbered(events):
@@ -22,37 +22,45 @@ def test_links_are_renumbered(events):
     assert column.offsets.tolist() == [0, 2, 2, 2]
     lists, keys, index = unpack_links(column.content)
     assert lists[0].tolist() == [1, 3]
-    assert keys.tolist() == [0, KEY, KEY, KEY]
+    assert keys.tolist() == [0, NUMBER, NUMBER, NUMBER]
     assert index.tolist() == [0, 0, 1, 1]
-    assert [column.content[field].layout.content.data.dtype for field in column.content.fields] == [np.uint32] * 2
+    assert [column.content[field].layout.content.data.dtype for field in column.content.fields] == [np.int64, np.uint32]
 
 
-def test_links_into_what_is_not_written_become_null(events):
+def test_links_into_what_is_not_written_stay_and_are_counted(events):
+    before = events["TauJets"].flat("tauTrackLinks").to_list()
     column = event_column(events, "TauJets.tauTrackLinks", {"TauJets"})
-    assert not unpack_links(column.content)[1].any()
-    assert unpack_links(column.content)[0][0].tolist() == [1, 3, 2]
+    assert column.content.to_list() == before
+    [((text, name), count)] = events._scope.notes.items()
+    assert (name, count) == ("TauJets.tauTrackLinks", 5)
+    assert text.startswith("point into TauTracks, which is not written")
 
 
-def test_links_of_a_derivation_get_the_key_of_the_short_name(events):
-    key = link_key("AnalysisTauTracks", 1306133771)
-    events["TauJets"]["one"] = ak.Array(
-        [
-            [{"m_persKey": key, "m_persIndex": 1}, {"m_persKey": 1, "m_persIndex": 0}],
-            [],
-            [{"m_persKey": key, "m_persIndex": 9}],
-        ]
-    )
-    _, keys, index = unpack_links(event_column(events, "TauJets.one", {"TauTracks", "EventInfo"}).content)
-    assert (keys.tolist(), index.tolist()) == ([KEY, 0, 0], [1, 0, 0])
+def test_links_to_what_is_hidden_become_null_also_where_their_container_is_not_written(events):
+    events.select("TauTracks", events["TauTracks"].pt != 7.0, "not the third")
+    _, containers, index = unpack_links(event_column(events, "TauJets.tauTrackLinks", {"TauJets"}).content)
+    assert (containers.tolist(), index.tolist()) == ([NUMBER, NUMBER, 0, 0, 0, NUMBER], [1, 0, 0, 0, 0, 1])
+
+
+def test_links_that_lead_nowhere_stay_what_they_are(events):
+    raw = [(NUMBER, 1), (-17, 4), (NUMBER, 9)]
+    events["TauJets"]["one"] = ak.unflatten(ak.Array([{"container": c, "index": i} for c, i in raw]), [2, 0, 1])
+    events.select("TauTracks", events["TauTracks"].pt != 5.0, "not the first")
+    column = event_column(events, "TauJets.one", {"TauTracks", "EventInfo"})
+    _, containers, index = unpack_links(column.content)
+    assert list(zip(containers.tolist(), index.tolist(), strict=True)) == [(NUMBER, 0), (-17, 4), (NUMBER, 9)]
+    [((text, name), count)] = events._scope.notes.items()
+    assert (name, count) == ("TauJets.one", 1)
+    assert "behind the last object of TauTracks" in text
 
 
 def test_links_of_the_event(events):
-    events["EventInfo"]["hard"] = ak.Array([{"m_persKey": KEY, "m_persIndex": i} for i in (2, 0, 0)])
+    events["EventInfo"]["hard"] = ak.Array([{"container": NUMBER, "index": i} for i in (2, 0, 0)])
     events.select("TauTracks", events["TauTracks"].pt > 6.5, "pt")
     events.select_events(np.array([True, False, True]), "cut")
     column = event_column(events, "EventInfo.hard", {"TauTracks"})
     assert column.offsets is None
-    assert column.content.to_list() == [{"m_persKey": KEY, "m_persIndex": 0}] * 2
+    assert column.content.to_list() == [{"container": NUMBER, "index": 0}] * 2
 
 
 def test_exporting_twice_gives_the_same(events):

@@ -77,7 +77,7 @@ def test_flatten_takes_all_lists_inner_lists_or_none():
         (ak.Array([[1], [2, 3]]), []),
         (ak.Array([[["a"]], []]), []),
         (ak.Array(["a", "bc"]), ""),
-        (pack_links([], [5, 6], [1, 2]), {"m_persKey": 0, "m_persIndex": 0}),
+        (pack_links([], [5, 6], [1, 2]), {"container": 0, "index": 0}),
         (pack_links([np.array([0, 2])], [5, 6], [1, 2]), []),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hepflow.events.column import Column
+from hepflow.events.layout import pack_links
 from hepflow.io import buffers
 from hepflow.io.opening import open_reader
 from hepflow.io.spelling import xaod_spelling
@@ -19,10 +20,8 @@ NUMBERS = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32
 
 
 def link_array(keys, index, counts=None):
-    """Element links as a reader returns them: records, in lists where ``counts`` are given."""
-    parts = {"m_persKey": keys, "m_persIndex": index}
-    records = ak.zip({name: np.asarray(part, dtype=np.uint32) for name, part in parts.items()})
-    return records if counts is None else ak.unflatten(records, counts)
+    """Links with keys that stand for nothing, as a reader returns them; in lists where ``counts`` are given."""
+    return pack_links([] if counts is None else [counts], -np.asarray(keys), index)
 
 
 def offsets_of(counts):

@@ -14,6 +14,7 @@ import pytest
 
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
+from hepflow.events.layout import pack_links
 from hepflow.io.opening import open_reader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
@@ -22,10 +23,8 @@ OFFSETS = np.array([0, 1, 3], dtype=np.int64)
 
 
 def link_array(keys, index, counts=None):
-    """Element links as a reader returns them: records, in lists where ``counts`` are given."""
-    parts = {"m_persKey": keys, "m_persIndex": index}
-    records = ak.zip({name: np.asarray(part, dtype=np.uint32) for name, part in parts.items()})
-    return records if counts is None else ak.unflatten(records, counts)
+    """Links with keys that stand for nothing, as a reader returns them; in lists where ``counts`` are given."""
+    return pack_links([] if counts is None else [counts], -np.asarray(keys), index)
 
 
 def one(values, offsets=None):

@@ -11,7 +11,7 @@ import pytest
 
 from hepflow import Context, Events
 from hepflow.errors import NetworkError
-from hepflow.events.links import key_for
+from hepflow.events.links import container_id
 from hepflow.networks import Network
 from hepflow.plugins.networks import LwtnnDecorator, OnnxDecorator
 from hepflow.variables import Variable
@@ -136,7 +136,7 @@ def test_scalars_and_sequences_of_a_real_network(tmp_path):
             values = [case["in"]["input_sequences"][node.name][name] for case in cases]
             columns[f"{node.name}.{name}"] = ak.values_astype(ak.Array(values), np.float64)
         index = ak.local_index(columns[f"{node.name}.{node.names[0]}"], axis=1)
-        links = ak.zip({"m_persKey": ak.full_like(index, key_for(node.name)), "m_persIndex": index})
+        links = ak.zip({"container": ak.full_like(index, container_id(node.name)), "index": index})
         columns[f"TauJets.{node.name}Links"] = ak.unflatten(links, np.ones(len(cases), dtype=int), axis=0)
         sequences[node.name] = f"{node.name}Links->{node.name}"
     variables = {f"{node.name}.{name}": f"{node.name}_{name}" for node in network.inputs for name in node.names}

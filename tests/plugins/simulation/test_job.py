@@ -9,9 +9,9 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow.events.links import key_for
 from hepflow.execution import RunOptions, run
 from hepflow.execution.samples import SampleRecipe
+from hepflow.io.links import link_key, probable_class
 from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.plugins.simulation.tools import CONTAINERS
 from hepflow.registry.manager import registry
@@ -51,7 +51,8 @@ def test_the_aod_holds_the_sample_and_no_generator_record(aod: dict[str, ak.Arra
 def test_links_lead_to_the_objects_of_the_tau(aod: dict[str, ak.Array]) -> None:
     for container, (_, link, _) in CONTAINERS.items():
         links = aod[f"TauJets.{link}"]
-        assert set(ak.to_numpy(ak.flatten(links.m_persKey, axis=None)).tolist()) <= {key_for(container)}
+        key = link_key(container, probable_class(container))
+        assert set(ak.to_numpy(ak.flatten(links.m_persKey, axis=None)).tolist()) <= {key}
         index = ak.flatten(links.m_persIndex, axis=2)
         assert ak.array_equal(ak.values_astype(index, np.int64), ak.local_index(aod[f"{container}.pt"], axis=1))
 

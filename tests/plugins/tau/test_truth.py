@@ -10,11 +10,10 @@ import pytest
 
 from hepflow import Events, Job, Tool
 from hepflow.errors import ColumnError
+from hepflow.events.links import container_id
 from hepflow.execution.run import RunOptions, run
 from hepflow.plugins.tau import TauTruthMatching
 from hepflow.plugins.tau.truth import direction, wrap
-
-KEYS = {"TruthTaus": 375408000, "TruthElectrons": 394100163, "TruthMuons": 342174277}
 
 
 def of_momentum(particle):
@@ -42,7 +41,7 @@ def naive(event, tau, leptons=("TruthMuons", "TruthElectrons")):
     number = first_within(tau, event["TruthTaus"], of_visible)
     if number is not None:
         truth = event["TruthTaus"][number]
-        found |= {"kind": "TruthTaus", "key": KEYS["TruthTaus"], "index": number}
+        found |= {"kind": "TruthTaus", "key": container_id("TruthTaus"), "index": number}
         if truth["IsHadronicTau"]:
             ids = [abs(i) for i in truth["DecayModeVector"]]
             charged, neutral = ids.count(211) + ids.count(321), ids.count(111)
@@ -53,7 +52,7 @@ def naive(event, tau, leptons=("TruthMuons", "TruthElectrons")):
     for name in leptons:
         number = first_within(tau, event[name])
         if number is not None:
-            return found | {"kind": name, "key": KEYS[name], "index": number}
+            return found | {"kind": name, "key": container_id(name), "index": number}
     return found
 
 
@@ -65,8 +64,8 @@ def result(events):
     return [
         {
             "matched": columns["IsTruthMatched"][i],
-            "key": links[i]["m_persKey"],
-            "index": links[i]["m_persIndex"],
+            "key": links[i]["container"],
+            "index": links[i]["index"],
             "hadronic": columns["truthIsHadronicTau"][i],
             "mode": columns["truthDecayMode"][i],
             "prong": columns["truthProng"][i],
@@ -192,7 +191,7 @@ class Links(Tool):
 
     def execute(self, events, result):
         links = events["TauJets"].flat("truthParticleLink")
-        result |= {"key": np.asarray(links.m_persKey), "index": np.asarray(links.m_persIndex)}
+        result |= {"key": np.asarray(links.container), "index": np.asarray(links.index)}
 
 
 def test_same_links_as_atlas(physlite, tmp_path):
@@ -203,7 +202,7 @@ def test_same_links_as_atlas(physlite, tmp_path):
         return run(job, options).results["Links"]
 
     theirs, ours = links("theirs"), links("ours", TauTruthMatching("t", DataType="JET"))
-    assert np.bincount(theirs["key"] == KEYS["TruthElectrons"]).tolist() == [34, 109]
+    assert np.bincount(theirs["key"] == container_id("TruthElectrons")).tolist() == [34, 109]
     assert ours["key"].tolist() == theirs["key"].tolist()
     matched = theirs["key"] != 0
     assert ours["index"][matched].tolist() == theirs["index"][matched].tolist()
