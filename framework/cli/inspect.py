@@ -15,6 +15,7 @@ from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.model import is_model, show_model
 from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader
+from hepflow.io.spelling import NOTES
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
 from hepflow.registry.manager import registry
 
@@ -51,7 +52,10 @@ def _show(file: str, reader: Reader, *, summary: bool) -> None:
     facts = f"{schema.entries:,} entries, {size(schema.size)}, uuid {schema.identity}"
     out.print(f"{schema.format}{tree}: {'without end' if schema.endless else facts}")
     for key, value in schema.metadata.items():
-        out.print(f"{key}: {value}")
+        if key not in NOTES:
+            out.print(f"{key}: {value}")
+    if schema.naming:
+        out.print(f"names: {schema.naming}")
     table = new_table("column", "type", "size", "on disk", *(["values", "range"] if summary else []))
     table.columns[0].no_wrap = True
     for column in table.columns[2:4]:
@@ -60,7 +64,9 @@ def _show(file: str, reader: Reader, *, summary: bool) -> None:
         table.add_row(Text(container, style="bold"), f"{len(infos)} columns", *_sizes(infos))
         found = _summaries(reader, infos, schema) if summary else {}
         for info in infos:
-            table.add_row("  " + info.name.partition(".")[2], _type(info), *_sizes([info]), *found.get(info.name, ()))
+            table.add_row(
+                Text("  " + info.name.partition(".")[2]), _type(info), *_sizes([info]), *found.get(info.name, ())
+            )
     out.print(table)
     if schema.unreadable:
         out.print(f"\n{len(schema.unreadable)} branches cannot be read:")

@@ -12,6 +12,7 @@ from hepflow.io.names import canonical_names, ntuple_names, split_spelling
 from hepflow.protocols import ColumnInfo
 
 __all__ = [
+    "NOTES",
     "XAOD_TREES",
     "Spelling",
     "check_spelling",
@@ -29,7 +30,9 @@ XAOD_TREES = ("CollectionTree", "EventData")
 Spelling = Callable[[str], str]
 """From the name of a column to its spelling in a file."""
 
-_NAMES, _LISTS = "names", "lists"
+NOTES = _NAMES, _LISTS = "names", "lists"
+"""What hepflow's writers put into the metadata of a file about its columns."""
+
 _NO_FIELD = re.compile(r"[/\\\s\x00-\x1f\x7f]")
 
 

@@ -11,6 +11,7 @@ import textwrap
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
@@ -209,3 +210,32 @@ def test_a_full_disk(tmp_path, writer):
     assert str(path) in done.stdout
     assert "MB" in done.stdout
     assert "not whole" in done.stdout
+
+
+@BOTH
+def test_a_counter_is_written_as_the_objects_are(tmp_path, writer, formats):
+    columns = {
+        "Jet.pt": Column(np.array([0, 2, 2, 3]), np.arange(3, dtype="f4")),
+        "tree.nJet": Column(None, np.array([5, 1, 1], dtype="u4")),
+        "tree.nTrack": Column(None, np.array([7, 7, 7], dtype="u4")),
+    }
+    spelled = {"Jet.pt": "Jet_pt", "tree.nJet": "nJet", "tree.nTrack": "nTrack"}
+    counters = {"Jet": "tree.nJet", "Track": "tree.nTrack"}
+    made = writer(tmp_path / "n.root", "tree", spell=spelled.__getitem__, counters=counters)
+    made.write(columns)
+    made.close()
+    with uproot.open(tmp_path / "n.root") as file:
+        assert file["tree"]["nJet"].array().tolist() == [2, 0, 1]
+        assert file["tree"]["nTrack"].array().tolist() == [7, 7, 7]
+    reader = open_reader(str(tmp_path / "n.root"), formats)
+    assert reader.schema().columns["Jet.pt"].counter == "nJet"
+    reader.close()
+
+
+def test_counters_do_not_take_the_name_of_a_column(tmp_path):
+    writer = TTreeWriter(tmp_path / "n.root", "tree")
+    writer.write({"Jet.pt": Column(np.array([0, 2]), np.arange(2, dtype="f4")), "nJet": Column(None, np.array([7.5]))})
+    writer.close()
+    with uproot.open(tmp_path / "n.root") as file:
+        assert file["tree"]["nJet"].array().tolist() == [7.5]
+        assert file["tree"]["Jet.pt"].array().tolist() == [[0, 1]]
