@@ -38,6 +38,12 @@ class Tool(Configurable):
         """Return the columns that the tool writes."""
         return ()
 
+    def links(self) -> Sequence[str]:
+        """Return which of the columns in ``writes()`` hold element links: a stream that cannot write any says so before
+        the first event.
+        """
+        return []
+
     def check(self, job: Job) -> None:
         """Raise a HepflowError where it is known already that the tool cannot do its work: a wrong file of settings, a
         package that is not installed. Called on the frozen tool, before inputs are looked at and anything is written.

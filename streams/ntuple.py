@@ -9,7 +9,7 @@ from typing import Any
 from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
-from hepflow.events.export import event_column, object_column
+from hepflow.events.export import event_column, no_entry, object_column
 from hepflow.io.spelling import check_spelling, counters_of, ntuple_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
@@ -31,7 +31,9 @@ class NtupleStream(RootStream):
     Format = Property("TTree", "how the file is written", choices=("TTree", "RNTuple"))
 
     def check(self, columns: Mapping[str, ColumnInfo | None], inputs: Mapping[str, ColumnInfo]) -> None:
-        """Refuse links, which mean nothing in an ntuple, and names that cannot be written, before the loop."""
+        """Refuse links, which mean nothing in an ntuple, objects of other containers, and names that cannot be written,
+        before the loop.
+        """
         links = [name for name, info in columns.items() if info is not None and info.dtype == "link"]
         if links:
             raise OutputError(
@@ -39,6 +41,10 @@ class NtupleStream(RootStream):
                 where=f"stream {self.name}",
                 hint="leave them out with Drop; LinkedObjects writes what they point to",
             )
+        for name, info in columns.items():
+            listed = info is not None and info.depth > 0 and not info.single
+            if listed and self.Container not in ("", name.partition(".")[0]):
+                raise no_entry(name, self.Container).but(where=f"stream {self.name}")
         check_spelling(columns, ntuple_spelling(inputs), f"stream {self.name}", fields=self.Format == "RNTuple")
 
     def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:

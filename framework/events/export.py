@@ -15,7 +15,7 @@ from hepflow.events.layout import has_links, pack_links, unpack_links
 from hepflow.events.links import BEHIND, NOT_KEPT, NULL, UNKNOWN, container_name
 from hepflow.events.scope import Ints, Scope, flat_take, taken
 
-__all__ = ["event_column", "filled", "note_unknown", "object_column"]
+__all__ = ["event_column", "filled", "no_entry", "note_unknown", "object_column"]
 
 
 def event_column(events: Events, name: str, written: Collection[str]) -> Column:
@@ -68,7 +68,12 @@ def object_column(events: Events, name: str, entry: str) -> Column:
         return filled(name, Column(scope.offsets(container) if group.parent else None, content, missing))
     if group.offsets is None:
         return filled(name, Column(None, *taken(column, flat_take(scope.event_of(entry), scope.index(entry)))))
-    raise ColumnError(
+    raise no_entry(name, entry)
+
+
+def no_entry(name: str, entry: str) -> ColumnError:
+    """Return the error for a column that has no value, nor a list, for each object of ``entry``."""
+    return ColumnError(
         f"{name} cannot be written with one entry for each object of {entry}",
         hint=f"it belongs neither to {entry} nor to the event; a tool can make it a sub-container (parent={entry!r})",
     )

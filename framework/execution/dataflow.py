@@ -31,13 +31,14 @@ class DataFlow:
 
 @dataclass
 class _Scope:
-    """What is known at a point of the walk: columns made so far, containers made as a whole."""
+    """What is known at a point of the walk: columns made so far, containers made as a whole, columns of links."""
 
     made: dict[str, str] = field(default_factory=dict)
     containers: dict[str, str] = field(default_factory=dict)
+    links: frozenset[str] = frozenset()
 
     def child(self) -> _Scope:
-        return _Scope(dict(self.made), dict(self.containers))
+        return _Scope(dict(self.made), dict(self.containers), self.links)
 
     def has(self, name: str) -> bool:
         return name in self.made or name.partition(".")[0] in self.containers
@@ -100,6 +101,7 @@ def _walk(
             scope.containers[container] = tool.name
         elif name not in reads:
             scope.made[name] = tool.name
+    scope.links |= {*tool.links()}
     flow.access[tool.name] = Access.of(tool.name, reads, writes, optionals)
     return writes
 
@@ -199,10 +201,9 @@ def _outputs(
     available: dict[str, ColumnInfo | None] = {**columns, **dict.fromkeys(scope.made)}
     outputs = dict.fromkeys(stream.kept(available))
     outputs.update(dict.fromkeys(passed))
-    stream.check(
-        {name: available.get(name) if name not in scope.made else None for name in outputs if not name.endswith(".*")},
-        columns,
-    )
+    links: dict[str, ColumnInfo | None] = {name: ColumnInfo(name, (), "link", 1) for name in scope.links}
+    known = {**available, **dict.fromkeys(scope.made), **links}
+    stream.check({name: known.get(name) for name in outputs if not name.endswith(".*")}, columns)
     for name in outputs:
         if not scope.has(name):
             needed[name] = None

@@ -117,6 +117,10 @@ class TauTruthMatching(Tool):
         """Return the truth columns."""
         return self._outputs()
 
+    def links(self) -> Sequence[str]:
+        """Return the link to what was matched."""
+        return [f"{self.Container}.truthParticleLink"]
+
     def execute(self, events: Events, result: Any) -> None:
         """Match, decorate and select."""
         import awkward as ak

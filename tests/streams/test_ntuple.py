@@ -9,7 +9,7 @@ import uproot
 
 from hepflow.errors import ColumnError, OutputError
 from hepflow.plugins.common import LinkedObjects
-from hepflow.plugins.tau import TauSelection
+from hepflow.plugins.tau import TauSelection, TauTruthMatching
 from hepflow.streams import NtupleStream
 
 
@@ -85,12 +85,16 @@ def test_links_are_refused_before_the_loop(xaod, go, tmp_path):
         go(xaod.path, NtupleStream("tree", Keep=["TauJets.*"]))
     assert caught.value.where == "stream tree"
     assert "LinkedObjects" in caught.value.hint
+    made = NtupleStream("tree", Keep=["TauJets.truth*"])
+    with pytest.raises(OutputError, match=r"an ntuple cannot hold element links: TauJets\.truthParticleLink"):
+        go(xaod.path, TauTruthMatching("TauTruthMatching"), made)
     assert not list(tmp_path.glob("out*"))
 
 
-def test_columns_of_another_container_are_refused(xaod, go):
+def test_columns_of_another_container_are_refused_before_the_loop(xaod, go, tmp_path):
     with pytest.raises(ColumnError, match=r"TauTracks\.pt cannot be written with one entry for each object of TauJets"):
         go(xaod.path, NtupleStream("tree", Keep=["TauJets.pt", "TauTracks.pt"]))
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_ntuple_is_an_input_again(xaod, go, read):
