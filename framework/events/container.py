@@ -240,6 +240,25 @@ class Linked:
             raise AttributeError(column)
         return self[column]
 
+    def __setitem__(self, column: str, values: Any) -> None:
+        """Decorate the linked objects with numbers; the others of their container get NaN.
+
+        Raises ColumnError where an object that several links point to would get two values.
+        """
+        name = f"{self._name}.{column}"
+        if self._access is not None:
+            self._access.check_write(name)
+        content = np.asarray(self.flatten(values))
+        kind = content.dtype if content.dtype.kind == "f" else np.float64
+        full = np.full(self._scope.full_length(self._name), np.nan, kind)
+        full[self._index] = content
+        if not np.array_equal(full[self._index], content, equal_nan=True):
+            raise ColumnError(
+                f"{name} would have two values for an object that is linked from two others",
+                hint="select objects that do not share any, or leave this decoration out",
+            )
+        self._scope.put(name, Column(self._scope.group(self._name).offsets, full))
+
     def unflatten(self, values: Any) -> ak.Array:
         """Give flat values, one for each linked object, the structure events × objects × linked."""
         return jagged(values, self._offsets, self._outer)

@@ -31,6 +31,15 @@ class Batch:
     sequences: dict[str, NDArray[Any]]
     counts: dict[str, NDArray[np.int64]]
 
+    def objects(self, sequence: str, taus: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions of the objects of some taus, tau after tau."""
+        counts = self.counts[sequence]
+        first = (np.cumsum(counts) - counts)[taus]
+        wanted = counts[taus]
+        ends = np.cumsum(wanted)
+        found: NDArray[np.int64] = np.arange(wanted.sum()) + np.repeat(first - (ends - wanted), wanted)
+        return found
+
 
 def prepare(
     given: Mapping[str, Any],

@@ -1,5 +1,5 @@
-"""What must be known of an ONNX file before ONNX Runtime opens it: its metadata, and whether it reaches outside its
-folder.
+"""What must be known of an ONNX file before ONNX Runtime opens it: its metadata, its graph, and whether it reaches
+outside its folder.
 
 An ONNX file is a protocol-buffer message. Only the few fields needed are followed, so that reading needs no further
 library.
@@ -8,119 +8,216 @@ library.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hepflow.errors import NetworkError
 
-__all__ = ["CHECKSUM", "RECORD", "OnnxFile", "graph_digest", "read_onnx_file"]
+__all__ = ["CHECKSUM", "RECORD", "Message", "OnnxFile", "model_digest", "read_onnx_file"]
 
 RECORD = "hepflow"
-CHECKSUM = "hepflow_checksum"
+CHECKSUM = "hepflow_sha256"
 MAX_DEPTH = 48
+Message = dict[str, list[Any]]
+"""A message as far as it is read: name of a field → its values, in order."""
 
-# message → field number → message inside; the numbers are those of onnx.proto
-_FIELDS: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 14: "metadata", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node", 11: "attribute"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {13: "external"},
+# message → field number → (name, what it holds); the numbers are those of onnx.proto
+_FIELDS: dict[str, dict[int, tuple[str, str]]] = {
+    "model": {7: ("graph", "graph"), 14: ("metadata", "entry"), 20: ("training", "training"), 25: ("function",) * 2},
+    "training": {1: ("graph", "graph"), 2: ("graph", "graph")},
+    "graph": {
+        1: ("node", "node"),
+        5: ("tensor", "tensor"),
+        15: ("sparse", "sparse"),
+        11: ("input", "value"),
+        12: ("output", "value"),
+    },
+    "value": {1: ("name", "text")},
+    "function": {
+        1: ("name", "text"),
+        4: ("input", "text"),
+        7: ("node", "node"),
+        10: ("domain", "text"),
+        11: ("attribute", "attribute"),
+    },
+    "node": {
+        1: ("input", "text"),
+        2: ("output", "text"),
+        4: ("op", "text"),
+        5: ("attribute", "attribute"),
+        7: ("domain", "text"),
+    },
+    "attribute": {
+        1: ("name", "text"),
+        5: ("tensor", "tensor"),
+        6: ("graph", "graph"),
+        10: ("tensor", "tensor"),
+        11: ("graph", "graph"),
+        22: ("sparse", "sparse"),
+        23: ("sparse", "sparse"),
+    },
+    "sparse": {1: ("tensor", "tensor"), 2: ("tensor", "tensor"), 3: ("dims", "whole")},
+    "tensor": {
+        1: ("dims", "whole"),
+        8: ("name", "text"),
+        13: ("external", "entry"),
+        14: ("location", "whole"),
+        **dict.fromkeys((4, 5, 6, 7, 9, 10, 11), ("data", "data")),
+    },
+    "entry": {1: ("key", "text"), 2: ("value", "text")},
 }
 
 
 @dataclass
 class OnnxFile:
-    """Metadata, names of external data files and the SHA-256 of the graph."""
+    """Metadata, the graph and the functions that it calls, and the SHA-256 of all but the checksum itself."""
 
     metadata: dict[str, str]
-    external: list[str]
+    graph: Message
+    functions: list[Message]
     digest: str
+    external: list[Message] = field(default_factory=list)
 
 
 def read_onnx_file(content: bytes, path: Path) -> OnnxFile:
-    """Read what an ONNX file says of itself; raises NetworkError where it is none, or uses data outside its folder."""
-    found = OnnxFile({}, [], "")
-    _walk(memoryview(content), "model", found, 0)
-    if not found.digest:
+    """Read what an ONNX file says of itself; raises NetworkError where it is none, is damaged, holds less data than
+    it claims, or uses data outside its folder.
+    """
+    if content[4:8] == b"ORTM":
+        raise NetworkError("this is ONNX Runtime's own format, not ONNX", hint="use the .onnx file it was made from")
+    external: list[Message] = []
+    model = _read(memoryview(content), "model", external, 0)
+    if "graph" not in model:
         raise NetworkError("the file is neither lwtnn JSON nor ONNX", hint="an ONNX file holds a graph")
-    folder = path.parent.resolve()
-    for name in found.external:
-        place = folder / name
-        inside = bool(name) and not Path(name).is_absolute() and place.resolve().is_relative_to(folder)
-        if not inside:
-            raise NetworkError(
-                f"the ONNX model reads data outside its folder: {name!r}",
-                hint="external data must stand beside the model",
-            )
-        if not place.is_file():
-            raise NetworkError(f"the ONNX model needs the file {name!r}, which is not beside it")
+    if len(model["graph"]) > 1:
+        raise _damaged()
+    _check_external(external, path)
+    metadata = dict(_entry(entry) for entry in model.get("metadata", ()))
+    return OnnxFile(metadata, model["graph"][0], model.get("function", []), model_digest(content), external)
+
+
+def model_digest(content: bytes) -> str:
+    """Return the SHA-256 of an ONNX file without the metadata entry that holds it."""
+    found = hashlib.sha256()
+    for number, value in _fields(memoryview(content)):
+        data = value if isinstance(value, memoryview) else str(value).encode()
+        if number == 14 and _entry(_read(memoryview(data), "entry", [], 0))[0] == CHECKSUM:
+            continue
+        found.update(f"{number} {len(data)} ".encode())
+        found.update(data)
+    return found.hexdigest()
+
+
+def _read(message: memoryview, kind: str, external: list[Message], depth: int) -> Message:
+    """Read the fields of a message that are followed; tensors with external data are collected."""
+    if depth > MAX_DEPTH:
+        raise NetworkError(f"the ONNX model is nested more than {MAX_DEPTH} levels deep")
+    known = _FIELDS[kind]
+    found: Message = {}
+    for number, value in _fields(message):
+        if number not in known:
+            continue
+        name, what = known[number]
+        held = found.setdefault(name, [])
+        if what in ("whole", "data"):
+            _add_numbers(held, value, what)
+        elif not isinstance(value, memoryview):
+            raise _damaged()
+        elif what == "text":
+            try:
+                held.append(bytes(value).decode())
+            except UnicodeDecodeError:
+                raise NetworkError("the ONNX file is damaged: a text is no UTF-8") from None
+        else:
+            held.append(_read(value, what, external, depth + 1))
+    if kind == "tensor":
+        _check_size(found, external)
     return found
 
 
-def graph_digest(content: bytes) -> str:
-    """Return the SHA-256 of the graph in an ONNX file."""
-    return next(
-        hashlib.sha256(value).hexdigest()
-        for field, value in _fields(memoryview(content))
-        if field == 7 and value is not None
-    )
+def _add_numbers(held: list[Any], value: memoryview | int | None, what: str) -> None:
+    """Add whole numbers, packed or not; of data only the size in bytes is kept, at least one a number."""
+    if what == "data":
+        held[:] = [sum(held) + (len(value) if isinstance(value, memoryview) else 8)]
+    elif isinstance(value, int):
+        held.append(value)
+    elif value is not None:
+        place = 0
+        while place < len(value):
+            number, place = _varint(value, place)
+            held.append(number)
 
 
-def _walk(message: memoryview, kind: str, found: OnnxFile, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise NetworkError(f"the ONNX model is nested more than {MAX_DEPTH} levels deep")
-    inside = _FIELDS[kind]
-    for field, value in _fields(message):
-        what = inside.get(field)
-        if what is None or value is None:
-            continue
-        if kind == "model" and field == 7:
-            found.digest = hashlib.sha256(value).hexdigest()
-        if what in ("metadata", "external"):
-            key, entry = _entry(value)
-            if what == "metadata":
-                found.metadata[key] = entry
-            elif key == "location":
-                found.external.append(entry)
-        else:
-            _walk(value, what, found, depth + 1)
+def _check_size(tensor: Message, external: list[Message]) -> None:
+    """Check that a tensor has the data for its axes: what ONNX Runtime takes for it is bounded by the file."""
+    if "external" in tensor or 1 in tensor.get("location", ()):
+        external.append(tensor)
+        return
+    held = sum(tensor.get("data", ()))
+    if math.prod(tensor.get("dims", ())) > 4 * held:  # the smallest types have four numbers a byte
+        name = (tensor.get("name") or ["without a name"])[-1]
+        raise NetworkError(f"the ONNX file is damaged: tensor {name!r} has {held} bytes for axes of more numbers")
 
 
-def _entry(message: memoryview) -> tuple[str, str]:
+def _check_external(tensors: list[Message], path: Path) -> None:
+    """Check that external data stand beside the model and are as large as the tensors need."""
+    folder = path.parent.resolve()
+    for tensor in tensors:
+        facts = dict(_entry(entry) for entry in tensor.get("external", ()))
+        name = facts.get("location", "")
+        try:
+            place = (folder / name).resolve()
+            inside = bool(name) and not Path(name).is_absolute() and place.is_relative_to(folder)
+            size = place.stat().st_size if inside and place.is_file() else None
+        except (OSError, ValueError):  # a name that no file can have
+            inside, size = "\0" not in name, None
+        if not inside or "_ORT_MEM_ADDR_" in name:  # which ONNX Runtime takes for a place in memory
+            raise NetworkError(
+                f"the ONNX model reads data outside its folder: {name[:200]!r}",
+                hint="external data must stand beside the model",
+            )
+        if size is None:
+            raise NetworkError(f"the ONNX model needs the file {name[:200]!r}, which is not beside it")
+        try:
+            first, length = int(facts.get("offset", 0)), int(facts.get("length", size))
+        except ValueError:
+            raise _damaged() from None
+        if first < 0 or length < 0 or (first + length > size and "length" in facts) or first > size:
+            raise NetworkError(f"the ONNX model needs more data than the file {name!r} has: is it complete?")
+        if math.prod(tensor.get("dims", ())) > 4 * min(length, size - first):
+            raise NetworkError(f"the ONNX model needs more data than the file {name!r} has: is it complete?")
+
+
+def _entry(message: Message) -> tuple[str, str]:
     """Return a key and a value, both texts."""
-    parts = {field: bytes(value) for field, value in _fields(message) if value is not None}
-    try:
-        return parts.get(1, b"").decode(), parts.get(2, b"").decode()
-    except UnicodeDecodeError:
-        raise NetworkError("the ONNX file is damaged: a text is no UTF-8") from None
+    return (message.get("key") or [""])[-1], (message.get("value") or [""])[-1]
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | None]]:
-    """Yield (field number, content) of a message; content is None where the field is a plain number."""
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int | None]]:
+    """Yield (field number, content) of a message; content is None for a number of fixed size."""
     place, end = 0, len(message)
     while place < end:
         tag, place = _varint(message, place)
-        field, wire = tag >> 3, tag & 7
-        if field == 0:
+        number, wire = (tag & 0xFFFFFFFF) >> 3, tag & 7  # protobuf keeps 32 bits of a tag
+        if number == 0:
             raise _damaged()
         if wire == 0:
-            _, place = _varint(message, place)
-            yield field, None
+            value, place = _varint(message, place)
+            yield number, value
         elif wire == 2:
             size, place = _varint(message, place)
             if place + size > end:
                 raise _damaged()
-            yield field, message[place : place + size]
+            yield number, message[place : place + size]
             place += size
         elif wire in (1, 5):
             place += 8 if wire == 1 else 4
             if place > end:
                 raise _damaged()
-            yield field, None
+            yield number, None
         else:
             raise _damaged()
 

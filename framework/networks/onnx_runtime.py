@@ -4,6 +4,7 @@ declared by name.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,31 +15,41 @@ from numpy.typing import DTypeLike, NDArray
 
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
-from hepflow.networks.graph import InputNode, InputVariable, Output
+from hepflow.networks.graph import InputNode, InputVariable, Output, unique
 from hepflow.networks.inputs import Batch, check_lengths, prepare
-from hepflow.networks.lwtnn import read_variable
-from hepflow.networks.onnx_file import CHECKSUM, RECORD, OnnxFile, read_onnx_file
+from hepflow.networks.onnx_checks import GraphFacts, check_graph
+from hepflow.networks.onnx_file import CHECKSUM, RECORD, read_onnx_file
+from hepflow.networks.onnx_layout import (
+    BATCH,
+    OBJECTS,
+    TYPES,
+    VARIABLES,
+    Layout,
+    Tensor,
+    declared_layout,
+    list_tensors,
+    possible_layouts,
+)
+from hepflow.networks.onnx_record import read_record
+from hepflow.networks.onnx_trial import Result, try_out
 
-__all__ = ["OnnxNetwork", "Tensor", "open_onnx"]
+__all__ = ["OnnxNetwork", "open_onnx"]
 
 BLOCK = 1024
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(bool)": np.bool_,
-}
+MEMORY = 2**30
+"""Most bytes that ONNX Runtime takes for all models of the process together."""
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output tensor as the file declares it; an axis of no fixed size is None or a name."""
+MAX_NAMED = 10_000
+"""Most variables of a tensor that get names by themselves."""
 
-    name: str
-    shape: tuple[int | str | None, ...]
-    type: str
+
+class _RunError(NetworkError):
+    """ONNX Runtime does not run the model on this input."""
+
+
+class _MemoryError(_RunError):
+    """The taus of a block together need more than ``MEMORY``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +58,8 @@ class OnnxNetwork:
 
     ``inputs``, ``input_sequences`` and ``outputs`` read like those of a ``Network``; for a model that hepflow did not
     write they follow from the tensors, or from ``declare``. ``tensors`` and ``results`` are what the file itself
-    declares.
+    declares, ``left`` says why outputs are left aside, and ``problem`` why the model cannot be run before its inputs
+    are declared.
     """
 
     path: Path
@@ -55,89 +67,189 @@ class OnnxNetwork:
     provider: str
     tensors: tuple[Tensor, ...]
     results: tuple[Tensor, ...]
-    inputs: tuple[InputNode, ...]
-    input_sequences: tuple[InputNode, ...]
-    outputs: tuple[Output, ...]
-    record: Mapping[str, Any]
-    origin: str
+    facts: GraphFacts
     metadata: Mapping[str, str]
-    described: Mapping[str, Any] | None
     session: Any = field(repr=False)
+    inputs: tuple[InputNode, ...] = ()
+    input_sequences: tuple[InputNode, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "ONNX"
+    described: Mapping[str, Any] | None = None
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    masks: Mapping[str, str] = field(default_factory=dict)
+    holds: Mapping[str, Result] = field(default_factory=dict)
+    tried: Mapping[str, int] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+    problem: NetworkError | None = None
 
     def __reduce__(self) -> tuple[Callable[..., OnnxNetwork], tuple[Any, ...]]:
-        declared = (self.inputs, self.input_sequences, self.outputs)
-        return _reopen, (self.path, self.threads, self.provider, declared)
+        named = ("inputs", "input_sequences", "outputs", "layouts", "masks", "holds", "tried", "left", "problem")
+        return _reopen, (self.path, self.threads, self.provider, {name: getattr(self, name) for name in named})
+
+    @functools.cached_property
+    def batch_size(self) -> int | None:
+        """Number of taus that a foreign model takes at a time: 1 where a tensor has no axis for them, None if open."""
+        sizes = {layout.fixed(BATCH) for layout in self.layouts.values()} - {None}
+        return None if not sizes else min(size for size in sizes if size is not None)
+
+    @property
+    def single(self) -> bool:
+        """Tell whether taus run one by one."""
+        return self.batch_size == 1
 
     def declare(
         self,
         inputs: Mapping[str, Sequence[str]] | None = None,
         input_sequences: Mapping[str, Sequence[str]] | None = None,
         labels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        axes: Mapping[str, Sequence[str]] | None = None,
+        masks: Mapping[str, str] | None = None,
     ) -> OnnxNetwork:
-        """Return the model with variables named: for each tensor the names of its last axis, one row a tau or one row
-        an object.
+        """Return the model with variables named: for each tensor its variables, one row a tau or one row an object.
 
-        ``labels`` names the columns of outputs. Raises NetworkError where names or sizes do not match the file.
+        ``labels`` names outputs that are wanted and their values; by default all that can be used are. ``axes`` says
+        what the axes of an input are, in order, of ``batch``, ``objects``, ``variables``, ``1``, where sizes do not
+        tell. ``masks`` maps a tensor to the sequence whose real objects it marks with 1 (or counts, if it has no axis
+        for objects). The model is tried out; raises NetworkError where names, axes or sizes do not fit it.
         """
-        groups = []
-        known = {tensor.name: tensor for tensor in self.tensors}
-        for given in (inputs or {}, input_sequences or {}):
-            for name, variables in given.items():
-                if name not in known:
-                    raise NetworkError(
-                        f"the ONNX model has no input {name!r}",
-                        where=str(self.path),
-                        hint=nearest(name, known, what="inputs"),
-                    )
-                size = known[name].shape[-1] if len(known[name].shape) > 1 else 1
-                if isinstance(size, int) and size != len(variables):
-                    raise NetworkError(
-                        f"ONNX input {name!r} takes {size} variables, {len(variables)} are declared",
-                        where=str(self.path),
-                    )
-            groups.append(
-                tuple(InputNode(name, tuple(InputVariable(v) for v in variables)) for name, variables in given.items())
-            )
-        left = [name for name in known if name not in {group.name for held in groups for group in held}]
-        if left:
-            raise NetworkError(
-                f"ONNX input {left[0]!r} is not declared", where=str(self.path), hint=_list_tensors(self.tensors)
-            )
-        outputs = tuple(self._named(output, labels or {}) for output in self.outputs)
-        for name in labels or {}:
-            if name not in {output.name for output in outputs}:
+        labels = labels or {}
+        for name in labels:
+            if name not in {tensor.name for tensor in self.results}:
                 raise NetworkError(
                     f"the ONNX model has no output {name!r}",
-                    hint=nearest(name, (o.name for o in outputs), what="outputs"),
+                    where=str(self.path),
+                    hint=nearest(name, (t.name for t in self.results), what="outputs"),
                 )
-        return replace(self, inputs=groups[0], input_sequences=groups[1], outputs=outputs, described=None)
+            unique(labels[name], f"output {name!r}: label")
+        if self.described is not None:
+            if inputs or input_sequences or axes or masks:
+                raise NetworkError(
+                    "hepflow wrote this ONNX model, which names its inputs itself",
+                    where=str(self.path),
+                    hint="declare nothing but labels",
+                )
+            chosen = tuple(self._relabelled(o, labels) for o in self.outputs if not labels or o.name in labels)
+            return replace(self, outputs=chosen)
+        try:
+            return self._declared(inputs or {}, input_sequences or {}, labels, axes or {}, masks or {})
+        except NetworkError as error:
+            raise NetworkError(error.message, where=str(self.path), hint=error.hint) from error
 
-    def _named(self, output: Output, labels: Mapping[str, Sequence[str]]) -> Output:
+    def _relabelled(self, output: Output, labels: Mapping[str, Sequence[str]]) -> Output:
         names = tuple(labels.get(output.name, output.labels))
-        size = self.results[output.node].shape[-1] if len(self.results[output.node].shape) > 1 else 1
-        if isinstance(size, int) and size != len(names):
+        if len(names) != len(output.labels):
             raise NetworkError(
-                f"ONNX output {output.name!r} has {size} values, {len(names)} labels are given", where=str(self.path)
+                f"ONNX output {output.name!r} has {len(output.labels)} values, {len(names)} labels are given",
+                where=str(self.path),
             )
         return Output(output.name, output.node, names)
+
+    def _declared(
+        self,
+        inputs: Mapping[str, Sequence[str]],
+        sequences: Mapping[str, Sequence[str]],
+        labels: Mapping[str, Sequence[str]],
+        axes: Mapping[str, Sequence[str]],
+        masks: Mapping[str, str],
+    ) -> OnnxNetwork:
+        known = {tensor.name: tensor for tensor in self.tensors}
+        given = [*inputs, *sequences, *masks]
+        for name in (*given, *axes):
+            if name not in known:
+                raise NetworkError(f"the ONNX model has no input {name!r}", hint=nearest(name, known, what="inputs"))
+        unique(given, "ONNX input")
+        if missing := [name for name in known if name not in given]:
+            raise NetworkError(f"ONNX input {missing[0]!r} is not declared", hint=list_tensors(self.tensors))
+        possible: dict[str, list[Layout]] = {}
+        for name in given:
+            variables = inputs.get(name, sequences.get(name, ("1",)))
+            unique(variables, f"input {name!r}: variable")
+            if name in masks and masks[name] not in sequences:
+                hint = nearest(masks[name], sequences, what="sequences")
+                raise NetworkError(f"the mask {name!r} belongs to no sequence {masks[name]!r}", hint=hint)
+            tensor, counts = known[name], name in masks and len(known[name].shape) == 1
+            kind = name not in inputs and not counts
+            if name in axes:
+                possible[name] = [declared_layout(tensor, axes[name], len(variables), sequence=kind)]
+            else:
+                possible[name] = possible_layouts(tensor, len(variables), sequence=kind)
+        named = replace(
+            self,
+            inputs=tuple(InputNode(n, tuple(map(InputVariable, v))) for n, v in inputs.items()),
+            input_sequences=tuple(InputNode(n, tuple(map(InputVariable, v))) for n, v in sequences.items()),
+            masks=dict(masks),
+            problem=None,
+        )
+        return named._chosen(possible, labels)
+
+    def _chosen(self, possible: Mapping[str, Sequence[Layout]], labels: Mapping[str, Sequence[str]]) -> OnnxNetwork:
+        """Return the model with the layouts under which it runs; NetworkError where several are left."""
+        made = []
+        first: NetworkError | None = None
+        for turned in (False, True) if any(len(held) > 1 for held in possible.values()) else (False,):
+            layouts = {name: held[-1 if turned else 0] for name, held in possible.items()}
+            try:
+                made.append(replace(self, layouts=layouts)._tried(labels))
+            except NetworkError as error:
+                first = first or error
+        if len(made) > 1:
+            name = next(name for name, held in possible.items() if len(held) > 1)
+            raise NetworkError(
+                f"nothing tells which axis of ONNX input {name!r} are the variables",
+                hint=f"declare its axes in order (Axes), for example {', '.join(possible[name][0].axes)}",
+            )
+        if not made:
+            assert first is not None
+            raise first
+        return made[0]
+
+    def _tried(self, labels: Mapping[str, Sequence[str]]) -> OnnxNetwork:
+        holds, left, tried = try_out(self, labels)
+        for name in labels:
+            if name in left:
+                raise NetworkError(f"ONNX output {name!r} {left[name]}", hint=self._usable(holds))
+        if not holds:
+            reasons = "; ".join(f"{name} {reason}" for name, reason in left.items())
+            raise NetworkError(f"the ONNX model has no output that hepflow can use: {reasons}")
+        outputs = tuple(
+            Output(t.name, number, tuple(labels.get(t.name, (f"{t.name}_{n}" for n in range(holds[t.name].size)))))
+            for number, t in enumerate(self.results)
+            if t.name in holds
+        )
+        return replace(self, outputs=outputs, holds=holds, left=left, tried=tried)
+
+    def _usable(self, holds: Mapping[str, Result]) -> str:
+        return f"outputs that can be used: {', '.join(holds)}" if holds else ""
 
     def sequence_of(self, output: Output) -> tuple[str, int] | None:
         """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses
         at most.
         """
-        entry = None if self.described is None else self.described["outputs"][output.node]["sequence"]
+        if self.described is None:
+            sequence = self.holds[output.name].sequence
+            return (sequence, 0) if sequence else None
+        entry = self.described["outputs"][output.node]["sequence"]
         return None if entry is None else (entry[0], entry[1])
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model once on tensors as the file declares them; raises NetworkError where they do not match."""
+    def longest(self, sequence: str) -> int | None:
+        """Return how many objects of a sequence the model takes at most; None for any number."""
+        return self.layouts[sequence].fixed(OBJECTS) if sequence in self.layouts else None
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+        """Run the model once on tensors as the file declares them; raises NetworkError where they do not match.
+
+        Only the named outputs are calculated, by default all.
+        """
+        names = list(outputs) or [tensor.name for tensor in self.results]
         try:
-            found = self.session.run(None, dict(feeds))
+            found = self.session.run(names, dict(feeds))
         except Exception as error:  # ONNX Runtime has one exception class for each kind of failure
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise NetworkError(
-                f"ONNX Runtime: {first[:300]}", where=str(self.path), hint=_list_tensors(self.tensors)
-            ) from error
-        return {tensor.name: np.asarray(values) for tensor, values in zip(self.results, found, strict=True)}
+            kind = _MemoryError if "Available memory" in str(error) else _RunError
+            raise kind(f"ONNX Runtime: {first[:300]}", where=str(self.path), hint=list_tensors(self.tensors)) from error
+        return dict(zip(names, map(np.asarray, found), strict=True))
 
     @property
     def used_inputs(self) -> tuple[InputNode, ...]:
@@ -154,9 +266,10 @@ class OnnxNetwork:
     ) -> dict[str, NDArray[np.floating]]:
         """Evaluate many taus; inputs and outputs have the form described at ``Evaluator.__call__``.
 
-        Sequences of a model that hepflow did not write are never padded: taus with equal numbers of objects run
-        together, and a sequence tensor without batch axis runs tau by tau. Raises NetworkError where inputs do not
-        fit, and for float64.
+        Of a model that hepflow did not write: taus with equal numbers of objects run together, so that a sequence is
+        padded (with zeros) only where the model fixes its length; a model without batch axis runs tau by tau. A tau
+        gets NaN where the model has no value for it: ONNX Runtime refuses so few objects, or would drop a NaN of the
+        inputs. Raises NetworkError where inputs do not fit, and for float64.
         """
         if np.dtype(dtype) != np.float32:
             raise NetworkError(
@@ -164,76 +277,197 @@ class OnnxNetwork:
                 where=str(self.path),
                 hint="float64 is for lwtnn networks",
             )
+        if self.problem is not None:
+            raise self.problem
         batch = prepare(inputs, sequences, (self.inputs, self.input_sequences))
-        missing = [
-            t.name for t in self.tensors if self.described is None and t.name not in {*batch.scalars, *batch.sequences}
-        ]
-        if missing:
-            raise NetworkError(
-                f"ONNX input {missing[0]!r} has no named variables",
-                where=str(self.path),
-                hint="declare the variables of every input",
-            )
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._evaluate_padded(batch) if self.described is not None else self._evaluate_grouped(batch)
+            found = self._evaluate_padded(batch) if self.described is not None else self._evaluate_grouped(batch)
+            self._spread_nan(batch, found)
+        return found
 
     def _evaluate_padded(self, batch: Batch) -> dict[str, NDArray[np.floating]]:
         """Run a model of hepflow block by block, sequences padded to the longest of the block."""
         assert self.described is not None
         entries = self.described["input_sequences"]
         check_lengths(batch, {entry["name"]: entry["shortest"] for entry in entries if "shortest" in entry})
-        starts = {name: np.concatenate(([0], np.cumsum(counts))) for name, counts in batch.counts.items()}
         parts: dict[str, list[NDArray[Any]]] = {output.name: [] for output in self.outputs}
-        for first in range(0, max(batch.n_taus, 1), BLOCK):
-            end = min(first + BLOCK, batch.n_taus)
-            feeds: dict[str, NDArray[Any]] = {}
-            for entry in self.described["inputs"]:
-                feeds[entry["tensor"]] = batch.scalars[entry["name"]][first:end].astype(np.float32)
-            for entry in self.described["input_sequences"]:
-                name = entry["name"]
-                counts = batch.counts[name][first:end]
-                values = batch.sequences[name][starts[name][first] : starts[name][end]]
-                feeds[entry["tensor"]], feeds[entry["counts"]] = _padded(values, counts), counts
-            found = self.run(feeds) if end > first else {}
-            for output, entry in zip(self.outputs, self.described["outputs"], strict=True):
-                if found:
-                    values = found[entry["tensor"]]
-                    if entry["sequence"] is not None:
-                        name, lost = entry["sequence"]
-                        values = values[_real(np.maximum(batch.counts[name][first:end] - lost, 0), values.shape[1])]
-                    parts[output.name].append(values)
+        for first in range(0, batch.n_taus, BLOCK):
+            for name, values in self._padded_block(batch, first, min(first + BLOCK, batch.n_taus)):
+                parts[name].append(values)
         empty = {output.name: np.empty((0, len(output.labels)), np.float32) for output in self.outputs}
         return {name: np.concatenate(held) if held else empty[name] for name, held in parts.items()}
 
+    def _padded_block(self, batch: Batch, first: int, end: int) -> list[tuple[str, NDArray[Any]]]:
+        """Return the outputs of the taus from ``first`` to ``end``; a block that takes too much memory is halved."""
+        assert self.described is not None
+        feeds: dict[str, NDArray[Any]] = {}
+        for entry in self.described["inputs"]:
+            feeds[entry["tensor"]] = batch.scalars[entry["name"]][first:end].astype(np.float32)
+        for entry in self.described["input_sequences"]:
+            name = entry["name"]
+            counts = batch.counts[name][first:end]
+            start = int(batch.counts[name][:first].sum())
+            values = batch.sequences[name][start : start + int(counts.sum())]
+            feeds[entry["tensor"]], feeds[entry["counts"]] = _padded(values, counts), counts
+        entries = [self.described["outputs"][output.node] for output in self.outputs]
+        try:
+            found = self.run(feeds, [entry["tensor"] for entry in entries])
+        except _MemoryError:
+            if end - first == 1:
+                raise
+            middle = (first + end) // 2
+            return self._padded_block(batch, first, middle) + self._padded_block(batch, middle, end)
+        made = []
+        for output, entry in zip(self.outputs, entries, strict=True):
+            values = found[entry["tensor"]]
+            if values.shape[-1:] != (len(output.labels),):
+                raise NetworkError(
+                    f"output {output.name!r} has the shape {values.shape}, but {len(output.labels)} labels"
+                )
+            if entry["sequence"] is not None:
+                name, lost = entry["sequence"]
+                values = values[_real(np.maximum(batch.counts[name][first:end] - lost, 0), values.shape[1])]
+            made.append((output.name, values))
+        return made
+
     def _evaluate_grouped(self, batch: Batch) -> dict[str, NDArray[np.floating]]:
-        """Run a foreign model: taus with the same numbers of objects together, so that nothing is padded."""
-        tensors = {tensor.name: tensor for tensor in self.tensors}
-        single = any(len(tensors[name].shape) < 3 for name in batch.sequences) or any(
-            t.shape and t.shape[0] == 1 for t in self.tensors
-        )
-        results = {o.name: np.empty((batch.n_taus, len(o.labels)), np.float32) for o in self.outputs}
-        for taus in _groups(batch, single):
-            feeds: dict[str, NDArray[Any]] = {}
-            for name, values in batch.scalars.items():
-                feeds[name] = _shaped(values[taus], tensors[name])
-            for name, values in batch.sequences.items():
-                counts = batch.counts[name]
-                starts = np.cumsum(counts) - counts
-                objects = starts[taus][:, None] + np.arange(int(counts[taus[0]]))
-                feeds[name] = _shaped(values[objects], tensors[name])
-            found = self.run(feeds)
-            for output in self.outputs:
-                results[output.name][taus] = self._rows(output, found[output.name], taus.size)
+        """Run a foreign model: taus with the same numbers of objects together, so that nothing open is padded."""
+        for name, counts in batch.counts.items():
+            longest = self.longest(name)
+            if longest is not None and counts.max(initial=0) > longest:
+                raise NetworkError(
+                    f"ONNX input {name!r} takes {longest} objects, a tau has {counts.max()}",
+                    where=str(self.path),
+                    hint="keep the first of them",
+                )
+        results: dict[str, NDArray[Any]] = {}
+        for output in self.outputs:
+            sequence = self.holds[output.name].sequence
+            rows = int(batch.counts[sequence].sum()) if sequence else batch.n_taus
+            kind = np.result_type(TYPES[self.results[output.node].type], np.float32)
+            results[output.name] = np.full((rows, len(output.labels)), np.nan, kind)
+        for taus in self._groups(batch):
+            for part, found in self._run_group(batch, taus):
+                for output in self.outputs:
+                    self._place(output, found[output.name], batch, part, results[output.name])
         return results
 
-    def _rows(self, output: Output, values: NDArray[Any], taus: int) -> NDArray[Any]:
-        if values.size != taus * len(output.labels):
+    def _groups(self, batch: Batch) -> list[NDArray[np.int64]]:
+        """Return the taus that can run together."""
+        size = self.batch_size or BLOCK
+        taus = np.arange(batch.n_taus)
+        counts = [batch.counts[g.name] for g in self.input_sequences if self.longest(g.name) is None]
+        if not counts:
+            return [taus[first : first + size] for first in range(0, batch.n_taus, size)]
+        _, kinds = np.unique(np.stack(counts, axis=1), axis=0, return_inverse=True)
+        order = np.argsort(kinds.ravel(), kind="stable")
+        edges = np.flatnonzero(np.diff(kinds.ravel()[order])) + 1
+        return [part[first : first + size] for part in np.split(order, edges) for first in range(0, part.size, size)]
+
+    def _run_group(
+        self, batch: Batch, taus: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+        """Return the taus that the model has values for, and these; a group that takes too much memory is halved."""
+        counts = {name: int(batch.counts[name][taus[0]]) for name in batch.counts if self.longest(name) is None}
+        if self.facts.crashes_empty and 0 in counts.values():
+            return []
+        try:
+            return [(taus, self.run_taus(batch, taus, [output.name for output in self.outputs]))]
+        except _MemoryError:
+            if taus.size == 1 or self.batch_size is not None:
+                raise
+            return [*self._run_group(batch, taus[: taus.size // 2]), *self._run_group(batch, taus[taus.size // 2 :])]
+        except _RunError:
+            if any(n < self.tried[name] for name, n in counts.items()):
+                return []
+            raise
+
+    def run_taus(self, batch: Batch, taus: NDArray[np.int64], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Run a foreign model once, on taus with equal numbers of objects where these are open."""
+        if self.batch_size is not None:
+            taus = np.append(taus, np.repeat(taus[-1:], self.batch_size - taus.size))
+        feeds: dict[str, NDArray[Any]] = {}
+        for name, values in batch.scalars.items():
+            feeds[name] = self.layouts[name].arrange(values[taus], (BATCH, VARIABLES))
+        real: dict[str, NDArray[np.bool_]] = {}
+        for name, values in batch.sequences.items():
+            counts = batch.counts[name][taus]
+            length = self.longest(name)
+            real[name] = _real(counts, int(counts.max(initial=0)) if length is None else length)
+            padded = np.zeros((*real[name].shape, values.shape[1]), values.dtype)
+            padded[real[name]] = values[batch.objects(name, taus)]
+            feeds[name] = self.layouts[name].arrange(padded, (BATCH, OBJECTS, VARIABLES))
+        for name, sequence in self.masks.items():
+            if OBJECTS in self.layouts[name].axes:
+                feeds[name] = self.layouts[name].arrange(real[sequence][:, :, None], (BATCH, OBJECTS, VARIABLES))
+            else:
+                feeds[name] = self.layouts[name].arrange(real[sequence].sum(axis=1)[:, None], (BATCH, VARIABLES))
+        return self.run(feeds, outputs)
+
+    def _place(
+        self, output: Output, values: NDArray[Any], batch: Batch, taus: NDArray[np.int64], result: NDArray[Any]
+    ) -> None:
+        """Write the values of some taus, or of their objects, into the result."""
+        held = self.holds[output.name]
+        n_taus, size = max(taus.size, self.batch_size or 0), len(output.labels)
+        if not held.sequence:
+            expected, rows = n_taus * size, taus
+        else:
+            counts = batch.counts[held.sequence][taus]
+            length = self.longest(held.sequence)
+            expected = n_taus * size * (int(counts.max(initial=0)) if length is None else length)
+            rows = batch.objects(held.sequence, taus)
+        if values.size != expected:
             raise NetworkError(
-                f"ONNX output {output.name!r} has the shape {values.shape}, expected {taus} taus × "
-                f"{len(output.labels)} labels",
+                f"ONNX output {output.name!r} has the shape {values.shape}, expected {expected} values",
                 where=str(self.path),
             )
-        return values.reshape(taus, len(output.labels))
+        if held.sequence:
+            values = np.moveaxis(values, held.axis, held.inner)
+            values = (
+                values.reshape(n_taus, -1, size)[: taus.size] if values.size else values.reshape(taus.size, 0, size)
+            )
+            result[rows] = values[_real(counts, values.shape[1])]
+        else:
+            result[rows] = values.reshape(n_taus, size)[: taus.size]
+
+    def _spread_nan(self, batch: Batch, found: Mapping[str, NDArray[Any]]) -> None:
+        """Set outputs to NaN where ONNX Runtime drops a NaN of the inputs on the way to them."""
+        lost = self._with_nan(batch)
+        for output in self.outputs if lost else ():
+            tensor = self.results[output.node].name
+            whole = {t.name for t in self.tensors if np.dtype(TYPES.get(t.type, np.float32)).kind != "f"}
+            reaching = self.facts.drops_nan.get(tensor, frozenset()) | (
+                self.facts.reached.get(tensor, frozenset()) & whole
+            )
+            for name, taus in lost.items():
+                if name not in reaching:
+                    continue
+                sequence = self.sequence_of(output)
+                if sequence is None:
+                    found[output.name][taus] = np.nan
+                else:
+                    counts = np.maximum(batch.counts[sequence[0]] - sequence[1], 0)
+                    found[output.name][np.repeat(taus, counts)] = np.nan
+
+    def _with_nan(self, batch: Batch) -> dict[str, NDArray[np.bool_]]:
+        """Return tensor → the taus that have a NaN in it for which the model has no default."""
+        found = {}
+        for key, groups, given in (
+            ("inputs", self.inputs, batch.scalars),
+            ("input_sequences", self.input_sequences, batch.sequences),
+        ):
+            for number, group in enumerate(groups):
+                bare = [place for place, variable in enumerate(group.variables) if variable.default is None]
+                values = given[group.name]
+                if values.dtype.kind != "f" or not np.isnan(values).any():
+                    continue
+                wrong = np.isnan(values[:, bare]).any(axis=1)
+                if key == "input_sequences":
+                    owners = np.repeat(np.arange(batch.n_taus), batch.counts[group.name])
+                    wrong = np.bincount(owners[wrong], minlength=batch.n_taus) > 0
+                found[group.name if self.described is None else self.described[key][number]["tensor"]] = wrong
+        return found
 
 
 def open_onnx(
@@ -241,44 +475,76 @@ def open_onnx(
 ) -> OnnxNetwork:
     """Open an ONNX model with ONNX Runtime.
 
-    Raises NetworkError where the file is damaged, reads data outside its folder, or the provider is not available.
+    A model that hepflow did not write gets names for its variables: tensor and number.
+
+    Raises NetworkError where the file is damaged, reads data outside its folder, may run without end, or the provider
+    is not available.
     """
-    path = Path(path)
-    file = read_onnx_file(jsontext.read_bytes(path) if content is None else content, path)
-    if CHECKSUM in file.metadata and file.metadata[CHECKSUM] != file.digest:
+    network = _opened(Path(path), content, threads, provider)
+    if network.described is not None:
+        return network
+    sizes = {t.name: t.shape[-1] if len(t.shape) > 1 else 1 for t in network.tensors}
+    if all(isinstance(size, int) and size <= MAX_NAMED for size in sizes.values()):
+        names = {name: [f"{name}_{n}" for n in range(int(size or 0))] for name, size in sizes.items()}
+        sequences = {t.name: names.pop(t.name) for t in network.tensors if len(t.shape) > 2}
+        try:
+            return network.declare(names, sequences)
+        except NetworkError as error:
+            problem = NetworkError(
+                f"the inputs of the ONNX model must be declared: {error.message}", where=str(path), hint=error.hint
+            )
+    else:
+        problem = NetworkError(
+            "the inputs of the ONNX model must be declared", where=str(path), hint=list_tensors(network.tensors)
+        )
+    return replace(network, problem=problem)
+
+
+def _opened(path: Path, content: bytes | None, threads: int, provider: str) -> OnnxNetwork:
+    """Return the model with its tensors, not yet named unless hepflow wrote it."""
+    content = jsontext.read_bytes(path) if content is None else content
+    file = read_onnx_file(content, path)
+    if RECORD in file.metadata and file.metadata.get(CHECKSUM) != file.digest:
         raise NetworkError(
             "the ONNX model was changed after hepflow wrote it, or is damaged",
             hint="its checksum does not fit; convert it again",
         )
-    session = _session(path, threads, provider)
-    tensors = tuple(Tensor(t.name, tuple(t.shape), t.type) for t in session.get_inputs())
-    results = tuple(Tensor(t.name, tuple(t.shape), t.type) for t in session.get_outputs())
-    common = {
-        "path": path,
-        "threads": threads,
-        "provider": provider,
-        "tensors": tensors,
-        "results": results,
-        "session": session,
-        "metadata": file.metadata,
-    }
-    if RECORD in file.metadata:
-        return OnnxNetwork(**common, **_described(file, tensors, results))
-    inputs = tuple(_group(t) for t in tensors if len(t.shape) in (1, 2) and _size(t) is not None)
-    sequences = tuple(_group(t) for t in tensors if len(t.shape) == 3 and _size(t) is not None)
-    outputs = tuple(Output(t.name, number, _labels(t)) for number, t in enumerate(results))
-    return OnnxNetwork(
-        **common, inputs=inputs, input_sequences=sequences, outputs=outputs, record={}, origin="ONNX", described=None
+    facts = check_graph(file)
+    session = _session(str(path) if file.external else content, threads, provider)
+    try:
+        tensors, results = (
+            tuple(Tensor(t.name, tuple(_axis(axis) for axis in t.shape or ()), t.type) for t in held)
+            for held in (session.get_inputs(), session.get_outputs())
+        )
+    except Exception as error:  # whatever a name or a type does to the binding
+        raise NetworkError(f"the ONNX file is damaged: {type(error).__name__} in its inputs or outputs") from error
+    network = OnnxNetwork(path, threads, provider, tensors, results, facts, file.metadata, session)
+    if RECORD not in file.metadata:
+        return network
+    record = read_record(file.metadata[RECORD], *([t.name for t in held] for held in (tensors, results)))
+    return replace(network, **record)
+
+
+def _axis(axis: Any) -> int | str | None:
+    return axis if isinstance(axis, str) or (isinstance(axis, int) and axis > 0) else None
+
+
+def _reopen(path: Path, threads: int, provider: str, named: Mapping[str, Any]) -> OnnxNetwork:
+    return replace(_opened(path, None, threads, provider), **named)
+
+
+@functools.cache
+def _bound_memory() -> None:
+    """Give ONNX Runtime one store of memory for all models of the process, with an upper bound."""
+    import onnxruntime
+
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg({"max_mem": MEMORY}))
 
 
-def _reopen(path: Path, threads: int, provider: str, declared: tuple[Any, Any, Any]) -> OnnxNetwork:
-    inputs, sequences, outputs = declared
-    opened = open_onnx(path, threads=threads, provider=provider)
-    return replace(opened, inputs=inputs, input_sequences=sequences, outputs=outputs)
-
-
-def _session(path: Path, threads: int, provider: str) -> Any:
+def _session(model: str | bytes, threads: int, provider: str) -> Any:
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
@@ -286,75 +552,18 @@ def _session(path: Path, threads: int, provider: str) -> Any:
         raise NetworkError(
             f"ONNX Runtime has no provider {provider!r}", hint=nearest(provider, available, what="providers")
         )
+    _bound_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.enable_mem_pattern = False  # shapes vary from block to block
     options.log_severity_level = 4
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
+        return onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
     except Exception as error:  # ONNX Runtime has one exception class for each kind of failure
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NetworkError(f"ONNX Runtime cannot open the model: {first[:300]}") from error
-
-
-def _described(file: OnnxFile, tensors: tuple[Tensor, ...], results: tuple[Tensor, ...]) -> dict[str, Any]:
-    """Read hepflow's description of a model and check it against the tensors."""
-    data = jsontext.parse_json(file.metadata[RECORD].encode())
-    groups: dict[str, tuple[InputNode, ...]] = {}
-    wanted: set[str] = set()
-    for key in ("inputs", "input_sequences"):
-        held = []
-        for entry in jsontext.section(data, key, list, "the description"):
-            name = jsontext.section(entry, "name", str, "an input")
-            variables = [
-                read_variable(v, f"input {name!r}")
-                for v in jsontext.section(entry, "variables", list, f"input {name!r}")
-            ]
-            wanted.add(jsontext.section(entry, "tensor", str, f"input {name!r}"))
-            if key == "input_sequences":
-                wanted.add(jsontext.section(entry, "counts", str, f"input {name!r}"))
-                jsontext.integer(entry.get("shortest", 0), f"shortest of input {name!r}")
-            held.append(InputNode(name, tuple(variables)))
-        groups[key] = tuple(held)
-    outputs = []
-    for number, entry in enumerate(jsontext.section(data, "outputs", list, "the description")):
-        name = jsontext.section(entry, "name", str, "an output")
-        if (
-            jsontext.section(entry, "tensor", str, f"output {name!r}") not in {t.name for t in results}
-            or "sequence" not in entry
-        ):
-            raise NetworkError(f"hepflow's description of output {name!r} does not fit the ONNX model")
-        outputs.append(Output(name, number, tuple(jsontext.section(entry, "labels", list, f"output {name!r}"))))
-    if wanted != {t.name for t in tensors}:
-        raise NetworkError(
-            "hepflow's description of the inputs does not fit the ONNX model", hint=_list_tensors(tensors)
-        )
-    record = jsontext.section(data, "record", dict, "the description")
-    return {
-        **groups,
-        "outputs": tuple(outputs),
-        "record": record,
-        "origin": str(record.get("origin", "")),
-        "described": data,
-    }
-
-
-def _size(tensor: Tensor) -> int | None:
-    """Return the fixed size of the last axis, 1 for a tensor with one axis, None where it is open."""
-    size = tensor.shape[-1] if len(tensor.shape) > 1 else 1
-    return size if isinstance(size, int) else None
-
-
-def _group(tensor: Tensor) -> InputNode:
-    return InputNode(tensor.name, tuple(InputVariable(f"{tensor.name}_{n}") for n in range(_size(tensor) or 0)))
-
-
-def _labels(tensor: Tensor) -> tuple[str, ...]:
-    return tuple(f"{tensor.name}_{n}" for n in range(_size(tensor) or 0))
-
-
-def _list_tensors(tensors: tuple[Tensor, ...]) -> str:
-    return "inputs: " + ", ".join(f"{t.name} {list(t.shape)} {t.type}" for t in tensors)
 
 
 def _padded(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -368,29 +577,3 @@ def _padded(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.float
 def _real(counts: NDArray[np.int64], longest: int) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = np.arange(longest) < counts[:, None]
     return mask
-
-
-def _groups(batch: Batch, single: bool) -> list[NDArray[np.int64]]:
-    """Return the taus that can run together."""
-    taus = np.arange(batch.n_taus)
-    if single:
-        return list(taus[:, None])
-    if not batch.counts:
-        return [taus[first : first + BLOCK] for first in range(0, batch.n_taus, BLOCK)]
-    _, kinds = np.unique(np.stack(list(batch.counts.values()), axis=1), axis=0, return_inverse=True)
-    order = np.argsort(kinds.ravel(), kind="stable")
-    edges = np.flatnonzero(np.diff(kinds.ravel()[order])) + 1
-    return [part[first : first + BLOCK] for part in np.split(order, edges) for first in range(0, part.size, BLOCK)]
-
-
-def _shaped(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
-    """Bring values (taus, …, variables) into the type and number of axes of a tensor."""
-    if tensor.type not in _TYPES:
-        raise NetworkError(f"ONNX input {tensor.name!r} holds {tensor.type}, not numbers")
-    values = values.astype(_TYPES[tensor.type])
-    axes = len(tensor.shape)
-    if axes == 1 and values.ndim == 2:
-        return values.ravel()
-    if axes == 3 and values.ndim == 2:
-        return values[:, None, :]
-    return values[0] if axes == 2 and values.ndim == 3 else values

@@ -9,6 +9,7 @@ others does not matter.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from hepflow.networks.activations import Activation
 from hepflow.networks.graph import InputNode, Network
 from hepflow.networks.layers import Conv1d, Dense, Embedding, Highway, Layer, Maxout, Normalization, Recurrent
 from hepflow.networks.lwtnn_write import own_record
-from hepflow.networks.onnx_file import CHECKSUM, RECORD, graph_digest
+from hepflow.networks.onnx_file import CHECKSUM, RECORD, model_digest
 
-__all__ = ["to_onnx", "write_onnx"]
+__all__ = ["sign", "to_onnx", "write_onnx"]
 
 OPSET = 17
 IR_VERSION = 8
@@ -58,11 +59,17 @@ def to_onnx(network: Network) -> bytes:
     writer.build()
     model = writer.model()
     onnx.checker.check_model(model, full_check=True)
-    for key, value in writer.metadata().items():
+    return sign(model, writer.metadata())
+
+
+def sign(model: Any, facts: Mapping[str, str]) -> bytes:
+    """Return the content of an ONNX file with these metadata, and the checksum of all."""
+    for key, value in facts.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
+    digest = model_digest(model.SerializeToString())
     entry = model.metadata_props.add()
-    entry.key, entry.value = CHECKSUM, graph_digest(model.SerializeToString())
+    entry.key, entry.value = CHECKSUM, digest
     content: bytes = model.SerializeToString()
     return content
 

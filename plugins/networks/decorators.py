@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from hepflow.variables import Variable
 if TYPE_CHECKING:
     from hepflow.networks.graph import InputNode
     from hepflow.networks.models import AnyNetwork
+    from hepflow.networks.onnx_runtime import OnnxNetwork
 
 __all__ = ["LwtnnDecorator", "OnnxDecorator"]
 
@@ -37,7 +38,9 @@ class _Decorator(Tool):
     SortBy: Property[dict[str, str]] = Property(
         {}, "column by which a sequence is sorted, highest first; by default the order of the links", item=str
     )
-    MaxObjects: Property[dict[str, int]] = Property({}, "most objects of a sequence; by default all", item=int)
+    MaxObjects: Property[dict[str, int]] = Property(
+        {}, "most objects of a sequence, the first ones; by default all, or as many as the model takes", item=int
+    )
     OutputPrefix = Property("", "what stands before the labels of the outputs in the names of the decorations")
     Exponentiate = Property(False, "the outputs are logarithms (log-softmax): decorate their exponentials")
 
@@ -60,8 +63,8 @@ class _Decorator(Tool):
         return list(dict.fromkeys(names))
 
     def writes(self) -> Sequence[str]:
-        """Return one decoration for each label of each output."""
-        return [f"{self.Container}.{name}" for _, _, name in self._decorations(self._model())]
+        """Return one decoration for each label of each output, of the container or of a sequence's target."""
+        return [f"{container}.{name}" for _, _, container, name in self._decorations(self._model())]
 
     def record(self) -> Mapping[str, Any]:
         """Return which network decorated, and what is known of it."""
@@ -75,18 +78,27 @@ class _Decorator(Tool):
         """Collect the inputs of the chunk, evaluate, decorate."""
         objects = events[self.Container]
         inputs = {node.name: self._values(node, objects) for node in self._opened.used_inputs}
-        sequences = {}
+        linked: dict[str, views.Linked] = {}
         for node in self._opened.used_sequences:
-            linked = objects.follow(*self._source(node.name))
+            found = objects.follow(*self._source(node.name))
             if node.name in self.SortBy:
-                linked = linked.sort(linked.flat(self.SortBy[node.name]))
-            if node.name in self.MaxObjects:
-                linked = linked.first(self.MaxObjects[node.name])
-            sequences[node.name] = self._values(node, linked), linked.counts
-        outputs = self._opened.evaluate(inputs, sequences)
-        for output, position, name in self._decorations(self._opened):
-            values = outputs[output][:, position]
-            objects[name] = np.exp(values) if self.Exponentiate else values
+                found = found.sort(found.flat(self.SortBy[node.name]))
+            most = self._most(self._opened, node.name)
+            linked[node.name] = found if most is None else found.first(most)
+        sequences = {
+            node.name: (self._values(node, linked[node.name]), linked[node.name].counts)
+            for node in self._opened.used_sequences
+        }
+        values = self._opened.evaluate(inputs, sequences)
+        owners = {output.name: self._opened.sequence_of(output) for output in self._opened.outputs}
+        for output, position, _, name in self._decorations(self._opened):
+            column = np.exp(values[output][:, position]) if self.Exponentiate else values[output][:, position]
+            owner = owners[output]
+            (objects if owner is None else linked[owner[0]])[name] = column
+
+    def _most(self, model: AnyNetwork, sequence: str) -> int | None:
+        """Return how many objects of a sequence the network gets at most."""
+        return self.MaxObjects.get(sequence)
 
     def _variables(self, node: InputNode) -> Iterator[Variable]:
         for name in node.names:
@@ -109,14 +121,18 @@ class _Decorator(Tool):
             )
         return link.strip(), target.strip()
 
-    def _decorations(self, model: AnyNetwork) -> list[tuple[str, int, str]]:
-        """Return (output, position, name of the decoration); a label of several outputs gets the output's name too."""
+    def _decorations(self, model: AnyNetwork) -> list[tuple[str, int, str, str]]:
+        """Return (output, position, container, name of the decoration); a label of several outputs gets the output's
+        name too.
+        """
         labels = [label for output in model.outputs for label in output.labels]
         found = []
         for output in model.outputs:
+            owner = model.sequence_of(output)
+            container = self.Container if owner is None else self._source(owner[0])[1]
             for position, label in enumerate(output.labels):
                 name = label if labels.count(label) == 1 else f"{output.name}_{label}"
-                found.append((output.name, position, self.OutputPrefix + name))
+                found.append((output.name, position, container, self.OutputPrefix + name))
         return found
 
     def _check(self, model: AnyNetwork) -> None:
@@ -137,9 +153,10 @@ class _Decorator(Tool):
                         hint=nearest(name, allowed, what="inputs"),
                     )
         for output in model.outputs:
-            if model.sequence_of(output) is not None:
+            owner = model.sequence_of(output)
+            if owner is not None and owner[1]:
                 raise NetworkError(
-                    f"the output {output.name!r} has one row an object of a sequence: it decorates no {self.Container}",
+                    f"the output {output.name!r} has fewer rows than {owner[0]!r} has objects: it decorates none",
                     where=self.WeightFile,
                 )
 
@@ -160,6 +177,8 @@ class OnnxDecorator(_Decorator):
     """Decorate objects with the outputs of any ONNX model, run by ONNX Runtime on one thread.
 
     For a model that hepflow did not write, ``Inputs`` and ``InputSequences`` say which variables its tensors hold.
+    An output of one row an object of a sequence decorates that object. Where a model fixes the number of objects of a
+    sequence, the first so many are taken (``SortBy``), and fewer are filled up with zeros, which ``Masks`` tell apart.
     """
 
     Inputs: Property[dict[str, tuple[str, ...]]] = Property(
@@ -168,17 +187,50 @@ class OnnxDecorator(_Decorator):
     InputSequences: Property[dict[str, tuple[str, ...]]] = Property(
         {}, "input tensor → its variables, in order; one row an object of a sequence", item=tuple
     )
-    Labels: Property[dict[str, tuple[str, ...]]] = Property({}, "output tensor → names of its values", item=tuple)
+    Labels: Property[dict[str, tuple[str, ...]]] = Property(
+        {},
+        "output tensor → names of its values, of the outputs that are wanted; by default all that can be",
+        item=tuple,
+    )
+    Axes: Property[dict[str, tuple[str, ...]]] = Property(
+        {},
+        'input tensor → its axes, in order, of "batch", "objects", "variables", "1", where their sizes do not tell',
+        item=tuple,
+    )
+    Masks: Property[dict[str, str]] = Property(
+        {}, "input tensor → the sequence whose objects it marks with 1 (or counts, if it has one axis)", item=str
+    )
     Provider = Property("CPUExecutionProvider", "execution provider of ONNX Runtime")
 
     def _model(self) -> AnyNetwork:
-        from hepflow.networks.onnx_runtime import OnnxNetwork
-
         if not self.WeightFile:
             return super()._model()
         model = open_model(self.WeightFile, self.Provider)
-        if not isinstance(model, OnnxNetwork):
+        if not _is_onnx(model):
             raise NetworkError("this file is lwtnn JSON, not ONNX", where=self.WeightFile, hint="use LwtnnDecorator")
-        if self.Inputs or self.InputSequences or self.Labels:
-            return model.declare(self.Inputs, self.InputSequences, self.Labels)
+        if self.Inputs or self.InputSequences or self.Labels or self.Axes or self.Masks:
+            return model.declare(self.Inputs, self.InputSequences, self.Labels, axes=self.Axes, masks=self.Masks)
+        if model.problem is not None:
+            raise model.problem
         return model
+
+    def _most(self, model: AnyNetwork, sequence: str) -> int | None:
+        longest = model.longest(sequence) if _is_onnx(model) else None
+        most = self.MaxObjects.get(sequence, longest)
+        if most is not None and longest is not None and most > longest:
+            raise NetworkError(
+                f"{self.name}.MaxObjects keeps {most} objects of {sequence!r}, the model takes {longest}",
+                where=self.WeightFile,
+            )
+        return most
+
+    def _check(self, model: AnyNetwork) -> None:
+        super()._check(model)
+        for node in model.input_sequences:
+            self._most(model, node.name)
+
+
+def _is_onnx(model: AnyNetwork) -> TypeGuard[OnnxNetwork]:
+    from hepflow.networks.onnx_runtime import OnnxNetwork
+
+    return isinstance(model, OnnxNetwork)

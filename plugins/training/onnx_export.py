@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from hepflow.errors import NetworkError
 from hepflow.files import write_bytes
-from hepflow.networks.onnx_file import CHECKSUM, RECORD, graph_digest
+from hepflow.networks.onnx_file import RECORD
+from hepflow.networks.onnx_write import sign
 from hepflow.plugins.training.architectures.base import COUNTS
 from hepflow.plugins.training.configuration import NetworkPlan
 
@@ -56,11 +57,7 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
     _rename(exported, plan, output)
     onnx.checker.check_model(exported)
     facts = {RECORD: json.dumps(described), "origin": described["record"]["origin"]}
-    facts[CHECKSUM] = graph_digest(exported.SerializeToString())
-    for key, value in facts.items():
-        entry = exported.metadata_props.add()
-        entry.key, entry.value = key, value
-    write_bytes(path, exported.SerializeToString())
+    write_bytes(path, sign(exported, facts))
 
 
 def _describe(plan: NetworkPlan, output: str, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hepflow import Context, Events
-from hepflow.errors import NetworkError
+from hepflow.errors import ColumnError, NetworkError
 from hepflow.events.links import container_id
 from hepflow.networks import Network
 from hepflow.plugins.networks import LwtnnDecorator, OnnxDecorator
@@ -154,6 +154,98 @@ def test_scalars_and_sequences_of_a_real_network(tmp_path):
             name = label if labels.count(label) == 1 else f"{output.name}_{label}"
             expected = [case["out"][output.name][label] for case in cases]
             np.testing.assert_allclose(taus.flat(f"out_{name}"), expected, atol=1e-5)
+
+
+def _objects(*links):
+    """Return events with taus, linked by number to tracks (pt 1, 2, … times 10 for z)."""
+    pt = ak.Array([[1.0, 2.0, 3.0], [4.0]])
+    index = ak.Array(links)
+    made = ak.zip({"container": ak.full_like(index, container_id("TauTracks")), "index": index})
+    columns = {"TauJets.pt": ak.Array([[1.0] * len(event) for event in links]), "TauJets.tauTrackLinks": made}
+    return Events.from_arrays(columns | {"TauTracks.pt": pt, "TauTracks.z": 10 * pt})
+
+
+def _tracks_onnx(path, *shape):
+    """Write a model of tracks (N, …, 2): their sum, and twice of each."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axis"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+    ]
+    outputs = {"sum": ["N", 2], "twice": ["N", *shape, 2]}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape, 2])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, axes) for name, axes in outputs.items()],
+        [numpy_helper.from_array(np.array([1]), "axis")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return {
+        "WeightFile": str(path),
+        "InputSequences": {"x": ["pt", "z"]},
+        "Sequences": {"x": "tauTrackLinks->TauTracks"},
+        "Labels": {"sum": ["a", "b"], "twice": ["pt2", "z2"]},
+    }
+
+
+@pytest.mark.parametrize("length", ["n", 2])
+def test_values_of_objects_decorate_these(tmp_path, length):
+    """Of a model of fixed length the first objects are taken; those that no tau has, or the model did not get, are
+    missing.
+    """
+    given = _tracks_onnx(tmp_path / "n.onnx", length) | {"Axes": {"x": ("batch", "objects", "variables")}}
+    tool = OnnxDecorator("net", **given, SortBy={"x": "pt"})
+    events = _objects([[0, 1], [2]], [[]])
+    taus = _execute(tool, events)
+    assert tool.writes() == ["TauJets.a", "TauJets.b", "TauTracks.pt2", "TauTracks.z2"]
+    assert taus["a"].tolist() == [[3.0, 3.0], [0.0]]
+    assert ak.fill_none(ak.nan_to_none(events["TauTracks"]["z2"]), -1).tolist() == [[20.0, 40.0, 60.0], [-1]]
+    cut = OnnxDecorator("net", **given, SortBy={"x": "pt"}, MaxObjects={"x": 1})
+    events = _objects([[0, 1], [2]], [[]])
+    assert _execute(cut, events)["a"].tolist() == [[2.0, 3.0], [0.0]]
+    assert ak.fill_none(ak.nan_to_none(events["TauTracks"]["pt2"]), -1).tolist() == [[-1, 4.0, 6.0], [-1]]
+
+
+def test_an_object_of_two_taus_cannot_get_two_values(tmp_path):
+    tool = OnnxDecorator("net", **_tracks_onnx(tmp_path / "n.onnx", "n"))
+    events = _objects([[0, 1], [1]], [[0]])
+    assert _execute(tool, events)["a"].tolist() == [[3.0, 2.0], [4.0]]  # both taus give the track the same value
+    linked = events["TauJets"].follow("tauTrackLinks", "TauTracks")
+    with pytest.raises(ColumnError, match="two values"):
+        linked["shared"] = [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_sequence_of_fixed_length_is_checked_in_the_plan(tmp_path):
+    given = _tracks_onnx(tmp_path / "n.onnx", 3)
+    with pytest.raises(NetworkError, match="keeps 4 objects of 'x', the model takes 3"):
+        OnnxDecorator("net", **given, MaxObjects={"x": 4}).reads()
+    given = _tracks_onnx(tmp_path / "n.onnx", 2)
+    with pytest.raises(NetworkError, match="two axes of 2"):
+        OnnxDecorator("net", **given).reads()
+    OnnxDecorator("net", **given, Axes={"x": ("batch", "objects", "variables")}).reads()
+
+
+def test_the_network_of_onnx_cpp_minimal():
+    """A model of a batch of one, its weights among the inputs, with reference rows of its own."""
+    folder = VECTORS.parent / "hh"
+    if not (folder / "onnx_cpp_minimal_model.onnx").exists():
+        pytest.skip(f"{folder} is not there: a network of peppapiggyme/onnx_cpp_minimal")
+    reference = json.loads((folder / "onnx_cpp_minimal.reference.json").read_text(encoding="utf-8"))
+    rows = np.array(reference["rows"])
+    events = Events.from_arrays({f"EventInfo.{name}": rows[:, k] for k, name in enumerate(HH)})
+    tool = OnnxDecorator(
+        "hh",
+        WeightFile=str(folder / "onnx_cpp_minimal_model.onnx"),
+        Container="EventInfo",
+        Inputs={"input": HH},
+        Labels={"output": ["background", "signal"]},
+    )
+    info = _execute(tool, events)
+    found = np.stack([info["background"], info["signal"]], axis=1)
+    np.testing.assert_allclose(found, reference["log_softmax"], atol=2e-6)
 
 
 @pytest.mark.parametrize(

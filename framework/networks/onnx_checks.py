@@ -1,0 +1,162 @@
+"""What the graph of an ONNX file tells before it runs: whether it may be run at all, and where ONNX Runtime itself
+drops NaN or crashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hepflow.errors import NetworkError
+from hepflow.networks.onnx_file import Message, OnnxFile
+
+__all__ = ["GraphFacts", "check_graph"]
+
+LARGEST = 1_000_000
+"""Most nodes, functions written out."""
+
+# Of operators that take any number of inputs ONNX does not check that each has a name; ONNX Runtime crashes.
+_VARIADIC = {"Concat", "Einsum", "Max", "Mean", "Min", "SequenceConstruct", "Sum"}
+# They pass by a NaN: max(1, NaN) is 1; recurrent layers do for some of their activations.
+_DROP_NAN = {"GRU", "GlobalMaxPool", "LSTM", "MaxPool", "RNN", "ReduceMax", "ReduceMin", "ThresholdedRelu"}
+_HANDLE_NAN = {"Imputer", "IsNaN"}
+# Found by trial with ONNX Runtime 1.32: they end the process where a sequence has no objects.
+_CRASH_EMPTY = {"GRU", "InstanceNormalization"}
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """``drops_nan``: output → the inputs whose NaN may be dropped on the way; ``reached``: output → all its inputs;
+    ``crashes_empty``: ONNX Runtime may end the process on a sequence without objects; ``n_nodes``.
+    """
+
+    drops_nan: Mapping[str, frozenset[str]]
+    reached: Mapping[str, frozenset[str]]
+    crashes_empty: bool
+    n_nodes: int
+
+
+def check_graph(file: OnnxFile) -> GraphFacts:
+    """Check what must hold before ONNX Runtime gets the model; raises NetworkError naming the operator.
+
+    There are no loops without a fixed bound, no input without a name where one is needed, no functions that call
+    themselves.
+    """
+    functions = {(_one(f, "domain"), _one(f, "name")): f for f in file.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    for key in functions:
+        _written_out(key, functions, sizes, ())
+    for graph in (file.graph, *file.functions):
+        _check_nodes(graph)
+    total = sum(_size(node, functions, sizes, ()) for node in file.graph.get("node", ()))
+    inside = {key: _operators(function, functions) for key, function in functions.items()}
+    operators = _operators(file.graph, functions)
+    drops, reached = _flow(file.graph, inside)
+    return GraphFacts(drops, reached, bool(operators & _CRASH_EMPTY), total)
+
+
+def _one(message: Message, name: str) -> str:
+    return str((message.get(name) or [""])[-1])
+
+
+def _graphs(node: Message) -> list[Message]:
+    return [graph for attribute in node.get("attribute", ()) for graph in attribute.get("graph", ())]
+
+
+def _written_out(
+    key: tuple[str, str],
+    functions: Mapping[tuple[str, str], Message],
+    sizes: dict[tuple[str, str], int],
+    above: tuple[tuple[str, str], ...],
+) -> int:
+    """Return the number of nodes of a function whose own calls are written out."""
+    if key in above or len(above) > 100:
+        raise NetworkError(f"the function {key[1]!r} of the ONNX model calls itself, or is nested too deeply")
+    if key not in sizes:
+        nodes = functions[key].get("node", ())
+        sizes[key] = sum(_size(node, functions, sizes, (*above, key)) for node in nodes)
+        if sizes[key] > LARGEST:
+            raise NetworkError(f"the function {key[1]!r} of the ONNX model stands for more than {LARGEST:,} nodes")
+    return sizes[key]
+
+
+def _size(
+    node: Message,
+    functions: Mapping[tuple[str, str], Message],
+    sizes: dict[tuple[str, str], int],
+    above: tuple[tuple[str, str], ...],
+) -> int:
+    key = (_one(node, "domain"), _one(node, "op"))
+    own = _written_out(key, functions, sizes, above) if key in functions else 1
+    return own + sum(_size(inner, functions, sizes, above) for g in _graphs(node) for inner in g.get("node", ()))
+
+
+def _check_nodes(graph: Message) -> None:
+    for node in graph.get("node", ()):
+        operator = _one(node, "op")
+        if operator in ("Loop", "Scan"):
+            raise NetworkError(
+                f"the ONNX model has the operator {operator}, which has no bound",
+                hint="export the model with recurrent layers (LSTM, GRU, RNN) or written out",
+            )
+        if operator in _VARIADIC and "" in node.get("input", ()):
+            raise NetworkError(f"the ONNX file is damaged: an input of the operator {operator} has no name")
+        for inner in _graphs(node):
+            _check_nodes(inner)
+
+
+def _operators(graph: Message, functions: Mapping[tuple[str, str], Message]) -> set[str]:
+    """Return the operators of a graph, of the graphs in its nodes, and of all functions that it calls."""
+    found: set[str] = set()
+    waiting = [graph]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        for node in waiting.pop().get("node", ()):
+            key = (_one(node, "domain"), _one(node, "op"))
+            found.add(key[1])
+            waiting.extend(_graphs(node))
+            if key in functions and key not in seen:
+                seen.add(key)
+                waiting.append(functions[key])
+    return found
+
+
+def _names_inside(node: Message) -> list[str]:
+    """Return the tensors that a node reads, those read by the graphs in it included."""
+    inner = [name for graph in _graphs(node) for part in graph.get("node", ()) for name in _names_inside(part)]
+    return [*node.get("input", ()), *inner]
+
+
+def _flow(
+    graph: Message, functions: Mapping[tuple[str, str], Collection[str]]
+) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    """Return output → inputs that reach it through an operator that drops NaN, and output → all its inputs.
+
+    An input that the model itself asks for NaN is left out of the first.
+    """
+    sources: dict[str, frozenset[str]] = {
+        _one(v, "name"): frozenset((_one(v, "name"),)) for v in graph.get("input", ())
+    }
+    dropped: dict[str, frozenset[str]] = {}
+    handled: set[str] = set()
+    nothing: frozenset[Any] = frozenset()
+    for node in graph.get("node", ()):
+        operators = functions.get((_one(node, "domain"), _one(node, "op"))) or {
+            _one(node, "op"),
+            *(op for inner in _graphs(node) for op in _operators(inner, {})),
+        }
+        names = _names_inside(node)
+        reaching = nothing.union(*(sources.get(name, nothing) for name in names))
+        lost = nothing.union(*(dropped.get(name, nothing) for name in names))
+        if _HANDLE_NAN & set(operators):
+            handled |= reaching
+        if _DROP_NAN & set(operators):
+            lost |= reaching
+        for name in node.get("output", ()):
+            sources[name], dropped[name] = reaching, lost
+    outputs = [_one(value, "name") for value in graph.get("output", ())]
+    return (
+        {name: dropped.get(name, nothing) - handled for name in outputs},
+        {name: sources.get(name, nothing) for name in outputs},
+    )

@@ -1,0 +1,179 @@
+"""Trying an ONNX model out on made-up taus, before any event: do the axes mean what is assumed, and what are its
+outputs?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepflow.errors import NetworkError
+from hepflow.networks.inputs import Batch
+from hepflow.networks.onnx_layout import BATCH, OBJECTS, TYPES, Layout
+
+if TYPE_CHECKING:
+    from hepflow.networks.onnx_runtime import OnnxNetwork
+
+__all__ = ["Result", "try_out"]
+
+MAX_LABELS = 1000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an output holds: ``size`` values a tau, or an object of ``sequence``, whose axis is ``axis``; the first
+    ``inner`` axes are taus.
+    """
+
+    size: int
+    sequence: str = ""
+    axis: int = 0
+    inner: int = 0
+
+
+def try_out(
+    network: OnnxNetwork, labels: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, Result], dict[str, str], dict[str, int]]:
+    """Return output → what it holds, output → why it is left aside, and sequence → how many objects were tried.
+
+    The model runs on a few taus together, and on the first and the last of them alone, which must give the same. Raises
+    NetworkError where it does not run.
+    """
+    names = list(labels) or [t.name for t in network.results]
+    kinds = {tensor.name: tensor.type for tensor in network.results}
+    left = {name: f"holds {kinds[name]}, not numbers" for name in names if kinds[name] not in TYPES}
+    names = [name for name in names if name not in left]
+    if not names:
+        return {}, left, {}
+    first: NetworkError | None = None
+    for counts in _counts(network):
+        batch = _made_up(network, counts)
+        try:
+            found = network.run_taus(batch, np.arange(batch.n_taus), names)
+        except NetworkError as error:
+            first = first or error
+            continue
+        ends = (0, batch.n_taus - 1) if batch.n_taus > 1 else ()
+        alone = {tau: network.run_taus(batch, np.array([tau]), names) for tau in ends}
+        results = {}
+        for name in names:
+            try:
+                results[name] = _classify(network, name, found[name], batch, labels.get(name))
+                for tau, values in alone.items():
+                    _compare(network, found[name][tau], values[name])
+            except _UnusableError as reason:
+                left[name] = str(reason)
+        return {name: held for name, held in results.items() if name not in left}, left, counts
+    assert first is not None
+    raise first
+
+
+class _UnusableError(Exception):
+    """Why an output is left aside."""
+
+
+def _fixed_sizes(network: OnnxNetwork) -> set[int]:
+    tensors = (*network.tensors, *network.results)
+    groups = (*network.inputs, *network.input_sequences)
+    return {axis for t in tensors for axis in t.shape if isinstance(axis, int)} | {len(g.variables) for g in groups}
+
+
+def _counts(network: OnnxNetwork) -> Iterator[dict[str, int]]:
+    """Yield numbers of objects to try: unlike any other size, few and many; then the same for all sequences."""
+    used = _fixed_sizes(network)
+    for start in (4, 40):
+        made: dict[str, int] = {}
+        by_axis: dict[str, int] = {}
+        size = start
+        for group in network.input_sequences:
+            layout = network.layouts[group.name]
+            if (fixed := layout.fixed(OBJECTS)) is not None:
+                made[group.name] = min(fixed, 2)
+                continue
+            while size in used or size in made.values():
+                size += 1
+            made[group.name] = by_axis.setdefault(layout.name_of(OBJECTS) or group.name, size)
+        yield made
+        if len(set(made.values())) > 1:
+            yield {name: min(made.values()) if network.layouts[name].fixed(OBJECTS) is None else n
+                   for name, n in made.items()}  # fmt: skip
+
+
+def _made_up(network: OnnxNetwork, counts: Mapping[str, int]) -> Batch:
+    """Make up taus: numbers between 0 and 1, whole ones where the tensor takes only these."""
+    rng = np.random.default_rng(1)
+    taus = network.batch_size
+    if taus is None:
+        used = _fixed_sizes(network) | set(counts.values())
+        taus = next(n for n in (3, 2, *range(5, 99)) if n not in used)
+
+    def values(layout: Layout, rows: int, variables: int) -> NDArray[Any]:
+        made = rng.random((rows, variables))
+        return made if np.dtype(TYPES[layout.tensor.type]).kind == "f" else np.round(made)
+
+    scalars = {g.name: values(network.layouts[g.name], taus, len(g.variables)) for g in network.inputs}
+    sequences = {
+        g.name: values(network.layouts[g.name], taus * counts[g.name], len(g.variables))
+        for g in network.input_sequences
+    }
+    return Batch(taus, scalars, sequences, {name: np.full(taus, n) for name, n in counts.items()})
+
+
+def _classify(
+    network: OnnxNetwork, name: str, values: NDArray[Any], batch: Batch, labels: Sequence[str] | None
+) -> Result:
+    """Tell from the shape of an output what it holds."""
+    declared = next(t.shape for t in network.results if t.name == name)
+    shape = values.shape
+    taus = 1 if network.single else batch.n_taus
+    has_batch = not network.single or any(BATCH in layout.axes for layout in network.layouts.values())
+    if not network.single and (not shape or shape[0] != taus):
+        raise _UnusableError(f"has the shape {shape} for {taus} taus: it is not one row a tau")
+    inner = 1 if has_batch and shape and shape[0] == taus else 0
+    axes = []
+    for group in network.input_sequences:
+        fixed = network.layouts[group.name].fixed(OBJECTS)
+        for place in range(inner, len(shape)):
+            open_axis = len(declared) != len(shape) or not isinstance(declared[place], int)
+            if shape[place] == (fixed or batch.counts[group.name][0]) and (fixed is not None or open_axis):
+                axes.append((place, group.name, fixed))
+    size = values.size // taus
+    sure = [axis for axis in axes if axis[2] is None]
+    if len({place for place, _, _ in sure}) > 1:
+        raise _UnusableError("is one value for each pair of objects")
+    guessed = [
+        axis
+        for axis in axes
+        if axis[2] is not None
+        and (len(labels) * axis[2] == size != len(labels) if labels is not None else len(shape) == inner + 2)
+    ]
+    for place, sequence, fixed in sure or guessed:
+        held = Result(size // (fixed or int(batch.counts[sequence][0])), sequence, place, inner)
+        break
+    else:
+        held = Result(size)
+    if labels is not None and len(labels) != held.size:
+        what = f" an object of {held.sequence!r}" if held.sequence else ""
+        raise _UnusableError(f"has {held.size} values{what}, {len(labels)} labels are given")
+    if labels is None and held.size > MAX_LABELS:
+        raise _UnusableError(f"has {held.size} values: name those of outputs that you want (Labels)")
+    if held.size < 1:
+        raise _UnusableError("has no values")
+    return held
+
+
+def _compare(network: OnnxNetwork, together: NDArray[Any], alone: NDArray[Any]) -> None:
+    """See that a tau has the same values whether others run with it or not."""
+    row = np.asarray(together, dtype=np.float64).ravel()
+    one = np.asarray(alone if network.batch_size is None else alone[0], dtype=np.float64).ravel()
+    half = any(t.type == "tensor(float16)" for t in (*network.tensors, *network.results))
+    scale = float(np.abs(row[np.isfinite(row)]).max(initial=1e-6))
+    close = row.size == one.size and np.allclose(row, one, 1e-2 if half else 1e-3, 1e-3 * scale, equal_nan=True)
+    if not close:
+        raise _UnusableError(
+            "differs for a tau alone and together with others: are the axes taken rightly, is the model random?"
+        )
