@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from hepflow.cli.console import common_options, console, new_table, size
 from hepflow.cli.dataset import is_dataset, show_dataset
+from hepflow.cli.folder import show_folder, show_sample
 from hepflow.cli.model import is_model, show_model
 from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader
@@ -32,15 +34,23 @@ def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: b
     """Show what a file holds: format, entries, containers, columns with types and sizes.
 
     Of a network (lwtnn JSON, ONNX): inputs with variables, graph, outputs, parameters, origin. Of a training set
-    (HDF5): rows of its folds and classes, columns, variables.
+    (HDF5): rows of its folds and classes, columns, variables. Of variables.json: the offsets and scales. Of a run
+    directory or another folder: what made it, and its files. Of a sample: what it is, and how much of it is made.
     """
+    found = registry(plugins)
+    if Path(file).is_dir():
+        show_folder(Path(file), formats(found))
+        return
+    if file in found.names("samples") and not Path(file).exists():
+        show_sample(found.load("samples", file))
+        return
     if is_model(file):
         show_model(file)
         return
     if is_dataset(file):
         show_dataset(file)
         return
-    with closing(open_reader(file, formats(registry(plugins)))) as reader:
+    with closing(open_reader(file, formats(found))) as reader:
         _show(file, reader, summary=summary)
 
 

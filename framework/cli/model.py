@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hepflow.cli.console import console, new_table
+from hepflow.errors import NetworkError
 from hepflow.networks import describe
+from hepflow.networks.jsontext import parse_json, read_bytes
 
 __all__ = ["is_model", "show_model"]
+
+VARIABLES = {"inputs", "input_sequences", "outputs"}
+"""What ``variables.json`` holds, which is no network."""
 
 
 def is_model(path: str) -> bool:
@@ -17,9 +24,16 @@ def is_model(path: str) -> bool:
 
 
 def show_model(path: str) -> None:
-    """Print what a model file holds; raises NetworkError where it is damaged."""
-    found = describe(path)
+    """Print what a model file holds, or what ``variables.json`` says of the inputs of one; raises NetworkError where
+    it is damaged.
+    """
     out = console()
+    if Path(path).suffix.lower() == ".json":
+        content = parse_json(read_bytes(Path(path)))
+        if isinstance(content, dict) and content.keys() >= VARIABLES and not {"layers", "nodes"} & content.keys():
+            _show_variables(str(path), content)
+            return
+    found = describe(path)
     out.print(str(path), style="bold")
     parameters = "" if found.n_parameters is None else f", {found.n_parameters:,} parameters"
     out.print(f"{found.format}{parameters}, origin: {found.origin or 'unknown'}")
@@ -41,3 +55,23 @@ def show_model(path: str) -> None:
         out.print(f"  {line}", markup=False)
     for output in found.outputs:
         out.print(f"output {output.name}: {', '.join(output.labels)}", markup=False)
+
+
+def _show_variables(path: str, content: Mapping[str, Any]) -> None:
+    out = console()
+    out.print(f"{path}: the variables of a network, with offsets and scales", style="bold")
+    try:
+        for title, key in (("inputs", "inputs"), ("input sequences", "input_sequences")):
+            table = new_table(title, "variable", "offset", "scale")
+            for group in content[key]:
+                for number, v in enumerate(group["variables"]):
+                    name = group["name"] if number == 0 else ""
+                    table.add_row(name, v["name"], f"{v['offset']:g}", f"{v['scale']:g}")
+            if table.rows:
+                out.print(table)
+        for output in content["outputs"]:
+            out.print(f"output {output['name']}: {', '.join(output['labels'])}", markup=False)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NetworkError(
+            f"these are no variables of a network: {type(error).__name__}: {error}", where=path
+        ) from error

@@ -149,3 +149,38 @@ def test_what_is_no_file(hepflow, tmp_path):
     hepflow("inspect", "text.root").failed("not a ROOT file", "text.root")
     (tmp_path / "text.h5").write_text("just text")
     hepflow("inspect", "text.h5").failed("is no HDF5 file", "text.h5")
+
+
+def test_a_run_directory_and_a_folder(hepflow, joboptions, xaod, tmp_path):
+    path = joboptions(
+        'job = Job("Tight")\njob += TauSelection("Cut", PtMin=3e4)\njob += NtupleStream("tree", Keep=["TauJets.pt"])'
+    )
+    hepflow("run", path, "-i", xaod, "-o", "out").fine()
+    shown = hepflow("inspect", "out").fine()
+    for text in ("run of Tight, finished", "command  ", "cutflow", "pt >= ", "tree_000001.root", "ntuple-ttree, tree", "others"):
+        assert text in shown
+    (tmp_path / "out/provenance.json").write_text("{}")
+    hepflow("inspect", "out").failed("the record of this run is damaged", "provenance.json")
+    (tmp_path / "out/provenance.json").unlink()
+    assert "has not finished" in hepflow("inspect", "out").fine()
+    folder = hepflow("inspect", xaod.path.parent).fine()
+    assert "aod.root" in folder
+    assert f"{len(xaod.events)}" in folder
+    (tmp_path / "empty").mkdir()
+    hepflow("inspect", "empty").failed("there is nothing to inspect in this folder", "it holds no files")
+
+
+def test_a_sample_and_the_variables_of_a_network(hepflow, tmp_path):
+    shown = hepflow("inspect", "Gammatautau").fine()
+    assert "20,000 events in 40 files" in shown
+    assert "made: 0 files" in shown
+    variables = {"inputs": [], "input_sequences": [
+        {"name": "TauTrack", "variables": [{"name": "pt_log", "offset": -3.5, "scale": 0.25}]}
+    ], "outputs": [{"name": "classes", "labels": ["1p0n", "1p1n"]}]}  # fmt: skip
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    shown = hepflow("inspect", "variables.json").fine()
+    for text in ("TauTrack", "pt_log", "-3.5", "0.25", "output classes: 1p0n, 1p1n"):
+        assert text in shown
+    del variables["input_sequences"][0]["variables"][0]["scale"]
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    hepflow("inspect", "variables.json").failed("these are no variables of a network: KeyError: 'scale'")
