@@ -111,8 +111,14 @@ def apply_activation(activation: Activation, y: NDArray[np.floating]) -> None:
 
 
 def sigmoid(y: NDArray[np.floating]) -> None:
-    """Replace y by 1 / (1 + exp(-y))."""
+    """Replace y by 1 / (1 + exp(-y)); in float64 beyond ±30 by 1 and 0, as C++ lwtnn does."""
+    exact = y.dtype == np.float64
+    if exact:
+        high, low = y > 30, y < -30
     y *= -1  # numpy 2.1 to 2.4 fill a column of a larger array wrongly with np.negative(…, out=…)
     np.exp(y, out=y)
     y += 1
     np.reciprocal(y, out=y)
+    if exact:
+        np.copyto(y, 1, where=high)
+        np.copyto(y, 0, where=low)

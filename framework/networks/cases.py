@@ -138,12 +138,11 @@ def _given(nodes: dict[str, Any], group: InputNode, number: int, network: Networ
                 f"case {number}: input {name!r}: variable {variable!r} is missing",
                 hint=nearest(variable, found, what="variables"),
             )
-    for variable in found:
-        if variable not in group.names:
-            raise NetworkError(
-                f"case {number}: input {name!r} has no variable {variable!r}",
-                hint=nearest(variable, group.names, what="variables"),
-            )
+    for variable in found.keys() - set(group.names):
+        raise NetworkError(
+            f"case {number}: input {name!r} has no variable {variable!r}",
+            hint=nearest(variable, group.names, what="variables"),
+        )
     return found
 
 
@@ -172,7 +171,7 @@ def _number(value: Any, what: str) -> float:
 
 def _no_others(given: dict[str, Any], network: Network | OnnxNetwork, number: int) -> None:
     for key, groups in (("inputs", network.inputs), ("input_sequences", network.input_sequences)):
-        known = [group.name for group in groups]
+        known = {group.name for group in groups}
         others = [name for name in given[key] if name not in known]
         if others and not (network.origin == "lwtnn sequential JSON" and len(given[key]) == 1):
             raise NetworkError(

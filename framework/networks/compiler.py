@@ -108,6 +108,7 @@ class _Compiler:
     def __init__(self, network: Network, dtype: np.dtype[Any]) -> None:
         self.network, self.dtype = network, dtype
         self.operations: list[ops.Operation] = []
+        self.affine: dict[int, ops.Affine] = {}
         self.packings: dict[str, int] = {}
         self.n_packings = 0
         self.n_values = 0
@@ -200,10 +201,8 @@ class _Compiler:
         group = (self.network.input_sequences if sequence else self.network.inputs)[node.sources[0]]
         packing = self.packing_of(group) if sequence else None
         defaults = np.array([np.nan if v.default is None else v.default for v in group.variables])
-        with_defaults = None if np.isnan(defaults).all() else self.column(defaults)
         offsets = np.array([v.offset for v in group.variables])
-        added = None if (offsets == 0).all() else self.column(offsets)
-        value = self.emit(ops.Load(self.fresh(), len(group.variables), packing, group.name, with_defaults, added))
+        value = self.emit(ops.Load(self.fresh(), packing, group.name, self.dtype, defaults, offsets))
         scale = np.array([v.scale for v in group.variables])
         (self.sequences if sequence else self.vectors)[number] = replace(
             value, scale=None if (scale == 1).all() else scale
@@ -234,9 +233,8 @@ class _Compiler:
             value = self.settled(source, value)
         assert value.packing is not None
         shift = None if value.shift is None else self.column(value.shift)
-        for operation in reversed(self.operations):
-            if isinstance(operation, ops.Affine) and operation.target == value.number:
-                operation.by_column = True
+        if value.number in self.affine:
+            self.affine[value.number].by_column = True
         return self.emit(ops.Sum(self.fresh(), value.number, value.rows, value.packing, shift))
 
     def pointwise(self, number: int, value: Value) -> Value:
@@ -263,9 +261,11 @@ class _Compiler:
         else:
             value, weights, bias = self.absorbed(source, value, layer.weights)
             bias = bias if layer.bias is None else bias + layer.bias
-            value = self.emit(
-                ops.Affine(self.fresh(), value.number, value.packing, np.ascontiguousarray(weights.astype(self.dtype)))
+            made = ops.Affine(
+                self.fresh(), value.number, value.packing, np.ascontiguousarray(weights.astype(self.dtype))
             )
+            self.affine[made.target] = made
+            value = self.emit(made)
             value = replace(value, shift=bias if bias.any() else None)
         return self.activate(value, layer.activation)
 

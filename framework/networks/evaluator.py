@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
 from hepflow.errors import NetworkError
-from hepflow.networks.compiler import compile_network
+from hepflow.networks.compiler import Value, compile_network
 from hepflow.networks.graph import Network
 from hepflow.networks.inputs import Batch, check_lengths, prepare
 from hepflow.networks.operations import Frame, Load
@@ -33,7 +33,8 @@ def _threads() -> ThreadpoolController:
 class Evaluator:
     """A network made ready for one number type.
 
-    float32 is for speed, float64 for checks. An evaluator holds no state between calls and may be used by several
+    float32 is for speed, float64 for checks; a network with numbers beyond float32 is always computed in float64. An
+    evaluator holds no state between calls and may be used by several
     threads.
     """
 
@@ -42,7 +43,14 @@ class Evaluator:
         if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise NetworkError(f"networks are evaluated in float32 or float64, not in {self.dtype}")
         self.network = network
-        self.program = compile_network(network, self.dtype)
+        self._computed = self.dtype
+        try:
+            with np.errstate(over="raise"):
+                self.program = compile_network(network, self.dtype)
+        except FloatingPointError:  # numbers beyond float32
+            self._computed = np.dtype(np.float64)
+            with np.errstate(over="ignore"):
+                self.program = compile_network(network, self._computed)
 
     def __call__(
         self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, block: int | None = None
@@ -65,14 +73,14 @@ class Evaluator:
         check_lengths(batch, network.shortest)
         starts = {name: np.concatenate(([0], np.cumsum(counts))) for name, counts in batch.counts.items()}
         results: list[list[NDArray[np.floating]]] = [[] for _ in network.outputs]
-        frame = Frame(self.dtype, self.program.n_buffers)
+        frame = Frame(self._computed, self.program.n_buffers)
         size = block or self._block(batch)
         with _threads().limit(limits=1, user_api="blas"), np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for first in range(0, batch.n_taus, size):
                 frame.n_taus = min(size, batch.n_taus - first)
                 self._run(frame, batch, starts, first)
                 for held, value, output in zip(results, self.program.outputs, network.outputs, strict=True):
-                    held.append(_unpacked(frame, value.number, value.packing, len(output.labels)))
+                    held.append(_unpacked(frame, value, len(output.labels), self.dtype))
         return {
             output.name: np.concatenate(held) if held else np.empty((0, len(output.labels)), self.dtype)
             for output, held in zip(network.outputs, results, strict=True)
@@ -106,15 +114,15 @@ class Evaluator:
             ),
             default=1.0,
         )
-        return int(min(max(BLOCK_BYTES / (2 * widest * self.dtype.itemsize), 16), LARGEST_BLOCK))
+        return int(min(max(BLOCK_BYTES / (2 * widest * self._computed.itemsize), 16), LARGEST_BLOCK))
 
 
-def _unpacked(frame: Frame, number: int, packing: int | None, features: int) -> NDArray[np.floating]:
+def _unpacked(frame: Frame, value: Value, features: int, dtype: np.dtype[Any]) -> NDArray[np.floating]:
     """Return a copy of the first features of a value as rows in the order of taus (or of objects)."""
-    value = frame.values[number][:features].T
-    rows: NDArray[np.floating] = np.empty(value.shape, value.dtype)
-    if packing is None:
-        rows[...] = value
+    held = frame.values[value.number][:features].T
+    rows: NDArray[np.floating] = np.empty(held.shape, dtype)
+    if value.packing is None:
+        rows[...] = held
         return rows
-    rows[frame.packings[packing].objects] = value
+    rows[frame.packings[value.packing].objects] = held
     return rows

@@ -26,6 +26,8 @@ LAYERS_OF_NODE = {
     "time_distributed": ("dense", "normalization", "maxout", "highway"),
     "sequence": ("lstm", "gru", "simplernn", "conv1d", "embedding"),
 }
+MAX_FEATURES = 2**22
+MAX_PRODUCTS = 2**32
 SEQUENCE_NODES = ("input_sequence", "time_distributed")
 NODE_TYPES = ("input", "input_sequence", *LAYERS_OF_NODE, "concatenate", "add", "sum")
 
@@ -125,11 +127,25 @@ class Network:
         """
         if not self.is_sequence(output.node):
             return None
-        node, lost = output.node, 0
-        while self.nodes[node].type != "input_sequence":
-            lost += _loses(self, node)
-            node = self.nodes[node].sources[0]
-        return self.input_sequences[self.nodes[node].sources[0]].name, lost
+        number, lost = self._along[output.node]
+        return self.input_sequences[number].name, lost
+
+    @cached_property
+    def _along(self) -> dict[int, tuple[int, int]]:
+        """Of each node on a sequence: the number of the input sequence, and how many of its objects are lost on the
+        way.
+        """
+        found: dict[int, tuple[int, int]] = {}
+        for number in self.order:
+            node = self.nodes[number]
+            if node.type == "input_sequence":
+                found[number] = node.sources[0], 0
+            elif node.type in ("sequence", "time_distributed"):
+                layer = self.layers[node.layer or 0]
+                source, lost = found[node.sources[0]]
+                loses = layer.reach if isinstance(layer, Conv1d) and layer.padding == "valid" else 0
+                found[number] = source, lost + loses
+        return found
 
     @cached_property
     def used(self) -> frozenset[int]:
@@ -166,13 +182,10 @@ class Network:
     def shortest(self) -> dict[str, int]:
         """The fewest objects that a sequence may have, of sequences that a convolution with valid padding shortens."""
         found: dict[str, int] = {}
-        for number in self.used:
-            node, lost = number, 0
-            if _loses(self, node):
-                while self.nodes[node].type != "input_sequence":
-                    lost += _loses(self, node)
-                    node = self.nodes[node].sources[0]
-                name = self.input_sequences[self.nodes[node].sources[0]].name
+        for number in self.used & self._along.keys():
+            source, lost = self._along[number]
+            if lost:
+                name = self.input_sequences[source].name
                 found[name] = max(found.get(name, 0), lost + 1)
         return found
 
@@ -194,13 +207,6 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_evaluators"}
-
-
-def _loses(network: Network, number: int) -> int:
-    """Return by how many objects a node shortens a sequence."""
-    node = network.nodes[number]
-    layer = None if node.layer is None else network.layers[node.layer]
-    return layer.reach if isinstance(layer, Conv1d) and layer.padding == "valid" else 0
 
 
 def topological_order(nodes: Sequence[Node]) -> tuple[int, ...]:
@@ -298,6 +304,12 @@ def _check_nodes(network: Network) -> tuple[int, ...]:
             sizes[number] = _size(network, node, [sizes[source] for source in node.sources], where)
         if sizes[number] < 1:
             raise NetworkError(f"{where} has no features")
+    features = sum(sizes) + sum(network.layers[node.layer].n_rows for node in network.nodes if node.layer is not None)
+    products = sum(network.layers[node.layer].n_parameters for node in network.nodes if node.layer is not None)
+    if features > MAX_FEATURES or products > MAX_PRODUCTS:
+        raise NetworkError(
+            f"the nodes make {features} numbers with {products} products an object, more than any network needs"
+        )
     return tuple(sizes)
 
 

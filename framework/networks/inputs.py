@@ -151,13 +151,13 @@ def _values(value: Any, group: InputNode, rows: int, what: str) -> NDArray[Any]:
 
 
 def _columns(value: Mapping[str, Any], group: InputNode, rows: int, what: str) -> NDArray[Any]:
-    for name in value:
-        if name not in group.names:
-            raise NetworkError(
-                f"input {group.name!r} has no variable {name!r}", hint=nearest(str(name), group.names, what="variables")
-            )
+    names = group.names
+    for name in value.keys() - set(names):
+        raise NetworkError(
+            f"input {group.name!r} has no variable {name!r}", hint=nearest(str(name), names, what="variables")
+        )
     columns = []
-    for name in group.names:
+    for name in names:
         if name not in value:
             raise NetworkError(
                 f"input {group.name!r}: variable {name!r} is missing",

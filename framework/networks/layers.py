@@ -39,6 +39,11 @@ class Layer:
         raise NetworkError(f"layer {type(self).__name__} has no number of outputs")
 
     @property
+    def n_rows(self) -> int:
+        """Number of features that are made on the way from what goes in to what comes out."""
+        return self.n_out
+
+    @property
     def kind(self) -> str:
         """lwtnn's name of the architecture."""
         return self.architecture
@@ -110,6 +115,11 @@ class Maxout(Layer):
     architecture: ClassVar[str] = "maxout"
     weights: Floats
     bias: Floats
+
+    @property
+    def n_rows(self) -> int:
+        """Number of features that are made on the way from what goes in to what comes out."""
+        return int(self.weights.shape[0]) * self.n_out
 
     @property
     def n_in(self) -> int:
@@ -198,6 +208,11 @@ class Conv1d(Layer):
     dilation: int = 1
 
     @property
+    def n_rows(self) -> int:
+        """Number of features that are made on the way from what goes in to what comes out."""
+        return int(self.weights.shape[0]) * self.n_out
+
+    @property
     def n_in(self) -> int:
         """Number of features that go in."""
         return int(self.weights.shape[2])
@@ -232,6 +247,11 @@ class Embedding(Layer):
     def arrays(self) -> Iterator[Floats]:
         """Yield the arrays of weights."""
         yield from (table for _, table in self.tables)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of features that are made on the way from what goes in to what comes out."""
+        return len(self.tables) * max(self.n_in, self.n_out)
 
     @property
     def n_in(self) -> int:

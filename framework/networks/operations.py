@@ -76,22 +76,33 @@ class Operation:
 
 
 class Load(Operation):
-    """Brings an input into features × columns, packs sequences, replaces NaN by defaults and adds the offsets."""
+    """Brings an input into features × columns, packs sequences, adds the offsets and replaces NaN by defaults.
+
+    ``offsets`` (float64) are added in the precision of the values before these become float32, or in float32; no
+    offset is None. ``defaults`` are NaN where a variable has none.
+    """
 
     def __init__(
         self,
         target: int,
-        rows: int,
         packing: int | None,
         name: str,
-        defaults: NDArray[Any] | None,
-        offsets: NDArray[Any] | None,
+        dtype: np.dtype[Any],
+        defaults: NDArray[np.float64],
+        offsets: NDArray[np.float64],
     ) -> None:
-        super().__init__(target, (), rows, packing)
-        self.name, self.defaults, self.offsets = name, defaults, offsets
+        super().__init__(target, (), defaults.size, packing)
+        self.name = name
+        self.exact = offsets if offsets.any() else None
+        self.offsets = offsets.astype(dtype)[:, None] if offsets.any() else None
+        filled = defaults + offsets
+        self.filled = None if np.isnan(filled).all() else filled.astype(dtype)[:, None]
 
     def load(self, frame: Frame, values: NDArray[Any]) -> None:
         """Take the block's rows ``values`` (n_taus or n_objects, n_variables)."""
+        offsets = self.offsets
+        if offsets is not None and values.dtype != frame.dtype:
+            values, offsets = values + self.exact, None
         if self.packing is None:
             held = self.result(frame)
             np.copyto(held, values.T, casting="unsafe")
@@ -103,10 +114,10 @@ class Load(Operation):
             else:
                 rows[...] = values[objects]
             held = frame.values[self.target] = rows.T
-        if self.defaults is not None:
-            np.copyto(held, self.defaults, where=np.isnan(held) & ~np.isnan(self.defaults))
-        if self.offsets is not None:
-            held += self.offsets
+        if offsets is not None:
+            held += offsets
+        if self.filled is not None:
+            np.copyto(held, self.filled, where=np.isnan(held) & ~np.isnan(self.filled))
 
 
 class Affine(Operation):

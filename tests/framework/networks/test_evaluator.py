@@ -209,7 +209,7 @@ def test_a_gate_that_is_closed_keeps_the_state_beside_a_large_candidate() -> Non
     open_, shut = {"weights": [1e8], "bias": [0.0]}, {"weights": [0.0], "bias": [-40.0]}
     highway = {"architecture": "highway", "components": {"t": open_, "carry": shut}, "activation": "linear"}
     found = read_lwtnn(vector_network(highway, 1, 1)).evaluate({"x": [[0.12345]]}, dtype="float64")["y"][0, 0]
-    assert found == pytest.approx(0.12345 + 1e8 * 0.12345 / (1 + np.exp(40)), rel=1e-15)
+    assert found == 0.12345  # beyond 30 the sigmoid of C++ lwtnn is 0 or 1
     shut["bias"] = [40.0]
     open_["weights"] = [1e-3]
     found = read_lwtnn(vector_network(highway, 1, 1)).evaluate({"x": [[1e6]]})["y"][0, 0]
@@ -356,6 +356,25 @@ def test_large_offsets_keep_their_precision() -> None:
     data["inputs"][0]["variables"] = [{"name": f"v{k}", "offset": -1e5, "scale": 1.0} for k in range(2)]
     found = read_lwtnn(data).evaluate({"x": np.array([[1e5 + 0.25, 1e5 - 0.5]], dtype=np.float32)})["y"]
     np.testing.assert_allclose(found, [[1.25]], atol=1e-6)
+
+
+def test_offsets_of_double_precision_are_added_in_double_precision() -> None:
+    """A number of 64 bits beside an offset as large: in float32 both would lose what is between them."""
+    data = vector_network({"architecture": "dense", "weights": [1.0], "bias": [], "activation": "linear"}, 1, 1)
+    data["inputs"][0]["variables"][0] |= {"offset": -1e9, "scale": 0.5, "default": 1e9 + 8}
+    network = read_lwtnn(data)
+    for values in (np.array([[1e9 + 2.5], [1e9 - 4]]), np.array([[10**9 + 2], [10**9 - 4]])):
+        wanted = (values - 1e9) * 0.5
+        np.testing.assert_array_equal(network.evaluate({"x": values})["y"], wanted.astype(np.float32))
+    assert network.evaluate({"x": np.array([[np.nan]])})["y"] == 4.0
+
+
+def test_numbers_beyond_float32_are_computed_in_double_precision() -> None:
+    data = vector_network({"architecture": "dense", "weights": [1e-30], "bias": [], "activation": "linear"}, 1, 1)
+    data["inputs"][0]["variables"][0] |= {"offset": 1e40, "scale": 1e-10}
+    found = read_lwtnn(data).evaluate({"x": np.array([[0.0], [1e40]])})["y"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[1.0], [2.0]], rtol=1e-6)
 
 
 def test_networks_pickle(make_network: Any) -> None:

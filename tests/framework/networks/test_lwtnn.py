@@ -274,3 +274,47 @@ def test_brackets_colons_and_quotes_in_texts_are_only_texts() -> None:
     data = {"a\\": '[{"\\"}]:::' * 100, '"b":': ["\\\\", '\\"', {"c:": "\\"}], "é€😀": 1}
     assert parse_json(json.dumps(data).encode()) == data
     assert parse_json(json.dumps(data, ensure_ascii=False).encode()) == data
+
+
+def test_small_files_of_much_work_are_refused() -> None:
+    """Concatenations that double, and one large layer that many nodes share."""
+    doubling = graph(bare("linear"))
+    doubling["nodes"] += [{"type": "concatenate", "sources": [n, n]} for n in range(1, 40)]
+    doubling["outputs"]["o"]["node_index"] = 40
+    with pytest.raises(NetworkError, match="more than any network needs"):
+        read_lwtnn(doubling)
+    conv = {"architecture": "conv1d", "weights": [0.5] * 100_000, "bias": [0.0], "activation": "linear"}
+    many: dict[str, Any] = {
+        "inputs": [],
+        "input_sequences": [{"name": "s", "variables": variables("v")}],
+        "nodes": [{"type": "input_sequence", "sources": [0], "size": 1}],
+        "layers": [{**conv, "padding": "same"}],
+        "outputs": {"o": {"node_index": 50, "labels": ["l"]}},
+    }
+    many["nodes"] += [{"type": "sequence", "sources": [n], "layer_index": 0} for n in range(50)]
+    with pytest.raises(NetworkError, match="more than any network needs"):
+        read_lwtnn(many)
+
+
+def test_time_is_linear_in_the_number_of_nodes() -> None:
+    """Thousands of convolutions without padding in a chain, sums and outputs on each."""
+    n = 4000
+    conv = {"architecture": "conv1d", "weights": [1, 0], "bias": [0], "activation": "linear"}
+    data = {
+        "inputs": [],
+        "input_sequences": [{"name": "s", "variables": variables("v")}],
+        "nodes": [{"type": "input_sequence", "sources": [0], "size": 1}]
+        + [{"type": "sequence", "sources": [k], "layer_index": 0} for k in range(n)]
+        + [{"type": "time_distributed", "sources": [k], "layer_index": 1} for k in range(n)]
+        + [{"type": "sum", "sources": [n + 1 + k]} for k in range(n)],
+        "layers": [
+            {**conv, "padding": "valid"},
+            {"architecture": "dense", "weights": [1], "bias": [], "activation": "abs"},
+        ],
+        "outputs": {f"o{k}": {"node_index": n + 1 + k, "labels": ["l"]} for k in range(2 * n)},
+    }
+    start = time.process_time()
+    network = read_lwtnn(data)
+    assert network.shortest == {"s": n}
+    network.evaluator()
+    assert time.process_time() - start < 8
