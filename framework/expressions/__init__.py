@@ -19,7 +19,7 @@ from hepflow.expressions.syntax import FUNCTIONS, joined_text, qualified, quoted
 if TYPE_CHECKING:
     from hepflow.events import Events
 
-__all__ = ["FUNCTIONS", "Cut", "Expression", "Weight", "common_container", "qualified", "quoted"]
+__all__ = ["FUNCTIONS", "Cut", "Expression", "Weight", "common_container", "common_values", "qualified", "quoted"]
 
 E = TypeVar("E", bound="Expression")
 Array = npt.NDArray[Any]
@@ -60,8 +60,9 @@ class Expression:
     def __call__(self, events: Events, at: str = "") -> Array:
         """Return the values for all visible objects, flat.
 
-        ``at`` is the container whose objects they are for; values of its parent and of the event are repeated. By
-        default it is the innermost container of the expression, or the event. Values are kept for other tools of the
+        ``at`` is the container whose objects they are for, or a list whose elements (``common_values``); values of its
+        parent and of the event are repeated. By default it is the innermost container of the expression, or the event.
+        Values are kept for other tools of the
         same chunk. ColumnError where it has no values that are one number each, or where they do not fit into 64 bits.
         """
         at = at or common_container(events, self)
@@ -79,7 +80,7 @@ class Expression:
 
     def _at(self, events: Events, at: str) -> Value:
         """Return the values for the objects of a container."""
-        value, levels = self.value(events), level_of(events, at) if at else ()
+        value, levels = self.value(events), _levels(events, at)
         if value.constant:
             return Value(np.full(_length(events, at), value.data), levels)
         if len(value.levels) > len(levels) or not all(a.same(b) for a, b in zip(value.levels, levels)):  # noqa: B905
@@ -110,7 +111,16 @@ class Expression:
         return self.text
 
 
+def _levels(events: Events, at: str) -> tuple[Level, ...]:
+    """Return the levels of a container, of a list (an expression: it has a dot), or of the event."""
+    if "." in at:
+        return Expression(at).value(events).levels
+    return level_of(events, at) if at else ()
+
+
 def _length(events: Events, at: str) -> int:
+    if "." in at:
+        return int(_levels(events, at)[-1].counts.sum())
     return len(events[at]) if at else len(events)
 
 
@@ -216,12 +226,23 @@ def common_container(events: Events, *expressions: Expression) -> str:
     container with one entry an event, or empty. ColumnError where two containers have objects of their own, or where
     an expression is a list.
     """
+    at = common_values(events, *expressions)
+    if "." in at:
+        raise _too_deep(Expression(at), _levels(events, at), "")
+    return at
+
+
+def common_values(events: Events, *expressions: Expression) -> str:
+    """Return what the values of the expressions are for, as ``common_container``; where one is a list, that expression:
+    the values are for the elements of its lists, and the others have lists of the same lengths, or are repeated.
+    """
     found: tuple[Level, ...] = ()
+    listed = ""
     for expression in expressions:
         for part in (expression.parts if isinstance(expression, Cut) else ()) or (expression,):
             levels = part.value(events).levels
-            if levels and not levels[-1].name:
-                raise _too_deep(part, levels, "")
+            if len(levels) > len(found) and not levels[-1].name:
+                listed = part.text
             short, found = sorted((found, levels), key=len)
             if not all(a.same(b) for a, b in zip(short, found)):  # noqa: B905
                 names = dict.fromkeys(one.containers[0] for one in expressions if one.containers)
@@ -230,6 +251,6 @@ def common_container(events: Events, *expressions: Expression) -> str:
                     where=", ".join(repr(e.text) for e in expressions if e.containers),
                 )
     if found:
-        return found[-1].name
+        return found[-1].name or listed
     names = dict.fromkeys(name for expression in expressions for name in expression.containers)
     return next((name for name in names if not events.depth(name)), "")

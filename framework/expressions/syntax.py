@@ -7,7 +7,7 @@ ways is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -122,10 +122,10 @@ def quoted(name: str) -> str:
     return name if re.fullmatch(r"[^\W\d]\w*\.\w+", name) else "`" + name.replace("`", "``") + "`"
 
 
-def qualified(text: str, container: str) -> str:
-    """Return an expression with ``container`` before every name that has none; PropertyError as of ``read``.
+def qualified(text: str, column: Callable[[str], str]) -> str:
+    """Return an expression with ``column(name)`` for every name that has no container; PropertyError as of ``read``.
 
-    >>> qualified("pt > 20*GeV and abs(TauJets.eta) < 2.5", "TauJets")
+    >>> qualified("pt > 20*GeV and abs(TauJets.eta) < 2.5", "TauJets.{}".format)
     'TauJets.pt > 20*GeV and abs(TauJets.eta) < 2.5'
     """
     tokens = list(_tokens(text))
@@ -134,7 +134,7 @@ def qualified(text: str, container: str) -> str:
         called = following is not None and following.text == "(" and token.text in FUNCTIONS
         bare = token.kind == "name" and "." not in _name(token.text)
         bare = bare and not called and token.text not in (*_WORDS, *UNITS)
-        made += text[end : token.start] + (quoted(f"{container}.{_name(token.text)}") if bare else token.text)
+        made += text[end : token.start] + (quoted(column(_name(token.text))) if bare else token.text)
         end = token.end
     return made + text[end:]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import ColumnError, JobOptionsError
-from hepflow.expressions import Cut, Expression, Weight, common_container
+from hepflow.expressions import Cut, Expression, Weight, common_values
 from hepflow.registry.variables import find_variable
 from hepflow.variables import Variable
 
@@ -74,6 +74,7 @@ def as_views(items: Iterable[Any], where: str) -> list[View]:
     JobOptionsError where an item is none of these, where there is no binning, or where two have the same name.
     """
     views: list[View] = []
+    named: dict[str, str] = {}
     for item in items:
         variable, name = item if isinstance(item, tuple) and len(item) == 2 else (item, "")
         if isinstance(variable, str):
@@ -86,18 +87,24 @@ def as_views(items: Iterable[Any], where: str) -> list[View]:
             raise JobOptionsError(
                 f"{item!r} is no variable", where=where, hint='give a Variable, (Variable, "log") or "TauJets.pt:log"'
             )
-        named = file_name(f"{variable.name}_{name}" if name else variable.name)
-        views.append(View(replace(variable, binnings={name: binning}), named))
-    names = [view.name for view in views]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise JobOptionsError(f"{twice} is there twice", where=where, hint="give one of the variables another name")
+        text = f"{variable.name}_{name}" if name else variable.name
+        if text in named:
+            raise JobOptionsError(
+                f"{file_name(text)} is there twice", where=where, hint="give one of the variables another name"
+            )
+        named[text] = file_name(text)
+        number = 1
+        while [*named.values()].count(named[text]) > 1:  # tree.a+b after tree.a_b
+            number += 1
+            named[text] = f"{file_name(text)}_{number}"
+        views.append(View(replace(variable, binnings={name: binning}), named[text]))
     return views
 
 
 def file_name(text: str) -> str:
-    """Return a text as the name of a file: letters, digits, ``.``, ``_`` and ``-``."""
-    return re.sub(r"[^\w.-]+", "_", text).strip("_") or "plot"
+    """Return a text as the name of a file: at most 100 bytes of letters, digits, ``.`` (not in front), ``_``, ``-``."""
+    name = re.sub(r"[^\w.-]+", "_", text).lstrip("._").rstrip("_") or "plot"
+    return name.encode()[:100].decode(errors="ignore")
 
 
 def values_of(events: Events, variable: Variable, cut: Cut, at: str) -> Array:
@@ -243,4 +250,4 @@ class PlotTool(FigureTool):
 
     def at(self, events: Events, *expressions: Expression) -> str:
         """Return the container whose objects are filled."""
-        return common_container(events, *expressions, self.Selection, self.Weight)
+        return common_values(events, *expressions, self.Selection, self.Weight)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hepflow import Events, Job, Property, Tool
 from hepflow.execution.run import Reporter, RunOptions, run
-from hepflow.expressions import Cut, Expression, common_container
+from hepflow.expressions import Cut, Expression, common_values
 from hepflow.plugins.performance.base import values_of
 from hepflow.registry.manager import Registry
 from hepflow.variables import Binning, Variable
@@ -61,7 +61,7 @@ class Look(Tool):
     def execute(self, events: Events, result: dict[str, Seen]) -> None:
         """Add the values of a chunk."""
         for variable in self.Variables:
-            at = common_container(events, Expression(variable.column), self.Selection)
+            at = common_values(events, Expression(variable.column), self.Selection)
             values = values_of(events, variable, self.Selection, at)
             seen = Seen(values[np.isfinite(values)])
             result[variable.name] = result[variable.name] + seen if variable.name in result else seen

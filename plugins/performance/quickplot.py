@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -16,35 +17,61 @@ import numpy.typing as npt
 from hepflow import Events, Job, Property, Tool
 from hepflow.cli.console import common_options, console, label_option, new_table, start_logging
 from hepflow.cli.progress import ConsoleReporter
-from hepflow.errors import JobOptionsError
+from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.plan import Plan
-from hepflow.execution.run import RunOptions, run
+from hepflow.execution.run import RunOptions, plan_job, run
 from hepflow.execution.rundir import RunDirectory
-from hepflow.expressions import Cut, Expression, Weight, common_container
-from hepflow.expressions import qualified as with_container
+from hepflow.expressions import Cut, Expression, Weight, common_values, qualified
 from hepflow.plots.axis import closed
 from hepflow.plugins.performance.base import as_views, values_of, weights_of
 from hepflow.plugins.performance.histograms import HistogramPlots
-from hepflow.plugins.performance.look import choose_binning, look
+from hepflow.plugins.performance.look import Look, choose_binning, look
+from hepflow.protocols import ColumnInfo
 from hepflow.registry.manager import Registry, registry
 from hepflow.registry.variables import find_variable
 from hepflow.variables import Binning, Variable
 
-__all__ = ["ValueSums", "plot_command", "qualified"]
+__all__ = ["ValueSums", "plot_command"]
 
 CONTAINER = "TauJets"
-"""Where names without a container are looked for."""
+"""Where names without a container are looked for first."""
 
 MOST_CLASSES = 10
 
 
-def qualified(text: str) -> str:
-    """Return an expression with ``TauJets.`` before every name that has no container.
+class BareNames:
+    """Finds the columns of an input that names without a container mean; the input is looked into at the first one."""
 
-    >>> qualified("pt > 20000 and abs(TauJets.eta) < 2.5")
-    'TauJets.pt > 20000 and abs(TauJets.eta) < 2.5'
-    """
-    return with_container(text, CONTAINER)
+    def __init__(self, options: RunOptions, plugins: Registry) -> None:
+        self._options, self._plugins = replace(options, events=1, skip=0), plugins
+
+    @cached_property
+    def _columns(self) -> Mapping[str, ColumnInfo]:
+        job = Job("plot")
+        job += Look("plot")
+        return plan_job(job, self._options, plugins=self._plugins, dry=True).columns
+
+    def __call__(self, name: str) -> str:
+        """Return the column: that of TauJets, else the one that the file spells like this, else that of the only
+        container that has it. JobOptionsError where several have it, or none.
+        """
+        usual = f"{CONTAINER}.{name}"
+        if usual in self._columns:
+            return usual
+        spelled = next((info.name for info in self._columns.values() if info.sources == (name,)), "")
+        found = [spelled] if spelled else [known for known in self._columns if known.partition(".")[2] == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise JobOptionsError(f"{name} is a column of several containers", hint=f"say which: {', '.join(found)}")
+        containers = {known.partition(".")[0] for known in self._columns}
+        if CONTAINER in containers:
+            return usual
+        short = {known.partition(".")[2] for known in self._columns}
+        raise JobOptionsError(
+            f"no container of the input has a column {name!r}",
+            hint=f"{nearest(name, short, what='columns')}; it has the containers {', '.join(sorted(containers))}",
+        )
 
 
 class ValueSums(Tool):
@@ -75,7 +102,7 @@ class ValueSums(Tool):
         sums = result.setdefault(events.sample.name, {})
         for view, (label, cut) in product(as_views(self.Variables, self.name), (self.Split or {"": Cut()}).items()):
             chosen = self.Selection & cut
-            at = common_container(events, view.expression, chosen, self.Weight)
+            at = common_values(events, view.expression, chosen, self.Weight)
             taken = np.asarray(values_of(events, view.variable, chosen, at))
             edges = view.variable.binning().edges
             values = closed(taken, *edges[-2:]).astype(np.float64)
@@ -131,8 +158,9 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     """Plot variables: their distributions, one figure each, with a table of numbers.
 
     A VARIABLE is a known one (hepflow list variables), a column, or an expression over columns; names without a
-    container are those of TauJets. BINNING is the name of one of its binnings, or NUMBER;LOW;HIGH: "pt:log",
-    "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data.
+    container are those of TauJets, or of the only container that has them. BINNING is the name of one of its binnings,
+    or NUMBER;LOW;HIGH: "pt:log", "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data. Of a list, all
+    elements are plotted.
     """
     start_logging(debug)
     plugins = registry(given["plugins"])
@@ -143,10 +171,13 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     names = ("inputs", "output", "events", "skip", "workers", "resume", "force", "label")
     options = RunOptions(**{name: given[name] for name in names})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
-    selection = Cut(qualified(given["cut"]), given["cut"])
-    request = _request(variables, given["against"], given["split_by"], selection, options, plugins)
+    bare = BareNames(options, plugins)
+    selection = Cut(qualified(given["cut"], bare), given["cut"])
+    weight = Weight(qualified(given["weight"], bare))
+    found = {text: _find(text, bare, plugins) for text in (*variables, given["against"], given["split_by"]) if text}
+    request = _request(variables, given["against"], given["split_by"], found, selection, options, plugins)
     look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"]}
-    job = _job(request, selection, Weight(qualified(given["weight"])), look_of_figures)
+    job = _job(request, selection, weight, look_of_figures)
     reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
     try:
         result = run(job, options, plugins=plugins, reporter=reporter)
@@ -163,11 +194,16 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
 
 
 def _request(
-    texts: Sequence[str], against: str, split_by: str, selection: Cut, options: RunOptions, plugins: Registry
+    texts: Sequence[str],
+    against: str,
+    split_by: str,
+    found: Mapping[str, tuple[Variable, Binning | None]],
+    selection: Cut,
+    options: RunOptions,
+    plugins: Registry,
 ) -> Request:
-    """Find the variables; look at the data for what they leave open."""
+    """Look at the data for what the variables leave open."""
     shown = [*texts, *([against] if against else [])]
-    found = {text: _find(text, plugins) for text in [*shown, *([split_by] if split_by else [])]}
     without_range = {found[text][0].name: found[text][0] for text in shown if found[text][1] is None}
     by_bin = bool(split_by) and _has_classes(split_by, found[split_by][1])
     wanted = dict(without_range)
@@ -186,9 +222,9 @@ def _request(
     return Request(views[: len(texts)], views[-1] if against else None, split, notes)
 
 
-def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
+def _find(text: str, bare: BareNames, plugins: Registry) -> tuple[Variable, Binning | None]:
     name, colon, view = text.partition(":")
-    return find_variable(qualified(name) + colon + view, plugins)
+    return find_variable(qualified(name, bare) + colon + view, plugins)
 
 
 def _view(

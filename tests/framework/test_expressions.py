@@ -475,7 +475,7 @@ def test_names_with_other_characters():
         assert expression(events).tolist() == [2 * n], name
     assert quoted("t.class") == "t.class"
     assert Expression("t.`jet-pt`   +  `t.a  b`").text == "t.`jet-pt` + `t.a  b`"
-    assert qualified("pt > 2*GeV and `jet-pt` in (1, 2) and max(eta, t.x) < 3", "T") == (
+    assert qualified("pt > 2*GeV and `jet-pt` in (1, 2) and max(eta, t.x) < 3", "T.{}".format) == (
         "T.pt > 2*GeV and `T.jet-pt` in (1, 2) and max(T.eta, t.x) < 3"
     )
 
@@ -501,3 +501,20 @@ def test_units_mean_the_same_in_every_input(unit, pt):
 def test_a_unit_needs_that_of_the_input(events):
     with pytest.raises(ColumnError, match="--units GeV or --units MeV"):
         Expression("TauJets.pt > 20*GeV")(events)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pt", "TauJets.pt"),
+        ("TauTrack.pt", "TauTrack.pt"),
+        ("pt > 2e4 and not abs(eta) < 1", "TauJets.pt > 2e4 and not abs(TauJets.eta) < 1"),
+        ("(nTracks in (1, 3)) && !(EventInfo.mu>1E1)", "(TauJets.nTracks in (1, 3)) && !(EventInfo.mu>1E1)"),
+        ("max (pt, TauJets.m) / pt_2", "max (TauJets.pt, TauJets.m) / TauJets.pt_2"),
+        ("orange or inner", "TauJets.orange or TauJets.inner"),
+        ("weights[0] * True", "TauJets.weights[0] * True"),
+        ("", ""),
+    ],
+)
+def test_names_without_container(text, expected):
+    assert qualified(text, "TauJets.{}".format) == expected

@@ -10,6 +10,7 @@ import pytest
 from hepflow.context import Context
 from hepflow.errors import HepflowError
 from hepflow.plugins.performance import HistogramPlots
+from hepflow.plugins.performance.base import as_views
 from hepflow.variables import Binning, Variable
 
 PT = Variable("pt", "TauJets.pt / 1000", label="pT", unit="GeV", binnings={"a": Binning.regular(9, 10, 100)})
@@ -123,3 +124,12 @@ def test_a_pair_is_there_once():
 def test_reads_what_the_plots_use():
     tool = HistogramPlots("h", Variables=[PT], Split={"a": "TauJets.x > 1"}, Selection="TauJets.y > 1", Weight="E.w")
     assert list(tool.reads()) == ["TauJets.pt", "TauJets.x", "TauJets.y", "E.w"]
+
+
+def test_names_of_figures_are_names_of_files():
+    names = ["tree.a+b", "tree.a_b", "../../etc/x", "tree./tmp/x", "ö" * 300]
+    views = as_views([Variable(name, binnings={"": Binning.regular(1, 0, 1)}, column="tree.x") for name in names], "t")
+    found = [view.name for view in views]
+    assert found[:4] == ["tree.a_b", "tree.a_b_2", "etc_x", "tree._tmp_x"]
+    assert len(set(found)) == len(found)
+    assert len(found[-1].encode()) == 100

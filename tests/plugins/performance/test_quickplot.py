@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import json
 
+import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
-from hepflow.plugins.performance.quickplot import qualified
 from hepflow.plugins.tau.performance import PT
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("pt", "TauJets.pt"),
-        ("TauTrack.pt", "TauTrack.pt"),
-        ("pt > 2e4 and not abs(eta) < 1", "TauJets.pt > 2e4 and not abs(TauJets.eta) < 1"),
-        ("(nTracks in (1, 3)) && !(EventInfo.mu>1E1)", "(TauJets.nTracks in (1, 3)) && !(EventInfo.mu>1E1)"),
-        ("max (pt, TauJets.m) / pt_2", "max (TauJets.pt, TauJets.m) / TauJets.pt_2"),
-        ("orange or inner", "TauJets.orange or TauJets.inner"),
-        ("weights[0] * True", "TauJets.weights[0] * True"),
-        ("", ""),
-    ],
-)
-def test_names_without_container(text, expected):
-    assert qualified(text) == expected
 
 
 def rows(outcome):
@@ -234,3 +218,56 @@ def test_the_folder_is_kept_unless_force_is_given(hepflow, xaod, tmp_path):
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["TauJets.pt.png"]
     again = hepflow("plot", "pt", "-i", xaod, "-o", "out", "--resume").fine()
     assert again.out.count("TauJets.pt") >= 2
+
+
+@pytest.fixture
+def ntuple(tmp_path):
+    """Muons of a NanoAOD, lists of jets that nothing counts, and values of the event."""
+    counts, lists = [2, 0, 1], [[10.0, 20.0, 30.0], [], [40.0]]
+    pt = ak.unflatten(np.array([10, 20, 30], dtype="f4"), counts)
+    with uproot.recreate(tmp_path / "n.root") as file:
+        tree = file.mktree(
+            "nominal",
+            {
+                "mBB": "f4",
+                "jet-pt": "f4",
+                "jet_pt": "var * float64",
+                "jet_eta": "var * float64",
+                "Muon": ak.types.ListType(ak.types.RecordType([ak.types.NumpyType("float32")] * 2, ["pt", "eta"])),
+            },
+            counter_name=lambda counted: f"n{counted}",
+            field_name=lambda outer, inner: f"{outer}_{inner}",
+        )
+        singles = {"mBB": np.arange(3, dtype="f4"), "jet-pt": np.arange(3, dtype="f4")}
+        jets = ak.Array(lists)
+        tree.extend({**singles, "Muon": ak.zip({"pt": pt, "eta": pt / 10}), "jet_pt": jets, "jet_eta": jets / 10})
+    return tmp_path / "n.root"
+
+
+def test_names_that_need_no_container(hepflow, ntuple):
+    table = rows(hepflow("plot", "mBB", "Muon_pt", "`jet-pt`", "-i", ntuple, "-o", "out").fine())
+    assert table["nominal.mBB",]["mean"] == "1"
+    assert table["Muon.pt",]["entries"] == "3"
+    assert table["nominal.jet-pt",]["entries"] == "3"
+    table = rows(hepflow("plot", "eta", "--cut", "Muon_pt > 15", "-i", ntuple, "-o", "cut").fine())
+    expect(table["Muon.eta",], [2, 3], -10, 10)
+    failed = hepflow("plot", "mBC", "-i", ntuple, "-o", "none").failed()
+    assert "no container of the input has a column 'mBC'" in failed.err
+    assert "did you mean 'mBB'" in failed.err
+
+
+def test_a_bare_name_of_several_containers_is_no_guess(hepflow, tmp_path):
+    with uproot.recreate(tmp_path / "two.root") as file:
+        file.mktree("tree", {"Jet.pt": "f4", "Muon.pt": "f4"}).extend({name: [1.0] for name in ("Jet.pt", "Muon.pt")})
+    assert "say which: Jet.pt, Muon.pt" in hepflow("plot", "pt", "-i", "two.root", "-o", "out").failed().err
+
+
+def test_elements_of_lists_are_plotted(hepflow, ntuple):
+    arguments = ["--cut", "jet_eta > 1.5 and mBB < 2", "--weight", "mBB + 1", "-i", ntuple, "-o", "out"]
+    table = rows(hepflow("plot", "jet_pt", *arguments).fine())
+    expect(table["nominal.jet_pt",], [20, 30], 0, 100)
+    table = rows(hepflow("plot", "nominal.Muon_pt", "-i", ntuple, "-o", "second").fine())
+    expect(table["nominal.Muon_pt",], [10, 20, 30], 0, 100)
+    failed = hepflow("plot", "jet_pt", "--cut", "Muon.pt > 3", "-i", ntuple, "-o", "none").failed()
+    assert "nominal.jet_pt" in failed.err
+    assert "Muon.pt" in failed.err
