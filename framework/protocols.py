@@ -25,8 +25,9 @@ class ColumnInfo:
     0 for one value an event, 1 for one an object, 2 for a list an object (3 and more likewise). ``single`` tells that
     the container has one entry an event: its lists are values of that entry. ``counter`` names what counts its lists
     (a leaf such as ``nMuon``): columns with the same counter have lists of the same lengths; "" for lists of its own.
-    ``second`` tells that this is a second name of a column (``FileSchema.second``). Sizes are in bytes, 0 where
-    unknown.
+    ``second`` tells that this is a second name of a column (``FileSchema.second``). ``objects`` is the number of those
+    with a value, -1 where unknown; ``shape`` is the source of a column of the same container that has a value for each
+    object, where this one may lack some. Sizes are in bytes, 0 where unknown.
     """
 
     name: str
@@ -38,6 +39,8 @@ class ColumnInfo:
     single: bool = False
     counter: str = ""
     second: bool = False
+    objects: int = -1
+    shape: str = ""
 
     @property
     def container(self) -> str:

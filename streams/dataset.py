@@ -20,7 +20,7 @@ import numpy.typing as npt
 from hepflow import Context, Events, Property, Stream
 from hepflow.errors import ColumnError, InputError, JobOptionsError, OutputError, nearest
 from hepflow.events.column import Column
-from hepflow.events.export import event_column, object_column
+from hepflow.events.export import event_column, filled, object_column
 from hepflow.events.random import philox
 from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter, as_bytes, spans
 from hepflow.protocols import ColumnInfo, Writer
@@ -141,7 +141,7 @@ class DatasetStream(Stream):
         """Return the columns of the visible rows."""
         names = self._columns()
         if isinstance(events[self.Container][_short(self.Label)], np.ndarray):  # one entry a row: an ntuple
-            return {name: event_column(events, name, ()) for name in names}
+            return {name: filled(name, event_column(events, name, ())) for name in names}
         return {name: object_column(events, name, self.Container) for name in names}
 
     def row_type(self, layout: DatasetLayout) -> np.dtype[Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
-from hepflow.events.export import event_column
+from hepflow.events.export import event_column, filled
 from hepflow.io.spelling import Spelling, check_spelling, xaod_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
@@ -65,4 +65,7 @@ class MxAODStream(RootStream):
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible objects of the columns, links remapped."""
         written = {name.partition(".")[0] for name in columns}
-        return {name: event_column(events, name, written) for name in columns}
+        found = {name: event_column(events, name, written) for name in columns}
+        if self.Format == "RNTuple":
+            return found
+        return {name: filled(name, column) for name, column in found.items()}  # one counter for all columns

@@ -9,7 +9,7 @@ from typing import Any
 from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
-from hepflow.events.export import event_column, no_entry, object_column
+from hepflow.events.export import event_column, filled, no_entry, object_column
 from hepflow.io.spelling import check_spelling, counters_of, ntuple_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
@@ -64,5 +64,5 @@ class NtupleStream(RootStream):
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible entries of the columns."""
         if not self.Container:
-            return {name: event_column(events, name, ()) for name in columns}
+            return {name: filled(name, event_column(events, name, ())) for name in columns}
         return {name: object_column(events, name, self.Container) for name in columns}

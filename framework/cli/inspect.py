@@ -15,6 +15,9 @@ from hepflow.cli.console import common_options, console, new_table, size
 from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.folder import show_folder, show_sample
 from hepflow.cli.model import is_model, show_model
+from hepflow.events.column import Column
+from hepflow.events.layout import has_links, unpack_links
+from hepflow.events.links import NULL, container_name
 from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader
 from hepflow.io.spelling import NOTES
@@ -93,7 +96,8 @@ def _by_container(schema: FileSchema) -> Iterator[tuple[str, list[ColumnInfo]]]:
 
 
 def _type(info: ColumnInfo) -> str:
-    return "list of " * max(info.depth - 1, 0) + info.dtype + ("" if info.depth else " an entry")
+    some = " of some objects" if info.shape and info.objects >= 0 else ""
+    return "list of " * max(info.depth - 1, 0) + info.dtype + (some if info.depth else " an entry")
 
 
 def _sizes(infos: list[ColumnInfo]) -> tuple[str, str]:
@@ -103,17 +107,31 @@ def _sizes(infos: list[ColumnInfo]) -> tuple[str, str]:
 def _summaries(reader: Reader, infos: list[ColumnInfo], schema: FileSchema) -> dict[str, tuple[str, str]]:
     """Return (number of values, range) of each column, over the first entries."""
     stop = min(schema.entries, SUMMARY_ENTRIES)
-    return {name: _summary(column.content) for name, column in reader.read(infos, 0, stop).items()} if stop else {}
+    return {name: _summary(column) for name, column in reader.read(infos, 0, stop).items()} if stop else {}
 
 
-def _summary(content: Any) -> tuple[str, str]:
+def _summary(column: Column) -> tuple[str, str]:
+    content = column.content if column.missing is None else column.content[~column.missing]
+    number, missing = len(content), "" if column.missing is None else f"{int(column.missing.sum()):,} missing"
+    if has_links(content):
+        return f"{number:,}", ", ".join(text for text in (_targets(content), missing) if text)
     if not isinstance(content, np.ndarray):
         import awkward as ak
 
         if content.fields or "string" in str(content.type):
-            return f"{len(content):,}", ""
+            return f"{number:,}", missing
         content = ak.to_numpy(ak.flatten(content, axis=None))
+        number = len(content)
     values = content[np.isfinite(content)] if content.dtype.kind == "f" else content
-    odd = len(content) - len(values)
+    odd = f"{len(content) - len(values):,} not finite" if len(values) < len(content) else ""
     text = f"{values.min():.6g} … {values.max():.6g}" if len(values) else "no values"
-    return f"{len(content):,}", text + (f", {odd} not finite" if odd else "")
+    return f"{number:,}", ", ".join(part for part in (text, odd, missing) if part)
+
+
+def _targets(links: Any) -> str:
+    """Return what links point to, and how often."""
+    numbers, counts = np.unique(unpack_links(links)[1], return_counts=True)
+    found = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), reverse=True)
+    names = {number: "null" if number == NULL else container_name(number) for number in numbers.tolist()}
+    names.update({number: f"{name} (not in this file)" for number, name in names.items() if number < NULL})
+    return ", ".join(f"{count:,} → {names[number]}" for count, number in found)

@@ -31,7 +31,7 @@ __all__ = [
     "unpack_links",
 ]
 EXACT = 2.0**53
-"""Integers up to this are exact as float64."""
+"""Integers below this are exact as float64."""
 
 
 def jagged(values: Any, offsets: Offsets, outer: Offsets | None = None) -> ak.Array:
@@ -145,9 +145,9 @@ def marked(values: Any, missing: Any, name: str) -> Any:
     if missing is None or not isinstance(values, np.ndarray) or values.dtype.kind == "f":
         return values
     numbers = values.astype(np.float64)
-    if values.dtype.itemsize == 8 and len(values) and np.abs(numbers).max() > EXACT:
+    if values.dtype.itemsize == 8 and len(values) and np.abs(numbers).max() >= EXACT:
         raise ColumnError(
-            f"{name} is missing for {int(missing.sum())} objects, and its integers above 2⁵³ do not fit beside NaN",
+            f"{name} is missing for {int(missing.sum())} objects, and integers from 2⁵³ on do not fit beside NaN",
             hint=f"stored({name.partition('.')[2]!r}) gives the integers and a mask of what is missing",
         )
     numbers[missing] = np.nan

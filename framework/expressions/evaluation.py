@@ -196,9 +196,9 @@ class _Evaluator:
     def content(self, node: Node, objects: Container | Linked, column: str, levels: tuple[Level, ...]) -> Value:
         import awkward as ak
 
-        values = objects.flat(column)
+        values, missing = objects.stored(column)
         while isinstance(values, ak.Array) and values.layout.is_list and not values.layout.parameter("__array__"):
-            levels = (*levels, Level("", ak.to_numpy(ak.num(values, axis=1))))
+            levels, missing = (*levels, Level("", ak.to_numpy(ak.num(values, axis=1)))), None
             values = ak.flatten(values, axis=1)
             values = ak.to_numpy(values) if values.layout.is_numpy else values
         if isinstance(values, ak.Array) and values.layout.is_unknown:
@@ -209,7 +209,7 @@ class _Evaluator:
             raise self.error(f"{node.text} holds {'links' if link else 'texts'}, not numbers", hint)
         if values.dtype.kind in "iu" and values.dtype != np.uint64:
             values = values.astype(np.int64, copy=False)
-        return Value(values, levels)
+        return Value(values, levels, None if values.dtype.kind == "f" else missing)
 
     def _link(self, node: Node) -> Value:
         """Return a column of linked objects: a list for each object, or one value where there is one link each."""

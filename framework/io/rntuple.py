@@ -81,6 +81,7 @@ class RNTupleReader(RootReader):
                 depth=len(field.lists),
                 nbytes=sum(sizes[number][0] for number in numbers),
                 compressed=sum(sizes[number][1] for number in numbers),
+                objects=sizes[numbers[1]][2] if field.lists else -1,
                 counter=f"column {field.lists[0]}" if field.lists and sharing[field.lists[0]] > 1 else "",
             )
         return columns, reasons
@@ -93,9 +94,10 @@ class RNTupleReader(RootReader):
         tops = {record.field_name: record.type_name for number, record in records if record.parent_field_id == number}
         return {name: kind for name, kind in tops.items() if "xAOD::" in kind and not name.endswith("Aux:")}
 
-    def _sizes(self) -> Mapping[int, tuple[int, int]]:
-        """Return (bytes, bytes on disk) of every column of the RNTuple."""
+    def _sizes(self) -> Mapping[int, tuple[int, int, int]]:
+        """Return (bytes, bytes on disk, elements) of every column of the RNTuple."""
         plain: dict[int, int] = defaultdict(int)
+        elements: dict[int, int] = defaultdict(int)
         packed: dict[int, int] = defaultdict(int)
         bits = [int(record.nbits) for record in self._tree.column_records]
         for cluster in self._tree.page_link_list:
@@ -103,7 +105,8 @@ class RNTupleReader(RootReader):
                 for page in column.pages:
                     plain[number] += int(page.num_elements) * bits[number] // 8
                     packed[number] += int(page.locator.num_bytes)
-        return {number: (plain[number], packed[number]) for number in range(len(bits))}
+                    elements[number] += int(page.num_elements)
+        return {number: (plain[number], packed[number], elements[number]) for number in range(len(bits))}
 
     def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
         return tuple(sorted({0, *(int(edge) for edge in self._clusters)}))

@@ -9,10 +9,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
-
 from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
+from hepflow.io.alignment import aligned, shapes_of, with_shapes
 from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling
@@ -112,6 +111,7 @@ class RootReader(ABC):
             columns = {name: _counted(info, lists) for name, info in columns.items()}
             singles = self.per_event(columns.values())
             columns = {name: replace(info, single=info.container in singles) for name, info in columns.items()}
+            columns = with_shapes(columns)
             entries, boundaries = int(self._tree.num_entries), self._boundaries(columns.values())
         except HepflowError:
             raise
@@ -171,12 +171,14 @@ class RootReader(ABC):
 
         The schema is not made again where it came with the plan: for a DAOD that takes up to a second.
         Lists of a container with one entry an event come as ``Column(None, lists)``. Raises InputError where the file
-        cannot be read and ColumnError where columns of one container differ in their numbers of objects.
+        cannot be read and ColumnError where columns of one container differ in their numbers of objects; a column that
+        has none in an event is missing there.
         """
         if not columns:
             return {}
+        shapes = shapes_of(columns)
         try:
-            values = self._fetch(columns, start, stop)
+            values = self._fetch([*columns, *shapes], start, stop)
         except HepflowError:
             raise
         except Exception as error:
@@ -187,11 +189,10 @@ class RootReader(ABC):
                 where=where,
                 hint="the file is damaged or truncated; copy or produce it again, or leave it out of the input",
             ) from error
-        self._check_alignment(values, start, stop)
-        for info in columns:
-            if info.dtype == LINK:
-                values[info.name] = self._links(values[info.name])
-        return values
+        values = aligned(values, shapes, f"{self.path}, {self.tree_name}, entries [{start}, {stop})")
+        return {
+            info.name: self._links(values[info.name]) if info.dtype == LINK else values[info.name] for info in columns
+        }
 
     @cached_property
     def _links(self) -> LinkReader:
@@ -227,20 +228,6 @@ class RootReader(ABC):
         except Exception:
             return True
         return False
-
-    def _check_alignment(self, values: Mapping[str, Column], start: int, stop: int) -> None:
-        first: dict[str, str] = {}
-        for name, column in values.items():
-            if column.offsets is None:
-                continue
-            other = first.setdefault(name.partition(".")[0], name)
-            known = values[other].offsets
-            if other != name and (known is None or not np.array_equal(known, column.offsets)):
-                raise ColumnError(
-                    f"{other} and {name} have different numbers of objects",
-                    where=f"{self.path}, {self.tree_name}, entries [{start}, {stop})",
-                    hint="columns of one container must belong to the same objects; read one of the two only",
-                )
 
     def close(self) -> None:
         """Close the file."""

@@ -19,6 +19,7 @@ import numpy as np
 from hepflow.errors import HepflowError, OutputError, nearest
 from hepflow.events.column import Column
 from hepflow.events.layout import has_links, normal_layout
+from hepflow.events.scope import offsets_from
 from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
 from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
@@ -103,7 +104,7 @@ class _RootWriter(ABC):
                 self._check_types(types)
                 self._types = types
             self._check_columns(columns)
-            columns = self._recounted(columns)
+            columns = {name: self._present(name, column) for name, column in self._recounted(columns).items()}
             for piece in self._pieces.add({name: self._cast(name, column) for name, column in columns.items()}):
                 self._write_piece(piece)
 
@@ -192,6 +193,25 @@ class _RootWriter(ABC):
             if counter in columns and (offsets := lists.get(owner)) is not None
         }
         return {**columns, **fresh}
+
+    def _present(self, name: str, column: Column) -> Column:
+        """Return a column without what is missing: as in an xAOD, an event where no object has a value gets an empty
+        list.
+        """
+        if column.missing is None or column.offsets is None:
+            return column
+        counts = np.diff(column.offsets)
+        gone = np.diff(offsets_from(column.missing)[column.offsets])
+        whole = isinstance(column.content, np.ndarray) and column.content.dtype.kind != "f"
+        if whole and (gone[gone < counts] > 0).any():
+            raise OutputError(
+                f"{name} is missing for some objects of an event, and {column.content.dtype} cannot say so",
+                where=str(self.path),
+                hint="an xAOD has such a column for all objects of an event, or none; write floats, or fill it",
+            )
+        empty = gone == counts
+        content = column.content[~np.repeat(empty, counts)]
+        return Column(offsets_from(np.where(empty, 0, counts)), content)
 
     def _check_known(self) -> None:
         unknown = [name for name, found in self._types.items() if not found.known]
