@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from hepflow import Job, run_file
 from hepflow.errors import JobOptionsError
-from hepflow.plugins.performance import NetworkInputPlots, Report, TauEventDisplay
-from hepflow.plugins.tau import NNDecayModeTree, TauSelection, TauTruthMatching
+from hepflow.plugins.performance import Report
+from hepflow.plugins.tau import NetworkInputPlots, NNDecayModeTree, TauEventDisplay, TauSelection, TauTruthMatching
 
 job = Job("NNDecayModeInputs")
 source = job.option("from", default="ntuple", choices=("ntuple", "mxaod", "aod"), doc="what the input is")

@@ -8,9 +8,7 @@ from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.plugins.performance.classification import MigrationPlots, RocPlots
-    from hepflow.plugins.performance.display import TauEventDisplay
     from hepflow.plugins.performance.histograms import HistogramPlots
-    from hepflow.plugins.performance.inputs import NetworkInputPlots
     from hepflow.plugins.performance.profiles import EfficiencyPlots, ProfilePlots, ResolutionPlots
     from hepflow.plugins.performance.report.tool import Report
     from hepflow.plugins.performance.unseen import UnseenTaus
@@ -19,12 +17,10 @@ __all__ = [
     "EfficiencyPlots",
     "HistogramPlots",
     "MigrationPlots",
-    "NetworkInputPlots",
     "ProfilePlots",
     "Report",
     "ResolutionPlots",
     "RocPlots",
-    "TauEventDisplay",
     "UnseenTaus",
 ]
 
@@ -34,12 +30,10 @@ __getattr__, __dir__ = lazy_names(
         "EfficiencyPlots": "profiles",
         "HistogramPlots": "histograms",
         "MigrationPlots": "classification",
-        "NetworkInputPlots": "inputs",
         "ProfilePlots": "profiles",
         "Report": "report.tool",
         "ResolutionPlots": "profiles",
         "RocPlots": "classification",
-        "TauEventDisplay": "display",
         "UnseenTaus": "unseen",
     },
 )

@@ -14,12 +14,10 @@ def hepflow_tools() -> Mapping[str, str]:
         "EfficiencyPlots": "hepflow.plugins.performance.profiles:EfficiencyPlots",
         "HistogramPlots": "hepflow.plugins.performance.histograms:HistogramPlots",
         "MigrationPlots": "hepflow.plugins.performance.classification:MigrationPlots",
-        "NetworkInputPlots": "hepflow.plugins.performance.inputs:NetworkInputPlots",
         "ProfilePlots": "hepflow.plugins.performance.profiles:ProfilePlots",
         "Report": "hepflow.plugins.performance.report.tool:Report",
         "ResolutionPlots": "hepflow.plugins.performance.profiles:ResolutionPlots",
         "RocPlots": "hepflow.plugins.performance.classification:RocPlots",
-        "TauEventDisplay": "hepflow.plugins.performance.display:TauEventDisplay",
         "UnseenTaus": "hepflow.plugins.performance.unseen:UnseenTaus",
     }
 

@@ -9,6 +9,8 @@ from hepflow.lazy import lazy_names
 if TYPE_CHECKING:
     from hepflow.plugins.tau.classifier import NNDecayModeClassifier
     from hepflow.plugins.tau.decaymode import NNDecayModeTree
+    from hepflow.plugins.tau.display import TauEventDisplay
+    from hepflow.plugins.tau.inputs import NetworkInputPlots
     from hepflow.plugins.tau.pfocount import PFOCountDecayMode
     from hepflow.plugins.tau.selection import TauSelection
     from hepflow.plugins.tau.truth import TauTruthMatching, TruthDecayMode
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "NNDecayModeClassifier",
     "NNDecayModeTree",
+    "NetworkInputPlots",
     "PFOCountDecayMode",
+    "TauEventDisplay",
     "TauSelection",
     "TauTruthMatching",
     "TruthDecayMode",
@@ -27,7 +31,9 @@ __getattr__, __dir__ = lazy_names(
     {
         "NNDecayModeClassifier": "classifier",
         "NNDecayModeTree": "decaymode",
+        "NetworkInputPlots": "inputs",
         "PFOCountDecayMode": "pfocount",
+        "TauEventDisplay": "display",
         "TauSelection": "selection",
         "TauTruthMatching": "truth",
         "TruthDecayMode": "truth",

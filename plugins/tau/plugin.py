@@ -14,7 +14,9 @@ def hepflow_tools() -> Mapping[str, str]:
     return {
         "NNDecayModeClassifier": "hepflow.plugins.tau.classifier:NNDecayModeClassifier",
         "NNDecayModeTree": "hepflow.plugins.tau.decaymode:NNDecayModeTree",
+        "NetworkInputPlots": "hepflow.plugins.tau.inputs:NetworkInputPlots",
         "PFOCountDecayMode": "hepflow.plugins.tau.pfocount:PFOCountDecayMode",
+        "TauEventDisplay": "hepflow.plugins.tau.display:TauEventDisplay",
         "TauSelection": "hepflow.plugins.tau.selection:TauSelection",
         "TauTruthMatching": "hepflow.plugins.tau.truth:TauTruthMatching",
         "TruthDecayMode": "hepflow.plugins.tau.truth:TruthDecayMode",
@@ -73,11 +75,3 @@ def hepflow_variables() -> Mapping[str, str]:
 def hepflow_data() -> Sequence[Path]:
     """Return the folder of the network that ships with hepflow."""
     return [Path(__file__).parent / "data"]
-
-
-@hookimpl
-def hepflow_joboptions() -> Sequence[Path]:
-    """Return the folder of the job options that ship with hepflow."""
-    import hepflow.jobconfigs
-
-    return [Path(str(folder)) for folder in hepflow.jobconfigs.__path__]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from hepflow import hookimpl
 
@@ -37,11 +36,3 @@ def hepflow_layers() -> Mapping[str, str]:
     """Return hepflow's own Keras layers."""
     names = ("ClassToken", "Real", "Scaling", "SelfAttention", "Sum")
     return {name: f"hepflow.plugins.training.layers:{name}" for name in names}
-
-
-@hookimpl
-def hepflow_data() -> Sequence[Path]:
-    """Return the folder with the architecture files that ship with hepflow."""
-    import hepflow.jobconfigs
-
-    return [Path(folder) for folder in hepflow.jobconfigs.__path__]

@@ -157,7 +157,15 @@ def test_a_run_directory_and_a_folder(hepflow, joboptions, xaod, tmp_path):
     )
     hepflow("run", path, "-i", xaod, "-o", "out").fine()
     shown = hepflow("inspect", "out").fine()
-    for text in ("run of Tight, finished", "command  ", "cutflow", "pt >= ", "tree_000001.root", "ntuple-ttree, tree", "others"):
+    for text in (
+        "run of Tight, finished",
+        "command  ",
+        "cutflow",
+        "pt >= ",
+        "tree_000001.root",
+        "ntuple-ttree, tree",
+        "others",
+    ):
         assert text in shown
     (tmp_path / "out/provenance.json").write_text("{}")
     hepflow("inspect", "out").failed("the record of this run is damaged", "provenance.json")

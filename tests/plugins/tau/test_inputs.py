@@ -13,8 +13,7 @@ from hepflow import Job
 from hepflow.errors import HepflowError
 from hepflow.execution import RunOptions, run
 from hepflow.plots import Histogram, PlotObject
-from hepflow.plugins.performance import NetworkInputPlots
-from hepflow.plugins.tau import NNDecayModeTree, TauTruthMatching
+from hepflow.plugins.tau import NetworkInputPlots, NNDecayModeTree, TauTruthMatching
 from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES
 from hepflow.streams import NtupleStream

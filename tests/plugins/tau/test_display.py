@@ -12,9 +12,8 @@ from hepflow import Events, Job
 from hepflow.errors import PropertyError
 from hepflow.execution import RunOptions, run
 from hepflow.plots import EventDisplay
-from hepflow.plugins.performance import TauEventDisplay
-from hepflow.plugins.performance.display import First
-from hepflow.plugins.tau import PFOCountDecayMode, TauTruthMatching
+from hepflow.plugins.tau import PFOCountDecayMode, TauEventDisplay, TauTruthMatching
+from hepflow.plugins.tau.display import First
 from hepflow.plugins.tau.modes import MODES
 
 CAPS = {"charged tracks": 3, "neutral PFOs": 8, "shots": 6, "conversion tracks": 4}
