@@ -73,6 +73,7 @@ class _RootWriter(ABC):
         self._counters = dict(counters or {})
         self._metadata = dict(metadata or {})
         self._types: dict[str, ColumnType] = {}
+        self._link: LinkWriter | None = None
         self._narrowed: set[str] = set()
         self._pieces = Pieces()
         self._output: Any = None
@@ -97,7 +98,7 @@ class _RootWriter(ABC):
     def write(self, columns: Mapping[str, Column]) -> None:
         """Append the events of a chunk; every call brings the same columns."""
         with self._errors():
-            columns = {name: self._in_file(column, columns) for name, column in columns.items()}
+            columns = self._in_file(columns)
             if not self._types:
                 types = {name: column_type(name, column) for name, column in columns.items()}
                 check_spelling(types, self._spell, str(self.path), fields=self.fields)
@@ -145,12 +146,12 @@ class _RootWriter(ABC):
         self._extend(columns)
         self.entries += len(next(iter(columns.values())))
 
-    def _in_file(self, column: Column, columns: Mapping[str, Column]) -> Column:
-        """Return a column with links as the file spells them."""
-        if not has_links(column.content):
-            return column
-        spelled = {name.partition(".")[0]: split_spelling(self._spell(name)) for name in columns}
-        return LinkWriter({name: parts[0] for name, parts in spelled.items() if parts})(column)
+    def _in_file(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Return the columns with links as the file spells them."""
+        if self._link is None:
+            spelled = {name.partition(".")[0]: split_spelling(self._spell(name)) for name in columns}
+            self._link = LinkWriter({name: parts[0] for name, parts in spelled.items() if parts})
+        return {name: self._link(one) if has_links(one.content) else one for name, one in columns.items()}
 
     def _cast(self, name: str, column: Column) -> Column:
         found = column_type(name, column)
