@@ -39,11 +39,7 @@ def describe(path: str | Path) -> Description:
     network = load(path)
     is_lwtnn = isinstance(network, Network)
     if isinstance(network, OnnxNetwork):
-        graph = [
-            f"{word} {t.name}: {t.type} {list(t.shape)}"
-            for word, held in (("in ", network.tensors), ("out", network.results))
-            for t in held
-        ]
+        graph = _tensors(network)
     else:
         graph = [_node(network, number) for number in network.order]
     return Description(
@@ -58,6 +54,30 @@ def describe(path: str | Path) -> Description:
         network.n_parameters if isinstance(network, Network) else None,
         dict(network.record),
     )
+
+
+def _tensors(network: OnnxNetwork) -> list[str]:
+    """Return one line a tensor: axes, type, what hepflow takes it for; then what must be declared."""
+    lines = []
+    for tensor in network.tensors:
+        layout = network.layouts.get(tensor.name)
+        lines.append(f"in  {tensor}" + (f": axes {', '.join(layout.axes) or 'none'}" if layout else ""))
+    names = {output.node: output for output in network.outputs}
+    for number, tensor in enumerate(network.results):
+        line = f"out {tensor}"
+        if number in names:
+            owner = network.sequence_of(names[number])
+            line += (
+                f": {len(names[number].labels)} a tau" if owner is None else f": a row for each object of {owner[0]}"
+            )
+        elif tensor.name in network.left:
+            line += f": left aside, it {network.left[tensor.name]}"
+        lines.append(line)
+    if network.problem is None and network.described is None:
+        lines.append("the file has no names for variables and values: give yours (Inputs, InputSequences, Labels)")
+    elif network.problem is not None:
+        lines += [network.problem.message, *([network.problem.hint] if network.problem.hint else [])]
+    return lines
 
 
 def _node(network: Network, number: int) -> str:

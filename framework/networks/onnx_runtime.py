@@ -319,14 +319,14 @@ class OnnxNetwork:
             return self._padded_block(batch, first, middle) + self._padded_block(batch, middle, end)
         made = []
         for output, entry in zip(self.outputs, entries, strict=True):
-            values = found[entry["tensor"]]
-            if values.shape[-1:] != (len(output.labels),):
-                raise NetworkError(
-                    f"output {output.name!r} has the shape {values.shape}, but {len(output.labels)} labels"
-                )
+            values, axes = found[entry["tensor"]], (end - first, len(output.labels))
             if entry["sequence"] is not None:
                 name, lost = entry["sequence"]
-                values = values[_real(np.maximum(batch.counts[name][first:end] - lost, 0), values.shape[1])]
+                real = np.maximum(batch.counts[name][first:end] - lost, 0)
+                if values.ndim == 3 and values.shape[1] >= real.max(initial=0):
+                    values, axes = values[_real(real, values.shape[1])], (int(real.sum()), axes[1])
+            if values.shape != axes:
+                raise NetworkError(f"output {output.name!r} has the shape {values.shape}, not {axes}")
             made.append((output.name, values))
         return made
 
@@ -486,7 +486,12 @@ def open_onnx(
     sizes = {t.name: t.shape[-1] if len(t.shape) > 1 else 1 for t in network.tensors}
     if all(isinstance(size, int) and size <= MAX_NAMED for size in sizes.values()):
         names = {name: [f"{name}_{n}" for n in range(int(size or 0))] for name, size in sizes.items()}
-        sequences = {t.name: names.pop(t.name) for t in network.tensors if len(t.shape) > 2}
+        single = any(t.shape[:1] == (1,) for t in network.tensors)  # then an open first axis are objects
+        sequences = {
+            t.name: names.pop(t.name)
+            for t in network.tensors
+            if len(t.shape) > 2 or (single and len(t.shape) == 2 and not isinstance(t.shape[0], int))
+        }
         try:
             return network.declare(names, sequences)
         except NetworkError as error:

@@ -89,7 +89,7 @@ def test_what_an_exported_model_says_of_itself(make_network: Any, tmp_path: Path
     assert opened.inputs == read_lwtnn(data).inputs
     found = describe(tmp_path / "n.onnx")
     assert found.format == "ONNX"
-    assert found.graph[0] == "in  scalar: tensor(float) ['batch', 3]"
+    assert found.graph[0] == "in  scalar [batch, 3] float"
 
 
 def _foreign(path: Path, axes: int = 2, **options: Any) -> OnnxNetwork:

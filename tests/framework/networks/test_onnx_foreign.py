@@ -18,7 +18,7 @@ from onnx import TensorProto as T  # noqa: E402
 from onnx import helper, numpy_helper  # noqa: E402
 
 from hepflow.errors import NetworkError  # noqa: E402
-from hepflow.networks import Network, OnnxNetwork, read_lwtnn, write_onnx  # noqa: E402
+from hepflow.networks import Network, OnnxNetwork, describe, read_lwtnn, write_onnx  # noqa: E402
 from hepflow.networks.onnx_write import sign  # noqa: E402
 
 node = helper.make_node
@@ -139,7 +139,10 @@ def test_rank_and_number_of_variables_are_checked_at_once(tmp_path: Path) -> Non
     weights = np.ones((3, 1), np.float32)
     model = build([node("MatMul", ["x", "w"], ["y"])], [tensor("x", "N", None)], [tensor("y", "N", 1)], w=weights)
     opened = load(tmp_path / "n.onnx", model)
-    assert "declared" in str(opened.problem)
+    assert describe(tmp_path / "n.onnx").graph[-2:] == (
+        "the inputs of the ONNX model must be declared",
+        "inputs: x [N, ?] float",
+    )
     with pytest.raises(NetworkError, match="must be declared"):
         opened.evaluate({"x": np.ones((1, 2))})
     with pytest.raises(NetworkError, match="ONNX Runtime"):
@@ -194,6 +197,10 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     assert "not numbers" in opened.left["label"]
     assert "not numbers" in opened.left["maps"]
     assert "not one row a tau" in opened.left["loss"]
+    graph = describe(tmp_path / "n.onnx").graph
+    assert graph[0] == "in  x [N, 2] float: axes batch, variables"
+    assert graph[3] == "out loss [] float: left aside, it has the shape () for 3 taus: it is not one row a tau"
+    assert graph[4] == "out scores [N, 2] float: 2 a tau"
     x = np.array([[2.0, 0.0], [0.0, 2.0]])
     named = opened.declare({"x": ["a", "b"]}, labels={"scores": ["bkg", "sig"]})
     assert named.evaluate({"x": x})["scores"].tolist() == [[2.0, 0.0], [0.0, 2.0]]
@@ -227,7 +234,9 @@ def test_values_of_objects(tmp_path: Path, batch: bool) -> None:
         tensor("edges", *first, "n", "n"),
     ]
     model = build(nodes, inputs, outputs, a=[axes], last=[axes + 1], c=np.float32(2))
-    named = load(tmp_path / "n.onnx", model).declare({"jet": ["a", "b"]}, {"tracks": ["x", "y"]})
+    opened = load(tmp_path / "n.onnx", model)
+    assert [group.name for group in opened.input_sequences] == ["tracks"]
+    named = opened.declare({"jet": ["a", "b"]}, {"tracks": ["x", "y"]})
     assert {o.name: named.sequence_of(o) for o in named.outputs} == {
         "p": None,
         "origin": ("tracks", 0),
@@ -429,7 +438,7 @@ def test_hepflows_own_description_is_covered_and_checked(tmp_path: Path, signed:
         with pytest.raises(NetworkError, match="changed after hepflow wrote it"):
             changed(lambda d: d["input_sequences"][0]["variables"].reverse())
         return
-    with pytest.raises(NetworkError, match="but 2 labels"):
+    with pytest.raises(NetworkError, match=r"shape \(4, 1\), not \(4, 2\)"):
         changed(lambda d: d["outputs"][0].update(labels=["y", "z"])).evaluate({"s": TAUS})
 
 
