@@ -28,19 +28,20 @@ _CRASH_EMPTY = {"GRU", "InstanceNormalization"}
 @dataclass(frozen=True)
 class GraphFacts:
     """``drops_nan``: output → the inputs whose NaN may be dropped on the way; ``reached``: output → all its inputs;
-    ``crashes_empty``: ONNX Runtime may end the process on a sequence without objects; ``n_nodes``.
+    ``crashes_empty``: ONNX Runtime may end the process on a sequence without objects; ``loops``: how long a run takes
+    is not known before.
     """
 
     drops_nan: Mapping[str, frozenset[str]]
     reached: Mapping[str, frozenset[str]]
     crashes_empty: bool
-    n_nodes: int
+    loops: bool
 
 
 def check_graph(file: OnnxFile) -> GraphFacts:
     """Check what must hold before ONNX Runtime gets the model; raises NetworkError naming the operator.
 
-    There are no loops without a fixed bound, no input without a name where one is needed, no functions that call
+    There are no loops without a number of steps, no input without a name where one is needed, no functions that call
     themselves.
     """
     functions = {(_one(f, "domain"), _one(f, "name")): f for f in file.functions}
@@ -49,11 +50,10 @@ def check_graph(file: OnnxFile) -> GraphFacts:
         _written_out(key, functions, sizes, ())
     for graph in (file.graph, *file.functions):
         _check_nodes(graph)
-    total = sum(_size(node, functions, sizes, ()) for node in file.graph.get("node", ()))
     inside = {key: _operators(function, functions) for key, function in functions.items()}
     operators = _operators(file.graph, functions)
     drops, reached = _flow(file.graph, inside)
-    return GraphFacts(drops, reached, bool(operators & _CRASH_EMPTY), total)
+    return GraphFacts(drops, reached, bool(operators & _CRASH_EMPTY), bool(operators & {"Loop", "Scan"}))
 
 
 def _one(message: Message, name: str) -> str:
@@ -95,9 +95,9 @@ def _size(
 def _check_nodes(graph: Message) -> None:
     for node in graph.get("node", ()):
         operator = _one(node, "op")
-        if operator in ("Loop", "Scan"):
+        if operator == "Loop" and (node.get("input") or [""])[0] == "":
             raise NetworkError(
-                f"the ONNX model has the operator {operator}, which has no bound",
+                "the ONNX model has a Loop without a number of steps: it may never end",
                 hint="export the model with recurrent layers (LSTM, GRU, RNN) or written out",
             )
         if operator in _VARIADIC and "" in node.get("input", ()):

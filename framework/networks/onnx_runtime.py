@@ -31,25 +31,14 @@ from hepflow.networks.onnx_layout import (
     possible_layouts,
 )
 from hepflow.networks.onnx_record import read_record
+from hepflow.networks.onnx_session import LimitError, RunError, open_session, run_session
 from hepflow.networks.onnx_trial import Result, try_out
 
 __all__ = ["OnnxNetwork", "open_onnx"]
 
 BLOCK = 1024
-MEMORY = 2**30
-"""Most bytes that ONNX Runtime takes for all models of the process together."""
-
-
 MAX_NAMED = 10_000
 """Most variables of a tensor that get names by themselves."""
-
-
-class _RunError(NetworkError):
-    """ONNX Runtime does not run the model on this input."""
-
-
-class _MemoryError(_RunError):
-    """The taus of a block together need more than ``MEMORY``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,12 +233,9 @@ class OnnxNetwork:
         """
         names = list(outputs) or [tensor.name for tensor in self.results]
         try:
-            found = self.session.run(names, dict(feeds))
-        except Exception as error:  # ONNX Runtime has one exception class for each kind of failure
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            kind = _MemoryError if "Available memory" in str(error) else _RunError
-            raise kind(f"ONNX Runtime: {first[:300]}", where=str(self.path), hint=list_tensors(self.tensors)) from error
-        return dict(zip(names, map(np.asarray, found), strict=True))
+            return run_session(self.session, names, dict(feeds), limited=self.facts.loops)
+        except NetworkError as error:
+            raise error.but(where=str(self.path), hint=list_tensors(self.tensors)) from error
 
     @property
     def used_inputs(self) -> tuple[InputNode, ...]:
@@ -312,7 +298,7 @@ class OnnxNetwork:
         entries = [self.described["outputs"][output.node] for output in self.outputs]
         try:
             found = self.run(feeds, [entry["tensor"] for entry in entries])
-        except _MemoryError:
+        except LimitError:
             if end - first == 1:
                 raise
             middle = (first + end) // 2
@@ -344,7 +330,7 @@ class OnnxNetwork:
         for output in self.outputs:
             sequence = self.holds[output.name].sequence
             rows = int(batch.counts[sequence].sum()) if sequence else batch.n_taus
-            kind = np.result_type(TYPES[self.results[output.node].type], np.float32)
+            kind = np.result_type(TYPES.get(self.results[output.node].type, np.float32), np.float32)
             results[output.name] = np.full((rows, len(output.labels)), np.nan, kind)
         for taus in self._groups(batch):
             for part, found in self._run_group(batch, taus):
@@ -373,11 +359,11 @@ class OnnxNetwork:
             return []
         try:
             return [(taus, self.run_taus(batch, taus, [output.name for output in self.outputs]))]
-        except _MemoryError:
+        except LimitError:
             if taus.size == 1 or self.batch_size is not None:
                 raise
             return [*self._run_group(batch, taus[: taus.size // 2]), *self._run_group(batch, taus[taus.size // 2 :])]
-        except _RunError:
+        except RunError:
             if any(n < self.tried[name] for name, n in counts.items()):
                 return []
             raise
@@ -515,7 +501,7 @@ def _opened(path: Path, content: bytes | None, threads: int, provider: str) -> O
             hint="its checksum does not fit; convert it again",
         )
     facts = check_graph(file)
-    session = _session(str(path) if file.external else content, threads, provider)
+    session = open_session(str(path) if file.external else content, threads, provider)
     try:
         tensors, results = (
             tuple(Tensor(t.name, tuple(_axis(axis) for axis in t.shape or ()), t.type) for t in held)
@@ -536,39 +522,6 @@ def _axis(axis: Any) -> int | str | None:
 
 def _reopen(path: Path, threads: int, provider: str, named: Mapping[str, Any]) -> OnnxNetwork:
     return replace(_opened(path, None, threads, provider), **named)
-
-
-@functools.cache
-def _bound_memory() -> None:
-    """Give ONNX Runtime one store of memory for all models of the process, with an upper bound."""
-    import onnxruntime
-
-    place = onnxruntime.OrtMemoryInfo(
-        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    )
-    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg({"max_mem": MEMORY}))
-
-
-def _session(model: str | bytes, threads: int, provider: str) -> Any:
-    import onnxruntime
-
-    available = onnxruntime.get_available_providers()
-    if provider not in available:
-        raise NetworkError(
-            f"ONNX Runtime has no provider {provider!r}", hint=nearest(provider, available, what="providers")
-        )
-    _bound_memory()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = threads
-    options.enable_mem_pattern = False  # shapes vary from block to block
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
-    except Exception as error:  # ONNX Runtime has one exception class for each kind of failure
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NetworkError(f"ONNX Runtime cannot open the model: {first[:300]}") from error
 
 
 def _padded(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.float32]:

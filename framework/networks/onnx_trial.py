@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow.errors import NetworkError
 from hepflow.networks.inputs import Batch
 from hepflow.networks.onnx_layout import BATCH, OBJECTS, TYPES, Layout
+from hepflow.networks.onnx_session import RunError
 
 if TYPE_CHECKING:
     from hepflow.networks.onnx_runtime import OnnxNetwork
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Result", "try_out"]
 
 MAX_LABELS = 1000
+MAPS = ("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))")
+"""What the exporters of scikit-learn, LightGBM and XGBoost give by default: class → probability."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,16 @@ def try_out(
     """
     names = list(labels) or [t.name for t in network.results]
     kinds = {tensor.name: tensor.type for tensor in network.results}
-    left = {name: f"holds {kinds[name]}, not numbers" for name in names if kinds[name] not in TYPES}
+    left = {name: f"holds {kinds[name]}, not numbers" for name in names if kinds[name] not in (*TYPES, *MAPS)}
     names = [name for name in names if name not in left]
     if not names:
         return {}, left, {}
-    first: NetworkError | None = None
+    first: RunError | None = None
     for counts in _counts(network):
         batch = _made_up(network, counts)
         try:
             found = network.run_taus(batch, np.arange(batch.n_taus), names)
-        except NetworkError as error:
+        except RunError as error:
             first = first or error
             continue
         ends = (0, batch.n_taus - 1) if batch.n_taus > 1 else ()

@@ -193,9 +193,8 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     loss = node("ReduceMean", ["x"], ["loss"], keepdims=0)
     outputs = [tensor("label", "N", kind=T.STRING), maps, tensor("loss"), tensor("scores", "N", 2)]
     opened = load(tmp_path / "n.onnx", build([linear, zipped, loss], [tensor("x", "N", 2)], outputs))
-    assert [output.name for output in opened.outputs] == ["scores"]
+    assert [output.name for output in opened.outputs] == ["maps", "scores"]
     assert "not numbers" in opened.left["label"]
-    assert "not numbers" in opened.left["maps"]
     assert "not one row a tau" in opened.left["loss"]
     graph = describe(tmp_path / "n.onnx").graph
     assert graph[0] == "in  x [N, 2] float: axes batch, variables"
@@ -203,7 +202,9 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     assert graph[4] == "out scores [N, 2] float: 2 a tau"
     x = np.array([[2.0, 0.0], [0.0, 2.0]])
     named = opened.declare({"x": ["a", "b"]}, labels={"scores": ["bkg", "sig"]})
-    assert named.evaluate({"x": x})["scores"].tolist() == [[2.0, 0.0], [0.0, 2.0]]
+    for network in (named, opened.declare({"x": ["a", "b"]}, labels={"maps": ["bkg", "sig"]})):
+        (found,) = network.evaluate({"x": x}).values()
+        assert found.tolist() == [[2.0, 0.0], [0.0, 2.0]]
     with pytest.raises(NetworkError, match="'loss' has the shape"):
         opened.declare({"x": ["a", "b"]}, labels={"loss": ["loss"]})
     whole = node("Cast", ["x"], ["y"], to=T.INT64)
@@ -299,14 +300,15 @@ def test_a_nan_that_the_model_asks_for_is_its_own(tmp_path: Path) -> None:
     assert found["y"].tolist() == [[7.0]]
 
 
-def _loop() -> Any:
+def _loop(steps: str = "") -> Any:
+    """Return x with its sign turned so many times."""
     body = helper.make_graph(
         [node("Identity", ["c"], ["d"]), node("Neg", ["v"], ["w"])],
         "b",
         [tensor("i", kind=T.INT64), tensor("c", kind=T.BOOL), tensor("v", "n", 2)],
         [tensor("d", kind=T.BOOL), tensor("w", "n", 2)],
     )
-    return node("Loop", ["", "", "x"], ["y"], body=body)
+    return node("Loop", [steps, "", "x"], ["y"], body=body)
 
 
 def _functions(calls: dict[str, list[str]]) -> list[Any]:
@@ -324,7 +326,7 @@ def test_graphs_that_are_refused_before_onnx_runtime_gets_them(tmp_path: Path) -
         with pytest.raises(NetworkError, match=message):
             load(tmp_path / "n.onnx", build(nodes, inputs, outputs, **more))
 
-    refused("Loop, which has no bound", [_loop()])
+    refused("a Loop without a number of steps", [_loop()])
     branch = helper.make_graph([_loop()], "b", [], [tensor("y", "n", 2)])
     refused("Loop", [node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)], c=np.array(True))
     refused("an input of the operator Sum has no name", [node("Sum", ["x", ""], ["y"])])
@@ -340,6 +342,17 @@ def test_graphs_that_are_refused_before_onnx_runtime_gets_them(tmp_path: Path) -
         load(tmp_path / "n.onnx", model.SerializeToString().replace(b"\x01w", b"\x01\xbe"))
     with pytest.raises(NetworkError, match="own format"):
         load(tmp_path / "n.onnx", b"\x08\x08\x3a\x00ORTM")
+
+
+def test_loops_have_a_number_of_steps_and_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Keras exports GRU and SimpleRNN."""
+    tensors = [tensor("x", "n", 2)], [tensor("y", "n", 2)]
+    named = load(tmp_path / "n.onnx", build([_loop("steps")], *tensors, steps=np.array(3)))
+    assert named.evaluate({"x": np.array([[1.0, 2.0]])})["y"].tolist() == [[-1.0, -2.0]]
+    monkeypatch.setattr("hepflow.networks.onnx_session.SECONDS", 0.2)
+    opened = load(tmp_path / "n.onnx", build([_loop("steps")], *tensors, steps=np.array(2**62)))
+    with pytest.raises(NetworkError, match="terminate flag"):
+        opened.evaluate({"x": np.ones((1, 2))})
 
 
 @pytest.mark.parametrize("factor", [10**9, 10**11])
