@@ -304,12 +304,15 @@ def _joined(names: Sequence[str]) -> str:
 def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None:
     out = console()
     if result.cutflow:
-        table = new_table("stream", "tool", "selection", "of", "before", "after", "kept", title="cutflow")
+        some = any(missing for _, _, missing in result.cutflow.values())
+        header = ("stream", "tool", "selection", "of", "before", "after", "kept", *(("missing",) if some else ()))
+        table = new_table(*header, title="cutflow")
         for column in table.columns[4:]:
             column.justify = "right"
-        for (stream, tool, container, label), (before, after) in result.cutflow.items():
+        for (stream, tool, container, label), (before, after, missing) in result.cutflow.items():
             share = f"{after / before:.1%}" if before else "-"
-            table.add_row(stream or "job", tool, label, container or "events", f"{before:,}", f"{after:,}", share)
+            cells = (stream or "job", tool, label, container or "events", f"{before:,}", f"{after:,}", share)
+            table.add_row(*cells, *((f"{missing:,}" if missing else "",) if some else ()))
         out.print(table)
     for text in dict.fromkeys(text for text, _ in result.notes):
         counts = {name: count for (other, name), count in result.notes.items() if other == text}

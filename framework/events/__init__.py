@@ -100,21 +100,24 @@ class Events:
         """Return a view that sees this one's columns and selections and keeps its own."""
         return Events(self._scope.child(label), self._access)
 
-    def select(self, container: str, mask: Any, label: str) -> None:
+    def select(self, container: str, mask: Any, label: str, *, missing: Any = None) -> None:
         """Hide the objects for which ``mask`` (flat or events × objects) is false, and add a line to the cutflow.
 
-        Of a container with one entry an event (the taus of an ntuple) this hides the events.
+        Of a container with one entry an event (the taus of an ntuple) this hides the events. ``missing`` tells for
+        which objects the mask is false because a value is missing: the cutflow counts them.
         """
         objects = self[container]
         values = self._mask(flatten(mask, objects._structure(), f"the selection {label!r}"), len(objects), label)
+        unknown = 0 if missing is None else int(np.count_nonzero(flatten(missing, objects._structure(), label)))
         self._scope.hide(container, values)
-        self._scope.count(self._tool, container, label, len(values), int(values.sum()))
+        self._scope.count(self._tool, container, label, len(values), int(values.sum()), unknown)
 
-    def select_events(self, mask: Any, label: str) -> None:
-        """Hide the events for which ``mask`` is false, and add a line to the cutflow."""
+    def select_events(self, mask: Any, label: str, *, missing: Any = None) -> None:
+        """Hide the events for which ``mask`` is false, and add a line to the cutflow; ``missing`` as of ``select``."""
         values = self._mask(plain(mask), len(self), label)
         self._scope.hide_events(values)
-        self._scope.count(self._tool, "", label, len(values), int(values.sum()))
+        unknown = 0 if missing is None else int(np.count_nonzero(missing))
+        self._scope.count(self._tool, "", label, len(values), int(values.sum()), unknown)
 
     def add(
         self, container: str, columns: Mapping[str, Any], *, counts: npt.ArrayLike | None = None, parent: str = ""

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Cutflow: TypeAlias = dict[tuple[str, str, str, str], list[int]]
-"""(stream or "", tool, container or "", label) → [before, after]."""
+"""(stream or "", tool, container or "", label) → [before, after, how many do not pass for a missing value]."""
 Notes: TypeAlias = dict[tuple[str, str], int]
 """(what is told of links, column) → number of links."""
 
@@ -286,13 +286,13 @@ class Scope:
 
     # ── cutflow ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def count(self, tool: str, container: str, label: str, before: int, after: int) -> None:
+    def count(self, tool: str, container: str, label: str, before: int, after: int, missing: int = 0) -> None:
         """Add to a line of the cutflow; a label that a tool uses again in the same chunk gets a line of its own."""
         times = self._counted[tool, container, label] = self._counted.get((tool, container, label), 0) + 1
         shown = label if times == 1 else f"{label} ({times})"
-        line = self.cutflow.setdefault((self.label, tool, container, shown), [0, 0])
-        line[0] += before
-        line[1] += after
+        line = self.cutflow.setdefault((self.label, tool, container, shown), [0, 0, 0])
+        for position, number in enumerate((before, after, missing)):
+            line[position] += number
 
     def note(self, text: str, column: str, count: int) -> None:
         """Add to what is told at the end of the run."""

@@ -302,10 +302,9 @@ def _add_up(units: Sequence[UnitResult], result: RunResult) -> dict[str, Any]:
         result.events += unit.entries
         for name, value in unit.results.items():
             totals[name] = add(totals.get(name), value, where=f"tool {name}")
-        for line, (before, after) in unit.cutflow.items():
-            counts = result.cutflow.setdefault(line, [0, 0])
-            counts[0] += before
-            counts[1] += after
+        for line, counts in unit.cutflow.items():
+            known = result.cutflow.get(line, [0, 0, 0])
+            result.cutflow[line] = [a + b for a, b in zip(known, counts, strict=True)]
         for note, count in unit.notes.items():
             result.notes[note] = result.notes.get(note, 0) + count
     return totals
@@ -453,8 +452,9 @@ def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
             "selection": label,
             "before": before,
             "after": after,
+            **({"missing": missing} if missing else {}),
         }
-        for (stream, tool, container, label), (before, after) in cutflow.items()
+        for (stream, tool, container, label), (before, after, missing) in cutflow.items()
     ]
 
 

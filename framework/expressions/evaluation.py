@@ -37,11 +37,12 @@ _REDUCTIONS = ("sum", "len", "mean", "any", "all", "first", "last", "min", "max"
 @dataclass(frozen=True, eq=False)
 class Level:
     """Objects in events, or elements in the lists of objects: how many each owner has. ``name`` is that of the
-    container, empty for lists.
+    container, empty for lists. ``missing`` tells which owners have no list, not even an empty one.
     """
 
     name: str
     counts: Ints
+    missing: Bools | None = None
 
     def same(self, other: Level) -> bool:
         """Tell whether the other one has the same objects."""
@@ -198,7 +199,8 @@ class _Evaluator:
 
         values, missing = objects.stored(column)
         while isinstance(values, ak.Array) and values.layout.is_list and not values.layout.parameter("__array__"):
-            levels, missing = (*levels, Level("", ak.to_numpy(ak.num(values, axis=1)))), None
+            levels = (*levels, Level("", ak.to_numpy(ak.num(values, axis=1)), missing))
+            missing = None
             values = ak.flatten(values, axis=1)
             values = ak.to_numpy(values) if values.layout.is_numpy else values
         if isinstance(values, ak.Array) and values.layout.is_unknown:
@@ -209,7 +211,7 @@ class _Evaluator:
             raise self.error(f"{node.text} holds {'links' if link else 'texts'}, not numbers", hint)
         if values.dtype.kind in "iu" and values.dtype != np.uint64:
             values = values.astype(np.int64, copy=False)
-        return Value(values, levels, None if values.dtype.kind == "f" else missing)
+        return _masked(values, levels, missing)
 
     def _link(self, node: Node) -> Value:
         """Return a column of linked objects: a list for each object, or one value where there is one link each."""
@@ -387,6 +389,10 @@ class _Evaluator:
                 f"{part.text} is one number an event: {name}() is of lists, or of the objects of an event",
                 "max(a, b) is the larger of two" if name in ("min", "max") else "",
             )
+        found, gone = self.reduced(value, name), value.levels[-1].missing
+        return found if gone is None else _masked(found.data, found.levels, _union(found.missing, gone))
+
+    def reduced(self, value: Value, name: str) -> Value:
         counts, levels = value.levels[-1].counts, value.levels[:-1]
         if name == "len":
             return Value(counts.astype(np.int64), levels)
@@ -411,9 +417,10 @@ class _Evaluator:
         import awkward as ak
 
         container, _, column = node.value.partition(".")
-        if not self.is_list(self.events[container], column):
+        values, missing = self.events[container].stored(column)
+        if isinstance(values, np.ndarray) or not values.layout.is_list:
             return None
-        return Value(ak.to_numpy(ak.num(self.events[container].flat(column), axis=1)), level_of(self.events, container))
+        return _masked(ak.to_numpy(ak.num(values, axis=1)), level_of(self.events, container), missing)
 
     def total(self, value: Value, name: str, starts: Ints, missing: Bools | None) -> Value:
         counts = value.levels[-1].counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,21 @@ class TauSelection(Tool):
 
     def execute(self, events: Events, result: Any) -> None:
         """Apply the cuts, one line of the cutflow each."""
-        name = self.Container
-        events.select(name, events[name].flat("pt") >= self.PtMin, f"pt >= {self.PtMin / 1000:g} GeV")
+        self._apply(events, "pt", lambda pt: pt >= self.PtMin, f"pt >= {self.PtMin / 1000:g} GeV")
         if np.isfinite(self.PtMax):
-            events.select(name, events[name].flat("pt") < self.PtMax, f"pt < {self.PtMax / 1000:g} GeV")
-        events.select(name, np.abs(events[name].flat("eta")) < self.AbsEtaMax, f"|eta| < {self.AbsEtaMax:g}")
+            self._apply(events, "pt", lambda pt: pt < self.PtMax, f"pt < {self.PtMax / 1000:g} GeV")
+        self._apply(events, "eta", lambda eta: np.abs(eta) < self.AbsEtaMax, f"|eta| < {self.AbsEtaMax:g}")
         if self.CrackVeto:
-            abs_eta = np.abs(events[name].flat("eta"))
-            events.select(name, (abs_eta < CRACK[0]) | (abs_eta > CRACK[1]), "outside the crack")
+            self._apply(
+                events, "eta", lambda eta: (np.abs(eta) < CRACK[0]) | (np.abs(eta) > CRACK[1]), "outside the crack"
+            )
         if self.Prongs:
             label = f"nTracks in {', '.join(map(str, self.Prongs))}"
-            events.select(name, np.isin(events[name].flat("nTracks"), self.Prongs), label)
+            self._apply(events, "nTracks", lambda n: np.isin(n, self.Prongs), label)
         if self.AbsCharges:
             label = f"|charge| in {', '.join(map(str, self.AbsCharges))}"
-            events.select(name, np.isin(np.abs(np.rint(events[name].flat("charge"))), self.AbsCharges), label)
+            self._apply(events, "charge", lambda q: np.isin(np.abs(np.rint(q)), self.AbsCharges), label)
+
+    def _apply(self, events: Events, column: str, passes: Callable[[Any], Any], label: str) -> None:
+        values = events[self.Container].flat(column)
+        events.select(self.Container, passes(values), label, missing=np.isnan(values))

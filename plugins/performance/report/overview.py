@@ -78,13 +78,15 @@ def _when(time: str | float) -> str:
 
 def _cutflow(contents: Contents) -> Table:
     rows, shares = [], []
+    some = any(line.get("missing") for line in contents.cutflow)
     for line in contents.cutflow:
         before, after = int(line["before"]), int(line["after"])
         where = (str(line["stream"]) or "job", str(line["tool"]), str(line["selection"]), str(line["container"]))
         shares.append(after / before if before else None)
-        rows.append((*where, f"{before:,}", f"{after:,}", f"{after / before:.1%}" if before else "–"))
-    header = ("stream", "tool", "selection", "of", "before", "after", "kept")
-    return Table(header, rows, right=frozenset({4, 5, 6}), shares=tuple(shares))
+        missing = (number(line.get("missing") or None),) if some else ()
+        rows.append((*where, f"{before:,}", f"{after:,}", f"{after / before:.1%}" if before else "–", *missing))
+    header = ("stream", "tool", "selection", "of", "before", "after", "kept", *(("missing",) if some else ()))
+    return Table(header, rows, right=frozenset({4, 5, 6, 7}), shares=tuple(shares))
 
 
 def _inputs(contents: Contents) -> Table:
