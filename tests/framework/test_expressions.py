@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hepflow import Events
 from hepflow.context import Sample
 from hepflow.errors import ColumnError, HepflowError, PropertyError
+from hepflow.events import Column, Scope
 from hepflow.expressions import Cut, Expression, Weight, common_container, qualified, quoted
 from hepflow.properties import Configurable, Property
 
@@ -416,6 +417,21 @@ def test_a_cut_on_a_missing_value_passes_neither_way(text):
     assert cut.missing(events).tolist() == [True, False]
     assert (cut | ~cut)(events).tolist() == [False, True]
     assert (Cut("isfinite(T.z)") & cut)(events).tolist() == cut(events).tolist()
+
+
+def test_numbers_that_an_input_lacks_are_missing():
+    gone = np.array([True, False])
+    lists = ak.Array([[], [7, 8]])
+    columns = {
+        "T.n": Column(None, np.array([0, 2**60 + 1]), gone),
+        "T.flag": Column(None, np.array([False, True]), gone),
+        "T.list": Column(None, lists, gone),
+    }
+    events = Events(Scope.from_columns(columns, 2))
+    for text in ("T.n >= 0", "T.n == 1152921504606846977", "T.flag", "len(T.list) >= 0", "sum(T.list) >= 0"):
+        assert Cut(text)(events).tolist() == [False, True], text
+        assert Cut(text).missing(events).tolist() == [True, False], text
+    assert Expression("where(isfinite(T.n), T.n, 0)")(events).tolist() == [0, 2**60 + 1]
 
 
 def test_isfinite_is_never_missing():

@@ -30,9 +30,9 @@ def test_selection_hides_and_is_counted(events):
     assert len(events) == 2
     assert events["TauJets"].pt.to_list() == [[], [40.0]]
     assert cutflow(events) == {
-        ("", "", "TauJets", "pt > 25 MeV"): [3, 2],
-        ("", "", "TauJets", "pt > 35 MeV"): [2, 1],
-        ("", "", "", "odd"): [3, 2],
+        ("", "", "TauJets", "pt > 25 MeV"): [3, 2, 0],
+        ("", "", "TauJets", "pt > 35 MeV"): [2, 1, 0],
+        ("", "", "", "odd"): [3, 2, 0],
     }
 
 
@@ -319,7 +319,7 @@ def test_a_label_used_twice_gets_two_lines_of_the_cutflow():
     events = Events.from_arrays({"TauJets.pt": ak.Array([[1.0, 2.0, 3.0], [4.0]])})
     events.select("TauJets", events["TauJets"].flat("pt") > 1.5, "pt")
     events.select("TauJets", events["TauJets"].flat("pt") > 2.5, "pt")
-    assert events._scope.cutflow == {("", "", "TauJets", "pt"): [4, 3], ("", "", "TauJets", "pt (2)"): [3, 2]}
+    assert events._scope.cutflow == {("", "", "TauJets", "pt"): [4, 3, 0], ("", "", "TauJets", "pt (2)"): [3, 2, 0]}
 
 
 def test_selecting_entries_of_an_ntuple_hides_the_events():
@@ -329,3 +329,10 @@ def test_selecting_entries_of_an_ntuple_hides_the_events():
     events.select("TauJets", events["TauJets"]["pt"] > 1.5, "pt")
     assert len(events) == 2
     assert events["TauTrack"]["pt"].tolist() == [[], [2.0, 3.0]]
+
+
+def test_what_fails_for_a_missing_value_is_counted():
+    events = Events.from_arrays({"T.x": ak.Array([[np.nan, 1.0], [2.0]])})
+    events.select("T", events["T"]["x"] > 1, "x > 1", missing=np.isnan(events["T"]["x"]))
+    events.select_events(np.array([False, True]), "good", missing=np.array([True, False]))
+    assert events._scope.cutflow == {("", "", "T", "x > 1"): [3, 1, 1], ("", "", "", "good"): [2, 1, 1]}

@@ -97,12 +97,12 @@ def test_cutflow_is_shared_and_adds_up(scope):
     child = scope.child("stream")
     scope.count("Cut", "C", "x > 1", 5, 3)
     child.count("Cut", "C", "x > 1", 3, 1)
-    assert scope.cutflow == {("", "Cut", "C", "x > 1"): [5, 3], ("stream", "Cut", "C", "x > 1"): [3, 1]}
+    assert scope.cutflow == {("", "Cut", "C", "x > 1"): [5, 3, 0], ("stream", "Cut", "C", "x > 1"): [3, 1, 0]}
     assert child.cutflow is scope.cutflow
     following = Scope.from_columns({}, 3)
     following.cutflow = scope.cutflow
     following.count("Cut", "C", "x > 1", 4, 4)
-    assert scope.cutflow["", "Cut", "C", "x > 1"] == [9, 7]
+    assert scope.cutflow["", "Cut", "C", "x > 1"] == [9, 7, 0]
 
 
 def test_unknown_names(scope):
