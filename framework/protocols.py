@@ -55,6 +55,7 @@ class FileSchema:
     ``boundaries`` are entry numbers, from 0 to ``entries``, at which reading may be cut without reading anything
     twice. ``identity`` tells two files with one path apart (ROOT file UUID, or what a generator is seeded with).
     ``repeated``: the entries are no events but, say, taus, and may repeat an event number.
+    ``energy_unit`` is ``MeV``, ``GeV``, or empty where it is not known.
     ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of
     a work unit where the input wants to say (a generator), 0 where the engine decides; ``endless`` inputs need
     ``-n``. ``second`` holds columns by their second names, those of the file itself (``Events.Jet_pt`` for ``Jet.pt``):
@@ -75,6 +76,7 @@ class FileSchema:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     unit_entries: int = 0
     endless: bool = False
+    energy_unit: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     second: Mapping[str, ColumnInfo] = field(default_factory=dict)
     naming: str = ""

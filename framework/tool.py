@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepflow.context import Context
 from hepflow.properties import Configurable
 
 if TYPE_CHECKING:
     from hepflow.events import Events
+    from hepflow.expressions import Expression
     from hepflow.job import Job
 
 __all__ = ["Tool"]
@@ -30,6 +31,11 @@ class Tool(Configurable):
       result, for later tools (``context.result(name)``) and for the caller.
     """
 
+    energy_unit: ClassVar[str] = ""
+    """Energy unit of the columns that the tool works with ("MeV"): the plan refuses input in another one. By default
+    that of its properties (``Property(15_000.0, …, unit="MeV")``) that are neither 0 nor infinite.
+    """
+
     def reads(self) -> Sequence[str]:
         """Return the columns that the tool reads."""
         return ()
@@ -43,6 +49,12 @@ class Tool(Configurable):
         the first event.
         """
         return []
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return the expressions that the tool evaluates, besides those among its properties: the plan asks whether
+        they need the energy unit of the input.
+        """
+        return ()
 
     def check(self, job: Job) -> None:
         """Raise a HepflowError where it is known already that the tool cannot do its work: a wrong file of settings, a

@@ -28,6 +28,7 @@ __all__ = [
     "show_interrupt",
     "size",
     "start_logging",
+    "units_option",
 ]
 
 
@@ -54,6 +55,11 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+units_option = click.option(
+    "--units",
+    type=click.Choice(("MeV", "GeV")),
+    help="Energy unit of inputs that do not tell theirs (plain ntuples).",
+)
 label_option = click.option(
     "--label",
     default="",

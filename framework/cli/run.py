@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import hepflow
-from hepflow.cli.console import common_options, console, label_option, new_table, size, start_logging
+from hepflow.cli.console import common_options, console, label_option, new_table, size, start_logging, units_option
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
@@ -45,6 +45,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="[NAME=]PATTERN",
             help="File, glob, folder, URL, sample or generator; may be given several times.",
         ),
+        units_option,
         click.option(
             "-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"
         ),
@@ -108,7 +109,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             name: given[name]
             for name in (
                 *("inputs", "output", "events", "skip", "workers", "executor", "chunk"),
-                *("resume", "force", "checksum", "label"),
+                *("resume", "force", "checksum", "label", "units"),
             )
         }
     )
@@ -139,7 +140,8 @@ def plan_command(ctx: click.Context, /, **given: Any) -> None:
     """Show what a job would do: work units, tools in order, columns read and written, outputs. Nothing is run."""
     file, plugins = _load(ctx, given)
     if file is not None:
-        _show_plan(file, RunOptions(inputs=given["inputs"], events=given["events"], skip=given["skip"]), plugins)
+        names = ("inputs", "events", "skip", "units")
+        _show_plan(file, RunOptions(**{name: given[name] for name in names}), plugins)
 
 
 def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Registry]:

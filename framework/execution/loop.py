@@ -135,9 +135,9 @@ class Worker:
                 name = f"{tool.name} ({count})"
             tools[name] = record
         own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
-        simulation = self.payload.plan.files[unit.file].simulation
-        if simulation:
-            own["simulation"] = simulation
+        file = self.payload.plan.files[unit.file]
+        told = {"simulation": file.simulation, "energy_unit": file.energy_unit}
+        own |= {key: value for key, value in told.items() if value}
         return {**own, "tools": tools} if tools else own
 
     def _reader(self, path: str) -> Reader:
@@ -152,7 +152,7 @@ class Worker:
         file = self.payload.plan.files[unit.file]
         reader = self._reader(file.path)
         wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
-        sample = Sample(file.sample, file.metadata, file.records)
+        sample = Sample(file.sample, file.metadata, file.records, file.energy_unit)
         for start, stop in unit.blocks:
             try:
                 block: Mapping[str, Column] = reader.read(wanted, start, stop) if wanted else {}

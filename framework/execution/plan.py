@@ -14,6 +14,7 @@ from typing import Any
 from hepflow.errors import ColumnError, DamagedError, InputError
 from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.inputs import InputFile
+from hepflow.execution.units import check_units, unit_of
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
 from hepflow.protocols import ColumnInfo, FileSchema, Reader, matching
@@ -46,6 +47,7 @@ class PlannedFile:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulation: str = ""
+    energy_unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,18 @@ class Plan:
 
 
 def make_plan(
-    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]], *, events: int | None = None, skip: int = 0
+    job: Job,
+    inputs: Sequence[InputFile],
+    formats: Sequence[type[Reader]],
+    *,
+    events: int | None = None,
+    skip: int = 0,
+    energy_unit: str = "",
 ) -> Plan:
     """Look at the inputs and plan the job; no event is read.
 
-    ``events`` and ``skip`` count entries over all files in plan order. Raises InputError for files that cannot be
+    ``events`` and ``skip`` count entries over all files in plan order. ``energy_unit`` is that of the inputs that
+    do not tell theirs. Raises InputError for files that cannot be
     used, ColumnError for columns that are not there.
     """
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
@@ -103,7 +112,9 @@ def make_plan(
         flow = resolve(job, columns)
     except ColumnError as error:
         raise _explain(error, schemas) from None
+    schemas = [(f, replace(s, energy_unit=unit_of(f.path, s.energy_unit, energy_unit))) for f, s in schemas]
     notes = _check_all(job, flow, schemas)
+    notes += check_units(job, flow, columns, [(file.path, schema.energy_unit) for file, schema in schemas])
     files: list[PlannedFile] = []
     units: list[WorkUnit] = []
     left = events
@@ -126,6 +137,7 @@ def make_plan(
                 file.metadata,
                 schema.metadata.get("tools", {}),
                 _simulation(file, schema),
+                schema.energy_unit,
             )
         )
         first = min(skip, schema.entries)

@@ -25,6 +25,7 @@ from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, fail
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.results import add
 from hepflow.execution.rundir import KEPT, PROVENANCE, RunDirectory
+from hepflow.execution.units import UNITS
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
@@ -55,6 +56,7 @@ class RunOptions:
     force: bool = False
     checksum: bool = False
     label: str = ""
+    units: str | None = None
 
 
 class Reporter:
@@ -118,7 +120,9 @@ def plan_job(
         return Plan((), (), DataFlow())
     notes: list[str] = []
     inputs = _inputs(job, options, plugins, reporter or Reporter(), notes if dry else None)
-    plan = make_plan(job, inputs, formats(plugins), events=options.events, skip=options.skip)
+    plan = make_plan(
+        job, inputs, formats(plugins), events=options.events, skip=options.skip, energy_unit=options.units or ""
+    )
     return replace(plan, notes=(*notes, *plan.notes))
 
 
@@ -178,6 +182,8 @@ def run(
         or (options.events is not None and options.events < 0)
     ):
         raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
+    if options.units not in (None, *UNITS):
+        raise JobOptionsError(f"units = {options.units!r}", hint=f"the energy unit is {' or '.join(UNITS)}")
     executor = _executor(options, plugins)
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
@@ -403,7 +409,10 @@ def _fingerprint(
             "seed": job.seed,
             "versions": {name: version for name, version in versions().items() if name in READING},
             "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
-            "inputs": {f.path: {"size": f.size, "mtime": f.mtime, "uuid": f.identity} for f in plan.files},
+            "inputs": {
+                f.path: {"size": f.size, "mtime": f.mtime, "uuid": f.identity, "unit": f.energy_unit}
+                for f in plan.files
+            },
             "plan": [plan.describe(unit) for unit in plan.units],
         },
         "finalize": {
@@ -511,6 +520,7 @@ def _provenance(
                 "size": f.size,
                 "mtime": f.mtime,
                 "uuid": f.identity,
+                "energy_unit": f.energy_unit,
             }
             | ({"sha256": sha256(Path(f.path))} if options.checksum and Path(f.path).is_file() else {})
             for f in plan.files

@@ -7,12 +7,14 @@ columns of linked objects (``TauJets.tauTrackLinks->TauTracks.pt``), energies (`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import ColumnError
+from hepflow.expressions.dimensions import unit_free
 from hepflow.expressions.evaluation import Level, Value, conjunction, evaluate, level_of, spread
 from hepflow.expressions.syntax import FUNCTIONS, joined_text, qualified, quoted, read
 
@@ -56,6 +58,10 @@ class Expression:
     def units(self) -> tuple[str, ...]:
         """Return the energy units in the text: with one, the unit of the input must be known."""
         return tuple(dict.fromkeys(str(node.value) for node in self._tree.walk() if node.kind == "unit"))
+
+    def unit_free(self, energy: Callable[[str], bool]) -> bool:
+        """Tell whether the values are the same in every energy unit; ``energy`` tells which columns are energies."""
+        return unit_free(self._tree, energy)
 
     def __call__(self, events: Events, at: str = "") -> Array:
         """Return the values for all visible objects, flat.

@@ -34,6 +34,7 @@ class _Flat:
 
     tree_name: str
     repeated: ClassVar[bool] = True
+    energy_unit: ClassVar[str] = ""
     separators: ClassVar[str]
 
     def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:

@@ -37,6 +37,7 @@ class RootReader(ABC):
     scheme: ClassVar[str] = ""
     kind: ClassVar[str]
     repeated: ClassVar[bool] = False
+    energy_unit: ClassVar[str] = "MeV"
 
     def __init__(self, path: str, file: Any = None) -> None:
         self.path = path
@@ -95,6 +96,10 @@ class RootReader(ABC):
         """Return how names were made, in a line; nothing where they are those of an xAOD."""
         return ""
 
+    def unit(self, metadata: Mapping[str, Any]) -> str:
+        """Return the energy unit of the columns: what hepflow wrote down in the file, else that of the format."""
+        return str(metadata.get("energy_unit", self.energy_unit))
+
     def schema(self) -> FileSchema:
         """Describe the file (made once)."""
         return self._schema
@@ -135,6 +140,7 @@ class RootReader(ABC):
             mtime=status.st_mtime if status else 0.0,
             repeated=self.repeated,
             unreadable=unreadable,
+            energy_unit=self.unit(metadata),
             metadata=metadata,
             second=self.second(columns),
             naming=self.naming(columns),

@@ -79,7 +79,7 @@ def look(
         job += Look("plot", Variables=variables, Selection=selection)
         with tempfile.TemporaryDirectory() as folder:
             output = str(Path(folder) / "look")
-            only = RunOptions(inputs=options.inputs, output=output, events=events, skip=options.skip)
+            only = RunOptions(options.inputs, output, events, options.skip, units=options.units)
             result = run(job, only, plugins=plugins, reporter=reporter)
         values = {name: seen.values for name, seen in result.results["plot"].items()}
         if all(len(found) for found in values.values()):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Events, Job, Property, Tool
-from hepflow.cli.console import common_options, console, label_option, new_table, start_logging
+from hepflow.cli.console import common_options, console, label_option, new_table, start_logging, units_option
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.plan import Plan
@@ -146,6 +146,7 @@ class Request:
 @click.option("--against", default="", metavar="VARIABLE", help="Plot in two dimensions, with this one on the x axis.")
 @click.option("--normalise", is_flag=True, help="Draw each curve with area 1.")
 @click.option("--log-y", is_flag=True, help="Logarithmic y axis.")
+@units_option
 @label_option
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/plot-<time>]")
 @click.option(
@@ -168,7 +169,7 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
         raise click.UsageError("--normalise and --log-y are for curves, --against plots in two dimensions")
     if given["resume"] and given["force"]:
         raise click.UsageError("--resume and --force exclude each other")
-    names = ("inputs", "output", "events", "skip", "workers", "resume", "force", "label")
+    names = ("inputs", "output", "events", "skip", "workers", "resume", "force", "label", "units")
     options = RunOptions(**{name: given[name] for name in names})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     bare = BareNames(options, plugins)

@@ -88,6 +88,7 @@ class PythiaReader:
             entries=ENTRIES,
             columns={info.name: info for info in _columns()},
             boundaries=(0, ENTRIES),
+            energy_unit="MeV",
             identity=f"{self._process} {sorted(self._options.items())} {pythia_version()}",
             unit_entries=UNIT_EVENTS,
             endless=True,

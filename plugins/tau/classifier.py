@@ -56,6 +56,8 @@ class NNDecayModeClassifier(Tool):
     things out.
     """
 
+    energy_unit = "MeV"
+
     OutputName = Property("NNDecayMode", "name of the decoration with the decay mode (int)")
     ProbPrefix = Property(
         "NNDecayModeProb_", "what stands before 1p0n … 3pXn in the names of the probabilities (float)"

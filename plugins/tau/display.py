@@ -59,6 +59,8 @@ class TauEventDisplay(FigureTool):
     result is {sample: {class: First}}.
     """
 
+    energy_unit = "MeV"
+
     Number = Property(3, "how many taus of each true decay mode", minimum=1)
     EventNumbers: Property[tuple[int, ...]] = Property((), "draw the taus of these events instead", item=int)
     Decisions: Property[dict[str, str]] = Property(

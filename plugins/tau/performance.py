@@ -107,9 +107,9 @@ def score_variable(column: str, label: str) -> Variable:
     return Variable(column, missing=MISSING, label=label, binnings=_SCORE)
 
 
-def _pt(column: str, label: str, *, missing: float | None = None, truth: str = "TruthTaus.pt_vis / 1000") -> Variable:
+def _pt(column: str, label: str, *, missing: float | None = None, truth: str = "TruthTaus.pt_vis / GeV") -> Variable:
     return Variable(
-        column, f"{column} / 1000", missing=missing, label=label, unit="GeV", binnings=_PT, truth=truth
+        column, f"{column} / GeV", missing=missing, label=label, unit="GeV", binnings=_PT, truth=truth
     )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def _kinematics(pt: str, eta: str, what: str = "") -> tuple[Cut, Cut]:
     outside = Cut(
         f"abs({eta}) < 1.37 or abs({eta}) > 1.52", f"{what}η outside the crack" if what else "outside the crack"
     )
-    return Cut(f"{pt} > 20000", f"{what}pT > 20 GeV"), central & outside
+    return Cut(f"{pt} > 20*GeV", f"{what}pT > 20 GeV"), central & outside
 
 
 _PT_CUT, _ACCEPTANCE = _kinematics("TauJets.pt", "TauJets.eta")
@@ -243,9 +243,9 @@ IS_SUB_CAND_TRUTH: Final = Cut(f"TauJets.truthDecayMode < {len(MODES)}", "truth 
 
 PT_RANGES: Final[Mapping[str, Cut]] = MappingProxyType(
     {
-        "low pT": Cut("TauJets.truthPtVis < 40000", "true visible pT < 40 GeV"),
-        "medium pT": Cut("40000 <= TauJets.truthPtVis < 100000", "40 GeV < true visible pT < 100 GeV"),
-        "high pT": Cut("TauJets.truthPtVis >= 100000", "true visible pT > 100 GeV"),
+        "low pT": Cut("TauJets.truthPtVis < 40*GeV", "true visible pT < 40 GeV"),
+        "medium pT": Cut("40*GeV <= TauJets.truthPtVis < 100*GeV", "40 GeV < true visible pT < 100 GeV"),
+        "high pT": Cut("TauJets.truthPtVis >= 100*GeV", "true visible pT > 100 GeV"),
     }
 )
 """Ranges of the true visible pt, on top of a baseline."""

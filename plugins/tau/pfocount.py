@@ -20,6 +20,8 @@ class PFOCountDecayMode(Tool):
     on the training folds of the built-in sample.
     """
 
+    energy_unit = "MeV"
+
     OutputName = Property("PFOCountDecayMode", "name of the decoration (int, 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet)")
     NeutralPFOPtCut = Property(
         4.0, "neutral particle-flow objects above this pt count as neutral pions", unit="GeV", minimum=0

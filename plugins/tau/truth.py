@@ -84,6 +84,8 @@ class TauTruthMatching(Tool):
     ``truthEtaVis``, ``truthPhiVis`` (else -1111) set.
     """
 
+    energy_unit = "MeV"
+
     Container = Property("TauJets", "container of the taus")
     MaxDeltaR = Property(0.2, "largest distance of a match", minimum=0)
     DataType = Property(

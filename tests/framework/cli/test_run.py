@@ -193,7 +193,7 @@ def test_force_leaves_a_foreign_folder_alone(hepflow, joboptions, xaod, tmp_path
         (["job.py", "--levle", "3"], 1, ["has no option --levle", "did you mean 'level'?"]),
         (["job.py", "--eventss", "3"], 1, ["has no option --eventss", "'--events'"]),
         (["job.py", "--level"], 1, ["--level wants a value"]),
-        (["job.py", "--evnts"], 1, ["no option --evnts", "of run: did you mean '--events'?"]),
+        (["job.py", "--evnts"], 1, ["no option --evnts", "of run: did you mean '--events'"]),
         (["job.py", "--level", "x"], 1, ["level", "'x'"]),
         (["job.py", "--level", "1", "--level", "2"], 2, ["given twice"]),
         (["job.py", "other.py"], 2, ["what is 'other.py'?", "one job-option file is run at a time\n"]),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hepflow import Events
+from hepflow.context import Sample
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.tau import TauTruthMatching, TruthDecayMode, performance
 from hepflow.plugins.tau.truth import truth_decay_mode
@@ -18,6 +19,7 @@ from hepflow.registry.manager import registry
 from hepflow.registry.variables import find_variable, named_variable
 from hepflow.variables import Variable
 
+XAOD = Sample("", energy_unit="MeV")
 CUTS = {name: value for name, value in vars(performance).items() if isinstance(value, Cut) and name[0] != "_"}
 
 
@@ -25,7 +27,7 @@ CUTS = {name: value for name, value in vars(performance).items() if isinstance(v
 def matched(make_arrays):
     """Events with truth matching, as plain Python (tau by tau) and as columns."""
     plain, columns = make_arrays(200)
-    events = Events.from_arrays(columns)
+    events = Events.from_arrays(columns, sample=XAOD)
     TauTruthMatching("t", DataType="JET").execute(events, None)
     return [tau for event in plain for tau in event["TauJets"]], events
 
@@ -110,7 +112,7 @@ def test_values_against_plain_python(matched):
 
 def test_the_residual_in_phi_is_small_across_the_edge():
     columns = {"pt": [1.0, 1.0], "phi": [3.14, -3.14], "truthPhiVis": [-3.14, 3.14], "truthPtVis": [1.0, 1.0]}
-    events = Events.from_arrays({f"TauJets.{name}": ak.Array([x]) for name, x in columns.items()})
+    events = Events.from_arrays({f"TauJets.{name}": ak.Array([x]) for name, x in columns.items()}, sample=XAOD)
     np.testing.assert_allclose(values("TauJets.phiResidual", events), [-0.0031853, 0.0031853], atol=1e-6)
 
 
@@ -170,7 +172,7 @@ def test_ranges_of_pt_cut_the_matched_taus_into_three(matched):
 
 def test_truth_taus_in_acceptance(make_arrays):
     plain, columns = make_arrays(200)
-    events = Events.from_arrays(columns)
+    events = Events.from_arrays(columns, sample=XAOD)
     TruthDecayMode("t").execute(events, None)
     true = [one for event in plain for one in event["TruthTaus"]]
     passed = [bool(one["IsHadronicTau"]) and kinematics(one["pt_vis"], one["eta_vis"]) for one in true]
@@ -181,7 +183,7 @@ def test_truth_taus_in_acceptance(make_arrays):
 
 def test_modes_of_truth_taus(make_arrays):
     plain, columns = make_arrays(200)
-    events = Events.from_arrays(columns)
+    events = Events.from_arrays(columns, sample=XAOD)
     tool = TruthDecayMode("t", OutputName="mode")
     assert list(tool.writes()) == ["TruthTaus.mode"]
     tool.execute(events, None)
