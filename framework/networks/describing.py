@@ -35,7 +35,7 @@ class Description:
 
 def describe(path: str | Path) -> Description:
     """Open a model file and summarise it; raises NetworkError where it is damaged."""
-    content = jsontext.read_bytes(path)
+    digest = hashlib.sha256(jsontext.read_bytes(path)).hexdigest()
     network = load(path)
     is_lwtnn = isinstance(network, Network)
     if isinstance(network, OnnxNetwork):
@@ -46,7 +46,7 @@ def describe(path: str | Path) -> Description:
         str(path),
         "lwtnn JSON" if is_lwtnn else "ONNX",
         str(network.record.get("origin", network.origin)),
-        hashlib.sha256(content).hexdigest(),
+        digest,
         network.inputs,
         network.input_sequences,
         network.outputs,

@@ -20,7 +20,7 @@ from hepflow.errors import NetworkError
 __all__ = ["integer", "number", "numbers", "parse_json", "read_bytes", "section", "text"]
 
 MAX_BYTES = 512 * 1024**2
-MAX_JSON = 96 * 1024**2
+MAX_JSON = 64 * 1024**2
 MAX_DEPTH = 64
 # What Python needs for JSON, in bytes: a list, an object, a text, a key and its place, a number of several digits, the
 # place of a value in its list. Up to SMALL is always taken; above it at most TIMES the size of the text.
@@ -47,10 +47,16 @@ def parse_json(content: bytes) -> Any:
     """Parse JSON; raises NetworkError for malformed, too large, too deep or ambiguous text and for NaN or infinite
     numbers.
     """
-    pairs = _check_size(content)
+    wanted, found = _check_size(content), 0
+
+    def count(made: dict[str, Any]) -> dict[str, Any]:
+        nonlocal found
+        found += len(made)
+        return made
+
     try:
-        parsed = json.loads(content.decode("utf-8-sig"), parse_constant=_constant)
-        if _count_pairs(parsed) < pairs:
+        parsed = json.loads(content.decode("utf-8-sig"), parse_constant=_constant, object_hook=count)
+        if found < wanted:
             del parsed
             json.loads(content.decode("utf-8-sig"), object_pairs_hook=_no_key_twice)
             raise NetworkError("the JSON has a key twice in one object")
@@ -99,19 +105,6 @@ def _check_size(content: bytes) -> int:
     if depth > MAX_DEPTH:
         raise NetworkError(f"the JSON is nested {depth} levels deep; a network needs fewer than {MAX_DEPTH}")
     return pairs
-
-
-def _count_pairs(value: Any) -> int:
-    """Return the number of keys in parsed JSON."""
-    count, waiting = 0, [value]
-    while waiting:
-        held = waiting.pop()
-        if isinstance(held, dict):
-            count += len(held)
-            waiting.extend(held.values())
-        elif isinstance(held, list):
-            waiting.extend(inner for inner in held if isinstance(inner, (dict, list)))
-    return count
 
 
 def _constant(name: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hepflow.networks.layers import GATES, Conv1d, Dense, Embedding, Highway, La
 __all__ = ["checksum", "own_record", "to_lwtnn", "write_lwtnn"]
 
 FORMAT = 1
+PIECE = 10_000
 _CONTENT = ("inputs", "input_sequences", "nodes", "layers", "outputs")
 
 
@@ -57,8 +59,28 @@ def checksum(data: dict[str, Any]) -> str:
     """Return the SHA-256 of inputs, nodes, layers and outputs, independent of layout, order of keys and ``1`` for
     ``1.0``.
     """
-    text = json.dumps(_floats({key: data.get(key) for key in _CONTENT}), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _canonical({key: data.get(key) for key in _CONTENT}):
+        digest.update(piece.encode())
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> Iterator[str]:
+    """Yield JSON without blanks, keys sorted, whole numbers as floats; long lists in pieces, to spare memory."""
+    if isinstance(value, dict):
+        yield "{"
+        for number, key in enumerate(sorted(value)):
+            yield f"{',' if number else ''}{json.dumps(key)}:"
+            yield from _canonical(value[key])
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for start in range(0, len(value), PIECE):
+            yield "," if start else ""
+            yield json.dumps(_floats(value[start : start + PIECE]), sort_keys=True, separators=(",", ":"))[1:-1]
+        yield "]"
+    else:
+        yield json.dumps(_floats(value))
 
 
 def _floats(value: Any) -> Any:

@@ -4,6 +4,7 @@ old activations. The numbers are those of C++ lwtnn or are worked out by hand.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -23,6 +24,7 @@ from hepflow.networks import (
     write_onnx,
 )
 from hepflow.networks.jsontext import parse_json
+from hepflow.networks.lwtnn_write import checksum
 
 
 def variables(*names: str) -> list[dict[str, Any]]:
@@ -268,6 +270,16 @@ def test_what_would_take_too_much_is_refused_at_once(content: bytes, message: st
     with pytest.raises(NetworkError, match=message):
         parse_json(content)
     assert time.process_time() - start < 2
+
+
+def test_the_checksum_of_long_lists_is_that_of_the_text() -> None:
+    """The text is hashed in pieces: it must be what json.dumps makes of the whole."""
+    data = graph({**bare("tanh"), "weights": [k / 7 if k % 3 else k for k in range(25_000)]})
+    data["inputs"] *= 12_000
+    keys = ("inputs", "input_sequences", "nodes", "layers", "outputs")
+    plain = json.loads(json.dumps({key: data[key] for key in keys}), parse_int=float)
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    assert checksum(data) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_brackets_colons_and_quotes_in_texts_are_only_texts() -> None:

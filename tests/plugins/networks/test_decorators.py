@@ -165,6 +165,32 @@ def _objects(*links):
     return Events.from_arrays(columns | {"TauTracks.pt": pt, "TauTracks.z": 10 * pt})
 
 
+def test_a_scalar_input_and_a_sequence_of_one_name_and_an_input_that_nothing_reads(tmp_path):
+    one = {"offset": 0, "scale": 1}
+    content = {
+        "inputs": [
+            {"name": "node_0", "variables": [{"name": "pt", **one}]},
+            {"name": "unused", "variables": [{"name": "no_column", **one}]},
+        ],
+        "input_sequences": [{"name": "node_0", "variables": [{"name": "z", **one}]}],
+        "nodes": [
+            {"type": "input", "sources": [0], "size": 1},
+            {"type": "input_sequence", "sources": [0], "size": 1},
+            {"type": "sum", "sources": [1]},
+            {"type": "add", "sources": [0, 2]},
+        ],
+        "layers": [],
+        "outputs": {"out": {"labels": ["y"], "node_index": 3}},
+    }
+    (tmp_path / "net.json").write_text(json.dumps(content), encoding="utf-8")
+    tool = LwtnnDecorator(
+        "shared", WeightFile=str(tmp_path / "net.json"), Sequences={"node_0": "tauTrackLinks->TauTracks"}
+    )
+    taus = _execute(tool, _objects([[0, 2], [1]], [[0]]))
+    assert list(tool.reads()) == ["TauJets.pt", "TauJets.tauTrackLinks", "TauTracks.z"]
+    np.testing.assert_array_equal(taus.flat("y"), [1 + 10 + 30, 1 + 20, 1 + 40])
+
+
 def _tracks_onnx(path, *shape):
     """Write a model of tracks (N, …, 2): their sum, and twice of each."""
     onnx = pytest.importorskip("onnx")
