@@ -7,16 +7,21 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
-from typing import TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from hepflow.errors import WorkerError
 
 __all__ = ["ProcessExecutor", "without_interrupts"]
+
+PATIENCE = 3.0
+"""Seconds that processes have to end when they are asked to."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,33 +67,64 @@ class ProcessExecutor:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         running: dict[Future[Result], tuple[int, Item]] = {}
-        finished = False
+        patience = 0.0
         try:
             while waiting or running:
                 while waiting and len(running) < workers + 1:
-                    with without_interrupts():
-                        running[pool.submit(function, waiting[0][1])] = waiting[0]
+                    running[_submit(pool, function, waiting[0])] = waiting[0]
                     waiting.pop(0)
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
                     yield running.pop(future)[0], result
-            finished = True
+            patience = PATIENCE
         except BrokenProcessPool:
             for future, item in running.items():
                 if future.done() and not future.cancelled() and future.exception() is None:
                     yield item[0], future.result()
                 else:
                     suspects.append(item)
-            finished = True
         finally:
-            processes = list((pool._processes or {}).values())
-            pool.shutdown(wait=finished, cancel_futures=True)
-            if not finished:
-                for process in processes:
-                    process.terminate()
-                for process in processes:  # what they were writing can be removed only when they have ended
-                    process.join()
+            _end(pool, patience)
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: tuple[int, Item]) -> Future[Result]:
+    """Give an item to the pool; BrokenProcessPool where the pool is not able to take it any more, WorkerError where it
+    never was.
+    """
+    started = bool(pool._processes)
+    try:
+        with without_interrupts():
+            return pool.submit(function, item[1])
+    except BrokenProcessPool:
+        raise
+    except (OSError, RuntimeError) as error:
+        if started:  # a process died while this one was to be started
+            raise BrokenProcessPool(str(error)) from error
+        raise WorkerError(f"no worker process can be started: {error}", about=str(item[0])) from error
+
+
+def _end(pool: ProcessPoolExecutor, patience: float) -> None:
+    """End a pool without ever waiting for a process that does not end: after ``patience`` seconds its processes are
+    terminated, and killed where that does not help. What they were writing can be removed when they have ended.
+    """
+    processes = pool._processes or {}
+    manager: Any = pool._executor_manager_thread
+    pool.shutdown(wait=False, cancel_futures=True)
+    if manager is None:  # nothing was ever submitted
+        return
+    try:
+        manager.join(patience)
+        for end in (BaseProcess.terminate, BaseProcess.kill):
+            limit = time.monotonic() + PATIENCE
+            while manager.is_alive() and time.monotonic() < limit:
+                for process in [*processes.values()]:  # one may be added while its pool breaks
+                    end(process)
+                manager.join(0.1)
+    except BaseException:  # a second Ctrl-C
+        for process in [*processes.values()]:
+            process.kill()
+        raise
 
 
 def _end_with_parent() -> None:

@@ -51,11 +51,13 @@ def test_the_one_that_kills_again_is_named_and_the_others_are_kept(tmp_path):
 
 
 MAIN = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from hepflow.execution.executors import ProcessExecutor
 
 def work(item):
+    if sys.argv[2:] == ["deaf"]:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(sys.argv[1], str(os.getpid())).touch()
     time.sleep(60)
 
@@ -64,16 +66,46 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_where_the_main_process_was_killed(tmp_path):
+@pytest.fixture
+def main(tmp_path):
+    """Start a main process with two workers that are at work; return it and them."""
     script, folder = tmp_path / "main.py", tmp_path / "workers"
     script.write_text(MAIN)
     folder.mkdir()
-    main = subprocess.Popen([sys.executable, script, folder])
-    until(lambda: len(list(folder.iterdir())) == 2)
-    workers = [psutil.Process(int(path.name)) for path in folder.iterdir()]
-    main.kill()
-    main.wait()
-    until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+    started = []
+
+    def start(*arguments):
+        started.append(
+            subprocess.Popen([sys.executable, script, folder, *arguments], stderr=subprocess.PIPE, text=True)
+        )
+        until(lambda: len(list(folder.iterdir())) == 2)
+        return started[0], [psutil.Process(int(path.name)) for path in folder.iterdir()]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def alive(workers):
+    return [worker for worker in workers if worker.is_running() and worker.status() != "zombie"]
+
+
+def test_workers_end_where_the_main_process_was_killed(main):
+    process, workers = main()
+    process.kill()
+    process.wait()
+    until(lambda: not alive(workers))
+
+
+@pytest.mark.parametrize("how", ["stopped", "deaf"])
+def test_ctrl_c_ends_workers_that_do_not_end_when_they_are_asked_to(main, how):
+    process, workers = main(how)
+    if how == "stopped":
+        workers[0].suspend()
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    assert not alive(workers)
 
 
 def until(condition, seconds=30):
