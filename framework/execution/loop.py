@@ -88,7 +88,7 @@ class Worker:
             tool.freeze()
             try:
                 tool.prepare(payload.context)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "initialize") from error
 
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
@@ -195,7 +195,7 @@ class Worker:
         access = self.payload.plan.flow.access[tool.name]
         try:
             tool.execute(Events(scope, access), outcome.results[tool.name])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure(error, tool, stream, where) from error
         _check_written(tool, access, scope)
 
@@ -295,11 +295,11 @@ def _check_written(tool: Tool, access: Access, scope: Scope) -> None:
 def _guarded(tool: Tool, stream: Stream | None, where: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failure(error, tool, stream, where) from error
 
 
-def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> HepflowError:
+def failure(error: Exception | SystemExit, tool: Tool, stream: Stream | None, where: str) -> HepflowError:
     """Return the error to show for a tool that raised: which tool, which stream, where in the input, which line."""
     place = f"tool {tool.name}" + (f" of stream {stream.name}" if stream else "") + f", {where}"
     lines = [
@@ -312,6 +312,8 @@ def failure(error: Exception, tool: Tool, stream: Stream | None, where: str) -> 
         own = "" if not error.where or error.where.startswith("tool ") else f": {error.where}"
         return error.but(where=place + line + own)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SystemExit):
+        text = f"it called sys.exit({error.code!r}), which ends no run"
     return ToolError(f"{tool.name} failed: {text}", where=place + line, hint="--debug shows the traceback")
 
 

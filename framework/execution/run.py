@@ -111,7 +111,7 @@ def plan_job(
     for tool in job.all_tools():
         try:
             tool.check(job)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure(error, tool, None, "before the event loop") from error
     plugins = plugins or registry()
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
@@ -220,7 +220,7 @@ def run(
         _finalize(job, directory, context, totals, result, reporter)
         result.seconds = time.perf_counter() - began
         directory.write_json(PROVENANCE, provenance | {"finished": _now(), "seconds": round(result.seconds, 3)})
-        directory.finish()
+        directory.finish(path for paths in result.outputs.values() for path in paths)
     except OSError as error:
         raise OutputError(
             f"the run directory cannot be written: {error.strerror or error}",
@@ -362,7 +362,7 @@ def _finalize(
             try:
                 with directory.noting(f"tool_{tool.name}", context.written):
                     value = copied.finalize(totals.get(tool.name), here)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "finalize") from error
             directory.save_step(f"tool_{tool.name}", value)
         result.results[tool.name] = value
@@ -481,7 +481,7 @@ def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
     for tool in job.all_tools():
         try:
             own = dict(tool.record())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure(error, tool, None, "record") from error
         if own:
             found.append({"tool": tool.name, "of": "job", "record": own})

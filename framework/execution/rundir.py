@@ -103,8 +103,19 @@ class RunDirectory:
             self.write_json(f"{STATE}/before.json", names)
         self.before = frozenset(names)
 
-    def finish(self) -> None:
-        """Know that the run has come to its end: what others add from now on is theirs, and no part is needed."""
+    def finish(self, outputs: Iterable[Path]) -> None:
+        """Know that the run has come to its end: what others add from now on is theirs, and no part is needed.
+
+        OutputError where the folder went away meanwhile, with the outputs in it.
+        """
+        gone = [path for path in outputs if not path.exists()]
+        if gone or not self.parts.is_dir():
+            lost = gone[0] if gone else self.parts
+            raise OutputError(
+                f"the run directory was removed or moved during the run: {lost} is not there",
+                where=str(self.path),
+                hint="run again",
+            )
         for part in self.parts.iterdir():
             part.unlink()
         (self.state / "before.json").unlink(missing_ok=True)
@@ -130,6 +141,12 @@ class RunDirectory:
             return
         if not self.path.is_dir():
             raise OutputError(f"the output {self.path} is a file, not a folder", hint="give another one with -o")
+        linked = [folder for folder in (self.state, self.parts, self.ledger) if folder.is_symlink()]
+        if linked:
+            raise OutputError(
+                f"{linked[0]} is a link: what the run keeps there would lie elsewhere",
+                hint="give another folder with -o",
+            )
         ours = self.state.is_dir()
         if not ours:
             if any(self.path.iterdir()):
@@ -194,6 +211,12 @@ class RunDirectory:
         earlier = self._load("fingerprint.json")
         current = json.loads(json.dumps(_plain(fingerprint)))
         changed: list[str] = []
+        if resume and earlier is None and any(self.ledger.iterdir()):
+            raise OutputError(
+                "the run cannot be resumed: what it was made of is not known any more",
+                where=str(self.state / "fingerprint.json"),
+                hint="start anew with --force",
+            )
         if resume and earlier is not None:
             refused = [x for part in ("settings", "run") for x in differences(earlier.get(part, {}), current[part])]
             if refused:
@@ -220,14 +243,16 @@ class RunDirectory:
         stream that was closed.
         """
         found: dict[int, UnitResult] = {}
+        steps = [path.stem for path in self.ledger.glob("stream_*.pkl")]
+        closed = {step.removeprefix("stream_") for step in steps if self.load_step(step)[0]}
         for path in sorted(self.ledger.glob("unit_*.pkl")):
             there, result = self.load_step(path.stem)
-            if there and all(self._is_whole(name, part, result.sizes[name]) for name, part in result.parts.items()):
+            if there and all(
+                name in closed or (part.exists() and part.stat().st_size == result.sizes[name])
+                for name, part in result.parts.items()
+            ):
                 found[result.number] = result
         return found
-
-    def _is_whole(self, stream: str, part: Path, size: int) -> bool:
-        return (part.exists() and part.stat().st_size == size) or self.load_step(f"stream_{stream}")[0]
 
     def finished_parts(self, stream: str) -> list[tuple[int, Path]]:
         """Return (number of the work unit, path) of the finished parts of a stream that is not closed yet."""
@@ -350,6 +375,13 @@ class RunDirectory:
 
     def _noted(self) -> dict[str, dict[str, Any]]:
         noted: dict[str, dict[str, Any]] = self._load("files.json") or {}
+        outside = [name for name in noted if not (self.path / name).resolve().is_relative_to(self.path.resolve())]
+        if outside:  # another one's folder: --force would remove, and --resume trust, what it names
+            raise OutputError(
+                f"{STATE}/files.json of the run names files outside of the run directory: {', '.join(outside[:3])}",
+                where=str(self.path),
+                hint="give another folder with -o",
+            )
         return noted
 
     def _stamps(self) -> dict[str, _Stamp]:

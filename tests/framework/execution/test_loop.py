@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ class Fails(Tool):
     """Fails at one event."""
 
     At = Property(0, "mcEventNumber at which to fail")
-    How = Property("raise", "how", choices=("raise", "undeclared", "container", "write", "state", "mask"))
+    How = Property("raise", "how", choices=("raise", "exit", "undeclared", "container", "write", "state", "mask"))
 
     def reads(self):
         return ["TauJets.pt", "EventInfo.mcEventNumber"]
@@ -41,6 +43,8 @@ class Fails(Tool):
             return
         if self.How == "raise":
             raise ZeroDivisionError("no luck")
+        if self.How == "exit":
+            sys.exit(0)
         if self.How == "undeclared":
             events["TauJets"].flat("eta")
         if self.How == "container":
@@ -123,7 +127,7 @@ def test_selection_narrows_for_later_tools_only(xaod, go, measure, cut):
     pts = [tau["pt"] for tau in xaod.taus()]
     assert result.results["before"]["taus"] == len(pts)
     assert result.results["after"]["taus"] == sum(pt > 40e3 for pt in pts)
-    assert result.cutflow == {("", "cut", "TauJets", "pt"): [len(pts), sum(pt > 40e3 for pt in pts)]}
+    assert result.cutflow == {("", "cut", "TauJets", "pt"): [len(pts), sum(pt > 40e3 for pt in pts), 0]}
 
 
 def test_selection_of_a_stream_stays_in_it(xaod, go, measure, cut, read):
@@ -164,6 +168,7 @@ def test_tool_of_a_stream_decorates_there_only(xaod, go, read):
     ("how", "error", "text"),
     [
         ("raise", ToolError, "fails failed: ZeroDivisionError: no luck"),
+        ("exit", ToolError, r"fails failed: it called sys.exit\(0\)"),
         ("undeclared", ColumnError, "fails reads TauJets.eta, which it did not declare"),
         ("container", ColumnError, "fails uses the container 'TauTracks', which it did not declare"),
         ("write", ColumnError, "fails writes TauJets.new, which it did not declare"),

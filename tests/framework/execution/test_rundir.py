@@ -122,7 +122,7 @@ def test_what_a_killed_process_wrote_belongs_to_the_run(tmp_path, ended):
     directory = prepare(tmp_path / "run", resume=True)
     (directory.path / "net" / "checkpoint").write_text("half")
     if ended:
-        directory.finish()  # the run knows of no such file: somebody put it there
+        directory.finish([])  # the run knows of no such file: somebody put it there
     directory = prepare(tmp_path / "run", resume=True)
     with directory.noting("tool_a", [directory.path / "net"]):
         (directory.path / "net" / "model").write_text("whole")
@@ -382,3 +382,32 @@ def test_steps_that_only_finalize_may_change(tmp_path, finalize, left, changed):
         directory.save_step(f"tool_{name}", name)
     assert directory.check_fingerprint(made_of(finalize=finalize), resume=True) == changed
     assert "".join(name for name in "abc" if directory.load_step(f"tool_{name}")[0]) == left
+
+
+def test_a_ledger_of_unknown_settings_is_refused(finished):
+    assert not (finished.state / "fingerprint.json").exists()
+    with pytest.raises(OutputError, match="what it was made of is not known any more"):
+        finished.check_fingerprint({"settings": {}, "run": {}, "finalize": {}}, resume=True)
+
+
+def test_names_and_links_that_lead_out_are_refused(finished, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (finished.state / "files.json").write_text(json.dumps({"../precious": {"step": "", "size": 4}}))
+    prepare(finished.path, force=True)  # it may remove nothing that it does not know
+    assert precious.read_text() == "mine"
+    (finished.state / "files.json").write_text(json.dumps({str(precious): {"step": "", "size": 4}}))
+    with pytest.raises(OutputError, match="names files outside of the run directory"):
+        finished.check_files("abc")
+    (tmp_path / "elsewhere").mkdir()
+    finished.parts.rmdir()
+    finished.parts.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="parts is a link"):
+        prepare(finished.path, resume=True)
+
+
+def test_a_run_directory_that_went_away_is_told(finished):
+    finished.finish([finished.path / "tree_000001.root"])
+    (finished.path / "tree_000001.root").unlink()
+    with pytest.raises(OutputError, match="removed or moved during the run"):
+        finished.finish([finished.path / "tree_000001.root"])
