@@ -1,8 +1,8 @@
 """Reading JSON that may be damaged or hostile: bounded size, memory and depth, no repeated keys,
 no NaN, one clear error.
 
-Numbers may be texts and empty lists and objects ``""``: C++ lwtnn reads JSON with boost's property tree, in which all
-values are texts and which writes them so.
+Numbers may be texts, and empty lists and objects ``""`` or null: C++ lwtnn reads JSON with boost's property tree, in
+which all values are texts and which writes them so.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> None:
 
 
 def section(data: Any, key: str, kind: type[Any], where: str) -> Any:
-    """Return ``data[key]``, which must be there and be a ``kind``: list, dict or str; an empty text is an empty list or
-    object.
+    """Return ``data[key]``, which must be there and be a ``kind``: list, dict or str; an empty text and null are an
+    empty list or object.
 
     Raises NetworkError.
     """
@@ -135,7 +135,7 @@ def section(data: Any, key: str, kind: type[Any], where: str) -> Any:
         return text(value, f"{key!r} of {where}")
     if isinstance(value, kind):
         return value
-    if isinstance(value, (str, list, dict)) and not value:
+    if value is None or (isinstance(value, (str, list, dict)) and not value):
         return kind()
     raise NetworkError(f"{key!r} of {where} is {_name(value)}, not {'a list' if kind is list else 'an object'}")
 
@@ -177,7 +177,7 @@ def text(value: Any, what: str) -> str:
 
 def numbers(values: Any, what: str) -> NDArray[np.float64]:
     """Return a list of finite numbers, perhaps written as texts, as an array; raises NetworkError."""
-    if values in ("", {}):
+    if values in ("", {}, None):
         values = []
     if not isinstance(values, list):
         raise NetworkError(f"{what} is {_name(values)}, not a list of numbers")

@@ -55,11 +55,24 @@ def to_onnx(network: Network) -> bytes:
         raise NetworkError(
             "writing ONNX needs the package onnx", hint="pip install 'hepflow[train]' from your checkout"
         ) from error
+    _check_range(network)
     writer = _Writer(onnx, network)
     writer.build()
     model = writer.model()
     onnx.checker.check_model(model, full_check=True)
     return sign(model, writer.metadata())
+
+
+def _check_range(network: Network) -> None:
+    """Raise NetworkError where the network has numbers that float32 does not hold."""
+    variables = [v for group in (*network.inputs, *network.input_sequences) for v in group.variables]
+    numbers = [n for v in variables for n in (v.offset, v.scale, v.default or 0.0)]
+    numbers += [activation.alpha for layer in network.layers for activation in layer.activations]
+    arrays = [np.array(numbers), *(array for layer in network.layers for array in layer.arrays())]
+    if any((np.abs(array) > np.finfo(np.float32).max).any() for array in arrays):
+        raise NetworkError(
+            "the network has numbers beyond float32, in which ONNX models compute", hint="write it as lwtnn JSON"
+        )
 
 
 def sign(model: Any, facts: Mapping[str, str]) -> bytes:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepflow.errors import NetworkError
-from hepflow.networks import Network, evaluate_cases, largest_difference, read_lwtnn, to_lwtnn, write_onnx
+from hepflow.networks import Network, evaluate_cases, largest_difference, read_lwtnn, to_lwtnn, to_onnx, write_onnx
 from hepflow.networks.evaluator import Evaluator
 
 
@@ -372,9 +372,12 @@ def test_offsets_of_double_precision_are_added_in_double_precision() -> None:
 def test_numbers_beyond_float32_are_computed_in_double_precision() -> None:
     data = vector_network({"architecture": "dense", "weights": [1e-30], "bias": [], "activation": "linear"}, 1, 1)
     data["inputs"][0]["variables"][0] |= {"offset": 1e40, "scale": 1e-10}
-    found = read_lwtnn(data).evaluate({"x": np.array([[0.0], [1e40]])})["y"]
+    network = read_lwtnn(data)
+    found = network.evaluate({"x": np.array([[0.0], [1e40]])})["y"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, [[1.0], [2.0]], rtol=1e-6)
+    with pytest.raises(NetworkError, match="numbers beyond float32"):
+        to_onnx(network)
 
 
 def test_networks_pickle(make_network: Any) -> None:
