@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hepflow.networks.graph import InputNode, InputVariable, Network, Node, Output
     from hepflow.networks.keras2 import read_keras2
     from hepflow.networks.keras3 import from_keras, open_keras
+    from hepflow.networks.loading import load
     from hepflow.networks.lwtnn import read_lwtnn
     from hepflow.networks.lwtnn_write import to_lwtnn, write_lwtnn
     from hepflow.networks.onnx_runtime import OnnxNetwork
@@ -32,6 +33,7 @@ _PUBLIC = {
     "evaluate_cases": "cases",
     "from_keras": "keras3",
     "largest_difference": "cases",
+    "load": "loading",
     "open_keras": "keras3",
     "read_cases": "cases",
     "read_keras2": "keras2",
@@ -55,6 +57,7 @@ __all__ = [
     "evaluate_cases",
     "from_keras",
     "largest_difference",
+    "load",
     "open_keras",
     "read_cases",
     "read_keras2",

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepflow.networks import operations as ops
 from hepflow.networks.activations import Activation
-from hepflow.networks.graph import InputNode, Network
 from hepflow.networks.layers import GATES, Conv1d, Dense, Embedding, Highway, Maxout, Normalization, Recurrent
+
+if TYPE_CHECKING:
+    from hepflow.networks.graph import InputNode, Network
 
 __all__ = ["Program", "Value", "compile_network"]
 

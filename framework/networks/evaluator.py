@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,10 +12,12 @@ from threadpoolctl import ThreadpoolController
 
 from hepflow.errors import NetworkError
 from hepflow.networks.compiler import Value, compile_network
-from hepflow.networks.graph import Network
 from hepflow.networks.inputs import Batch, check_lengths, prepare
 from hepflow.networks.operations import Frame, Load
 from hepflow.networks.packing import Packing
+
+if TYPE_CHECKING:
+    from hepflow.networks.graph import Network
 
 __all__ = ["Evaluator"]
 

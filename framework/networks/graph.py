@@ -106,14 +106,10 @@ class Network:
 
     @staticmethod
     def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
-        """Open a model file; lwtnn graph JSON, lwtnn sequential JSON and ONNX are told apart by content.
+        """Open a model file; see ``hepflow.networks.load``."""
+        from hepflow import networks
 
-        ``threads`` and ``provider`` apply to ONNX Runtime. Raises NetworkError where the file is none of these or
-        damaged.
-        """
-        from hepflow.networks.loading import load
-
-        return load(path, threads=threads, provider=provider)
+        return networks.load(path, threads=threads, provider=provider)
 
     def is_sequence(self, node: int) -> bool:
         """Tell whether the node's natural value is one row an object (a recurrent node's is its last row)."""

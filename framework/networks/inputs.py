@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepflow.errors import NetworkError, nearest
-from hepflow.networks.graph import InputNode
+
+if TYPE_CHECKING:
+    from hepflow.networks.graph import InputNode
 
 __all__ = ["Batch", "check_lengths", "prepare"]
 
-Groups: TypeAlias = tuple[tuple[InputNode, ...], tuple[InputNode, ...]]
+Groups: TypeAlias = "tuple[tuple[InputNode, ...], tuple[InputNode, ...]]"
 """Scalar inputs and sequences."""
 
 

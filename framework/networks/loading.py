@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from hepflow.errors import NetworkError
 from hepflow.networks import jsontext
-from hepflow.networks.graph import Network
 from hepflow.networks.lwtnn import read_lwtnn
 
 if TYPE_CHECKING:
+    from hepflow.networks.graph import Network
     from hepflow.networks.onnx_runtime import OnnxNetwork
 
 __all__ = ["load"]
@@ -21,7 +21,10 @@ _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
 def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
-    """Open a model file; see ``Network.load``."""
+    """Open a model file; lwtnn graph JSON, lwtnn sequential JSON and ONNX are told apart by content.
+
+    ``threads`` and ``provider`` apply to ONNX Runtime. Raises NetworkError where the file is none of these or damaged.
+    """
     content = jsontext.read_bytes(path)
     try:
         if not content.strip(_SPACE):
