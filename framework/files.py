@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from hepflow.errors import OutputError
 
-__all__ = ["replacing", "sha256", "write_bytes", "write_text"]
+__all__ = ["link_or_copy", "replacing", "sha256", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -33,6 +34,16 @@ def replacing(path: Path | str, *, hint: str = "is the disk full?") -> Iterator[
     finally:
         if final.parent.is_dir():
             temporary.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, replacing what has it; where a file can have one name only, it is copied."""
+    with replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 def write_bytes(path: Path | str, content: bytes, *, hint: str = "is the disk full?") -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hepflow.context import Context
 from hepflow.errors import JobOptionsError
+from hepflow.files import link_or_copy
 from hepflow.properties import Configurable, Property
 from hepflow.protocols import ColumnInfo, Writer, matching
 from hepflow.tool import Tool
@@ -112,11 +113,15 @@ class Stream(Configurable):
         raise TypeError(f"{type(self).__name__} does not say what to write: override collect()")
 
     def close(self, parts: Sequence[Path], context: Context) -> list[Path]:
-        """Give the finished parts their final names ``<stream>_000001.root`` in the run directory; return these."""
+        """Give the finished parts their final names ``<stream>_000001.root`` in the run directory; return these.
+
+        The parts stay where they are, under their own names, too: the run removes them when it has noted that the
+        stream is closed, so that one that is killed meanwhile loses nothing.
+        """
         files = []
         for number, part in enumerate(parts, start=1):
             target = context.path(f"{self.name}_{number:06d}{self.suffix}")
-            part.replace(target)
+            link_or_copy(part, target)
             files.append(target)
         return files
 

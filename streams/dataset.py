@@ -247,8 +247,6 @@ class DatasetStream(Stream):
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-        for path in parts:
-            path.unlink()
         return [target]
 
     def _count(self, parts: Sequence[_Part]) -> npt.NDArray[np.int64]:

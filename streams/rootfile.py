@@ -29,6 +29,4 @@ class RootStream(Stream):
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-        for part in parts:
-            part.unlink()
         return [target]

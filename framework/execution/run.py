@@ -343,6 +343,8 @@ def _close_streams(
                     hint="--debug shows the traceback; finished work units are kept, --resume continues",
                 ) from error
             directory.save_step(f"stream_{stream.name}", paths)
+        for unit in units:
+            unit.parts[stream.name].unlink(missing_ok=True)
         result.outputs[stream.name] = list(paths)
 
 

@@ -313,6 +313,26 @@ def test_resume_of_a_finished_run_changes_nothing(files, go, measure, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in again.outputs["tree"]} == times
 
 
+def test_killed_while_streams_are_closed(files, go, read, assert_same, tmp_path, monkeypatch):
+    reference = go(files, *decay_modes())
+    output = str(tmp_path / "killed")
+
+    def killed(self, step, value):
+        if step == "stream_output":
+            raise KeyboardInterrupt
+        save(self, step, value)
+
+    save = RunDirectory.save_step
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "save_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(files, *decay_modes(), output=output)
+    resumed = go(files, *decay_modes(), output=output, resume=True)
+    assert resumed.kept == len(files)
+    same(reference, resumed, read, assert_same)
+    assert not list((tmp_path / "killed/.hepflow/parts").iterdir())
+
+
 def test_resume_makes_a_deleted_output_again(files, go, read, assert_same, tmp_path):
     def things():
         return [NtupleStream("tree", Keep=["TauJets.pt"]), MxAODStream("output")]
