@@ -16,7 +16,7 @@ from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling
 from hepflow.io.opening import file_keys, first_line, local_path, open_root
-from hepflow.io.spelling import read_notes
+from hepflow.io.spelling import Notes
 from hepflow.protocols import ColumnInfo, FileSchema
 
 __all__ = ["METADATA_KEY", "RNTUPLE", "TTREE", "RootReader"]
@@ -109,12 +109,12 @@ class RootReader(ABC):
         try:
             metadata = self._metadata()
             found, reasons = self._describe()
-            noted, lists = read_notes(metadata)
-            names = self._named({**found, **dict.fromkeys(reasons)}, noted)
+            notes = Notes.read(metadata)
+            names = self._named({**found, **dict.fromkeys(reasons)}, notes.names)
             columns = {name: replace(found[source], name=name) for name, source in names.items() if source in found}
             unreadable = {name: reasons[source] for name, source in names.items() if source in reasons}
-            columns = {name: _counted(info, lists) for name, info in columns.items()}
-            singles = self.per_event(columns.values())
+            columns = {name: _counted(info, notes.lists) for name, info in columns.items()}
+            singles = self.per_event(columns.values()) | notes.singles
             columns = {name: replace(info, single=info.container in singles) for name, info in columns.items()}
             columns = with_shapes(columns)
             entries, boundaries = int(self._tree.num_entries), self._boundaries(columns.values())
@@ -203,7 +203,7 @@ class RootReader(ABC):
     @cached_property
     def _links(self) -> LinkReader:
         """What makes links of this file links of the event store."""
-        names = self._named(dict.fromkeys(self._spellings()), read_notes(self._metadata())[0])
+        names = self._named(dict.fromkeys(self._spellings()), Notes.read(self._metadata()).names)
         found = ((name.partition(".")[0], split_spelling(spelling)) for name, spelling in names.items())
         containers = {parts[0]: container for container, parts in found if parts and container != self.tree_name}
         return LinkReader(containers, self._classes())

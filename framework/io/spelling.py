@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hepflow.errors import OutputError
+from hepflow.io.buffers import ColumnType
 from hepflow.io.names import canonical_names, ntuple_names, split_spelling
 from hepflow.protocols import ColumnInfo
 
 __all__ = [
     "NOTES",
     "XAOD_TREES",
+    "Notes",
     "Spelling",
     "check_spelling",
     "counters_of",
@@ -21,7 +24,6 @@ __all__ = [
     "noted_lists",
     "noted_names",
     "ntuple_spelling",
-    "read_notes",
     "xaod_containers",
     "xaod_spelling",
 ]
@@ -30,7 +32,7 @@ XAOD_TREES = ("CollectionTree", "EventData")
 Spelling = Callable[[str], str]
 """From the name of a column to its spelling in a file."""
 
-NOTES = _NAMES, _LISTS = "names", "lists"
+NOTES = _NAMES, _LISTS, _SINGLES = "names", "lists", "single"
 """What hepflow's writers put into the metadata of a file about its columns."""
 
 _NO_FIELD = re.compile(r"[/\\\s\x00-\x1f\x7f]")
@@ -129,25 +131,42 @@ def noted_names(spelled: Mapping[str, str], tree: str) -> dict[str, Any]:
     return {_NAMES: noted} if noted else {}
 
 
-def noted_lists(containers: Iterable[str], counters: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the metadata of an RNTuple must say of containers whose columns have lists of the same lengths;
-    ``counters`` has the spelling of what counts them.
+def noted_lists(columns: Mapping[str, ColumnType], counters: Mapping[str, str], *, shared: bool) -> dict[str, Any]:
+    """Return what the metadata of a file must say of lists: which containers have one entry an event but no column that
+    tells; with ``shared`` which have columns with lists of the same lengths, with the spelling of what counts them
+    (``counters``).
     """
-    return {_LISTS: {container: counters.get(container, "") for container in containers}}
+    objects = {name.partition(".")[0] for name, found in columns.items() if found.jagged}
+    numbers = {name.partition(".")[0] for name, found in columns.items() if not found.levels}
+    singles = sorted({name.partition(".")[0] for name in columns} - objects - numbers)
+    lists = {container: counters.get(container, "") for container in sorted(objects)}
+    return {**({_LISTS: lists} if shared and lists else {}), **({_SINGLES: singles} if singles else {})}
 
 
-def read_notes(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return spelling → name, and container → what counts its objects (or nothing), as the metadata of a file have it;
-    what is no name of a column is passed over.
+@dataclass(frozen=True)
+class Notes:
+    """What hepflow wrote down in a file: spelling → name, container → what counts its objects (or nothing), and the
+    containers with one entry an event.
     """
-    names, lists = (
-        {k: v for k, v in _dict(metadata.get(key)).items() if isinstance(v, str)} for key in (_NAMES, _LISTS)
-    )
-    return {spelling: name for spelling, name in names.items() if all(name.partition("."))}, lists
+
+    names: Mapping[str, str]
+    lists: Mapping[str, str]
+    singles: frozenset[str]
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, Any]) -> Notes:
+        """Return the notes among the metadata of a file; what is none is passed over."""
+        names, lists = (metadata.get(key) for key in (_NAMES, _LISTS))
+        singles = metadata.get(_SINGLES)
+        return cls(
+            {spelling: name for spelling, name in _texts(names).items() if all(name.partition("."))},
+            _texts(lists),
+            frozenset(map(str, singles if isinstance(singles, list) else ())),
+        )
 
 
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _texts(value: Any) -> dict[str, str]:
+    return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
 
 
 def counters_of(inputs: Mapping[str, ColumnInfo]) -> dict[str, str]:

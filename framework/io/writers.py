@@ -132,12 +132,10 @@ class _RootWriter(ABC):
             spelled = {name: self._spell(name) for name in self._types}
             if self.fields:
                 spelled = {name: field_name(spelling) for name, spelling in spelled.items()}
-            noted = noted_names(spelled, self.tree)
+            names = noted_names(spelled, self.tree)
             counters = {owner: spelled[name] for owner, name in self._counters.items() if name in spelled}
-            if self.fields and (noted or counters):
-                jagged = {name.partition(".")[0] for name, found in self._types.items() if found.jagged}
-                noted.update(noted_lists(sorted(jagged), counters))
-            metadata = {**self._metadata, **noted, "note": NOTE}
+            lists = noted_lists(self._types, counters, shared=self.fields and bool(names or counters))
+            metadata = {**self._metadata, **names, **lists, "note": NOTE}
             self._file[METADATA_KEY] = json.dumps(metadata, sort_keys=True)
             self._output = self._make()
 

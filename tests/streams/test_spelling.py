@@ -213,3 +213,15 @@ def test_analysis_containers_beside_others_keep_their_names_also_alone(tmp_path,
 def test_parts_that_are_merged_keep_names(nanoaod, go):
     result = go(nanoaod, GoodMuons("good"), NtupleStream("out", Container="", Keep=["*"], Merge=True, Format="RNTuple"))
     assert {"Muon.pt", "Muon.isGood", "MET.pt", "Events.mBB"} <= names(*result.outputs["out"]).keys()
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [MxAODStream("out"), NtupleStream("out", Container=""), NtupleStream("out", Container="", Format="RNTuple")],
+)
+def test_lists_of_the_event_stay_lists_of_the_event(nanoaod, go, stream):
+    stream.Keep = ["Events.PSWeight", "Muon.*"]
+    (path,) = go(nanoaod, stream).outputs["out"]
+    found = names(path)
+    assert found["Events.PSWeight"] == (1, True)
+    assert found["Muon.pt"] == (1, False)
