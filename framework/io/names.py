@@ -81,14 +81,14 @@ def _rename(containers: set[str], aliases: Mapping[str, str]) -> dict[str, str]:
 
 
 def ntuple_names(
-    found: Mapping[str, ColumnInfo | None], tree: str, *, separators: str = ".", singles: bool = False
+    found: Mapping[str, ColumnInfo | None], tree: str, *, separators: str = ".", prefixes: bool = False
 ) -> dict[str, str]:
     """Return hepflow's name of every branch of an ntuple → its spelling, in the order of the file.
 
     ``TauJets.pt`` (``TauJets:pt`` in an RNTuple, whose ``separators`` are ``":."``) keeps its name. Branches that one
-    leaf counts are a container: ``Muon_pt`` with the counter ``nMuon`` is ``Muon.pt``. With ``singles``, as in NanoAOD,
-    so are those without a list that share a prefix: ``MET_pt`` is ``MET.pt``. All others belong to the container of the
-    tree.
+    leaf counts are a container: ``Muon_pt`` with the counter ``nMuon`` is ``Muon.pt``. With ``prefixes``, as in
+    NanoAOD, so are those without a list that share a prefix: ``MET_pt`` is ``MET.pt``. All others belong to the
+    container of the tree.
     """
     split = {spelling: _split(spelling, separators) for spelling in found}
     taken = {parts[0] for parts in split.values() if parts} | {tree}
@@ -101,7 +101,7 @@ def ntuple_names(
     names: dict[str, str] = {}
     for spelling, info in found.items():
         parts = split[spelling] or counted.get(spelling)
-        if parts is None and singles and (info is None or not info.depth):
+        if parts is None and prefixes and (info is None or not info.depth):
             head, _, rest = spelling.partition("_")
             parts = (head, rest) if head and rest and head not in taken else None
         own = f"{tree}.{spelling}"

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from hepflow.io.conventions import convention_of
 from hepflow.io.names import ntuple_names
 from hepflow.io.rntuple import RNTupleReader
-from hepflow.io.root import RNTUPLE, TTREE
+from hepflow.io.root import RNTUPLE, TTREE, RootReader
 from hepflow.io.ttree import TTreeReader
 from hepflow.protocols import ColumnInfo
 
 __all__ = ["NtupleRNTupleReader", "NtupleTTreeReader"]
-
-_NANOAOD = {"run", "luminosityBlock", "event"}
 
 
 def _only_tree(keys: Mapping[str, str], kind: str) -> str | None:
@@ -27,20 +26,23 @@ def _only_tree(keys: Mapping[str, str], kind: str) -> str | None:
     return name if name is not None and trees[name] == kind else None
 
 
-class _Flat:
+class _Flat(RootReader):
     """How an ntuple differs from an xAOD: names as they are; branches without a dot belong to the tree; an entry may be
     one tau of an event.
     """
 
-    tree_name: str
     repeated: ClassVar[bool] = True
     energy_unit: ClassVar[str] = ""
     separators: ClassVar[str]
 
     def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:
         """Return hepflow's name → spelling: ``TauJets.pt`` as it is, ``weight`` as ``tree.weight``."""
-        nanoaod = self.tree_name == "Events" and found.keys() >= _NANOAOD
-        return ntuple_names(found, self.tree_name, separators=self.separators, singles=nanoaod)
+        prefixes = convention_of(self.tree_name, found).prefixes
+        return ntuple_names(found, self.tree_name, separators=self.separators, prefixes=prefixes)
+
+    def unit(self, metadata: Mapping[str, Any]) -> str:
+        """Return the energy unit: what hepflow wrote down in the file, else that of the convention, if there is one."""
+        return str(metadata.get("energy_unit", convention_of(self.tree_name, self._spellings()).energy_unit))
 
     def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
         """Return the containers with one entry an entry of the tree: the tree, where a column has one value, and where
@@ -64,21 +66,20 @@ class _Flat:
         }
 
     def naming(self, columns: Mapping[str, ColumnInfo]) -> str:
-        """Return what the containers of ``Muon_pt`` and the like are called, with an example."""
-        made = [
-            info
-            for info in columns.values()
-            if info.name not in (info.sources[0], f"{self.tree_name}.{info.sources[0]}")
-        ]
-        made = [info for info in made if info.sources[0].replace(":", ".", 1) != info.name]
+        """Return the convention that the names follow, and an example of one that the file spells otherwise."""
+        convention = convention_of(self.tree_name, self._spellings())
+        text = f"those of {convention.name}, energies in {convention.energy_unit}" if convention.name else ""
+        usual = [(info.name, f"{self.tree_name}.{info.sources[0]}", info.sources[0]) for info in columns.values()]
+        made = [columns[name] for name, *others in usual if name not in (*others, others[1].replace(":", ".", 1))]
         if not made:
-            return ""
+            return text
         one = next((info for info in made if info.depth), made[0])
-        counted = f", counted by {one.counter}" if one.depth and one.counter else ""
-        return (
-            f"{one.sources[0]} is {one.name}{counted}, and so on; written to an ntuple it is {one.sources[0]} again. "
-            f"{self.tree_name}.{one.sources[0]} means the same" + (", as a list of the entry" if one.depth else "")
-        )
+        spelling = one.sources[0]
+        known = {info.sources[0] for info in columns.values()}
+        counted = f" (counted by {one.counter})" if one.counter in known else ""
+        second = f"{self.tree_name}.{spelling} is the same" + (" as a list of the entry" if one.depth else "")
+        example = f"{spelling} of the file{counted} is {one.name}, and {spelling} again in an ntuple; {second}"
+        return "; ".join(filter(None, (text, example)))
 
 
 class NtupleTTreeReader(_Flat, TTreeReader):

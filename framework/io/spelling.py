@@ -175,6 +175,7 @@ def counters_of(inputs: Mapping[str, ColumnInfo]) -> dict[str, str]:
     shared = Counter(info.counter for info in inputs.values() if info.single)
     found: dict[str, str] = {}
     for name, info in inputs.items():
-        if info.counter in spelled and not info.second and not (info.single and shared[info.counter] > 1):
-            found[name if info.single else info.container] = spelled[info.counter]
+        counter = spelled.get(info.counter) or spelled.get(f"{info.counter}size")  # Jet_size beside ROOT's own Jet_
+        if info.counter and counter and not info.second and not (info.single and shared[info.counter] > 1):
+            found[name if info.single else info.container] = counter
     return found

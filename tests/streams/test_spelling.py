@@ -75,7 +75,9 @@ def test_names_of_a_nanoaod(nanoaod):
     assert {"Muon.pt", "Muon.charge", "MET.pt", "HLT.IsoMu24", "Events.run", "Events.PSWeight"} <= found.columns.keys()
     assert not found.columns["Muon.pt"].single
     assert found.columns["Events.PSWeight"].single
-    assert "Muon_pt is Muon.pt, counted by nMuon" in found.naming
+    assert found.naming.startswith("those of NanoAOD, energies in GeV; Muon_pt of the file")
+    assert "is Muon.pt, and Muon_pt again in an ntuple; Events.Muon_pt is the same as a list" in found.naming
+    assert found.energy_unit == "GeV"
 
 
 @pytest.mark.parametrize("kind", ["TTree", "RNTuple"])

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hepflow.errors import OutputError
+from hepflow.io.conventions import convention_of
 from hepflow.io.cpptypes import describe_type
 from hepflow.io.names import ALIASES, canonical_names, ntuple_names, split_spelling
-from hepflow.io.spelling import check_spelling, noted_names, ntuple_spelling, xaod_containers, xaod_spelling
+from hepflow.io.spelling import (
+    check_spelling,
+    counters_of,
+    noted_names,
+    ntuple_spelling,
+    xaod_containers,
+    xaod_spelling,
+)
 from hepflow.protocols import ColumnInfo
 
 
@@ -119,7 +129,7 @@ def test_what_one_leaf_counts_is_a_container(counter, branches, names):
 
 def test_single_values_of_a_nanoaod():
     found = ntuple("run", "MET_pt", "HLT_IsoMu24", "Muon_x", "fixedGridRho", nMuon=["Muon_pt"])
-    assert list(ntuple_names(found, "Events", singles=True)) == [
+    assert list(ntuple_names(found, "Events", prefixes=True)) == [
         "Events.run",
         "MET.pt",
         "HLT.IsoMu24",
@@ -169,6 +179,32 @@ def test_an_mxaod_calls_containers_as_its_input():
         "AnalysisTauJetsAuxDyn:new",
         "MuonsAuxDyn:pt",
     ]
+
+
+def test_counters_are_columns():
+    found = ntuple(nJet=["Jet_pt"], nW=["w", "v"], Particle_=["Particle.PT"], n=["x"])
+    names = {"t.nJet": "nJet", "t.nW": "nW", "t.Particle_size": "Particle_", "Jet.pt": "Jet_pt"}
+    known = {name: replace(found[spelling], name=name) for name, spelling in names.items()}
+    known["t.Particle_size"] = ColumnInfo("t.Particle_size", ("Particle_size",), "int32", 0)
+    known["Particle.PT"] = found["Particle.PT"]
+    known |= {f"t.{name}": replace(found[name], name=f"t.{name}", single=True) for name in ("n", "x", "w", "v")}
+    assert counters_of(known) == {"Jet": "t.nJet", "Particle": "t.Particle_size", "t.x": "t.n"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "spellings", "name", "unit"),
+    [
+        ("Events", ["run", "luminosityBlock", "event", "nMuon"], "NanoAOD", "GeV"),
+        ("Events", ["run", "event", "Jet_pt"], "", ""),
+        ("Delphes", ["Jet.PT"], "Delphes", "GeV"),
+        ("events", ["EventHeader.eventNumber"], "EDM4hep", "GeV"),
+        ("events", ["pt"], "", ""),
+        ("nominal", ["jet_pt"], "", ""),
+    ],
+)
+def test_conventions(tree, spellings, name, unit):
+    found = convention_of(tree, spellings)
+    assert (found.name, found.energy_unit, found.prefixes) == (name, unit, name == "NanoAOD")
 
 
 def test_only_what_a_spelling_does_not_tell_is_noted():
