@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -33,11 +34,14 @@ class Batch:
     sequences: dict[str, NDArray[Any]]
     counts: dict[str, NDArray[np.int64]]
 
+    @cached_property
+    def _first(self) -> dict[str, NDArray[np.int64]]:
+        return {name: np.cumsum(counts) - counts for name, counts in self.counts.items()}
+
     def objects(self, sequence: str, taus: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the positions of the objects of some taus, tau after tau."""
-        counts = self.counts[sequence]
-        first = (np.cumsum(counts) - counts)[taus]
-        wanted = counts[taus]
+        wanted = self.counts[sequence][taus]
+        first = self._first[sequence][taus]
         ends = np.cumsum(wanted)
         found: NDArray[np.int64] = np.arange(wanted.sum()) + np.repeat(first - (ends - wanted), wanted)
         return found

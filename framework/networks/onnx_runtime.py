@@ -370,7 +370,7 @@ class OnnxNetwork:
 
     def run_taus(self, batch: Batch, taus: NDArray[np.int64], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Run a foreign model once, on taus with equal numbers of objects where these are open."""
-        if self.batch_size is not None:
+        if self.batch_size is not None and self.batch_size > taus.size:
             taus = np.append(taus, np.repeat(taus[-1:], self.batch_size - taus.size))
         feeds: dict[str, NDArray[Any]] = {}
         for name, values in batch.scalars.items():
