@@ -24,11 +24,14 @@ __all__ = ["evaluate_command"]
 def evaluate_command(
     model: str, cases: str, check: bool, tolerance: float, float64: bool, plugins: tuple[str, ...], debug: bool
 ) -> None:
-    """Evaluate a network on CASES, a JSON file, and print one JSON object a case: {output: {label: value}}."""
-    from hepflow.networks import Network, evaluate_cases, largest_difference, read_cases
+    """Evaluate a network on CASES, a JSON file, and print one JSON object a case: {output: {label: value}}.
+
+    For an ONNX model that does not name its variables the file may do so ("declare"; see docs/networks.md).
+    """
+    from hepflow.networks import Network, declare_as, evaluate_cases, largest_difference, read_cases
 
     read = read_cases(cases)
-    results = evaluate_cases(Network.load(model), read, float64=float64)
+    results = evaluate_cases(declare_as(Network.load(model), cases), read, float64=float64)
     if not check:
         for result in results:
             click.echo(json.dumps(result))

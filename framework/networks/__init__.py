@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hepflow.networks.cases import evaluate_cases, largest_difference, read_cases
+    from hepflow.networks.cases import declare_as, evaluate_cases, largest_difference, read_cases
     from hepflow.networks.converting import convert
     from hepflow.networks.describing import describe
     from hepflow.networks.evaluator import Evaluator
@@ -29,6 +29,7 @@ _PUBLIC = {
     "OnnxNetwork": "onnx_runtime",
     "Output": "graph",
     "convert": "converting",
+    "declare_as": "cases",
     "describe": "describing",
     "evaluate_cases": "cases",
     "from_keras": "keras3",
@@ -53,6 +54,7 @@ __all__ = [
     "OnnxNetwork",
     "Output",
     "convert",
+    "declare_as",
     "describe",
     "evaluate_cases",
     "from_keras",

@@ -18,9 +18,10 @@ from hepflow.networks.graph import InputNode, Network
 if TYPE_CHECKING:
     from hepflow.networks.onnx_runtime import OnnxNetwork
 
-__all__ = ["evaluate_cases", "largest_difference", "read_cases"]
+__all__ = ["declare_as", "evaluate_cases", "largest_difference", "read_cases"]
 
 Result = dict[str, dict[str, Any]]
+DECLARED = ("inputs", "input_sequences", "labels", "axes", "masks")
 
 
 def read_cases(path: str | Path) -> list[dict[str, Any]]:
@@ -34,6 +35,31 @@ def read_cases(path: str | Path) -> list[dict[str, Any]]:
     except NetworkError as error:
         raise NetworkError(error.message, where=error.where or str(path), hint=error.hint) from error
     return cases
+
+
+def declare_as(network: Network | OnnxNetwork, path: str | Path) -> Network | OnnxNetwork:
+    """Return the network with the names that a file of cases declares: ``{"declare": {"inputs": {tensor: [variable]},
+    "input_sequences": …, "labels": …, "axes": …, "masks": {tensor: sequence}}}``, the arguments of
+    ``OnnxNetwork.declare``.
+
+    Raises NetworkError where they do not fit.
+    """
+    data = jsontext.parse_json(jsontext.read_bytes(path))
+    declared = jsontext.section(data, "declare", dict, "the file of cases") if "declare" in data else {}
+    if not declared:
+        return network
+    if isinstance(network, Network):
+        raise NetworkError("this network names its inputs itself: declare is for ONNX models", where=str(path))
+    for key, entries in declared.items():
+        if key not in DECLARED:
+            raise NetworkError(
+                f"nothing is declared by {key!r}", where=str(path), hint=nearest(key, DECLARED, what="keys")
+            )
+        for name in jsontext.section(declared, key, dict, "what is declared"):
+            found = jsontext.section(entries, name, str if key == "masks" else list, f"{key!r} of what is declared")
+            for text in found:
+                jsontext.text(text, f"a name in {key!r} of {name!r}")
+    return network.declare(**declared)
 
 
 def evaluate_cases(

@@ -92,3 +92,37 @@ def _lists(value: Any) -> list[list[float]]:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [found for inner in value for found in _lists(inner)]
     return [value] if isinstance(value, list) else []
+
+
+def test_the_names_of_an_onnx_model_stand_beside_the_cases(vectors: Path, tmp_path: Path) -> None:
+    """The network of onnx_cpp_minimal with its reference rows, under the names of its variables."""
+    folder = vectors.parent / "hh"
+    if not (folder / "onnx_cpp_minimal_model.onnx").exists():
+        pytest.skip(f"{folder} is not there: a network of peppapiggyme/onnx_cpp_minimal")
+    reference = json.loads((folder / "onnx_cpp_minimal.reference.json").read_text())
+    names, labels = reference["variables"], reference["classes"]
+    cases = [
+        {
+            "in": {"inputs": {"input": dict(zip(names, row, strict=True))}},
+            "out": {"output": dict(zip(labels, out, strict=True))},
+        }
+        for row, out in zip(reference["rows"], reference["log_softmax"], strict=True)
+    ]
+
+    def run(declared: Any) -> str:
+        (tmp_path / "cases.json").write_text(json.dumps({"cases": cases, "declare": declared}))
+        arguments = [str(folder / "onnx_cpp_minimal_model.onnx"), str(tmp_path / "cases.json")]
+        done = CliRunner().invoke(
+            evaluate_command, [*arguments, "--check", "--tolerance", "2e-6"], catch_exceptions=False
+        )
+        return done.output
+
+    assert run({"inputs": {"input": names}, "labels": {"output": labels}}).startswith("largest difference of 64 cases")
+    for wrong, message in (
+        ({"input": {"input": names}}, "nothing is declared by 'input'"),
+        ({"inputs": {"input": "mHH"}}, "is a text, not a list"),
+        ({"inputs": {"input": [None] * 5}}, "is null, not a text"),
+        ({"inputs": {"inputs": names}}, "no input 'inputs'"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            run(wrong)
