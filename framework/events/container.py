@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
-from hepflow.events.layout import flatten, jagged, marked, pack_links, scatter, unpack_links
+from hepflow.events.layout import distinct, flatten, jagged, marked, pack_links, scatter, unpack_links
 from hepflow.events.links import BEHIND, NULL, container_id, container_name
 from hepflow.events.scope import Bools, Ints, Scope, counts_of, flat_take, offsets_from, taken
 
@@ -145,7 +145,7 @@ class Container:
     def _target(self, containers: Ints, link: str) -> str:
         declared = self._access.containers() if self._access is not None else self._scope.known()
         candidates = [name for name in sorted(declared) if self._scope.linkable(name)]
-        numbers = [number for number in np.unique(containers).tolist() if number != NULL]
+        numbers = [number for number in distinct(containers) if number != NULL]
         found = [name for name in candidates if container_id(name) in numbers]
         others = [name for name in candidates if name != self._name]
         if not numbers and len(others) == 1:
@@ -264,11 +264,16 @@ class Linked:
         return jagged(values, self._offsets, self._outer)
 
     def one(self, column: str, missing: float) -> npt.NDArray[Any]:
-        """Return the value of the first linked object of each list, or ``missing`` where the list is empty."""
-        values = np.asarray(self.flat(column))
+        """Return the value of the first linked object of each list, or ``missing`` where the list is empty or its value
+        is missing.
+        """
+        values, gone = self.stored(column)
+        first = self._offsets[:-1]
         some = self.counts > 0
+        if gone is not None:
+            some[some] = ~gone[first[some]]
         out = np.full(len(some), missing, dtype=np.result_type(values.dtype, np.min_scalar_type(missing)))
-        out[some] = values[self._offsets[:-1][some]]
+        out[some] = np.asarray(values)[first[some]]
         return out
 
     def flatten(self, values: Any) -> Any:

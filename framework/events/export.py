@@ -11,7 +11,7 @@ import numpy as np
 from hepflow.errors import ColumnError
 from hepflow.events import Events
 from hepflow.events.column import Column
-from hepflow.events.layout import has_links, pack_links, unpack_links
+from hepflow.events.layout import distinct, has_links, pack_links, unpack_links
 from hepflow.events.links import BEHIND, NOT_KEPT, NULL, UNKNOWN, container_name
 from hepflow.events.scope import Ints, Scope, flat_take, taken
 
@@ -85,7 +85,7 @@ def _remapped(scope: Scope, name: str, content: Any, rows: Ints, written: Collec
     for counts in lists:
         rows = np.repeat(rows, counts)
     new, position = containers.copy(), index.copy()
-    for number in np.unique(containers).tolist():
+    for number in distinct(containers):
         target = container_name(number)
         if number <= NULL:  # the null link, or known by a key of the input only, which was noted on reading
             continue
@@ -112,6 +112,5 @@ def note_unknown(scope: Scope, columns: Mapping[str, Column]) -> None:
     for name, column in columns.items():
         if has_links(column.content):
             containers = unpack_links(column.content)[1]
-            unknown, counts = np.unique(containers[containers < NULL], return_counts=True)
-            for number, count in zip(unknown.tolist(), counts.tolist(), strict=True):
-                scope.note(UNKNOWN.format(container_name(number)), name, count)
+            for number in distinct(containers[containers < NULL]):
+                scope.note(UNKNOWN.format(container_name(number)), name, int((containers == number).sum()))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "content_of",
+    "distinct",
     "flatten",
     "has_links",
     "has_lists",
@@ -186,6 +187,16 @@ def has_lists(values: Any) -> bool:
 def has_links(values: Any) -> bool:
     """Tell whether a flat column holds links, at any depth."""
     return tuple(getattr(values, "fields", ())) == LINK_PARTS
+
+
+def distinct(numbers: Ints) -> list[int]:
+    """Return the different numbers, sorted; quick where there are few, as among the containers of links."""
+    found: list[int] = []
+    rest = numbers
+    while len(rest) and len(found) < 16:
+        found.append(int(rest[0]))
+        rest = rest[rest != rest[0]]
+    return sorted([*found, *np.unique(rest).tolist()])
 
 
 def unpack_links(values: Any) -> tuple[list[Ints], Ints, Ints]:

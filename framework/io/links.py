@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.events.column import Column
-from hepflow.events.layout import content_of, normal_layout
+from hepflow.events.layout import content_of, distinct, normal_layout
 from hepflow.events.links import LINK_PARTS, NULL, container_id, container_name
 
 __all__ = ["CLIDS", "FILE_PARTS", "LinkReader", "LinkWriter", "class_identifier", "link_key", "probable_class"]
@@ -272,16 +272,14 @@ class LinkReader:
         """Return a column of links with containers instead of keys; unknown ones become negative."""
         found: dict[int, _Target] = {}
 
-        def translate(keys: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-            distinct = np.unique(keys)
-            containers = np.empty(len(distinct), dtype=np.int64)
-            for i, key in enumerate(distinct.tolist()):
-                containers[i], target = self._container(key)
-                if target is not None:
-                    found[int(containers[i])] = target
-            return containers[np.searchsorted(distinct, keys)]
+        def translate(key: int) -> int:
+            container, target = self._container(key)
+            if target is not None:
+                found[container] = target
+            return container
 
-        return replace(column, content=_translated(column.content, FILE_PARTS, LINK_PARTS, translate), targets=found)
+        content = _translated(column.content, (FILE_PARTS, LINK_PARTS), np.int64, translate)
+        return replace(column, content=content, targets=found)
 
     def _container(self, key: int) -> tuple[int, _Target | None]:
         if key not in self._found:
@@ -324,39 +322,56 @@ class LinkWriter:
 
     def __init__(self, spelled: Mapping[str, str]) -> None:
         self._spelled = spelled
+        self._own = {link_key(name, clid): name for name in spelled.values() for clid in (probable_class(name), 0)}
+        self._told: set[int] = set()
 
     def __call__(self, column: Column) -> Column:
         """Return a column of links with keys; a target that the file does not get keeps the key that it had."""
         targets = column.targets or {}
 
-        def translate(containers: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-            distinct = np.unique(containers)
-            keys = np.array([self._key(number, targets.get(number)) for number in distinct.tolist()], dtype=np.uint32)
-            return keys[np.searchsorted(distinct, containers)]
+        def translate(number: int) -> int:
+            return self._key(number, targets.get(number))
 
-        return replace(column, content=_translated(column.content, LINK_PARTS, FILE_PARTS, translate), targets=None)
+        content = _translated(column.content, (LINK_PARTS, FILE_PARTS), np.uint32, translate)
+        return replace(column, content=content, targets=None)
 
     def _key(self, number: int, target: _Target | None) -> int:
         if number <= NULL:
-            return -number
+            return -number if number == NULL or self._is_free(-number) else NULL
         name = container_name(number)
         if name not in self._spelled and target is not None:
             return target.key
         spelled = self._spelled.get(name, name)
         return link_key(spelled, target.clid if target is not None else probable_class(spelled))
 
+    def _is_free(self, key: int) -> bool:
+        """Tell whether a key of the input, whose target is not there, stands for nothing in the output, too."""
+        if key in self._own and key not in self._told:
+            self._told.add(key)
+            _log.warning(
+                "links with the key %d, whose target the input does not hold, would point into %s of the output; "
+                "they are written as null links",
+                key,
+                self._own[key],
+            )
+        return key not in self._own
+
 
 def _translated(
-    content: Any, parts: tuple[str, str], wanted: tuple[str, str], translate: Callable[[npt.NDArray[Any]], Any]
+    content: Any, parts: tuple[tuple[str, str], tuple[str, str]], dtype: npt.DTypeLike, translate: Callable[[int], int]
 ) -> Any:
-    """Return links, in lists of any depth, with other fields; the index is not copied."""
+    """Return links, in lists of any depth, with other fields: the first number translated, the index not copied."""
     import awkward as ak
 
     def walk(layout: Any) -> Any:
         if layout.is_list:
             return ak.contents.ListOffsetArray(layout.offsets, walk(layout.content))
-        keys, index = (np.asarray(layout[part].data) for part in parts)
-        fields = [ak.contents.NumpyArray(translate(keys)), ak.contents.NumpyArray(index.astype(np.uint32, copy=False))]
-        return ak.contents.RecordArray(fields, list(wanted))
+        numbers, index = (np.asarray(layout[part].data) for part in parts[0])
+        made = np.zeros(len(numbers), dtype=dtype)
+        for number in distinct(numbers):
+            if new := translate(number):
+                made[numbers == number] = new
+        fields = [ak.contents.NumpyArray(made), ak.contents.NumpyArray(index.astype(np.uint32, copy=False))]
+        return ak.contents.RecordArray(fields, list(parts[1]))
 
     return content_of(walk(normal_layout(content.layout)))

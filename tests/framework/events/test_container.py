@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepflow.errors import ColumnError
-from hepflow.events import Events
+from hepflow.events import Column, Events
 from hepflow.events.links import container_id
 
 PT = [[30.0, 20.0], [], [40.0]]
@@ -188,6 +188,16 @@ def test_one_has_room_for_missing(events, kind, missing, expected):
     found = events["TauJets"].follow("tauTrackLinks").one("x", missing)
     assert found.dtype == expected
     assert np.array_equal(found, np.array([missing, 0, 5], dtype=expected), equal_nan=True)
+
+
+def test_one_is_missing_where_the_value_is(events):
+    missing = np.array([False, True, False, False, False, False])
+    column = events._scope.column("TauTracks.pt")
+    events._scope.put("TauTracks.n", Column(column.offsets, np.arange(6), missing))
+    tracks = events["TauJets"].follow("tauTrackLinks")
+    assert tracks.one("n", -1).tolist() == [-1, 0, 5]
+    assert np.array_equal(tracks.flat("n"), [np.nan, 0, 2, 2, 5], equal_nan=True)
+    assert tracks.stored("n")[1].tolist() == [True, False, False, False, False]
 
 
 def test_links_that_lead_nowhere_drop_out(events):

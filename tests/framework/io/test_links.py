@@ -127,3 +127,13 @@ def test_the_name_in_the_output_makes_the_key():
     assert keys({"Things": "Things"}) == [link_key("Things", CLIDS["SlowMuon"])]
     made = Column(None, pack_links([], [container_id("Things"), container_id("TauTracks")], [0, 0]))
     assert keys({"Things": "Things", "TauTracks": "TauTracks"}, made) == [link_key("Things", 0), CHECKED["TauTracks"]]
+
+
+def test_a_key_that_would_mean_another_container_in_the_output_is_told(caplog):
+    """Here the originals of the AOD, and a container of their name that a tool made."""
+    raw = file_links((link_key("Electrons", CLIDS["Electron"]), 3), (5, 1))
+    column = LinkReader({"AnalysisElectrons": "Electrons"}, {})(raw)
+    with caplog.at_level(logging.WARNING):
+        written = LinkWriter({"Electrons": "AnalysisElectrons", "Made": "Electrons"})(column)
+    assert written.content.m_persKey.to_list() == [0, 5]
+    assert "would point into Electrons of the output" in caplog.text
