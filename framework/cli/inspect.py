@@ -112,7 +112,8 @@ def _summaries(reader: Reader, infos: list[ColumnInfo], schema: FileSchema) -> d
 
 def _summary(column: Column) -> tuple[str, str]:
     content = column.content if column.missing is None else column.content[~column.missing]
-    number, missing = len(content), "" if column.missing is None else f"{int(column.missing.sum()):,} missing"
+    number, gone = len(content), len(column.content) - len(content)
+    missing = f"{gone:,} missing" if gone else ""
     if has_links(content):
         return f"{number:,}", ", ".join(text for text in (_targets(content), missing) if text)
     if not isinstance(content, np.ndarray):

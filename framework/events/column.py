@@ -31,7 +31,7 @@ class Column:
     links (records of ``container``, int64, and ``index``, uint32; see ``hepflow.events.links``) and lists of links.
 
     ``missing`` tells, for each object, that the input has no value for it; its content is NaN, 0, an empty list or
-    text, or the null link. It is None where every object has a value.
+    text, or the null link. It is None where every object of the input has a value.
 
     ``targets`` goes with links that were read: container → what the reader knows of it beyond its name. It means
     something to a writer of the same format only.
@@ -55,5 +55,4 @@ class Column:
             first, last = int(self.offsets[first]), int(self.offsets[last])
             offsets = offsets if first == 0 else offsets - first
         missing = None if self.missing is None else self.missing[first:last]
-        missing = missing if missing is not None and missing.any() else None
         return replace(self, offsets=offsets, content=self.content[first:last], missing=missing)

@@ -50,14 +50,15 @@ class Container:
 
     def flat(self, column: str) -> Any:
         """Return the values of all visible objects without event structure: numpy for numbers, else a flat awkward
-        array. Missing numbers are NaN: integers come as float64 where one is missing.
+        array. Missing numbers are NaN: a column of integers that the input lacks for some objects comes as float64.
         """
         return marked(*self.stored(column), f"{self._name}.{column}")
 
     def stored(self, column: str) -> tuple[Any, Bools | None]:
         """Return the flat values of all visible objects in the type of the input, and which of them are missing.
 
-        The second is None where every object has a value; missing ones read NaN, 0, an empty list, or the null link.
+        The second is None where every object of the input has a value; missing ones read NaN, 0, an empty list or the
+        null link.
         """
         name = f"{self._name}.{column}"
         if self._access is not None:

@@ -46,9 +46,10 @@ def filled(name: str, column: Column) -> Column:
     """
     if column.missing is None:
         return column
-    if isinstance(column.content, np.ndarray) and column.content.dtype.kind != "f":
+    if column.missing.any() and isinstance(column.content, np.ndarray) and column.content.dtype.kind != "f":
         raise ColumnError(
-            f"{name} is missing for {int(column.missing.sum())} objects, and {column.content.dtype} cannot say so",
+            f"{name} is missing for {int(column.missing.sum())} of {len(column.missing)} objects, and "
+            f"{column.content.dtype} cannot say so",
             hint=f"leave it out with Drop, or write where(isfinite({name}), {name}, -1) instead",
         )
     return replace(column, missing=None)

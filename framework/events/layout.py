@@ -139,16 +139,15 @@ def _strip(layout: Any, structure: Sequence[Offsets]) -> Any:
 
 
 def marked(values: Any, missing: Any, name: str) -> Any:
-    """Return flat values with NaN for numbers that are missing; ColumnError where an integer would not stay exact.
-
-    Missing lists, texts and links are empty or null already.
+    """Return flat values with NaN for numbers that are missing: of a column that may lack some, integers come as
+    float64. ColumnError where one would not stay exact. Missing lists, texts and links are empty or null already.
     """
     if missing is None or not isinstance(values, np.ndarray) or values.dtype.kind == "f":
         return values
     numbers = values.astype(np.float64)
     if values.dtype.itemsize == 8 and len(values) and np.abs(numbers).max() >= EXACT:
         raise ColumnError(
-            f"{name} is missing for {int(missing.sum())} objects, and integers from 2⁵³ on do not fit beside NaN",
+            f"{name} is missing for some objects of the input, and integers from 2⁵³ on do not fit beside NaN",
             hint=f"stored({name.partition('.')[2]!r}) gives the integers and a mask of what is missing",
         )
     numbers[missing] = np.nan

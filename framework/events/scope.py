@@ -47,9 +47,8 @@ def flat_take(content: Any, index: Ints | None) -> Any:
 
 
 def taken(column: Column, index: Ints | None) -> tuple[Any, Bools | None]:
-    """Return the content of a column at ``index``, and which of it is missing, or None where nothing is."""
-    missing = None if column.missing is None else flat_take(column.missing, index)
-    return flat_take(column.content, index), missing if missing is not None and missing.any() else None
+    """Return the content of a column at ``index``, and which of it is missing."""
+    return flat_take(column.content, index), None if column.missing is None else flat_take(column.missing, index)
 
 
 @dataclass(frozen=True)

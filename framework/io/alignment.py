@@ -20,7 +20,7 @@ from hepflow.events.scope import offsets_from
 from hepflow.io.cpptypes import LINK, STRING
 from hepflow.protocols import ColumnInfo
 
-__all__ = ["aligned", "shapes_of", "with_shapes"]
+__all__ = ["aligned", "marked_rare", "shapes_of", "with_shapes"]
 
 
 def with_shapes(columns: Mapping[str, ColumnInfo]) -> dict[str, ColumnInfo]:
@@ -110,3 +110,12 @@ def _filled(column: Column, there: npt.NDArray[np.bool_], offsets: npt.NDArray[n
     if isinstance(content, np.ndarray) and content.dtype.kind == "f":
         content[missing] = np.nan
     return replace(column, offsets=offsets, content=content, missing=missing)
+
+
+def marked_rare(info: ColumnInfo, column: Column) -> Column:
+    """Return a column that lacks values somewhere in the file with a mask also where it lacks none: tools get values of
+    one type in all of the file.
+    """
+    if not info.shape or info.objects < 0 or column.missing is not None or column.offsets is None:
+        return column
+    return replace(column, missing=np.zeros(int(column.offsets[-1]), dtype=bool))

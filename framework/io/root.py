@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
-from hepflow.io.alignment import aligned, shapes_of, with_shapes
+from hepflow.io.alignment import aligned, marked_rare, shapes_of, with_shapes
 from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling
@@ -196,6 +196,7 @@ class RootReader(ABC):
                 hint="the file is damaged or truncated; copy or produce it again, or leave it out of the input",
             ) from error
         values = aligned(values, shapes, f"{self.path}, {self.tree_name}, entries [{start}, {stop})")
+        values = {info.name: marked_rare(info, values[info.name]) for info in columns}
         return {
             info.name: self._links(values[info.name]) if info.dtype == LINK else values[info.name] for info in columns
         }

@@ -28,6 +28,9 @@ _LEAVES = {
     "D": "float64",
 }
 
+START_BIG_FILE = 2_000_000_000
+"""Places in a file from which on ROOT counts in 64 bits."""
+
 
 class TTreeReader(RootReader):
     """Reads ``CollectionTree`` of an xAOD (see ``hepflow.protocols.Reader``)."""
@@ -76,15 +79,18 @@ class TTreeReader(RootReader):
         """Return the number of values in a branch of lists of numbers, from its bytes before compression; -1 for any
         other.
 
-        A basket takes 71 bytes and the names of branch and tree, an entry 4 for its place; a ``std::vector`` 10 more
-        for its version and length.
+        A basket takes 71 bytes (8 more far behind in a large file) and the names of branch and tree, an entry 4 for its
+        place; a ``std::vector`` 10 more for its version and length.
         """
         vector = _class_name(branch).startswith("vector<") if _is_element(branch) else False
         if depth != 1 or dtype in (LINK, STRING) or not (vector or _counter(branch)):
             return -1
-        baskets = int(branch.member("fWriteBasket")) * (71 + len(branch.name) + len(self.tree_name))
+        number = int(branch.member("fWriteBasket"))
+        far = int((np.asarray(branch.member("fBasketSeek")[:number]) > START_BIG_FILE).sum())
+        baskets = number * (71 + len(branch.name) + len(self.tree_name)) + 8 * far
         entries = int(branch.member("fEntries")) * (14 if vector else 4)
-        return max(int(branch.member("fTotBytes")) - baskets - entries, 0) // np.dtype(dtype).itemsize
+        objects, rest = divmod(int(branch.member("fTotBytes")) - baskets - entries, np.dtype(dtype).itemsize)
+        return objects if rest == 0 and objects >= 0 else -1
 
     def _spellings(self) -> Iterable[str]:
         return self._branches

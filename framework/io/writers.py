@@ -197,7 +197,7 @@ class _RootWriter(ABC):
         """Return a column without what is missing: as in an xAOD, an event where no object has a value gets an empty
         list.
         """
-        if column.missing is None or column.offsets is None:
+        if column.missing is None or column.offsets is None or not column.missing.any():
             return column
         counts = np.diff(column.offsets)
         gone = np.diff(offsets_from(column.missing)[column.offsets])
