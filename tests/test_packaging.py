@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hepflow.io.pages import VERSIONS
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
     "hepflow": "framework",
@@ -108,6 +110,10 @@ def test_every_dependency_has_a_lower_bound(config):
     del options["all"]
     lines = [line for text in options.values() for line in text.split("\n") if line and not line.startswith("#")]
     assert [line for line in lines if ">=" not in line and not line.startswith("hepflow[")] == []
+
+
+def test_the_private_parts_of_uproot_are_those_of_known_versions(config):
+    assert VERSIONS in config.get("options", "install_requires").split("\n")
 
 
 def test_installed_package_is_importable_from_anywhere(tmp_path):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hepflow.events.column import Column
 from hepflow.io.cpptypes import LINK, STRING, describe_type
 from hepflow.io.links import FILE_PARTS
+from hepflow.io.pages import compare_checksums
 from hepflow.io.root import RNTUPLE, RootReader
 from hepflow.protocols import ColumnInfo
 
@@ -45,6 +46,12 @@ class RNTupleReader(RootReader):
     def tree_in(cls, keys: Mapping[str, str]) -> str | None:
         """Return ``EventData`` where it is an RNTuple."""
         return "EventData" if keys.get("EventData") == RNTUPLE else None
+
+    def _open_tree(self) -> Any:
+        """Return the RNTuple, which compares its checksums as it reads."""
+        tree = super()._open_tree()
+        compare_checksums(tree)
+        return tree
 
     @cached_property
     def _found(self) -> tuple[dict[str, _Field], dict[str, str]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
+
+import xxhash
 
 from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
@@ -19,12 +22,23 @@ from hepflow.io.opening import file_keys, first_line, local_path, open_root
 from hepflow.io.spelling import Notes
 from hepflow.protocols import ColumnInfo, FileSchema
 
-__all__ = ["METADATA_KEY", "RNTUPLE", "TTREE", "RootReader"]
+__all__ = ["METADATA_KEY", "RNTUPLE", "TTREE", "RootReader", "metadata_text"]
 
 TTREE = "TTree"
 RNTUPLE = "ROOT::RNTuple"
 METADATA_KEY = "hepflow"
-"""Name of the TObjString in which hepflow's writers say how a file was made (JSON)."""
+"""Name of the TObjString in which hepflow's writers say how a file was made (JSON, with a checksum of the rest)."""
+_CHECKED = re.compile(r'(.*), "xxh3": "([0-9a-f]{16})"\}', re.DOTALL)
+
+
+def metadata_text(metadata: Mapping[str, Any]) -> str:
+    """Return what stands under ``METADATA_KEY``; ``metadata`` is not empty."""
+    text = json.dumps(metadata, sort_keys=True)
+    return f'{text[:-1]}, "xxh3": "{_digest(text)}"}}'
+
+
+def _digest(text: str) -> str:
+    return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogateescape"))
 
 
 class RootReader(ABC):
@@ -50,12 +64,20 @@ class RootReader(ABC):
                 f"this file is not of the format {self.format}", where=path, hint=f"it holds {sorted(keys)}"
             )
         try:
-            self._tree = self._file[self.tree_name]
+            self._tree = self._open_tree()
         except Exception as error:
             self.close()
+            if isinstance(error, HepflowError):
+                raise
             raise DamagedError(
-                f"the tree {self.tree_name} cannot be opened: {error}", where=path, hint="the file is damaged"
+                f"the tree {self.tree_name} cannot be opened: {first_line(error)}",
+                where=path,
+                hint="the file is damaged",
             ) from error
+
+    def _open_tree(self) -> Any:
+        """Return the tree as uproot gives it; any exception is translated."""
+        return self._file[self.tree_name]
 
     @classmethod
     @abstractmethod
@@ -149,10 +171,17 @@ class RootReader(ABC):
     def _metadata(self) -> Mapping[str, Any]:
         if file_keys(self._file).get(METADATA_KEY) != "TObjString":
             return {}
-        try:
-            found = json.loads(str(self._file[METADATA_KEY]))
-        except ValueError:
-            return {}
+        text = str(self._file[METADATA_KEY])
+        checked = _CHECKED.fullmatch(text)
+        if checked:
+            text = checked[1] + "}"
+            if _digest(text) != checked[2]:
+                raise DamagedError(
+                    "the checksum of what hepflow noted in this file does not fit",
+                    where=self.path,
+                    hint="the file is damaged; copy or produce it again",
+                )
+        found = json.loads(text)
         return found if isinstance(found, dict) else {}
 
     @abstractmethod
@@ -185,6 +214,7 @@ class RootReader(ABC):
         shapes = shapes_of(columns)
         try:
             values = self._fetch([*columns, *shapes], start, stop)
+            _check_lengths(values, stop - start)
         except HepflowError:
             raise
         except Exception as error:
@@ -239,6 +269,12 @@ class RootReader(ABC):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _check_lengths(values: Mapping[str, Column], entries: int) -> None:
+    for name, column in values.items():
+        if len(column) != entries:
+            raise ValueError(f"{name} has {len(column)} entries, not {entries}")
 
 
 def _counted(info: ColumnInfo, lists: Mapping[str, str]) -> ColumnInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
@@ -23,7 +22,8 @@ from hepflow.events.scope import offsets_from
 from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
 from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
-from hepflow.io.root import METADATA_KEY
+from hepflow.io.pages import append
+from hepflow.io.root import METADATA_KEY, metadata_text
 from hepflow.io.spelling import Spelling, check_spelling, field_name, noted_lists, noted_names
 
 __all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter"]
@@ -136,7 +136,7 @@ class _RootWriter(ABC):
             counters = {owner: spelled[name] for owner, name in self._counters.items() if name in spelled}
             lists = noted_lists(self._types, counters, shared=self.fields and bool(names or counters))
             metadata = {**self._metadata, **names, **lists, "note": NOTE}
-            self._file[METADATA_KEY] = json.dumps(metadata, sort_keys=True)
+            self._file[METADATA_KEY] = metadata_text(metadata)
             self._output = self._make()
 
     def _write_piece(self, columns: Mapping[str, Column]) -> None:
@@ -326,7 +326,9 @@ def _list_parts(column: Column) -> tuple[Any, Any]:
 
 
 class RNTupleWriter(_RootWriter):
-    """Writes an RNTuple of numbers, strings, links and ``std::vector``s of these; names have ``:`` instead of dots."""
+    """Writes an RNTuple of numbers, strings, links and ``std::vector``s of these, with a checksum of each page; names
+    have ``:`` instead of dots.
+    """
 
     fields: ClassVar[bool] = True
 
@@ -339,9 +341,7 @@ class RNTupleWriter(_RootWriter):
         )
 
     def _extend(self, columns: Mapping[str, Column]) -> None:
-        import awkward as ak
-
-        self._output.extend(ak.Array(self._record(columns)))
+        append(self._output, self._record(columns))
 
     def _record(self, columns: Mapping[str, Column]) -> Any:
         import awkward as ak
