@@ -72,6 +72,7 @@ class RunDirectory:
             directory._acquire()
             if force:
                 directory._clear()
+            directory._sweep()
             directory.parts.mkdir(parents=True, exist_ok=True)
             directory.ledger.mkdir(exist_ok=True)
             if not os.access(path, os.W_OK):
@@ -94,6 +95,13 @@ class RunDirectory:
         """Raise OutputError where ``prepare`` would refuse; nothing is made or changed."""
         if output or resume:
             cls(Path(output).expanduser() if output else _default(job, resume))._check(resume, force)
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left under temporary names."""
+        for left in self.path.rglob(".part*"):
+            if re.match(r"\.part\d+-.", left.name):
+                left.unlink(missing_ok=True)
+        (self.state / "payload.pkl").unlink(missing_ok=True)
 
     def _start(self) -> None:
         """Keep which files were there before the run, or read it where the run is one that goes on."""

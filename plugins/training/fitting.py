@@ -145,9 +145,9 @@ def fit(
 
     With ``checkpoint``, the file is written after each epoch, with the identity of the training, and continued where
     it is there; there may be more epochs to do than before. ``report`` gets lines for people, with ``within_epochs``
-    also during long epochs; ``after_epoch`` gets the state, when the checkpoint is written. Raises ToolError where the
-    checkpoint is of another network, and DivergedError where the loss or a weight is not finite; the checkpoint is then
-    that of the last good epoch.
+    also during long epochs; ``after_epoch`` gets the state, when the checkpoint is written or was found. Raises
+    ToolError where the checkpoint is of another network, and DivergedError where the loss or a weight is not finite;
+    the checkpoint is then that of the last good epoch.
     """
     state, best = State(), arrays(model.variables)
     if checkpoint is not None and checkpoint.exists():
@@ -157,6 +157,7 @@ def fit(
         state, best = State(**held.state), held.best
         state.stopped = _stopped(state, schedule)
         report(f"continuing after epoch {state.epoch}")
+        after_epoch(state)  # it may have been killed before this was written
     while not state.stopped:
         row = train_epoch(model, data, schedule, state.epoch, report if within_epochs else None)
         wrong = _not_finite(model, row["loss"])

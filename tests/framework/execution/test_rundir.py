@@ -121,9 +121,13 @@ def test_what_a_killed_process_wrote_belongs_to_the_run(tmp_path, ended):
     (tmp_path / "run" / "net" / "old.txt").write_text("mine")
     directory = prepare(tmp_path / "run", resume=True)
     (directory.path / "net" / "checkpoint").write_text("half")
+    temporary = [directory.path / "net" / ".part77-model.keras", directory.state / "payload.pkl"]
+    for path in temporary:
+        path.write_text("half")
     if ended:
         directory.finish([])  # the run knows of no such file: somebody put it there
     directory = prepare(tmp_path / "run", resume=True)
+    assert not any(path.exists() for path in temporary)
     with directory.noting("tool_a", [directory.path / "net"]):
         (directory.path / "net" / "model").write_text("whole")
     assert set(noted(directory)) == {"net/model"} | (set() if ended else {"net/checkpoint"})

@@ -112,6 +112,11 @@ def test_more_epochs_go_on(trained, small_training, tmp_path):
     assert same([*one.model, *one.optimiser, *one.best], [*two.model, *two.optimiser, *two.best])
     assert two.state["stopped"] == "3 epochs are done"
     assert not (tmp_path / "run/network-1").exists()
+    log = tmp_path / "run/network/log.csv"
+    before = log.read_text()
+    log.unlink()  # as one that is killed behind the last checkpoint leaves it
+    train(tmp_path / "run", small_training, arch, Epochs=3, resume=True)
+    assert log.read_text() == before
 
 
 def test_other_settings_start_anew_and_keep_the_earlier_training(trained, small_training, tmp_path, caplog):
