@@ -22,6 +22,7 @@ __all__ = ["integer", "number", "numbers", "parse_json", "read_bytes", "section"
 MAX_BYTES = 512 * 1024**2
 MAX_JSON = 64 * 1024**2
 MAX_DEPTH = 64
+LONGEST = 10_000
 # What Python needs for JSON, in bytes: a list, an object, a text, a key and its place, a number of several digits, the
 # place of a value in its list. Up to SMALL is always taken; above it at most TIMES the size of the text.
 LIST, OBJECT, TEXT, PLACE_OF_KEY, NUMBER, PLACE = 88, 200, 72, 72, 32, 9
@@ -172,6 +173,8 @@ def text(value: Any, what: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise NetworkError(f"{what} is {_name(value)}, not a text")
+    if len(value) > LONGEST:
+        raise NetworkError(f"{what} has {len(value)} letters, more than any name")
     return value
 
 

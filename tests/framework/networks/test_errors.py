@@ -85,6 +85,7 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda d: d["outputs"]["a"].update(node_index=500), "output 'a' reads node 500"),
     (lambda d: d["outputs"]["a"]["labels"].append("more"), "output 'a' has"),
     (lambda d: d["outputs"].clear(), "no outputs"),
+    (lambda d: d["outputs"]["a"]["labels"].__setitem__(0, "x" * 20_000), "label of .* has 20000 letters"),
     (lambda d: d.pop("layers"), "has no 'layers'"),
     (lambda d: d.pop("nodes"), "the network has no 'nodes'"),
     (lambda d: d["inputs"].append(d["inputs"][0]), "input 'scalar' comes twice"),
