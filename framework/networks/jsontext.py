@@ -36,6 +36,8 @@ def read_bytes(path: str | Path) -> bytes:
     """Return the content of a model file; raises NetworkError where it cannot be read or is absurdly large."""
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise NetworkError("this is no file", where=str(path))
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise NetworkError(f"the file has {size / 1024**2:.0f} MB, more than any network needs", where=str(path))
@@ -95,7 +97,7 @@ def _check_size(content: bytes) -> int:
         + TEXT * int(quotes.sum()) // 2
         + PLACE_OF_KEY * pairs
         + PLACE * commas
-        + NUMBER * min(commas, size - 2 * commas)  # "1,": small whole numbers are there already
+        + NUMBER * min(commas, max(size - 2 * commas, 0))  # "1,": small whole numbers are there already
     )
     if need > max(SMALL, TIMES * size):
         raise NetworkError(

@@ -143,6 +143,9 @@ def test_files_that_are_no_network(tmp_path: Path, content: bytes, message: str)
 def test_missing_and_absurdly_large_files(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="cannot be read"):
         Network.load(tmp_path / "nothing.json")
+    for endless in (Path("/dev/zero"), tmp_path):
+        with pytest.raises(NetworkError, match="no file"):
+            Network.load(endless)
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(600 * 1024**2)
     with pytest.raises(NetworkError, match="more than any network needs"):
