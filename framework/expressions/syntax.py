@@ -323,7 +323,7 @@ class _Parser:
         if token.text in ("True", "False"):
             return self.node("number", start, token.text == "True")
         name = _name(token.text)
-        if "." in name.strip("."):
+        if all(name.partition(".")):
             return self.column(start, name)
         if self.sign() == "(":
             return self.call(start, name)

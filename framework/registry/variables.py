@@ -4,6 +4,7 @@ an expression over columns.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from hepflow.errors import PluginError, PropertyError, nearest
@@ -11,7 +12,9 @@ from hepflow.expressions import Expression
 from hepflow.registry.manager import Registry, registry
 from hepflow.variables import Binning, Variable
 
-__all__ = ["find_variable", "named_variable"]
+__all__ = ["find_variable", "named_variable", "split_binning"]
+
+_PARTS = re.compile(r"((?:`[^`]*`|[^`:])*)(?::(.*))?", re.DOTALL)
 
 
 def find_variable(text: str, plugins: Registry | None = None) -> tuple[Variable, Binning | None]:
@@ -24,9 +27,20 @@ def find_variable(text: str, plugins: Registry | None = None) -> tuple[Variable,
     return _find(text, plugins or registry())
 
 
+def split_binning(text: str) -> tuple[str, str]:
+    """Return the name (or expression) and the binning of a text, empty where there is none; a colon in backticks
+    belongs to the name.
+
+    >>> split_binning("`tree.a:b` / 2:50;0;2")
+    ('`tree.a:b` / 2', '50;0;2')
+    """
+    match = _PARTS.fullmatch(text)
+    return (match[1].strip(), (match[2] or "").strip()) if match else (text.strip(), "")
+
+
 @lru_cache(maxsize=1024)
 def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
-    name, _, view = (part.strip() for part in text.partition(":"))
+    name, view = split_binning(text)
     if name in plugins.names("variables"):
         variable = named_variable(name, plugins)
         return variable, variable.binning(view) if view or variable.binnings else None

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import ColumnError, JobOptionsError
 from hepflow.expressions import Cut, Expression, Weight, common_values
-from hepflow.registry.variables import find_variable
+from hepflow.registry.variables import find_variable, split_binning
 from hepflow.variables import Variable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def as_views(items: Iterable[Any], where: str) -> list[View]:
     for item in items:
         variable, name = item if isinstance(item, tuple) and len(item) == 2 else (item, "")
         if isinstance(variable, str):
-            name = variable.partition(":")[2]
+            _, name = split_binning(variable)
             variable, binning = find_variable(variable)
             binning = binning or variable.binning()
         elif isinstance(variable, Variable):
@@ -103,7 +103,7 @@ def as_views(items: Iterable[Any], where: str) -> list[View]:
 
 def file_name(text: str) -> str:
     """Return a text as the name of a file: at most 100 bytes of letters, digits, ``.`` (not in front), ``_``, ``-``."""
-    name = re.sub(r"[^\w.-]+", "_", text).lstrip("._").rstrip("_") or "plot"
+    name = re.sub(r"[^\w.-]+", "_", text.replace("`", "")).lstrip("._").rstrip("_") or "plot"
     return name.encode()[:100].decode(errors="ignore")
 
 

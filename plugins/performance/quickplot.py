@@ -28,7 +28,7 @@ from hepflow.plugins.performance.histograms import HistogramPlots
 from hepflow.plugins.performance.look import Look, choose_binning, look
 from hepflow.protocols import ColumnInfo
 from hepflow.registry.manager import Registry, registry
-from hepflow.registry.variables import find_variable
+from hepflow.registry.variables import find_variable, split_binning
 from hepflow.variables import Binning, Variable
 
 __all__ = ["ValueSums", "plot_command"]
@@ -67,7 +67,8 @@ class BareNames:
         containers = {known.partition(".")[0] for known in self._columns}
         if CONTAINER in containers:
             return usual
-        short = {known.partition(".")[2] for known in self._columns}
+        variables = {known.partition(".")[2] for known in self._columns}
+        short = [variable if variable.isidentifier() else f"`{variable}`" for variable in variables]
         raise JobOptionsError(
             f"no container of the input has a column {name!r}",
             hint=f"{nearest(name, short, what='columns')}; it has the containers {', '.join(sorted(containers))}",
@@ -224,8 +225,8 @@ def _request(
 
 
 def _find(text: str, bare: BareNames, plugins: Registry) -> tuple[Variable, Binning | None]:
-    name, colon, view = text.partition(":")
-    return find_variable(qualified(name, bare) + colon + view, plugins)
+    name, view = split_binning(text)
+    return find_variable(f"{qualified(name, bare)}:{view}", plugins)
 
 
 def _view(
@@ -234,7 +235,7 @@ def _view(
     """Return the variable and the name of its binning, a chosen one among them."""
     if binning is None:
         return replace(variable, binnings={"": chosen[variable.name]}), ""
-    return variable, text.partition(":")[2].strip()
+    return variable, split_binning(text)[1]
 
 
 def _range_note(name: str, binning: Binning, entries: int) -> str:
@@ -247,7 +248,7 @@ def _range_note(name: str, binning: Binning, entries: int) -> str:
 
 def _has_classes(text: str, binning: Binning | None) -> bool:
     """Tell whether a variable is split by its bins: they have labels, or the text says which."""
-    return binning is not None and (bool(binning.labels) or ":" in text)
+    return binning is not None and (bool(binning.labels) or bool(split_binning(text)[1]))
 
 
 def _by_bin(variable: Variable, binning: Binning) -> dict[str, Cut]:

@@ -94,3 +94,9 @@ def test_what_a_plugin_calls_a_variable_must_be_one(plugins):
         find_variable("Jets.number", plugins)
     with pytest.raises(PluginError, match=r"there is no variable 'Jets.mas'[\s\S]*did you mean 'Jets.mass'"):
         named_variable("Jets.mas", plugins)
+
+
+def test_a_colon_in_a_quoted_name_starts_no_binning():
+    variable, binning = find_variable("`tree.a:b` * 2:4;0;8")
+    assert variable.column == "`tree.a:b` * 2"
+    assert binning.edges == (0, 2, 4, 6, 8)

@@ -245,15 +245,17 @@ def ntuple(tmp_path):
 
 
 def test_names_that_need_no_container(hepflow, ntuple):
-    table = rows(hepflow("plot", "mBB", "Muon_pt", "`jet-pt`", "-i", ntuple, "-o", "out").fine())
+    table = rows(hepflow("plot", "mBB", "Muon_pt", "`jet-pt`:3;0;3", "-i", ntuple, "-o", "out").fine())
     assert table["nominal.mBB",]["mean"] == "1"
     assert table["Muon.pt",]["entries"] == "3"
-    assert table["nominal.jet-pt",]["entries"] == "3"
+    assert table["nominal.jet-pt_3_0_3",]["entries"] == "3"
     table = rows(hepflow("plot", "eta", "--cut", "Muon_pt > 15", "-i", ntuple, "-o", "cut").fine())
     expect(table["Muon.eta",], [2, 3], -10, 10)
     failed = hepflow("plot", "mBC", "-i", ntuple, "-o", "none").failed()
     assert "no container of the input has a column 'mBC'" in failed.err
     assert "did you mean 'mBB'" in failed.err
+    failed = hepflow("plot", "jet-pt", "-i", ntuple, "-o", "none").failed()
+    assert "did you mean '`jet-pt`'" in failed.err
 
 
 def test_a_bare_name_of_several_containers_is_no_guess(hepflow, tmp_path):
