@@ -20,9 +20,10 @@ __all__ = ["MxAODStream"]
 class MxAODStream(RootStream):
     """Write an MxAOD: containers with their xAOD names, decorations, and element links that stay valid.
 
-    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, and a link to
-    an object that is gone becomes the null link. Only RNTuple can hold links; TTree is for flat containers. uproot,
-    ROOT 6.36 and later and RDataFrame read these files, xAOD::TEvent does not.
+    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, a link to an
+    object that is gone becomes the null link, and one that leads nowhere for another reason stays as it was. Only
+    RNTuple can hold links; TTree is for flat containers. uproot, ROOT 6.36 and later and RDataFrame read these files,
+    xAOD::TEvent does not.
     """
 
     always: ClassVar[tuple[str, ...]] = ("EventInfo.mcEventNumber",)
