@@ -13,8 +13,9 @@ from hepflow.networks.onnx_file import Message, OnnxFile
 
 __all__ = ["GraphFacts", "check_graph"]
 
-LARGEST = 1_000_000
-"""Most nodes, functions written out."""
+MAX_NODES = 30_000
+"""Most nodes, functions written out: ONNX Runtime takes seconds to order these."""
+MAX_INPUTS = 10_000
 
 # Of operators that take any number of inputs ONNX does not check that each has a name; ONNX Runtime crashes.
 _VARIADIC = {"Concat", "Einsum", "Max", "Mean", "Min", "SequenceConstruct", "Sum"}
@@ -50,6 +51,9 @@ def check_graph(file: OnnxFile) -> GraphFacts:
         _written_out(key, functions, sizes, ())
     for graph in (file.graph, *file.functions):
         _check_nodes(graph)
+    nodes = sum(_size(node, functions, sizes, ()) for node in file.graph.get("node", ()))
+    if nodes > MAX_NODES or len(file.graph.get("input", ())) > MAX_INPUTS:
+        raise NetworkError(f"the ONNX model has more than {MAX_NODES:,} nodes or {MAX_INPUTS:,} inputs")
     inside = {key: _operators(function, functions) for key, function in functions.items()}
     operators = _operators(file.graph, functions)
     drops, reached = _flow(file.graph, inside)
@@ -76,8 +80,8 @@ def _written_out(
     if key not in sizes:
         nodes = functions[key].get("node", ())
         sizes[key] = sum(_size(node, functions, sizes, (*above, key)) for node in nodes)
-        if sizes[key] > LARGEST:
-            raise NetworkError(f"the function {key[1]!r} of the ONNX model stands for more than {LARGEST:,} nodes")
+        if sizes[key] > MAX_NODES:
+            raise NetworkError(f"the function {key[1]!r} of the ONNX model stands for more than {MAX_NODES:,} nodes")
     return sizes[key]
 
 

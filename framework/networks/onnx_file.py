@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,13 @@ __all__ = ["CHECKSUM", "RECORD", "Message", "OnnxFile", "model_digest", "read_on
 RECORD = "hepflow"
 CHECKSUM = "hepflow_sha256"
 MAX_DEPTH = 48
+MAX_PARTS = 1_000_000
+"""Most fields that are read; a network has some thousands of nodes of some ten fields."""
+# floats, ints and short strings of attributes, one field each: the trees of a large ensemble
+_RUNS = re.compile(
+    rb"(?s:(?:\x3d.{4})+|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+|(?:\x4a(?:%s))+)"
+    % b"|".join(re.escape(bytes([n])) + b".{%d}" % n for n in range(32))
+)
 Message = dict[str, list[Any]]
 """A message as far as it is read: name of a field → its values, in order."""
 
@@ -88,15 +96,15 @@ def read_onnx_file(content: bytes, path: Path) -> OnnxFile:
     """
     if content[4:8] == b"ORTM":
         raise NetworkError("this is ONNX Runtime's own format, not ONNX", hint="use the .onnx file it was made from")
-    external: list[Message] = []
-    model = _read(memoryview(content), "model", external, 0)
+    walk = _Walk()
+    model = walk.read(memoryview(content), "model", 0)
     if "graph" not in model:
         raise NetworkError("the file is neither lwtnn JSON nor ONNX", hint="an ONNX file holds a graph")
     if len(model["graph"]) > 1:
         raise _damaged()
-    _check_external(external, path)
+    _check_external(walk.external, path)
     metadata = dict(_entry(entry) for entry in model.get("metadata", ()))
-    return OnnxFile(metadata, model["graph"][0], model.get("function", []), model_digest(content), external)
+    return OnnxFile(metadata, model["graph"][0], model.get("function", []), model_digest(content), walk.external)
 
 
 def model_digest(content: bytes) -> str:
@@ -104,38 +112,55 @@ def model_digest(content: bytes) -> str:
     found = hashlib.sha256()
     for number, value in _fields(memoryview(content)):
         data = value if isinstance(value, memoryview) else str(value).encode()
-        if number == 14 and _entry(_read(memoryview(data), "entry", [], 0))[0] == CHECKSUM:
+        if number == 14 and _entry(_Walk().read(memoryview(data), "entry", 0))[0] == CHECKSUM:
             continue
         found.update(f"{number} {len(data)} ".encode())
         found.update(data)
     return found.hexdigest()
 
 
-def _read(message: memoryview, kind: str, external: list[Message], depth: int) -> Message:
-    """Read the fields of a message that are followed; tensors with external data are collected."""
-    if depth > MAX_DEPTH:
-        raise NetworkError(f"the ONNX model is nested more than {MAX_DEPTH} levels deep")
-    known = _FIELDS[kind]
-    found: Message = {}
-    for number, value in _fields(message):
-        if number not in known:
-            continue
-        name, what = known[number]
-        held = found.setdefault(name, [])
-        if what in ("whole", "data"):
-            _add_numbers(held, value, what)
-        elif not isinstance(value, memoryview):
-            raise _damaged()
-        elif what == "text":
-            try:
-                held.append(bytes(value).decode())
-            except UnicodeDecodeError:
-                raise NetworkError("the ONNX file is damaged: a text is no UTF-8") from None
-        else:
-            held.append(_read(value, what, external, depth + 1))
-    if kind == "tensor":
-        _check_size(found, external)
-    return found
+class _Walk:
+    """Reads the fields of messages that are followed. ``external`` are the tensors whose data stand elsewhere."""
+
+    def __init__(self) -> None:
+        self.external: list[Message] = []
+        self.parts = 0
+
+    def read(self, message: memoryview, kind: str, depth: int) -> Message:
+        """Read one message and those in it."""
+        if depth > MAX_DEPTH:
+            raise NetworkError(f"the ONNX model is nested more than {MAX_DEPTH} levels deep")
+        known = _FIELDS[kind]
+        found: Message = {}
+        for number, value in _fields(message, _RUNS if kind == "attribute" else None):
+            self.parts += 1
+            if self.parts > MAX_PARTS:
+                raise NetworkError(f"the ONNX file has more than {MAX_PARTS:,} parts, more than any network needs")
+            if number not in known:
+                continue
+            name, what = known[number]
+            held = found.setdefault(name, [])
+            if what in ("whole", "data"):
+                _add_numbers(held, value, what)
+            elif not isinstance(value, memoryview):
+                raise _damaged()
+            elif what == "text":
+                held.append(_text(value))
+            else:
+                held.append(self.read(value, what, depth + 1))
+        if kind == "tensor":
+            if "external" in found or 1 in found.get("location", ()):
+                self.external.append(found)
+            else:
+                _check_size(found)
+        return found
+
+
+def _text(value: memoryview) -> str:
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        raise NetworkError("the ONNX file is damaged: a text is no UTF-8") from None
 
 
 def _add_numbers(held: list[Any], value: memoryview | int | None, what: str) -> None:
@@ -151,15 +176,19 @@ def _add_numbers(held: list[Any], value: memoryview | int | None, what: str) -> 
             held.append(number)
 
 
-def _check_size(tensor: Message, external: list[Message]) -> None:
+def _check_size(tensor: Message) -> None:
     """Check that a tensor has the data for its axes: what ONNX Runtime takes for it is bounded by the file."""
-    if "external" in tensor or 1 in tensor.get("location", ()):
-        external.append(tensor)
-        return
     held = sum(tensor.get("data", ()))
-    if math.prod(tensor.get("dims", ())) > 4 * held:  # the smallest types have four numbers a byte
+    if _numbers(tensor) > 4 * held:  # the smallest types have four numbers a byte
         name = (tensor.get("name") or ["without a name"])[-1]
         raise NetworkError(f"the ONNX file is damaged: tensor {name!r} has {held} bytes for axes of more numbers")
+
+
+def _numbers(tensor: Message) -> int:
+    axes = tensor.get("dims", ())
+    if len(axes) > MAX_DEPTH:
+        raise NetworkError(f"the ONNX file is damaged: a tensor has {len(axes)} axes")
+    return math.prod(axes)
 
 
 def _check_external(tensors: list[Message], path: Path) -> None:
@@ -187,7 +216,7 @@ def _check_external(tensors: list[Message], path: Path) -> None:
             raise _damaged() from None
         if first < 0 or length < 0 or (first + length > size and "length" in facts) or first > size:
             raise NetworkError(f"the ONNX model needs more data than the file {name!r} has: is it complete?")
-        if math.prod(tensor.get("dims", ())) > 4 * min(length, size - first):
+        if _numbers(tensor) > 4 * min(length, size - first):
             raise NetworkError(f"the ONNX model needs more data than the file {name!r} has: is it complete?")
 
 
@@ -196,10 +225,18 @@ def _entry(message: Message) -> tuple[str, str]:
     return (message.get("key") or [""])[-1], (message.get("value") or [""])[-1]
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int | None]]:
-    """Yield (field number, content) of a message; content is None for a number of fixed size."""
+def _fields(
+    message: memoryview, skipped: re.Pattern[bytes] | None = None
+) -> Iterator[tuple[int, memoryview | int | None]]:
+    """Yield (field number, content) of a message; content is None for a number of fixed size.
+
+    What matches ``skipped`` is left out at once.
+    """
     place, end = 0, len(message)
     while place < end:
+        if skipped is not None and (run := skipped.match(message, place)):
+            place = run.end()
+            continue
         tag, place = _varint(message, place)
         number, wire = (tag & 0xFFFFFFFF) >> 3, tag & 7  # protobuf keeps 32 bits of a tag
         if number == 0:
