@@ -3,7 +3,8 @@
 The layout is that of the ATLAS flavour-tagging tools. ``taus`` (n) has label, weight, fold, event number, spectators
 and flat inputs; ``TauTrack`` (n, cap) has the raw values of its variables (float32) and ``valid``, which tells objects
 from padding. The rows are ordered by fold and shuffled within each. What a reader must know stands as JSON in the
-file's attribute ``hepflow``.
+file's attribute ``hepflow``. In front of all, where HDF5 leaves room for its user, stands a checksum of the rest: it is
+compared before the HDF5 library, which damaged bytes can crash, sees the file.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from hepflow.errors import InputError, JobOptionsError, OutputError
 from hepflow.variables import Variable
@@ -45,10 +50,18 @@ CHUNK_BYTES = 512 * 1024
 """Bytes of an HDF5 chunk; above 1 MiB chunks leave h5py's cache before they are full and are compressed twice."""
 WRITTEN_CHUNKS = 4
 """Chunks that are written together."""
+USER_BLOCK = 512
+"""Bytes in front of the HDF5 file proper; the least that HDF5 allows."""
+SEAL = b"hepflow training set, XXH3 of all bytes from 512 on: "
 KERAS = {"keras_version", "model_config", "layer_names", "layers", "_layer_checkpoint_dependencies"}
 """Attributes or groups that an HDF5 file of Keras has, of which version it may be."""
 
+TOLD_BYTES = 10**9
+"""Bytes of a training set from which on the log says that its checksum was compared."""
+
 Rows = npt.NDArray[Any]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -155,7 +168,7 @@ class DatasetWriter:
             self._target = _Target(path, "w+")
         except OSError as error:
             raise self._failure(error) from error
-        self._file = h5py.File(self._target, "w")
+        self._file = h5py.File(self._target, "w", userblock_size=USER_BLOCK)
         self._datasets: dict[str, Any] = {}
         self._padded: dict[str, Rows] = {}
         self._create(TAUS, layout.taus_type(), (), compression)
@@ -234,6 +247,10 @@ class DatasetWriter:
             self._target.close()
         if error is None:
             self._check()
+            try:
+                _seal(self._path)
+            except OSError as failed:
+                raise self._failure(failed) from failed
 
     def _check(self) -> None:
         if isinstance(self._target.error, OSError):
@@ -293,6 +310,50 @@ def _filters(compression: str) -> dict[str, Any]:
     return {"compression": "gzip", "compression_opts": 4} if compression == "ZLIB" else {}
 
 
+def _seal(path: Path) -> None:
+    """Write the checksum in front of a finished training set."""
+    with path.open("rb+") as file:
+        file.seek(USER_BLOCK)
+        digest = _digest(file)
+        file.seek(0)
+        file.write(SEAL + digest + b"\n")
+
+
+def _digest(file: Any) -> bytes:
+    """Return the XXH3 (128 bits) of the rest of a file, as text."""
+    digest, block = xxhash.xxh3_128(), bytearray(1 << 20)
+    while size := file.readinto(block):
+        digest.update(memoryview(block)[:size])
+    return digest.hexdigest().encode()
+
+
+def _check_seal(path: Path) -> None:
+    """Compare the checksum of a training set; InputError where it does not fit.
+
+    A file without one, which something else has written, passes. One that did not change is not read again.
+    """
+    state = path.stat()
+    if not _is_sealed(path.absolute(), state.st_ino, state.st_size, state.st_mtime_ns):
+        raise InputError(
+            f"{path} is damaged, or was changed since it was written: its checksum does not fit",
+            hint="make the training set again; what is changed on purpose must be copied into a new file with h5py",
+        )
+
+
+@cache
+def _is_sealed(path: Path, *state: int) -> bool:
+    began = time.monotonic()
+    with path.open("rb") as file:
+        head = file.read(USER_BLOCK)
+        if not head.startswith(SEAL):
+            return True
+        fits = head[len(SEAL) :].startswith(_digest(file) + b"\n")
+    if state[1] >= TOLD_BYTES:
+        seconds = time.monotonic() - began
+        _log.info("checksum of %s compared, once for this run: %.1f GB in %.0f s", path, state[1] / 1e9, seconds)
+    return fits
+
+
 def open_dataset_file(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the open file (h5py) and its record; InputError where it is missing, damaged or no training set."""
     import h5py
@@ -300,6 +361,7 @@ def open_dataset_file(path: Path) -> tuple[Any, dict[str, Any]]:
 
     if not path.is_file():
         raise InputError(f"there is no training set {path}", hint="a DatasetStream writes it")
+    _check_seal(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:

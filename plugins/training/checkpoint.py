@@ -1,12 +1,13 @@
 """Checkpoints: everything a training needs to continue bitwise, in one file that is replaced in one step.
 
-A checkpoint is a numpy archive of plain arrays with one JSON text; nothing in it is code.
+A checkpoint is a numpy archive of plain arrays with one JSON text, and the SHA-256 of it all; nothing in it is code.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,8 +64,6 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint in one step."""
-        import io
-
         buffer = io.BytesIO()
         held = {
             f"{group}_{number:04d}": array
@@ -73,20 +72,25 @@ class Checkpoint:
         }
         text = json.dumps({"identity": self.identity, "state": self.state}, allow_nan=False)
         np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **held)
-        write_bytes(path, buffer.getvalue(), hint=RESUMES)
+        content = buffer.getvalue()
+        write_bytes(path, content + hashlib.sha256(content).digest(), hint=RESUMES)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint; ToolError where the file is none or damaged."""
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            whole = path.read_bytes()
+            content = whole[: -hashlib.sha256().digest_size]
+            if content + hashlib.sha256(content).digest() != whole:
+                raise ValueError("it is damaged")
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 text = json.loads(file["text"].tobytes().decode())
                 groups = {
                     group: [file[name] for name in sorted(file.files) if name.startswith(f"{group}_")]
                     for group in ("model", "optimiser", "best")
                 }
                 return cls(text["identity"], text["state"], **groups)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ToolError(
                 f"the checkpoint cannot be read: {error}", where=str(path), hint="remove it to train from the start"
             ) from error

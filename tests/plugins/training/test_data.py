@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import h5py
 import numpy as np
 import pytest
 
 from hepflow.errors import InputError, JobOptionsError, ToolError
+from hepflow.io import hdf5
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training import Batch, Folds, Reweighting, TrainingSelection, kfold, open_dataset
 from hepflow.plugins.training import data as data_module
@@ -190,6 +190,15 @@ def test_usual_weights_and_weights_after_reweighting(path, data):
         nothing.check_weights()
 
 
+def copied(path, target):
+    """Copy a training set as other programs do: it has no checksum of its own."""
+    with h5py.File(path) as old, h5py.File(target, "w") as new:
+        for name in old:
+            old.copy(name, new)
+        new.attrs["hepflow"] = old.attrs["hepflow"]
+    return target
+
+
 def test_files_that_are_no_training_set(tmp_path, path):
     with pytest.raises(InputError, match="there is no training set"):
         open_dataset(tmp_path / "none.h5")
@@ -200,7 +209,7 @@ def test_files_that_are_no_training_set(tmp_path, path):
         file["x"] = [1.0]
     with pytest.raises(InputError, match="was not written by a DatasetStream"):
         open_dataset(tmp_path / "other.h5")
-    shutil.copy(path, tmp_path / "record.h5")
+    copied(path, tmp_path / "record.h5")
     for broken in ('{"variables": ', 7):
         with h5py.File(tmp_path / "record.h5", "r+") as file:
             file.attrs["hepflow"] = broken
@@ -211,10 +220,26 @@ def test_files_that_are_no_training_set(tmp_path, path):
         open_dataset(tmp_path / "half.h5")
 
 
+def test_a_changed_byte_is_seen_before_hdf5_sees_the_file(tmp_path, path, caplog, monkeypatch):
+    monkeypatch.setattr(hdf5, "TOLD_BYTES", 1)
+    content = path.read_bytes()
+    damaged = tmp_path / "damaged.h5"
+    for byte in (512, 1144, 2197, 3341, 3952, len(content) // 2, len(content) - 1):  # some crash the HDF5 library
+        damaged.write_bytes(content[:byte] + bytes([content[byte] ^ 1]) + content[byte + 1 :])
+        with pytest.raises(InputError, match="is damaged, or was changed since it was written"):
+            open_dataset(damaged)
+    damaged.write_bytes(content)
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            open_dataset(damaged).close()
+    assert caplog.text.count("checksum of") == 1
+    with open_dataset(copied(path, tmp_path / "copy.h5")) as copy, open_dataset(path) as data:
+        assert copy.record == data.record
+
+
 def test_damaged_values(tmp_path, path):
-    broken = tmp_path / "broken.h5"
-    shutil.copy(path, broken)
-    with h5py.File(path) as file:
+    broken = copied(path, tmp_path / "broken.h5")
+    with h5py.File(broken) as file:
         chunk = file["NeutralPFO"].id.get_chunk_info(0)
     with broken.open("r+b") as stream:
         stream.seek(chunk.byte_offset)

@@ -170,6 +170,22 @@ def test_damaged_checkpoint(small_training, tmp_path):
         KerasTrainer("KerasTrainer", **small_training).finalize(None, Context(tmp_path, "training"))
 
 
+def test_a_checkpoint_is_read_whole_or_not_at_all(tmp_path):
+    path = tmp_path / CHECKPOINT
+    Checkpoint({"a": 1}, {"epoch": 2}, [np.ones(3)], [np.arange(2)], [np.zeros(3)]).save(path)
+    read = Checkpoint.load(path)
+    assert (read.identity, read.state, read.model[0].tolist()) == ({"a": 1}, {"epoch": 2}, [1.0, 1.0, 1.0])
+    content = path.read_bytes()
+    for byte in range(0, len(content), 7):
+        path.write_bytes(content[:byte] + bytes([content[byte] ^ 1 << byte % 8]) + content[byte + 1 :])
+        with pytest.raises(ToolError, match="checkpoint cannot be read"):
+            Checkpoint.load(path)
+    for size in (0, 10, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises(ToolError, match="checkpoint cannot be read"):
+            Checkpoint.load(path)
+
+
 def test_full_disk_keeps_the_model_of_before(tmp_path):
     from hepflow.plugins.training.trainer import _Writer
 
