@@ -67,11 +67,14 @@ class BareNames:
         containers = {known.partition(".")[0] for known in self._columns}
         if CONTAINER in containers:
             return usual
-        variables = {known.partition(".")[2] for known in self._columns}
-        short = [variable if variable.isidentifier() else f"`{variable}`" for variable in variables]
+        short = {known.partition(".")[2] for known in self._columns}
+        odd = sorted(f"`{variable}`" for variable in short if variable.startswith(name) and not variable.isidentifier())
+        meant = (
+            f"a name with other characters is quoted: {', '.join(odd)}" if odd else nearest(name, short, what="columns")
+        )
         raise JobOptionsError(
             f"no container of the input has a column {name!r}",
-            hint=f"{nearest(name, short, what='columns')}; it has the containers {', '.join(sorted(containers))}",
+            hint=f"{meant}; it has the containers {', '.join(sorted(containers))}",
         )
 
 
