@@ -76,20 +76,21 @@ def _canonical(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         yield "["
         for start in range(0, len(value), PIECE):
-            yield "," if start else ""
-            yield json.dumps(_floats(value[start : start + PIECE]), sort_keys=True, separators=(",", ":"))[1:-1]
+            part = value[start : start + PIECE]
+            if {dict, list}.isdisjoint(map(type, part)):
+                yield ("," if start else "") + json.dumps(_floats(part), separators=(",", ":"))[1:-1]
+                continue
+            for number, inner in enumerate(part, start):
+                yield "," if number else ""
+                yield from _canonical(inner)
         yield "]"
     else:
-        yield json.dumps(_floats(value))
+        yield json.dumps(_floats([value])[0])
 
 
-def _floats(value: Any) -> Any:
-    """Return the value with whole numbers as floats."""
-    if isinstance(value, dict):
-        return {key: _floats(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [float(inner) if type(inner) is int and abs(inner) < 2**53 else _floats(inner) for inner in value]
-    return float(value) if type(value) is int and abs(value) < 2**53 else value
+def _floats(values: list[Any]) -> list[Any]:
+    """Return the values with whole numbers as floats."""
+    return [float(value) if type(value) is int and abs(value) < 2**53 else value for value in values]
 
 
 def _input(group: InputNode) -> dict[str, Any]:
