@@ -18,6 +18,7 @@ __all__ = [
     "PluginError",
     "PropertyError",
     "ToolError",
+    "TreeError",
     "WorkerError",
     "differences",
     "listed",
@@ -87,6 +88,10 @@ class InputError(HepflowError):
 
 class DamagedError(InputError):
     """An input that was whole once: truncated or broken. A search through a folder does not pass it over."""
+
+
+class TreeError(InputError):
+    """An input with several trees of which none was chosen. A search through a folder does not pass it over."""
 
 
 class ColumnError(HepflowError, KeyError):

@@ -95,8 +95,9 @@ def matching(pattern: str, columns: Mapping[str, ColumnInfo | None]) -> list[str
 class Reader(Protocol):
     """One open input. Made by ``open(path)`` of its format; kept open by a worker from unit to unit.
 
-    ``scheme`` is the prefix (``"pythia"`` in ``pythia:Gammatautau``) that the format claims, or "" for ROOT files,
-    where ``recognises`` decides by what the open file holds.
+    ``scheme`` is the prefix (``"pythia"`` in ``pythia:Gammatautau``) that the format claims, or "" for trees of ROOT
+    files: there ``recognises(opened)``, a class method, tells whether the format knows a ``hepflow.io.trees.OpenTree``,
+    and the reader is made from the path and that tree.
     """
 
     format: ClassVar[str]

@@ -28,6 +28,7 @@ __all__ = [
     "show_interrupt",
     "size",
     "start_logging",
+    "tree_option",
     "units_option",
 ]
 
@@ -45,6 +46,12 @@ def _errors() -> Console:
 
 def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() or "COLUMNS" in os.environ else 160
+
+
+def tree_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that chooses a tree."""
+    text = "Tree (folder/tree) to read where an input does not name one: FILE:TREE."
+    return click.option("--tree", default="", metavar="NAME", help=text)(function)
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ import click
 import numpy as np
 from rich.text import Text
 
-from hepflow.cli.console import common_options, console, new_table, size
+from hepflow.cli.console import common_options, console, new_table, size, tree_option
 from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.folder import show_folder, show_sample
 from hepflow.cli.model import is_model, show_model
+from hepflow.errors import TreeError
 from hepflow.events.column import Column
 from hepflow.events.layout import has_links, unpack_links
 from hepflow.events.links import NULL, container_name
+from hepflow.execution.inputs import split_tree
 from hepflow.execution.run import formats
-from hepflow.io.opening import open_reader
+from hepflow.io.opening import open_reader, trees_of
+from hepflow.io.root import RootReader
 from hepflow.io.spelling import NOTES
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
 from hepflow.registry.manager import registry
@@ -32,9 +35,11 @@ SUMMARY_ENTRIES = 100_000
 @click.command("inspect")
 @click.argument("file")
 @click.option("--summary", is_flag=True, help=f"Add counts and ranges of the first {SUMMARY_ENTRIES:,} entries.")
+@tree_option
 @common_options
-def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: bool) -> None:
-    """Show what a file holds: format, entries, containers, columns with types and sizes.
+def inspect_command(file: str, summary: bool, tree: str, plugins: tuple[str, ...], debug: bool) -> None:
+    """Show what a file holds: format, entries, containers, columns with types and sizes. Of a file with several trees
+    FILE:TREE names one; otherwise the one that a run would read is shown, or all.
 
     Of a network (lwtnn JSON, ONNX): inputs with variables, graph, outputs, parameters, origin. Of a training set
     (HDF5): rows of its folds and classes, columns, variables. Of variables.json: the offsets and scales. Of a run
@@ -53,8 +58,24 @@ def inspect_command(file: str, summary: bool, plugins: tuple[str, ...], debug: b
     if is_dataset(file):
         show_dataset(file)
         return
-    with closing(open_reader(file, formats(found))) as reader:
-        _show(file, reader, summary=summary)
+    path, named = split_tree(file)
+    known = formats(found)
+    try:
+        with closing(open_reader(path, known, named or tree)) as reader:
+            _show(path, reader, summary=summary)
+            if not (named or tree) and isinstance(reader, RootReader):
+                _show_others(path, reader.others())
+    except TreeError:
+        for name in trees_of(path):
+            with closing(open_reader(path, known, name)) as reader:
+                _show(f"{path}:{name}", reader, summary=summary)
+
+
+def _show_others(path: str, others: Mapping[str, int]) -> None:
+    """Name the trees that were not chosen."""
+    if others:
+        listed = ", ".join(f"{name} ({entries:,} entries)" for name, entries in others.items())
+        console().print(f"\nother trees: {listed}; hepflow inspect {path}:{next(iter(others))} shows one")
 
 
 def _show(file: str, reader: Reader, *, summary: bool) -> None:
@@ -96,8 +117,9 @@ def _by_container(schema: FileSchema) -> Iterator[tuple[str, list[ColumnInfo]]]:
 
 
 def _type(info: ColumnInfo) -> str:
+    lists = info.depth if info.single else max(info.depth - 1, 0)
     some = " of some objects" if info.shape and info.objects >= 0 else ""
-    return "list of " * max(info.depth - 1, 0) + info.dtype + (some if info.depth else " an entry")
+    return "list of " * lists + info.dtype + (" an entry" if info.single or not info.depth else some)
 
 
 def _sizes(infos: list[ColumnInfo]) -> tuple[str, str]:

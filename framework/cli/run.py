@@ -11,7 +11,16 @@ from typing import Any
 import click
 
 import hepflow
-from hepflow.cli.console import common_options, console, label_option, new_table, size, start_logging, units_option
+from hepflow.cli.console import (
+    common_options,
+    console,
+    label_option,
+    new_table,
+    size,
+    start_logging,
+    tree_option,
+    units_option,
+)
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
@@ -29,7 +38,7 @@ _SETTINGS = {"ignore_unknown_options": True, "help_option_names": [], "max_conte
 
 def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that decide what is read."""
-    options = [
+    options: list[Callable[..., Any]] = [
         click.option(
             "-n",
             "--events",
@@ -42,9 +51,10 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--input",
             "inputs",
             multiple=True,
-            metavar="[NAME=]PATTERN",
+            metavar="[NAME=]PATTERN[:TREE]",
             help="File, glob, folder, URL, sample or generator; may be given several times.",
         ),
+        tree_option,
         units_option,
         click.option(
             "-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"
@@ -108,7 +118,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         **{
             name: given[name]
             for name in (
-                *("inputs", "output", "events", "skip", "workers", "executor", "chunk"),
+                *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
                 *("resume", "force", "checksum", "label", "units"),
             )
         }
@@ -140,7 +150,7 @@ def plan_command(ctx: click.Context, /, **given: Any) -> None:
     """Show what a job would do: work units, tools in order, columns read and written, outputs. Nothing is run."""
     file, plugins = _load(ctx, given)
     if file is not None:
-        names = ("inputs", "events", "skip", "units")
+        names = ("inputs", "tree", "events", "skip", "units")
         _show_plan(file, RunOptions(**{name: given[name] for name in names}), plugins)
 
 

@@ -5,30 +5,51 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hepflow.errors import InputError, nearest
 from hepflow.registry.manager import Registry
 
-__all__ = ["InputFile", "expand"]
+__all__ = ["InputFile", "expand", "split_tree"]
 
 _NAMED = re.compile(r"^([A-Za-z_][\w.+-]*)=(.+)$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+]*):")
+_TREE = re.compile(r"(?P<file>[^?#]+\.root[^/:?#]*):(?P<tree>[^:?#]+)(?P<query>[?#].*)?")
 _REMOTE = ("root", "http", "https", "file", "s3", "gs", "xroot", "xrootd")
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One input: its path, URL or generator, the sample it belongs to, and whether it was found by searching a
-    folder.
+    """One input: its path, URL or generator, the sample it belongs to, whether it was found by searching a folder, and
+    the tree to read where the user chose one.
     """
 
     path: str
     sample: str
     searched: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    tree: str = ""
+
+
+def split_tree(pattern: str) -> tuple[str, str]:
+    """Return the file, glob, folder or URL of a ``FILE:TREE``, and the tree; "" where none is named.
+
+    A file with a colon in its name goes first.
+
+    >>> split_tree("https://host/f.root:folder/tree?key=1")
+    ('https://host/f.root?key=1', 'folder/tree')
+    """
+    if Path(pattern).expanduser().exists():
+        return pattern, ""
+    if "://" not in pattern:
+        for colon in re.finditer(":", pattern):
+            file, tree = pattern[: colon.start()], pattern[colon.end() :]
+            if tree and (_is_glob(file) or Path(file).expanduser().exists()):
+                return file, tree
+    match = _TREE.fullmatch(pattern)
+    return (match["file"] + (match["query"] or ""), match["tree"]) if match else (pattern, "")
 
 
 def expand(
@@ -36,11 +57,13 @@ def expand(
     plugins: Registry,
     schemes: Sequence[str],
     make_sample: Callable[[str], Sequence[InputFile]],
+    tree: str = "",
 ) -> list[InputFile]:
     """Return the files of all patterns, in order; InputError where one matches nothing or a file comes twice.
 
-    A pattern is a file, a glob, a folder (searched recursively for ROOT files), a URL, a generator
-    (``pythia:Gammatautau``) or the name of a sample, each with an optional ``NAME=`` in front.
+    A pattern is a file, a glob, a folder (searched recursively for ROOT files), a URL, each with an optional ``:TREE``
+    behind it, a generator (``pythia:Gammatautau``) or the name of a sample; with an optional ``NAME=`` in front.
+    ``tree`` is read where a pattern names none.
     """
     files: list[InputFile] = []
     samples = plugins.names("samples")
@@ -49,26 +72,30 @@ def expand(
         name, pattern = (match.group(1), match.group(2)) if match else ("", text)
         if pattern in samples and not Path(pattern).exists():
             made = make_sample(pattern)
-            files += [InputFile(f.path, name or f.sample, f.searched, f.metadata) for f in made]
+            files += [replace(f, sample=name or f.sample) for f in made]
         else:
             files += _expand_one(pattern, name, schemes, list(samples))
-    seen: set[str] = set()
+    files = [replace(file, tree=file.tree or tree) for file in files]
+    seen: dict[str, set[str]] = {}
     for file in files:
         same = str(Path(file.path).resolve()) if Path(file.path).exists() else file.path
-        if same in seen:
+        others = seen.setdefault(same, set())
+        if others and (file.tree in others or not file.tree or "" in others):
             raise InputError(
-                f"the input {file.path} is given twice", hint="its events would be counted twice; leave one out"
+                f"the input {file.path} is given twice",
+                hint="its events would be counted twice; leave one out, or name the tree of each: FILE:TREE",
             )
-        seen.add(same)
+        others.add(file.tree)
     return files
 
 
 def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequence[str]) -> list[InputFile]:
     scheme = _SCHEME.match(pattern)
-    if scheme and (scheme.group(1) in schemes or scheme.group(1) in _REMOTE):
-        return [
-            InputFile(pattern, name or re.split(r"[?#]", pattern.rstrip("/").rpartition("/")[2].rpartition(":")[2])[0])
-        ]
+    generated = scheme is not None and scheme.group(1) in schemes
+    pattern, tree = (pattern, "") if generated else split_tree(pattern)
+    if generated or (scheme and scheme.group(1) in _REMOTE):
+        last = pattern.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+        return [InputFile(pattern, name or re.split(r"[?#]", last)[0], tree=tree)]
     path = Path(pattern).expanduser()
     if path.is_dir():
         found = [p for p in sorted(path.rglob("*.root*")) if p.is_file() and not _hidden(p.relative_to(path))]
@@ -76,12 +103,12 @@ def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequen
             raise InputError(
                 f"the folder {pattern} holds no ROOT files", hint="files are found as *.root*, also in sub-folders"
             )
-        return [InputFile(str(p), name or path.resolve().name, searched=True) for p in found]
-    if any(character in pattern for character in "*?[") and not path.exists():
+        return [InputFile(str(p), name or path.resolve().name, searched=True, tree=tree) for p in found]
+    if _is_glob(pattern) and not path.exists():
         matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matched:
             raise InputError(f"the pattern {pattern!r} matches no file", where=str(Path.cwd()))
-        return [file for match in matched for file in _expand_one(match, name, (), ())]
+        return [replace(file, tree=tree) for match in matched for file in _expand_one(match, name, (), ())]
     if not path.exists():
         folder = path.parent
         beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
@@ -90,7 +117,11 @@ def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequen
         else:
             hint = nearest(path.name, [*beside, *samples], what="files here and samples")
         raise InputError(f"there is no input {pattern!r}", where=str(folder.resolve()), hint=hint)
-    return [InputFile(str(path), name or path.resolve().parent.name)]
+    return [InputFile(str(path), name or path.resolve().parent.name, tree=tree)]
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
 
 
 def _hidden(path: Path) -> bool:

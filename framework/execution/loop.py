@@ -22,7 +22,7 @@ from hepflow.errors import HepflowError, InputError, ToolError
 from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes
-from hepflow.execution.plan import Plan, WorkUnit
+from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
 from hepflow.protocols import Reader, Writer
@@ -78,7 +78,7 @@ class Worker:
         _keep_memory()
         self.payload = payload
         self.job = payload.job
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[tuple[str, str], Reader] = {}
         accesses = payload.plan.flow.access.values()
         made = {name for access in accesses for name in access.created}
         self._optional = {name.partition(".")[0] for access in accesses for name in access.optional} - made
@@ -140,17 +140,18 @@ class Worker:
         own |= {key: value for key, value in told.items() if value}
         return {**own, "tools": tools} if tools else own
 
-    def _reader(self, path: str) -> Reader:
-        if path not in self._readers:
+    def _reader(self, file: PlannedFile) -> Reader:
+        key = (file.path, file.tree)
+        if key not in self._readers:
             while len(self._readers) >= OPEN_FILES:
                 self._readers.pop(next(iter(self._readers))).close()
-            self._readers[path] = open_reader(path, self.payload.formats)
-        return self._readers[path]
+            self._readers[key] = open_reader(file.path, self.payload.formats, file.tree)
+        return self._readers[key]
 
     def _chunks(self, unit: WorkUnit, outcome: UnitResult) -> Iterator[tuple[Scope, str]]:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
         file = self.payload.plan.files[unit.file]
-        reader = self._reader(file.path)
+        reader = self._reader(file)
         wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
         sample = Sample(file.sample, file.metadata, file.records, file.energy_unit)
         for start, stop in unit.blocks:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from hepflow.errors import ColumnError, DamagedError, InputError
+from hepflow.errors import ColumnError, DamagedError, InputError, TreeError
 from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.inputs import InputFile
 from hepflow.execution.units import check_units, unit_of
@@ -48,6 +48,7 @@ class PlannedFile:
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulation: str = ""
     energy_unit: str = ""
+    tree: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def make_plan(
                 schema.metadata.get("tools", {}),
                 _simulation(file, schema),
                 schema.energy_unit,
+                schema.tree,
             )
         )
         first = min(skip, schema.entries)
@@ -184,7 +186,7 @@ def _schemas(
         if until is not None and sum(schema.entries for _, schema in opened) >= max(until, 1):
             break
         try:
-            with closing(open_reader(file.path, formats)) as reader:
+            with closing(open_reader(file.path, formats, file.tree)) as reader:
                 schema = reader.schema()
                 second = {name: info for name, info in schema.second.items() if name in patterns}
                 schema = replace(schema, columns={**second, **schema.columns})
@@ -195,7 +197,7 @@ def _schemas(
                 names = sorted({name for pattern in patterns for name in matching(pattern, schema.columns)})
                 marks = reader.boundaries([schema.columns[name] for name in names])
         except InputError as error:
-            if not file.searched or isinstance(error, DamagedError):
+            if not file.searched or isinstance(error, DamagedError | TreeError):
                 raise
             skipped[file.path] = error.message
             continue

@@ -57,6 +57,7 @@ class RunOptions:
     checksum: bool = False
     label: str = ""
     units: str | None = None
+    tree: str = ""
 
 
 class Reporter:
@@ -154,7 +155,7 @@ def _inputs(
             name, until, first=first, workers=options.workers, plugins=plugins, reporter=reporter, notes=notes
         )
 
-    return expand(patterns, plugins, schemes, make)
+    return expand(patterns, plugins, schemes, make, options.tree)
 
 
 def run(
@@ -412,7 +413,12 @@ def _fingerprint(
             "versions": {name: version for name, version in versions().items() if name in READING},
             "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
             "inputs": {
-                f.path: {"size": f.size, "mtime": f.mtime, "uuid": f.identity, "unit": f.energy_unit}
+                f"{f.path}:{f.tree}" if f.tree else f.path: {
+                    "size": f.size,
+                    "mtime": f.mtime,
+                    "uuid": f.identity,
+                    "unit": f.energy_unit,
+                }
                 for f in plan.files
             },
             "plan": [plan.describe(unit) for unit in plan.units],
@@ -518,6 +524,7 @@ def _provenance(
                 "path": f.path,
                 "sample": f.sample,
                 "format": f.format,
+                "tree": f.tree,
                 "entries": f.entries,
                 "size": f.size,
                 "mtime": f.mtime,

@@ -10,7 +10,7 @@ from hepflow.errors import InputError
 from hepflow.io.ntuple import NtupleRNTupleReader, NtupleTTreeReader
 from hepflow.io.opening import open_reader
 from hepflow.io.rntuple import RNTupleReader
-from hepflow.io.root import TTREE, RootReader
+from hepflow.io.root import RootReader
 from hepflow.io.spelling import counters_of
 from hepflow.io.ttree import TTreeReader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
@@ -38,7 +38,7 @@ def merge_files(parts: Sequence[Path], target: Path, compression: str = "ZSTD") 
                 first = schema
                 spelled = {name: info.sources[0] for name, info in schema.columns.items()}
                 counters = counters_of(schema.columns)
-                make = TTreeWriter if reader.kind == TTREE else RNTupleWriter
+                make = TTreeWriter if isinstance(reader, TTreeReader) else RNTupleWriter
                 writer = make(
                     target,
                     schema.tree,

@@ -10,20 +10,12 @@ from typing import Any, ClassVar
 from hepflow.io.conventions import convention_of
 from hepflow.io.names import ntuple_names
 from hepflow.io.rntuple import RNTupleReader
-from hepflow.io.root import RNTUPLE, TTREE, RootReader
+from hepflow.io.root import RootReader
+from hepflow.io.trees import RNTUPLE, TTREE, OpenTree
 from hepflow.io.ttree import TTreeReader
 from hepflow.protocols import ColumnInfo
 
 __all__ = ["NtupleRNTupleReader", "NtupleTTreeReader"]
-
-
-def _only_tree(keys: Mapping[str, str], kind: str) -> str | None:
-    """Return ``tree``, or the only tree of the file, where it is of this kind and no tree of an xAOD."""
-    if "CollectionTree" in keys or "EventData" in keys:
-        return None
-    trees = {name: found for name, found in keys.items() if found in {TTREE, RNTUPLE}}
-    name = "tree" if "tree" in trees else next(iter(trees)) if len(trees) == 1 else None
-    return name if name is not None and trees[name] == kind else None
 
 
 class _Flat(RootReader):
@@ -37,18 +29,18 @@ class _Flat(RootReader):
 
     def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:
         """Return hepflow's name → spelling: ``TauJets.pt`` as it is, ``weight`` as ``tree.weight``."""
-        prefixes = convention_of(self.tree_name, found).prefixes
-        return ntuple_names(found, self.tree_name, separators=self.separators, prefixes=prefixes)
+        prefixes = convention_of(self.container, found).prefixes
+        return ntuple_names(found, self.container, separators=self.separators, prefixes=prefixes)
 
     def unit(self, metadata: Mapping[str, Any]) -> str:
         """Return the energy unit: what hepflow wrote down in the file, else that of the convention, if there is one."""
-        return str(metadata.get("energy_unit", convention_of(self.tree_name, self._spellings()).energy_unit))
+        return str(metadata.get("energy_unit", convention_of(self.container, self._spellings()).energy_unit))
 
     def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
         """Return the containers with one entry an entry of the tree: the tree, where a column has one value, and where
         lists may differ in length, for nothing counts them together.
         """
-        singles = {self.tree_name}
+        singles = {self.container}
         shared: dict[str, set[str]] = defaultdict(set)
         for info in columns:
             if not info.depth:
@@ -58,7 +50,7 @@ class _Flat(RootReader):
 
     def second(self, columns: Mapping[str, ColumnInfo]) -> dict[str, ColumnInfo]:
         """Return the columns by the names of the file itself, with the tree as container: ``Events.Jet_pt``."""
-        named = {f"{self.tree_name}.{info.sources[0]}": info for info in columns.values()}
+        named = {f"{self.container}.{info.sources[0]}": info for info in columns.values()}
         return {
             name: replace(info, name=name, single=True, second=True)
             for name, info in named.items()
@@ -67,9 +59,9 @@ class _Flat(RootReader):
 
     def naming(self, columns: Mapping[str, ColumnInfo]) -> str:
         """Return the convention that the names follow, and an example of one that the file spells otherwise."""
-        convention = convention_of(self.tree_name, self._spellings())
+        convention = convention_of(self.container, self._spellings())
         text = f"those of {convention.name}, energies in {convention.energy_unit}" if convention.name else ""
-        usual = [(info.name, f"{self.tree_name}.{info.sources[0]}", info.sources[0]) for info in columns.values()]
+        usual = [(info.name, f"{self.container}.{info.sources[0]}", info.sources[0]) for info in columns.values()]
         made = [columns[name] for name, *others in usual if name not in (*others, others[1].replace(":", ".", 1))]
         if not made:
             return text
@@ -77,30 +69,30 @@ class _Flat(RootReader):
         spelling = one.sources[0]
         known = {info.sources[0] for info in columns.values()}
         counted = f" (counted by {one.counter})" if one.counter in known else ""
-        second = f"{self.tree_name}.{spelling} is the same" + (" as a list of the entry" if one.depth else "")
+        second = f"{self.container}.{spelling} is the same" + (" as a list of the entry" if one.depth else "")
         example = f"{spelling} of the file{counted} is {one.name}, and {spelling} again in an ntuple; {second}"
         return "; ".join(filter(None, (text, example)))
 
 
 class NtupleTTreeReader(_Flat, TTreeReader):
-    """Reads a flat ntuple in a TTree: ``tree``, or the only tree of the file."""
+    """Reads a flat ntuple in a TTree: any tree that is no xAOD."""
 
     format: ClassVar[str] = "ntuple-ttree"
     separators: ClassVar[str] = "."
 
     @classmethod
-    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
-        """Return ``tree``, or the only tree of the file, where it is a TTree."""
-        return _only_tree(keys, TTREE)
+    def recognises(cls, opened: OpenTree) -> bool:
+        """Return whether the tree is a TTree of no other format."""
+        return opened.kind == TTREE and not TTreeReader.recognises(opened)
 
 
 class NtupleRNTupleReader(_Flat, RNTupleReader):
-    """Reads a flat ntuple in an RNTuple: ``tree``, or the only one of the file."""
+    """Reads a flat ntuple in an RNTuple: any that is no xAOD."""
 
     format: ClassVar[str] = "ntuple-rntuple"
     separators: ClassVar[str] = ":."
 
     @classmethod
-    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
-        """Return ``tree``, or the only tree of the file, where it is an RNTuple."""
-        return _only_tree(keys, RNTUPLE)
+    def recognises(cls, opened: OpenTree) -> bool:
+        """Return whether the tree is an RNTuple of no other format."""
+        return opened.kind == RNTUPLE and not RNTupleReader.recognises(opened)

@@ -4,47 +4,52 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hepflow.errors import DamagedError, InputError, nearest
 from hepflow.io.remote import ANSWER, XROOTD, check_server
+from hepflow.io.trees import choose_tree, count_entries, find_trees, open_tree
 
 if TYPE_CHECKING:
     from hepflow.protocols import Reader
 
-__all__ = ["file_keys", "first_line", "local_path", "open_reader", "open_root"]
+__all__ = ["first_line", "local_path", "open_reader", "open_root", "trees_of"]
 
 
-def open_reader(path: str, formats: Iterable[Any]) -> Reader:
-    """Return the reader of an input: by the scheme that starts the path, else the first format that knows the file.
+def open_reader(path: str, formats: Iterable[Any], tree: str = "") -> Reader:
+    """Return the reader of an input: by the scheme that starts the path, else the first format that knows the tree.
 
     ``formats`` are reader classes. One with a ``scheme`` is made from the path, one without from the path and the open
-    ROOT file; the file is opened once. Raises InputError where the input is missing, empty, truncated, no ROOT file, or
-    holds nothing that a format recognises.
+    tree; the file is opened once. ``tree`` names the tree (``folder/tree``) where it is not the default. Raises
+    InputError where the input is missing, empty, truncated, no ROOT file, or has no such tree, and TreeError where it
+    has several and none is chosen.
     """
     known = list(formats)
     for reader in known:
         if reader.scheme and path.startswith(f"{reader.scheme}:"):
+            if tree:
+                raise InputError(f"{path} is made on demand and has no tree {tree!r}", hint="leave the tree out")
             return reader(path)  # type: ignore[no-any-return]
     _check_scheme(path, [reader.scheme for reader in known if reader.scheme])
     file = open_root(path)
     try:
-        keys = file_keys(file)
+        opened = open_tree(path, file, choose_tree(path, file, tree))
         for reader in known:
-            if not reader.scheme and reader.recognises(keys):
-                return reader(path, file)  # type: ignore[no-any-return]
+            if not reader.scheme and reader.recognises(opened):
+                return reader(path, opened)  # type: ignore[no-any-return]
+        raise InputError(f"no format that hepflow knows reads the tree {opened.name}", where=path)
     except BaseException:
         file.close()
         raise
-    file.close()
-    listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(keys.items())[:20]) or "nothing"
-    raise InputError(
-        "this ROOT file holds no tree that hepflow reads",
-        where=path,
-        hint=f"expected CollectionTree, EventData, 'tree' or one single tree; the file holds {listed}",
-    )
+
+
+def trees_of(path: str) -> dict[str, int]:
+    """Return name → number of entries of every tree of a ROOT file; errors as of ``open_reader``."""
+    with closing(open_root(path)) as file:
+        return count_entries(path, file, find_trees(path, file))
 
 
 def open_root(path: str) -> Any:
@@ -76,11 +81,6 @@ def _open(path: str, spelled: str, **options: Any) -> Any:
         if isinstance(error, ImportError):
             hint = "https:// needs the package aiohttp, root:// needs fsspec-xrootd and xrootd"
         raise InputError(message, where=path, hint=hint) from error
-
-
-def file_keys(file: Any) -> dict[str, str]:
-    """Return name → class of what lies at the top of an open ROOT file (the newest cycle of each)."""
-    return dict(file.classnames(recursive=False, cycle=False))
 
 
 def local_path(path: str) -> Path | None:

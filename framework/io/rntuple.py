@@ -18,8 +18,8 @@ import numpy.typing as npt
 from hepflow.events.column import Column
 from hepflow.io.cpptypes import LINK, STRING, describe_type
 from hepflow.io.links import FILE_PARTS
-from hepflow.io.pages import compare_checksums
-from hepflow.io.root import RNTUPLE, RootReader
+from hepflow.io.root import RootReader
+from hepflow.io.trees import RNTUPLE, OpenTree
 from hepflow.protocols import ColumnInfo
 
 __all__ = ["RNTupleReader"]
@@ -40,18 +40,11 @@ class RNTupleReader(RootReader):
     """Reads ``EventData`` of an xAOD (see ``hepflow.protocols.Reader``)."""
 
     format: ClassVar[str] = "xaod-rntuple"
-    kind: ClassVar[str] = RNTUPLE
 
     @classmethod
-    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
-        """Return ``EventData`` where it is an RNTuple."""
-        return "EventData" if keys.get("EventData") == RNTUPLE else None
-
-    def _open_tree(self) -> Any:
-        """Return the RNTuple, which compares its checksums as it reads."""
-        tree = super()._open_tree()
-        compare_checksums(tree)
-        return tree
+    def recognises(cls, opened: OpenTree) -> bool:
+        """Return whether the tree is ``EventData``."""
+        return opened.kind == RNTUPLE and opened.name.rpartition("/")[2] == "EventData"
 
     @cached_property
     def _found(self) -> tuple[dict[str, _Field], dict[str, str]]:

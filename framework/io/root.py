@@ -18,14 +18,13 @@ from hepflow.io.alignment import aligned, marked_rare, shapes_of, with_shapes
 from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling
-from hepflow.io.opening import file_keys, first_line, local_path, open_root
+from hepflow.io.opening import first_line, local_path, open_root
 from hepflow.io.spelling import Notes
+from hepflow.io.trees import OpenTree, choose_tree, count_entries, find_trees, open_tree
 from hepflow.protocols import ColumnInfo, FileSchema
 
-__all__ = ["METADATA_KEY", "RNTUPLE", "TTREE", "RootReader", "metadata_text"]
+__all__ = ["METADATA_KEY", "RootReader", "metadata_text"]
 
-TTREE = "TTree"
-RNTUPLE = "ROOT::RNTuple"
 METADATA_KEY = "hepflow"
 """Name of the TObjString in which hepflow's writers say how a file was made (JSON, with a checksum of the rest)."""
 _CHECKED = re.compile(r'(.*), "xxh3": "([0-9a-f]{16})"\}', re.DOTALL)
@@ -42,52 +41,41 @@ def _digest(text: str) -> str:
 
 
 class RootReader(ABC):
-    """One open ROOT file with one tree of events (see ``hepflow.protocols.Reader``).
+    """One tree of events of an open ROOT file (see ``hepflow.protocols.Reader``).
 
-    ``file`` is the file where it is open already. Raises InputError where it cannot be opened or has no such tree.
+    ``opened`` is the tree where it is open already, otherwise the file's default. Raises InputError where it cannot be
+    opened or is of another format.
     """
 
     format: ClassVar[str]
     scheme: ClassVar[str] = ""
-    kind: ClassVar[str]
     repeated: ClassVar[bool] = False
     energy_unit: ClassVar[str] = "MeV"
 
-    def __init__(self, path: str, file: Any = None) -> None:
+    def __init__(self, path: str, opened: OpenTree | None = None) -> None:
         self.path = path
-        self._file = file if file is not None else open_root(path)
-        keys = file_keys(self._file)
-        self.tree_name = self.tree_in(keys) or ""
-        if not self.tree_name:
+        self._opened = opened if opened is not None else _open_default(path)
+        self._tree = self._opened.tree
+        self.tree_name = self._opened.name
+        if not self.recognises(self._opened):
             self.close()
-            raise InputError(
-                f"this file is not of the format {self.format}", where=path, hint=f"it holds {sorted(keys)}"
-            )
-        try:
-            self._tree = self._open_tree()
-        except Exception as error:
-            self.close()
-            if isinstance(error, HepflowError):
-                raise
-            raise DamagedError(
-                f"the tree {self.tree_name} cannot be opened: {first_line(error)}",
-                where=path,
-                hint="the file is damaged",
-            ) from error
-
-    def _open_tree(self) -> Any:
-        """Return the tree as uproot gives it; any exception is translated."""
-        return self._file[self.tree_name]
+            raise InputError(f"{self.tree_name} is not of the format {self.format}", where=path)
 
     @classmethod
     @abstractmethod
-    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
-        """Return the name of the tree of this format among the keys (name → class) of a file, or None."""
+    def recognises(cls, opened: OpenTree) -> bool:
+        """Return whether a tree is of this format."""
 
-    @classmethod
-    def recognises(cls, keys: Mapping[str, str]) -> bool:
-        """Return whether a ROOT file with these keys (name → class) is of this format."""
-        return cls.tree_in(keys) is not None
+    @property
+    def container(self) -> str:
+        """Return the container of what belongs to no other: the tree, without the folder it is in."""
+        return self.tree_name.rpartition("/")[2]
+
+    def others(self) -> dict[str, int]:
+        """Return name → number of entries of the other trees of the file."""
+        file = self._opened.file
+        found = {name: kind for name, kind in find_trees(self.path, file).items() if name != self.tree_name}
+        return count_entries(self.path, file, found)
 
     def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:
         """Return hepflow's name → spelling in the file; those of an xAOD unless a format says otherwise.
@@ -95,7 +83,7 @@ class RootReader(ABC):
         ``found`` is what the file holds by spelling: a description, or None for what cannot be read.
         """
         known = {spelling for spelling, info in found.items() if info is not None or split_spelling(spelling)}
-        return canonical_names([spelling for spelling in found if spelling in known], tree=self.tree_name)
+        return canonical_names([spelling for spelling in found if spelling in known], tree=self.container)
 
     def _named(self, found: Mapping[str, ColumnInfo | None], noted: Mapping[str, str]) -> dict[str, str]:
         """Return name → spelling: as hepflow wrote it down in the file, else by the rules of the format."""
@@ -108,7 +96,7 @@ class RootReader(ABC):
 
         A container is one where any of its columns has one value an event; that of the tree is one.
         """
-        return {info.container for info in columns if info.depth == 0} | {self.tree_name}
+        return {info.container for info in columns if info.depth == 0} | {self.container}
 
     def second(self, columns: Mapping[str, ColumnInfo]) -> dict[str, ColumnInfo]:
         """Return the second names of columns (see ``FileSchema``)."""
@@ -157,8 +145,8 @@ class RootReader(ABC):
             entries=entries,
             columns=columns,
             boundaries=boundaries,
-            identity=str(self._file.file.uuid),
-            size=status.st_size if status else int(self._file.file.fEND),
+            identity=str(self._opened.file.file.uuid),
+            size=status.st_size if status else int(self._opened.file.file.fEND),
             mtime=status.st_mtime if status else 0.0,
             repeated=self.repeated,
             unreadable=unreadable,
@@ -169,9 +157,10 @@ class RootReader(ABC):
         )
 
     def _metadata(self) -> Mapping[str, Any]:
-        if file_keys(self._file).get(METADATA_KEY) != "TObjString":
+        file = self._opened.file
+        if dict(file.classnames(recursive=False, cycle=False)).get(METADATA_KEY) != "TObjString":
             return {}
-        text = str(self._file[METADATA_KEY])
+        text = str(file[METADATA_KEY])
         checked = _CHECKED.fullmatch(text)
         if checked:
             text = checked[1] + "}"
@@ -236,7 +225,7 @@ class RootReader(ABC):
         """What makes links of this file links of the event store."""
         names = self._named(dict.fromkeys(self._spellings()), Notes.read(self._metadata()).names)
         found = ((name.partition(".")[0], split_spelling(spelling)) for name, spelling in names.items())
-        containers = {parts[0]: container for container, parts in found if parts and container != self.tree_name}
+        containers = {parts[0]: container for container, parts in found if parts and container != self.container}
         return LinkReader(containers, self._classes())
 
     @abstractmethod
@@ -268,7 +257,7 @@ class RootReader(ABC):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._opened.file.close()
 
 
 def _check_lengths(values: Mapping[str, Column], entries: int) -> None:
@@ -282,3 +271,12 @@ def _counted(info: ColumnInfo, lists: Mapping[str, str]) -> ColumnInfo:
     if not lists or not info.depth or info.counter or info.container not in lists:
         return info
     return replace(info, counter=lists[info.container] or info.container)
+
+
+def _open_default(path: str) -> OpenTree:
+    file = open_root(path)
+    try:
+        return open_tree(path, file, choose_tree(path, file))
+    except BaseException:
+        file.close()
+        raise

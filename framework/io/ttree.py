@@ -12,7 +12,8 @@ from hepflow.events.column import Column
 from hepflow.events.layout import content_of, normal_layout
 from hepflow.io.cpptypes import LINK, STRING, describe_type
 from hepflow.io.links import FILE_PARTS
-from hepflow.io.root import TTREE, RootReader
+from hepflow.io.root import RootReader
+from hepflow.io.trees import TTREE, OpenTree
 from hepflow.protocols import ColumnInfo
 
 __all__ = ["TTreeReader"]
@@ -36,12 +37,11 @@ class TTreeReader(RootReader):
     """Reads ``CollectionTree`` of an xAOD (see ``hepflow.protocols.Reader``)."""
 
     format: ClassVar[str] = "xaod-ttree"
-    kind: ClassVar[str] = TTREE
 
     @classmethod
-    def tree_in(cls, keys: Mapping[str, str]) -> str | None:
-        """Return ``CollectionTree`` where it is a TTree."""
-        return "CollectionTree" if keys.get("CollectionTree") == TTREE else None
+    def recognises(cls, opened: OpenTree) -> bool:
+        """Return whether the tree is ``CollectionTree``."""
+        return opened.kind == TTREE and opened.name.rpartition("/")[2] == "CollectionTree"
 
     @cached_property
     def _branches(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ def look(
         job += Look("plot", Variables=variables, Selection=selection)
         with tempfile.TemporaryDirectory() as folder:
             output = str(Path(folder) / "look")
-            only = RunOptions(options.inputs, output, events, options.skip, units=options.units)
+            where = RunOptions(options.inputs, output, events, options.skip)
+            only = replace(where, units=options.units, tree=options.tree)
             result = run(job, only, plugins=plugins, reporter=reporter)
         values = {name: seen.values for name, seen in result.results["plot"].items()}
         if all(len(found) for found in values.values()):

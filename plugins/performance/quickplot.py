@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Events, Job, Property, Tool
-from hepflow.cli.console import common_options, console, label_option, new_table, start_logging, units_option
+from hepflow.cli.console import (
+    common_options,
+    console,
+    label_option,
+    new_table,
+    start_logging,
+    tree_option,
+    units_option,
+)
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.plan import Plan
@@ -139,9 +147,10 @@ class Request:
     "inputs",
     multiple=True,
     required=True,
-    metavar="[NAME=]PATTERN",
+    metavar="[NAME=]PATTERN[:TREE]",
     help="File, glob, folder, URL, sample or generator; may be given several times.",
 )
+@tree_option
 @click.option("-n", "--events", type=click.IntRange(min=0), help="Events to read, over all files in plan order.")
 @click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning.")
 @click.option("--cut", default="", metavar="EXPRESSION", help="Plot the objects that pass.")
@@ -173,7 +182,7 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
         raise click.UsageError("--normalise and --log-y are for curves, --against plots in two dimensions")
     if given["resume"] and given["force"]:
         raise click.UsageError("--resume and --force exclude each other")
-    names = ("inputs", "output", "events", "skip", "workers", "resume", "force", "label", "units")
+    names = ("inputs", "tree", "output", "events", "skip", "workers", "resume", "force", "label", "units")
     options = RunOptions(**{name: given[name] for name in names})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     bare = BareNames(options, plugins)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
+import uproot
+
+from tests.conftest import read_all
 
 JOB = """
 job = Job("j")
@@ -57,3 +63,58 @@ def test_long_values_are_cut(hepflow, joboptions, xaod):
     out = hepflow("plan", joboptions(JOB + LONG), "-i", xaod.path).fine().out
     assert "HistogramPlots('plots'" in out
     assert len(out.splitlines()) < 40
+
+
+@pytest.fixture
+def systematics(tmp_path):
+    """A file with the trees nominal and up/nominal of 3 and 5 entries, in a folder with one that has only nominal."""
+    for name, trees in (("a", {"nominal": 3, "up/nominal": 5}), ("b", {"nominal": 2})):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        with uproot.recreate(tmp_path / "in" / f"{name}.root") as file:
+            for tree, entries in trees.items():
+                file.mktree(tree, {"pt": "f4"}).extend({"pt": np.full(entries, entries, dtype="f4")})
+    return tmp_path / "in"
+
+
+COPY = 'job = Job("j")\njob += NtupleStream("out", Container="", Keep=["*"])\n'
+
+
+def test_several_trees_without_a_choice_are_an_error_also_in_a_folder(hepflow, joboptions, systematics):
+    for pattern in ("in", "in/a.root", "in/*.root"):
+        failed = hepflow("plan", joboptions(COPY), "-i", pattern)
+        failed.failed("2 trees", "nominal (3 entries), up/nominal (5 entries)", "in/a.root:nominal", "--tree")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "entries", "files"),
+    [
+        (["-i", "in/a.root:up/nominal"], 5, 1),
+        (["-i", "in:nominal"], 5, 2),
+        (["-i", "in/*.root", "--tree", "nominal"], 5, 2),
+        (["-i", "in/a.root:nominal", "-i", "in/a.root:up/nominal"], 8, 2),
+        (["-i", "in:up/nominal"], 5, 1),
+    ],
+)
+def test_a_tree_is_chosen(hepflow, joboptions, systematics, arguments, entries, files):
+    out = hepflow("plan", joboptions(COPY), *arguments).fine().out
+    assert f"{entries} events in {files} work unit" in out
+    assert ("skipped  in/b.root: there is no tree 'up/nominal'" in out) == (arguments[-1] == "in:up/nominal")
+
+
+def test_the_tree_is_part_of_a_run(hepflow, joboptions, systematics, tmp_path):
+    path = joboptions(COPY)
+    hepflow("run", path, "-i", "in/a.root:nominal", "-o", "out", "-j", 2).fine()
+    assert json.loads((tmp_path / "out/provenance.json").read_text())["inputs"][0]["tree"] == "nominal"
+    hepflow("run", path, "-i", "in/a.root:up/nominal", "-o", "out", "--resume").failed("up/nominal")
+    hepflow("run", path, "-i", "in/a.root:up/nominal", "-o", "out2").fine()
+    assert read_all(*(tmp_path / "out2").glob("*.root"))["pt"].tolist() == [5] * 5
+
+
+def test_inspect_shows_every_tree_or_the_chosen(hepflow, systematics):
+    out = hepflow("inspect", "in/a.root").fine().out
+    assert "nominal: 3 entries" in out
+    assert "up/nominal: 5 entries" in out
+    for arguments in (["in/a.root:up/nominal"], ["in/a.root", "--tree", "up/nominal"]):
+        out = hepflow("inspect", *arguments).fine().out
+        assert "up/nominal: 5 entries" in out
+        assert "3 entries" not in out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hepflow.errors import InputError
@@ -121,3 +123,44 @@ def test_twice_the_same_file_is_refused_however_it_is_spelt(folder, paths, again
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="given twice"):
         paths(folder / "a.root", again)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("in/a.root:nominal", [("in/a.root", "nominal")]),
+        ("in/a.root:folder/tree", [("in/a.root", "folder/tree")]),
+        ("in/?.root:nominal", [("in/a.root", "nominal"), ("in/b.root", "nominal")]),
+        ("in/sub:nominal", [("in/sub/c.root", "nominal"), ("in/sub/e.root.1", "nominal")]),
+        ("Ztt=in/a.root:nominal", [("in/a.root", "nominal")]),
+        ("in/a.root", [("in/a.root", "")]),
+        ("root://host:1094//f.root:nominal", [("root://host:1094//f.root", "nominal")]),
+        ("root://host:1094//f.root", [("root://host:1094//f.root", "")]),
+        ("https://host/f.root:folder/tree?key=a:b", [("https://host/f.root?key=a:b", "folder/tree")]),
+        ("https://host/f.root?key=a:b", [("https://host/f.root?key=a:b", "")]),
+    ],
+)
+def test_tree_behind_a_file(folder, paths, monkeypatch, pattern, expected):
+    monkeypatch.chdir(folder.parent)
+    assert [(file.path, file.tree) for file in paths(pattern)] == [
+        (str(Path(path)) if "//" not in path else path, tree) for path, tree in expected
+    ]
+
+
+def test_tree_for_all_inputs_that_name_none(folder):
+    plugins = registry()
+    files = expand([f"{folder}/a.root", f"{folder}/b.root:other"], plugins, [], _make_sample, "nominal")
+    assert [file.tree for file in files] == ["nominal", "other"]
+
+
+def test_file_with_a_colon_in_its_name(folder, paths):
+    (folder / "x:y.root").write_bytes(b"x")
+    assert [(f.path, f.tree) for f in paths(folder / "x:y.root")] == [(str(folder / "x:y.root"), "")]
+    assert [(f.path, f.tree) for f in paths(f"{folder}/x:y.root:t")] == [(str(folder / "x:y.root"), "t")]
+
+
+def test_two_trees_of_one_file(folder, paths):
+    assert [f.tree for f in paths(f"{folder}/a.root:one", f"{folder}/a.root:two")] == ["one", "two"]
+    for again in ("a.root:one", "a.root"):
+        with pytest.raises(InputError, match="given twice"):
+            paths(f"{folder}/a.root:one", folder / again)

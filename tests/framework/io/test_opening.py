@@ -87,21 +87,6 @@ def test_a_file_without_a_tree_lists_its_keys(tmp_path, formats):
     assert "histogram (TH1D)" in str(caught.value)
 
 
-def test_two_trees_and_none_is_called_tree(tmp_path, formats):
-    for names, expected in ((["one", "two"], None), (["tree", "two"], "tree"), (["one"], "one")):
-        with uproot.recreate(tmp_path / "t.root") as file:
-            for name in names:
-                file.mktree(name, {"x": "f4"}).extend({"x": np.ones(2, "f4")})
-        if expected is None:
-            with pytest.raises(InputError, match=r"one \(TTree\), two \(TTree\)"):
-                open_reader(str(tmp_path / "t.root"), formats)
-        else:
-            reader = open_reader(str(tmp_path / "t.root"), formats)
-            assert (reader.format, reader.schema().tree) == ("ntuple-ttree", expected)
-            assert set(reader.schema().columns) == {f"{expected}.x"}
-            reader.close()
-
-
 def test_a_foreign_ntuple(tmp_path, formats):
     """Branches without dots, with a counter each, fixed arrays, and strings."""
     with uproot.recreate(tmp_path / "f.root") as file:
