@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepflow.context import Context
+from hepflow.errors import PropertyError
 from hepflow.properties import Configurable
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class Tool(Configurable):
     """Energy unit of the columns that the tool works with ("MeV"): the plan refuses input in another one. By default
     that of its properties (``Property(15_000.0, …, unit="MeV")``) that are neither 0 nor infinite.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "__init__" in vars(cls):
+            raise PropertyError(
+                f"the tool {cls.__name__} has an __init__ of its own, which has nothing to do",
+                hint='a setting is Size = Property(5, "what it is"); what a worker needs is made in initialize()',
+            )
+        super().__init_subclass__(**kwargs)
 
     def reads(self) -> Sequence[str]:
         """Return the columns that the tool reads."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from hepflow.events.column import Column, Offsets
 from hepflow.events.layout import distinct, flatten, jagged, marked, pack_links, scatter, unpack_links
 from hepflow.events.links import BEHIND, NULL, container_id, container_name
 from hepflow.events.scope import Bools, Ints, Scope, counts_of, flat_take, offsets_from, taken
+from hepflow.expressions.values import Level, Value, reduced
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from hepflow.events.access import Access
 
 __all__ = ["Container", "Linked"]
+
+
+def double(values: Any) -> npt.NDArray[np.float64]:
+    """Return flat numbers as float64: four-momenta of 32 bits lose masses of light particles."""
+    return np.asarray(values, dtype=np.float64)
+
+
+def momenta(pt: Any, eta: Any, phi: Any, mass: Any) -> ak.Array:
+    """Return four-momenta (vector) with the structure of their parts."""
+    import vector
+
+    vector.register_awkward()
+    return vector.zip({"pt": pt, "eta": eta, "phi": phi, "mass": mass})
 
 
 class Container:
@@ -44,6 +58,12 @@ class Container:
         if column.startswith("_"):
             raise AttributeError(column)
         return self[column]
+
+    def __iter__(self) -> NoReturn:
+        raise ColumnError(
+            f"{self._name} is no list to loop over: tools work on the columns of all objects at once",
+            hint=f"events[{self._name!r}]['pt'] is events × objects; .flat('pt') is one value an object",
+        )
 
     def __contains__(self, column: str) -> bool:
         return self._scope.find(f"{self._name}.{column}") is not None
@@ -93,20 +113,10 @@ class Container:
         return flatten(values, self._structure(), self._name)
 
     def p4(self, suffix: str = "") -> ak.Array:
-        """Return four-momenta (vector, MeV) from the columns pt, eta, phi and m with a suffix
-        (``"IntermediateAxis"``).
+        """Return four-momenta (vector, float64, in the unit of the input) from the columns pt, eta, phi and m with a
+        suffix (``"IntermediateAxis"``).
         """
-        import vector
-
-        vector.register_awkward()
-        return vector.zip(
-            {
-                "pt": self[f"pt{suffix}"],
-                "eta": self[f"eta{suffix}"],
-                "phi": self[f"phi{suffix}"],
-                "mass": self[f"m{suffix}"],
-            }
-        )
+        return momenta(*(self.unflatten(double(self.flat(f"{name}{suffix}"))) for name in ("pt", "eta", "phi", "m")))
 
     def follow(self, link: str, to: str = "") -> Linked:
         """Return the objects that an element-link column points to; null links and links to hidden objects drop out.
@@ -164,6 +174,10 @@ class Container:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def __setitem__(self, column: str, values: Any) -> None:
+        self.store(column, values)
+
+    def store(self, column: str, values: Any, missing: Any = None) -> None:
+        """Decorate, as ``taus[column] = values`` does; ``missing`` (flat) tells which objects have no value."""
         name = f"{self._name}.{column}"
         if self._access is not None:
             self._access.check_write(name)
@@ -172,8 +186,9 @@ class Container:
         content = flatten(values, self._structure(), name)
         if len(content) != len(self):
             raise ColumnError(f"{name} gets {len(content)} values for {len(self)} objects")
-        full = scatter(content, self._scope.index(self._name), self._scope.full_length(self._name))
-        self._scope.put(name, Column(self._scope.group(self._name).offsets, full))
+        index, length = self._scope.index(self._name), self._scope.full_length(self._name)
+        gone = None if missing is None or not missing.any() else scatter(missing, index, length)
+        self._scope.put(name, Column(self._scope.group(self._name).offsets, scatter(content, index, length), gone))
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,7 +206,9 @@ class Container:
 class Linked:
     """Objects reached through links: a list of them for each object of the container that was followed from.
 
-    The lists keep the order of the links until ``sort``; ``where``, ``sort`` and ``first`` return new views.
+    The lists keep the order of the links until ``sort``; ``where``, ``sort`` and ``first`` return new views. ``sum``,
+    ``mean``, ``max``, ``min``, ``any`` and ``all`` return one value for each object that was followed from, flat. They
+    take the name of a column, or values (flat, or in the structure of the lists).
     """
 
     def __init__(
@@ -264,6 +281,63 @@ class Linked:
         """Give flat values, one for each linked object, the structure events × objects × linked."""
         return jagged(values, self._offsets, self._outer)
 
+    def __iter__(self) -> NoReturn:
+        raise ColumnError(
+            f"the linked {self._name} are no list to loop over: tools work on the columns of all objects at once",
+            hint="['pt'] is events × objects × linked; .flat('pt') is one value a linked object; .sum('pt') one a list",
+        )
+
+    def p4(self, mass: float | str = "m") -> ak.Array:
+        """Return four-momenta (vector, float64, in the unit of the input) of the linked objects, in their structure,
+        from the columns pt, eta, phi, and a mass: a column, or a number for all (139.57 for pions in MeV).
+        """
+        pt, eta, phi = (double(self.flat(name)) for name in ("pt", "eta", "phi"))
+        found = double(self.flat(mass)) if isinstance(mass, str) else np.full(len(self), float(mass))
+        return momenta(*map(self.unflatten, (pt, eta, phi, found)))
+
+    def sum(self, values: Any) -> Any:
+        """Return the sums of the lists, 0 of empty ones: numbers, or four-momenta of four-momenta (``p4``)."""
+        if not hasattr(values, "px"):
+            return self._reduced(values, "sum")
+        import vector
+
+        return vector.zip({name: self._reduced(getattr(values, name), "sum") for name in ("px", "py", "pz", "E")})
+
+    def mean(self, values: Any) -> npt.NDArray[Any]:
+        """Return the means of the lists, NaN of empty ones."""
+        return self._reduced(values, "mean")
+
+    def max(self, values: Any) -> npt.NDArray[Any]:
+        """Return the largest value of each list, NaN of empty ones."""
+        return self._reduced(values, "max")
+
+    def min(self, values: Any) -> npt.NDArray[Any]:
+        """Return the smallest value of each list, NaN of empty ones."""
+        return self._reduced(values, "min")
+
+    def any(self, values: Any) -> npt.NDArray[Any]:
+        """Tell of each list whether something in it is true; not of empty ones."""
+        return self._reduced(values, "any")
+
+    def all(self, values: Any) -> npt.NDArray[Any]:
+        """Tell of each list whether everything in it is true; so it is of empty ones."""
+        return self._reduced(values, "all")
+
+    def _reduced(self, values: Any, name: str) -> npt.NDArray[Any]:
+        flat = np.asarray(self._values(values))
+        if flat.dtype.kind in "iu" and flat.dtype != np.uint64:
+            flat = flat.astype(np.int64)
+        try:
+            found = reduced(Value(flat, (Level("", self.counts),)), name)
+        except OverflowError:
+            raise ColumnError(f"a {name} of {self._name} does not fit into 64 bits", hint="sum floats") from None
+        counted: npt.NDArray[Any] = marked(found.data, found.missing, f"the {name} of {self._name}")
+        return counted
+
+    def _values(self, values: Any) -> Any:
+        """Return flat values: those of a column, or those that were given."""
+        return self.flat(values) if isinstance(values, str) else self.flatten(values)
+
     def one(self, column: str, missing: float) -> npt.NDArray[Any]:
         """Return the value of the first linked object of each list, or ``missing`` where the list is empty or its value
         is missing.
@@ -286,17 +360,17 @@ class Linked:
         return flat
 
     def where(self, mask: Any) -> Linked:
-        """Keep the linked objects for which ``mask`` (flat, or in the structure of the lists) is true."""
-        kept = np.asarray(self.flatten(mask))
+        """Keep the linked objects for which ``mask`` (flat, or in the structure of the lists, or a column) is true."""
+        kept = np.asarray(self._values(mask))
         if kept.dtype != np.bool_:
             raise ColumnError(f"this is no mask of {self._name}: its values are {kept.dtype}, not bool")
         return self._with(self._index[kept], offsets_from(kept)[self._offsets])
 
     def sort(self, values: Any, *, descending: bool = True) -> Linked:
-        """Order each list by ``values`` (flat, or in the structure of the lists); equal values keep their order, NaN
-        comes last.
+        """Order each list by ``values`` (a column, or values, flat or in the structure of the lists), the highest
+        first; equal values keep their order, NaN comes last.
         """
-        keys = np.asarray(self.flatten(values))
+        keys = np.asarray(self._values(values))
         if descending:
             keys = -keys if keys.dtype.kind == "f" else ~keys  # -x of an unsigned integer would wrap around
         owners = self.owners

@@ -13,7 +13,7 @@ from hepflow.protocols import ColumnInfo, matching
 from hepflow.stream import Stream
 from hepflow.tool import Tool
 
-__all__ = ["DataFlow", "declared", "resolve"]
+__all__ = ["DataFlow", "anchor", "declared", "resolve"]
 
 
 @dataclass
@@ -52,6 +52,7 @@ def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
     """
     flow = DataFlow()
     needed: dict[str, None] = {}
+    anchors: dict[str, str] = {}
     later = {
         name: tool.name
         for tool in job.all_tools()
@@ -59,14 +60,15 @@ def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
     }
     scope = _Scope()
     for tool in job.tools:
-        _walk(tool, None, scope, columns, flow, needed, later)
+        _walk(tool, None, scope, columns, flow, needed, later, anchors)
     for stream in job.streams:
         inner = scope.child()
         passed: list[str] = []
         for tool in stream.tools:
-            passed += _walk(tool, stream, inner, columns, flow, needed, later)
+            passed += _walk(tool, stream, inner, columns, flow, needed, later, anchors)
         flow.outputs[stream.name] = _outputs(stream, inner, passed, columns, needed)
-    flow.reads = list(needed)
+    read = {name.partition(".")[0] for name in needed}
+    flow.reads = [*needed, *(name for container, name in anchors.items() if container not in read)]
     return flow
 
 
@@ -78,6 +80,7 @@ def _walk(
     flow: DataFlow,
     needed: dict[str, None],
     later: Mapping[str, str],
+    anchors: dict[str, str],
 ) -> list[str]:
     """Resolve one tool; return the columns that it writes or passes on to its stream."""
     reads: dict[str, None] = {}
@@ -100,10 +103,28 @@ def _walk(
         if column == "*":
             scope.containers[container] = tool.name
         elif name not in reads:
+            made = {known.partition(".")[0] for known in [*scope.made, *optionals]} | {*scope.containers}
+            if container not in made:
+                anchors.setdefault(container, anchor(tool, container, columns))
             scope.made[name] = tool.name
     scope.links |= {*tool.links()}
     flow.access[tool.name] = Access.of(tool.name, reads, writes, optionals)
     return writes
+
+
+def anchor(tool: Tool, container: str, columns: Mapping[str, ColumnInfo]) -> str:
+    """Return the smallest column of a container, which tells the objects that a tool decorates; ColumnError where the
+    input has no such container.
+    """
+    found = [info for info in columns.values() if info.container == container and not info.second]
+    if not found:
+        known = {info.container for info in columns.values()}
+        raise ColumnError(
+            f"{tool.name} writes into {container!r}, and there is no such container",
+            where=f"tool {tool.name}",
+            hint=nearest(container, known, what="containers"),
+        )
+    return min(found, key=lambda info: (info.dtype in ("string", "link"), info.depth, info.nbytes, info.name)).name
 
 
 def declared(tool: Tool, method: str) -> list[str]:

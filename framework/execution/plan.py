@@ -12,13 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 from hepflow.errors import ColumnError, DamagedError, InputError, TreeError
-from hepflow.execution.dataflow import DataFlow, declared, resolve
+from hepflow.execution.dataflow import DataFlow, anchor, declared, resolve
 from hepflow.execution.inputs import InputFile
 from hepflow.execution.units import check_units, unit_of
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
 from hepflow.protocols import ColumnInfo, FileSchema, Reader, matching
 from hepflow.stream import Stream
+from hepflow.tool import Tool
 
 __all__ = ["BLOCK_BYTES", "UNIT_ENTRIES", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
 
@@ -194,6 +195,8 @@ def _schemas(
                 if file.searched and missing:
                     skipped[file.path] = f"holds no {missing[0]}"
                     continue
+                if not opened:
+                    patterns += _anchors(tools, schema.columns)
                 names = sorted({name for pattern in patterns for name in matching(pattern, schema.columns)})
                 marks = reader.boundaries([schema.columns[name] for name in names])
         except InputError as error:
@@ -209,6 +212,14 @@ def _schemas(
             "no input file holds what the job reads", where=reasons, hint=f"the job reads {', '.join(sorted(wanted))}"
         )
     return opened, skipped
+
+
+def _anchors(tools: Sequence[Tool], columns: Mapping[str, ColumnInfo]) -> list[str]:
+    """Return a column of each container that tools write into and nobody reads: it tells the objects."""
+    read = {name.partition(".")[0] for tool in tools for name in declared(tool, "reads")}
+    held = {info.container for info in columns.values()} - read
+    written = {name.partition(".")[0]: tool for tool in tools for name in declared(tool, "writes")}
+    return [anchor(tool, container, columns) for container, tool in written.items() if container in held]
 
 
 def _check_all(job: Job, flow: DataFlow, schemas: Sequence[_Opened]) -> list[str]:

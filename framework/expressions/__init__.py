@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from hepflow.errors import ColumnError
 from hepflow.expressions.dimensions import unit_free
-from hepflow.expressions.evaluation import Level, Value, conjunction, evaluate, level_of, spread
+from hepflow.expressions.evaluation import evaluate, level_of
 from hepflow.expressions.syntax import FUNCTIONS, joined_text, qualified, quoted, read
+from hepflow.expressions.values import Level, Value, conjunction, spread
 
 if TYPE_CHECKING:
     from hepflow.events import Events
@@ -73,6 +74,23 @@ class Expression:
         """
         at = at or common_container(events, self)
         return events.shared(("expression", type(self), self.text, at), lambda: self._values(self._at(events, at)))
+
+    def column(self, events: Events, at: str) -> tuple[Any, Bools | None]:
+        """Return the values as a column of a container, and which of them are missing (None: none).
+
+        Numbers come in the type of the expression, 0 or NaN where they are missing; where the expression is a list for
+        each object, lists.
+        """
+        value, levels = self.value(events), _levels(events, at)
+        if len(value.levels) <= len(levels) or not all(a.same(b) for a, b in zip(levels, value.levels)):  # noqa: B905
+            found = self._at(events, at)
+            return found.data, found.missing
+        import awkward as ak
+
+        lists: Any = self._values(value)
+        for level in reversed(value.levels[len(levels) :]):
+            lists = ak.unflatten(lists, level.counts)
+        return lists, value.levels[len(levels)].missing
 
     def missing(self, events: Events, at: str = "") -> Bools:
         """Return for which objects the value is missing."""

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hepflow.plugins.common.define import Define, Filter
+    from hepflow.plugins.common.goodruns import GoodRuns
     from hepflow.plugins.common.linked import LinkedObjects
+    from hepflow.plugins.common.unique import UniqueEvents
 
-__all__ = ["LinkedObjects"]
+__all__ = ["Define", "Filter", "GoodRuns", "LinkedObjects", "UniqueEvents"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"LinkedObjects": "linked"},
+    {
+        "Define": "define",
+        "Filter": "define",
+        "GoodRuns": "goodruns",
+        "LinkedObjects": "linked",
+        "UniqueEvents": "unique",
+    },
 )

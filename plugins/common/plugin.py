@@ -10,7 +10,13 @@ from hepflow import hookimpl
 @hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the general tools."""
-    return {"LinkedObjects": "hepflow.plugins.common.linked:LinkedObjects"}
+    return {
+        "Define": "hepflow.plugins.common.define:Define",
+        "Filter": "hepflow.plugins.common.define:Filter",
+        "GoodRuns": "hepflow.plugins.common.goodruns:GoodRuns",
+        "LinkedObjects": "hepflow.plugins.common.linked:LinkedObjects",
+        "UniqueEvents": "hepflow.plugins.common.unique:UniqueEvents",
+    }
 
 
 @hookimpl

@@ -117,3 +117,13 @@ def test_a_worker_gets_a_tool_without_what_was_opened():
     assert twin.values_set == {"Scale": 3}
     assert not hasattr(twin, "model")
     twin.Scale = 4
+
+
+def test_an_own_init_is_told_when_the_class_is_made():
+    with pytest.raises(PropertyError, match="has an __init__ of its own") as error:
+
+        class Counter(Tool):
+            def __init__(self, size=3):
+                self.size = size
+
+    assert "Property(5" in str(error.value)

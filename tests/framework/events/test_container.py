@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -267,3 +269,51 @@ def test_links_of_events_and_of_sub_containers(events):
     found = events["Sub"].follow("link", "TauTracks")
     assert found.flat("pt").tolist() == [7.0, 5.0, 10.0]
     assert found.owners.tolist() == [0, 1, 2]
+
+
+@pytest.fixture
+def linked():
+    """Two taus with tracks 0, 2 and none, one with track 0."""
+    columns = {"pt": [[1e3, 2e3, 3e3], [9e3]], "eta": [[0.1, 0.2, 0.3], [0.4]], "phi": [[3.1, 0.2, -3.1], [0.4]]}
+    arrays = {f"K.{name}": ak.values_astype(ak.Array(values), np.float32) for name, values in columns.items()}
+    events = Events.from_arrays({"T.x": ak.Array([[1, 2], [3]]), "K.n": ak.Array([[1, 2, 2**62], [4]]), **arrays})
+    events["T"]["links"] = events.link("K", ak.Array([[[0, 2], []], [[0]]]))
+    return events, events["T"].follow("links", "K")
+
+
+def test_linked_objects_are_reduced(linked):
+    _, tracks = linked
+    assert tracks.sum("pt").tolist() == [4e3, 0, 9e3]
+    assert tracks.sum("n").tolist() == [2**62 + 1, 0, 4]
+    assert tracks.any(tracks["pt"] > 2e3).tolist() == [True, False, True]
+    assert tracks.all(tracks["pt"] > 2e3).tolist() == [False, True, True]
+    np.testing.assert_array_equal(tracks.max("pt"), [3e3, np.nan, 9e3])
+    np.testing.assert_array_equal(tracks.where(tracks.flat("n") < 9).min("n"), [1, np.nan, 4])
+    np.testing.assert_array_equal(tracks.mean("pt"), [2e3, np.nan, 9e3])
+    assert tracks.sort("pt").flat("pt").tolist() == [3e3, 1e3, 9e3]
+    with pytest.raises(ColumnError, match="does not fit into 64 bits"):
+        tracks.sum(tracks.flat("n") * 0 + 2**62 + 2**61)
+
+
+def test_four_momenta_of_linked_objects(linked):
+    events, tracks = linked
+    momenta = tracks.p4(mass=139.57)
+    assert str(momenta.type).startswith("2 * var * var * Momentum4D")
+    total = tracks.sum(momenta)
+    plain = [0.0, 0.0, 0.0, 0.0]
+    for pt, eta, phi in ((1e3, 0.1, 3.1), (3e3, 0.3, -3.1)):
+        pt, eta, phi = (float(np.float32(value)) for value in (pt, eta, phi))
+        p = (pt * math.cos(phi), pt * math.sin(phi), pt * math.sinh(eta))
+        plain = [a + b for a, b in zip(plain, (*p, math.sqrt(sum(x * x for x in p) + 139.57**2)), strict=True)]
+    mass = math.sqrt(plain[3] ** 2 - sum(x * x for x in plain[:3]))
+    np.testing.assert_allclose(total.mass, [mass, 0, 139.57], rtol=1e-9)
+    events["T"]["mass"] = total.mass
+    assert len(events["T"].flat("mass")) == 3
+
+
+def test_looping_over_objects_is_told(linked):
+    events, tracks = linked
+    with pytest.raises(ColumnError, match="T is no list to loop over"):
+        list(events["T"])
+    with pytest.raises(ColumnError, match="linked K are no list to loop over"):
+        list(tracks)

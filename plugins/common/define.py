@@ -1,0 +1,81 @@
+"""New columns and selections, written as expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hepflow import Events, Job, Property, Tool
+from hepflow.errors import JobOptionsError
+from hepflow.expressions import Cut, Expression, common_container
+
+__all__ = ["Define", "Filter"]
+
+
+class Define(Tool):
+    """Decorate objects, or events, with expressions over columns; a later one may use an earlier one.
+
+    ``Columns={"TauJets.response": "TauJets.pt / TauJets.truthPtVis", "EventInfo.nJets": "sum(Jets.pt > 20*GeV)"}``.
+    Whole numbers are int64 or uint64, conditions bool, what is calculated with floats float64; a column of 32 bits that
+    is only picked from (``abs``, ``min``, ``max``, ``where``) keeps its type. What is missing is missing in the new
+    column: NaN of floats; whole numbers and conditions that are missing cannot be written
+    (``where(isfinite(x), x, -1)`` gives them a value). An expression that is a list makes a column of lists.
+    """
+
+    Columns: Property[dict[str, Expression]] = Property({}, "new column → expression", item=Expression)
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns of the expressions, without those that are defined before."""
+        found: dict[str, None] = {}
+        known: set[str] = set()
+        for name, expression in self.Columns.items():
+            found |= {column: None for column in expression.columns if column not in known}
+            known.add(name)
+        return list(found)
+
+    def writes(self) -> Sequence[str]:
+        """Return the new columns."""
+        return list(self.Columns)
+
+    def check(self, job: Job) -> None:
+        """Refuse a tool that defines nothing."""
+        if not self.Columns:
+            raise JobOptionsError(f"{self.name} defines nothing", hint='Columns={"TauJets.x": "TauJets.pt / GeV"}')
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Calculate and decorate."""
+        for name, expression in self.Columns.items():
+            container, _, column = name.partition(".")
+            values, missing = expression.column(events, container)
+            events[container].store(column, values, missing)
+
+
+class Filter(Tool):
+    """Keep what passes a cut: objects of the container that the cut is about, or events.
+
+    ``Filter("taus", Cut="TauJets.pt > 20*GeV")`` hides taus, ``Filter("pair", Cut="sum(TauJets.pt > 20*GeV) >= 2")``
+    events; where an entry of the input is an object, ``tree.pt > 20*GeV`` hides entries. What does not pass because a
+    value is missing is counted in the cutflow.
+    """
+
+    Cut = Property(Cut(), "what is kept")
+    Label = Property("", "line of the cutflow; empty: the cut")
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns of the cut."""
+        return self.Cut.columns
+
+    def check(self, job: Job) -> None:
+        """Refuse a tool without a cut."""
+        if not self.Cut.columns:
+            raise JobOptionsError(f"{self.name} has no Cut", hint='Cut="TauJets.pt > 20*GeV"')
+
+    def execute(self, events: Events, result: Any) -> None:
+        """Hide what does not pass."""
+        at = common_container(events, self.Cut)
+        label = self.Label or self.Cut.label
+        mask, missing = self.Cut(events, at), self.Cut.missing(events, at)
+        if at and events.depth(at):
+            events.select(at, mask, label, missing=missing)
+        else:
+            events.select_events(mask, label, missing=missing)
