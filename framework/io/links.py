@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -322,7 +323,10 @@ class LinkWriter:
 
     def __init__(self, spelled: Mapping[str, str]) -> None:
         self._spelled = spelled
-        self._own = {link_key(name, clid): name for name in spelled.values() for clid in (probable_class(name), 0)}
+        self._own: dict[int, set[str]] = defaultdict(set)
+        for container in spelled.values():
+            for clid in (probable_class(container), 0):
+                self._own[link_key(container, clid)].add(container)
         self._told: set[int] = set()
 
     def __call__(self, column: Column) -> Column:
@@ -345,16 +349,17 @@ class LinkWriter:
         return link_key(spelled, target.clid if target is not None else probable_class(spelled))
 
     def _is_free(self, key: int) -> bool:
-        """Tell whether a key of the input, whose target is not there, stands for nothing in the output, too."""
-        if key in self._own and key not in self._told:
+        """Tell whether a key of the input, whose target is not clear, leads nowhere in the output, too."""
+        names = self._own.get(key, set())
+        if len(names) == 1 and key not in self._told:
             self._told.add(key)
             _log.warning(
-                "links with the key %d, whose target the input does not hold, would point into %s of the output; "
+                "links with the key %d, whose target in the input is not clear, would point into %s of the output; "
                 "they are written as null links",
                 key,
-                self._own[key],
+                *names,
             )
-        return key not in self._own
+        return len(names) != 1
 
 
 def _translated(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
 
+import hepflow
 from hepflow.events.column import Column
 from hepflow.events.layout import pack_links, unpack_links
 from hepflow.events.links import container_id
@@ -101,9 +104,12 @@ def test_the_class_in_the_file_decides(caplog):
 
 def test_a_key_of_two_containers_leads_nowhere_and_is_told(monkeypatch, caplog):
     monkeypatch.setattr("hepflow.io.links.link_key", lambda name, clid: 4711 if clid else 1)
+    monkeypatch.setattr("hepflow.io.links.probable_class", lambda name: CLIDS["Jet"])
     with caplog.at_level(logging.WARNING):
         assert targets(LinkReader({"A": "A", "B": "B"}, {"A": JET, "B": JET}), 4711) == [-4711]
     assert "key 4711 may point into A or B" in caplog.text
+    kept = LinkWriter({"A": "A", "B": "B"})(Column(None, pack_links([], [-4711], [3])))
+    assert kept.content.to_list() == [{"m_persKey": 4711, "m_persIndex": 3}]
 
 
 @pytest.mark.parametrize("counts", [None, [2, 0, 2]])
@@ -137,3 +143,11 @@ def test_a_key_that_would_mean_another_container_in_the_output_is_told(caplog):
         written = LinkWriter({"Electrons": "AnalysisElectrons", "Made": "Electrons"})(column)
     assert written.content.m_persKey.to_list() == [0, 5]
     assert "would point into Electrons of the output" in caplog.text
+
+
+def test_only_io_knows_how_atlas_spells_links():
+    package = Path(hepflow.__file__).parent
+    files = [path for path in package.rglob("*.py") if "io" not in path.relative_to(package).parts]
+    files += [path for name in ("plugins", "streams") for path in (package.parent / name).rglob("*.py")]
+    assert len(files) > 100
+    assert not [path for path in files if re.search(r"m_pers|link_key|CLID", path.read_text(encoding="utf-8"))]
