@@ -190,7 +190,7 @@ def _schemas(
             with closing(open_reader(file.path, formats, file.tree)) as reader:
                 schema = reader.schema()
                 second = {name: info for name, info in schema.second.items() if name in patterns}
-                schema = replace(schema, columns={**second, **schema.columns})
+                schema = replace(schema, columns={**second, **schema.columns}, second={})
                 missing = sorted(wanted - {name.partition(".")[0] for name in schema.columns})
                 if file.searched and missing:
                     skipped[file.path] = f"holds no {missing[0]}"

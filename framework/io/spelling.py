@@ -40,7 +40,8 @@ _NO_FIELD = re.compile(r"[/\\\s\x00-\x1f\x7f]")
 
 def ntuple_spelling(inputs: Mapping[str, ColumnInfo]) -> Spelling:
     """Return how an ntuple spells columns, given all of the input: ``Muon_pt`` for ``Muon.pt`` of a NanoAOD, and
-    ``Muon_isGood`` for a new column of it; ``TauJets.pt`` where the input is an xAOD, or has no such container.
+    ``Muon_isGood`` for a new column of it, ``GoodMuon_pt`` for a new container; ``TauJets.pt`` where the input is an
+    xAOD, or spells its containers with a dot.
     """
     prefixes: dict[str, str] = {}
     for name, info in inputs.items():
@@ -49,9 +50,13 @@ def ntuple_spelling(inputs: Mapping[str, ColumnInfo]) -> Spelling:
         if source.endswith(variable) and not prefixes.get(container):
             prefixes[container] = source.removesuffix(variable)
 
+    separators = {prefix.removeprefix(container) for container, prefix in prefixes.items() if prefix}
+    usual = "_" if "_" in separators and "." not in separators else "."
+
     def spell(name: str) -> str:
         container, _, variable = name.partition(".")
-        return _in_ntuple(inputs[name]) if name in inputs else prefixes.get(container, f"{container}.") + variable
+        prefix = prefixes.get(container, f"{container}{usual}")
+        return _in_ntuple(inputs[name]) if name in inputs else prefix + variable
 
     return spell
 

@@ -157,6 +157,8 @@ def test_an_ntuple_is_spelled_as_its_input():
     names = ["Muon.pt", "Muon.isGood", "Events.run", "Events.mBB", "TauJets.pt", "TauJets.new", "New.x"]
     spelled = ["Muon_pt", "Muon_isGood", "run", "mBB", "TauJets.pt", "TauJets.new", "New.x"]
     assert [spell(name) for name in names] == spelled
+    assert ntuple_spelling(inputs({"Muon.pt": "Muon_pt", "Events.run": "run"}))("GoodMuon.pt") == "GoodMuon_pt"
+    assert ntuple_spelling(inputs({"tree.mBB": "mBB"}))("GoodMuon.pt") == "GoodMuon.pt"
 
 
 def test_an_ntuple_of_an_xaod_has_plain_names():
