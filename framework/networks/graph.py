@@ -309,10 +309,18 @@ def _check_nodes(network: Network) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def concatenated(sizes: Iterable[int], where: str) -> int:
+    """Return the number of features of a concatenation; raises NetworkError where it is absurdly large."""
+    total = sum(sizes)
+    if total > MAX_FEATURES:
+        raise NetworkError(f"{where} concatenates more than {MAX_FEATURES} numbers, more than any network needs")
+    return total
+
+
 def _size(network: Network, node: Node, sources: list[int], where: str) -> int:
     """Return the number of features that a node with layer, concatenate, add or sum gives."""
     if node.type == "concatenate":
-        return sum(sources)
+        return concatenated(sources, where)
     if node.type == "add":
         if len(set(sources)) > 1:
             raise NetworkError(f"{where} adds sources of different size: {', '.join(map(str, sources))}")

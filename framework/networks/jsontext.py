@@ -87,8 +87,8 @@ def _check_size(content: bytes) -> int:
     symbols = np.frombuffer(plain.translate(None, _NOT_STRUCTURE), dtype=np.uint8)
     quotes = symbols == ord('"')
     outside = symbols[~(np.logical_xor.accumulate(quotes) | quotes)]
-    down, pairs = (outside == ord("[")) | (outside == ord("{")), int((outside == ord(":")).sum())
-    commas, objects = plain.count(b","), int((outside == ord("{")).sum())
+    colons, down = outside == ord(":"), (outside == ord("[")) | (outside == ord("{"))
+    pairs, commas, objects = int(colons.sum()), plain.count(b","), int((outside == ord("{")).sum())
     widest = int(np.frombuffer(content, dtype=np.uint8).max(initial=0))
     need = (
         2 * size * (4 if widest >= 0xF0 else 2 if widest >= 0xC4 else 1)  # one wide character makes all as wide
@@ -104,7 +104,10 @@ def _check_size(content: bytes) -> int:
             f"the JSON has {size / 1024**2:.1f} MB and would take about {need / 1024**2:.0f} MB of memory, more than "
             f"{TIMES} times its size"
         )
-    depth = int(np.cumsum(np.where(down, 1, np.where(outside == ord(":"), 0, -1)), dtype=np.int32).max(initial=0))
+    if outside.size - pairs > 2 * int(down.sum()):
+        raise NetworkError("malformed JSON: more brackets close than open")
+    steps = np.where(down, np.int8(1), np.where(colons, np.int8(0), np.int8(-1)))
+    depth = int(np.cumsum(steps, dtype=np.int32).max(initial=0))
     if depth > MAX_DEPTH:
         raise NetworkError(f"the JSON is nested {depth} levels deep; a network needs fewer than {MAX_DEPTH}")
     return pairs

@@ -27,6 +27,7 @@ from hepflow.networks.graph import (
     Node,
     Output,
     check_structure,
+    concatenated,
     topological_order,
 )
 from hepflow.networks.layers import (
@@ -165,8 +166,8 @@ def _read_layers(
         if node.type in ("input", "input_sequence"):
             sizes[number] = len(groups[node.type == "input_sequence"][node.sources[0]].variables)
         elif node.layer is None:
-            size = sizes[node.sources[0]]
-            sizes[number] = sum(sizes[source] for source in node.sources) if node.type == "concatenate" else size
+            held = [sizes[source] for source in node.sources]
+            sizes[number] = concatenated(held, f"node {number}") if node.type == "concatenate" else held[0]
         else:
             if node.layer >= len(entries):
                 raise NetworkError(f"node {number} ({node.type}) uses layer {node.layer}, but there are {len(entries)}")

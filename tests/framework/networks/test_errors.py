@@ -122,6 +122,7 @@ FILES: list[tuple[bytes, str]] = [
     (b'{"a":' * 100_000, "nested"),
     (b"[" * 100_000 + b"]" * 100_000, "nested"),
     (b'{"a": "\xff"}', "malformed JSON"),
+    (b"[" + b"]" * 1000, "malformed JSON: more brackets close than open"),
     (b'{"a": "\\ud800"}', "malformed JSON"),
     (b"5", "neither lwtnn JSON nor ONNX"),
     (b'{"a": ' + b"9" * 5000 + b"}", "malformed JSON|no lwtnn network"),

@@ -291,8 +291,8 @@ def test_brackets_colons_and_quotes_in_texts_are_only_texts() -> None:
 def test_small_files_of_much_work_are_refused() -> None:
     """Concatenations that double, and one large layer that many nodes share."""
     doubling = graph(bare("linear"))
-    doubling["nodes"] += [{"type": "concatenate", "sources": [n, n]} for n in range(1, 40)]
-    doubling["outputs"]["o"]["node_index"] = 40
+    doubling["nodes"] += [{"type": "concatenate", "sources": [n, n]} for n in range(1, 20_000)]
+    doubling["outputs"]["o"]["node_index"] = 20_000
     with pytest.raises(NetworkError, match="more than any network needs"):
         read_lwtnn(doubling)
     conv = {"architecture": "conv1d", "weights": [0.5] * 100_000, "bias": [0.0], "activation": "linear"}
