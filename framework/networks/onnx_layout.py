@@ -18,8 +18,10 @@ from hepflow.errors import NetworkError, nearest
 __all__ = ["TYPES", "Layout", "Tensor", "declared_layout", "list_tensors", "possible_layouts"]
 
 BATCH, OBJECTS, VARIABLES, ONE = "batch", "objects", "variables", "1"
-MAX_NUMBERS = 2**24
-"""Most numbers of one tau in a tensor."""
+MAX_NUMBERS = 2**22
+"""Most numbers of a tensor whose sizes the file fixes."""
+MAX_OBJECTS = 10_000
+"""Most objects that a file can fix."""
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -162,7 +164,8 @@ def _checked(layout: Layout, n_variables: int, *, sequence: bool) -> Layout:
     for axis, fixed in zip(layout.axes, tensor.shape, strict=True):
         if axis == ONE and fixed != 1 and isinstance(fixed, int):
             raise NetworkError(f"an axis of ONNX input {tensor.name!r} is declared 1 but is {fixed}", hint=str(tensor))
-    if (layout.fixed(OBJECTS) or 1) * n_variables * (layout.fixed(BATCH) or 1) > MAX_NUMBERS:
+    length = layout.fixed(OBJECTS) or 1
+    if length > MAX_OBJECTS or length * n_variables * (layout.fixed(BATCH) or 1) > MAX_NUMBERS:
         raise NetworkError(f"ONNX input {tensor.name!r} is larger than any network needs", hint=str(tensor))
     return layout
 

@@ -198,10 +198,10 @@ class OnnxNetwork:
         holds, left, tried = try_out(self, labels)
         for name in labels:
             if name in left:
-                raise NetworkError(f"ONNX output {name!r} {left[name]}", hint=self._usable(holds))
+                raise NetworkError(f"ONNX output {name!r} {left[name]}", hint=self._axes())
         if not holds:
             reasons = "; ".join(f"{name} {reason}" for name, reason in left.items())
-            raise NetworkError(f"the ONNX model has no output that hepflow can use: {reasons}")
+            raise NetworkError(f"the ONNX model has no output that hepflow can use: {reasons}", hint=self._axes())
         outputs = tuple(
             Output(t.name, number, tuple(labels.get(t.name, (f"{t.name}_{n}" for n in range(holds[t.name].size)))))
             for number, t in enumerate(self.results)
@@ -209,8 +209,10 @@ class OnnxNetwork:
         )
         return replace(self, outputs=outputs, holds=holds, left=left, tried=tried)
 
-    def _usable(self, holds: Mapping[str, Result]) -> str:
-        return f"outputs that can be used: {', '.join(holds)}" if holds else ""
+    def _axes(self) -> str:
+        """Return what the axes of the inputs are taken for."""
+        taken = "; ".join(f"{name}: {', '.join(layout.axes)}" for name, layout in self.layouts.items())
+        return f"the axes of the inputs are taken as {taken}; declare them (Axes) if they are others"
 
     def sequence_of(self, output: Output) -> tuple[str, int] | None:
         """Return the input sequence whose objects an output has a row for, and how many objects of each tau it loses

@@ -13,9 +13,9 @@ from hepflow.errors import NetworkError, nearest
 
 __all__ = ["LimitError", "RunError", "open_session", "run_session"]
 
-MEMORY = 2**30
+MEMORY = 3 * 2**29
 """Most bytes that ONNX Runtime takes for all models of the process together."""
-SECONDS = 4.0
+SECONDS = 2.0
 """Longest that a model with loops may take for a block."""
 
 
@@ -68,9 +68,12 @@ def run_session(
     try:
         found = _timed(session, names, feeds) if limited else session.run(names, feeds)
     except Exception as error:  # ONNX Runtime has one exception class for each kind of failure
+        if "Available memory" in str(error):
+            raise LimitError(f"the ONNX model takes more than {MEMORY / 2**30:g} GiB of memory") from error
+        if "terminate flag" in str(error):
+            raise LimitError(f"the ONNX model, which has loops, runs for more than {SECONDS:g} s") from error
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        limit = "Available memory" in str(error) or "terminate flag" in str(error)
-        raise (LimitError if limit else RunError)(f"ONNX Runtime: {first[:300]}") from error
+        raise RunError(f"ONNX Runtime: {first[:300]}") from error
     return dict(zip(names, map(_array, found), strict=True))
 
 
