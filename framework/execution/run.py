@@ -19,6 +19,7 @@ import cloudpickle
 from hepflow.context import Context
 from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError, listed
 from hepflow.events.scope import Cutflow, Notes
+from hepflow.execution.code import sources
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
@@ -395,6 +396,7 @@ def _fingerprint(
     A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
     count as well where it defines classes or functions, which may use the options.
     """
+    read = {file.format for file in plan.files}
     last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
     own: dict[str, Any] = {}
     if file is not None and _defines_code(file.module):
@@ -411,7 +413,7 @@ def _fingerprint(
             },
             "seed": job.seed,
             "versions": {name: version for name, version in versions().items() if name in READING},
-            "plugins": {p.name: p.version for p in plugins.plugins.values() if not p.blocked},
+            "readers": sources(reader for reader in formats(plugins) if reader.format in read),
             "inputs": {
                 f"{f.path}:{f.tree}" if f.tree else f.path: {
                     "size": f.size,
@@ -439,10 +441,11 @@ def _defines_code(module: ModuleType) -> bool:
 
 
 def _settings(member: Configurable) -> dict[str, Any]:
-    """Return class, properties and checksums of the data files of a tool or stream."""
+    """Return class, properties, and checksums of the code and of the data files of a tool or stream."""
     return {
         "class": type(member).__name__,
         **_described(member.values),
+        **{f"{module}.py (SHA-256)": digest for module, digest in sources([type(member)]).items()},
         **{f"{key} (SHA-256)": sha256(Path(path)) for key, path in member.data_files().items()},
     }
 

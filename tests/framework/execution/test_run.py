@@ -24,6 +24,7 @@ from hepflow.execution.rundir import RunDirectory
 from hepflow.io.writers import RNTupleWriter
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.tau import NNDecayModeTree, PFOCountDecayMode, TauSelection, TauTruthMatching
+from hepflow.registry.manager import Registry
 from hepflow.streams import MxAODStream, NtupleStream
 from hepflow.variables import Binning, Variable
 
@@ -354,6 +355,30 @@ def test_resume_refuses_another_job_or_input(files, go, measure, cut, tmp_path):
         go(files[:2], cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True)
     with pytest.raises(OutputError, match=r"plan\[2\]: .*–20' → .*–15'"):
         go(files, cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True, events=70)
+
+
+def test_resume_refuses_other_code_and_no_other_plugins(files, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mytaus.py").write_text(
+        "from hepflow import Tool\nfrom myscale import SCALE\n\n\nclass Scaled(Tool):\n    def reads(self):\n"
+        "        return ['TauJets.pt']\n\n    def start(self):\n        return {'sum': 0.0}\n\n"
+        "    def execute(self, events, result):\n        result['sum'] += SCALE * len(events['TauJets'].flat('pt'))\n"
+    )
+    (tmp_path / "myscale.py").write_text("import math\n\nSCALE = 2.0\n")
+    from mytaus import Scaled
+
+    def start(**options):
+        job = Job("test")
+        job += Scaled("scaled")
+        plugins = options.pop("plugins", None)
+        return run(job, RunOptions(inputs=[str(files[0])], output=str(tmp_path / "run"), **options), plugins=plugins)
+
+    first = start()
+    fewer = Registry(blocked=("simulation",))  # as if a plugin that the job does not use had gone
+    assert start(resume=True, plugins=fewer).results == first.results
+    (tmp_path / "myscale.py").write_text("import math\n\nSCALE = 1000.0\n")
+    with pytest.raises(OutputError, match=r"scaled\.myscale\.py \(SHA-256\)"):
+        start(resume=True)
 
 
 def test_tools_check_the_job_before_anything_is_written(files, go, tmp_path):

@@ -1,0 +1,59 @@
+"""The code that a job uses beyond hepflow: sources of the classes of its tools and streams, and of what they import."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from importlib.util import resolve_name
+from pathlib import Path
+from types import ModuleType
+
+from hepflow.files import sha256
+
+__all__ = ["sources"]
+
+
+def sources(classes: Iterable[type]) -> dict[str, str]:
+    """Return module → SHA-256 of its source file, for the modules that define these classes and their bases, and for
+    those of the same package, or of the user's own folders, that they import.
+
+    Modules of hepflow and of Python are left out. What no class is of does not count: a plugin that is only installed.
+    """
+    bases = {base.__module__ for cls in classes for base in cls.__mro__}
+    waiting = [sys.modules[name] for name in sorted(bases) if name in sys.modules]
+    found: dict[str, str] = {}
+    while waiting:
+        module = waiting.pop()
+        name, file = module.__name__, Path(getattr(module, "__file__", None) or "")
+        package = name.partition(".")[0]
+        ours = package == "hepflow" or name.startswith("hepflow_joboptions_") or package in sys.stdlib_module_names
+        if name in found or ours or file.suffix != ".py" or not file.is_file():
+            continue
+        found[name] = sha256(file)
+        waiting += [other for other in _imported(module, file) if _counts(other.__name__.partition(".")[0], package)]
+    return dict(sorted(found.items()))
+
+
+def _imported(module: ModuleType, file: Path) -> Iterator[ModuleType]:
+    """Yield the modules that a source file imports, anywhere in it, and that are loaded."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), module.__package__ or module.__name__)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        yield from (sys.modules[name] for name in names if name in sys.modules)
+
+
+def _counts(imported: str, package: str) -> bool:
+    """Tell whether what a package imports is its own, or the user's: not a package that was installed."""
+    return imported == package or imported not in _installed()
+
+
+@cache
+def _installed() -> frozenset[str]:
+    return frozenset({*packages_distributions(), *sys.stdlib_module_names})
