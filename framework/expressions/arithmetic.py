@@ -142,6 +142,8 @@ def _whole_result(sign: str, left: Operand, right: Operand) -> Operand:
         _check_size(sign, left, right)
         return _checked(_PYTHON[sign](left, right))
     target = _target(sign, left, right)
+    if sign == "**" and max(map(abs, bounds(left))) <= 1:
+        right = np.where(np.greater(right, 3), 2 + np.asarray(right) % 2, right)  # of -1, 0, 1 only odd or even counts
     if sign in ("<<", ">>"):
         return _shifted(sign, left, right, target)
     if _is_safe(sign, left, right, target):

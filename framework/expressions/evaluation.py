@@ -212,7 +212,8 @@ class _Evaluator:
 
     def member(self, value: Value, listed: Node, inverted: bool) -> Value:
         numbers = [self.value(part).data for part in listed.parts]
-        data = is_in(np.atleast_1d(value.data), numbers) != inverted
+        plain = float(value.data) if isinstance(value.data, Fraction) else value.data
+        data = is_in(np.atleast_1d(plain), numbers) != inverted
         return Value(bool(data[0])) if value.constant else masked(data, value.levels, value.unknown)
 
     # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────

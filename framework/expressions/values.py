@@ -100,16 +100,16 @@ def union(*masks: Bools | None) -> Bools | None:
 def joined(left: Value, right: Value, conjunct: bool) -> Value:
     """Return the conjunction or disjunction of conditions: what one side decides does not ask the other."""
     function = np.logical_and if conjunct else np.logical_or
-    data = function(left.data, right.data)
+    data, levels = function(left.data, right.data), right.levels if left.constant else left.levels
     if left.missing is None and right.missing is None:
-        return Value(data if isinstance(data, np.ndarray) else bool(data), left.levels)
+        return Value(data if isinstance(data, np.ndarray) else bool(data), levels)
     missing = union(left.missing, right.missing)
     assert missing is not None
     for side in (left, right):
         decided = np.not_equal(side.data, conjunct)
         missing = missing & ~(decided if side.missing is None else decided & ~side.missing)
     data = np.broadcast_to(np.logical_and(data, ~missing), missing.shape)
-    return Value(data, left.levels or right.levels, missing if missing.any() else None)
+    return Value(data, levels, missing if missing.any() else None)
 
 
 def condition(value: Value) -> Value:

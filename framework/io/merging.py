@@ -64,6 +64,9 @@ def _check_same(first: FileSchema, other: FileSchema) -> None:
         raise InputError(
             f"{other.path} is {other.format} {other.tree}, not {first.format} {first.tree} as {first.path}"
         )
+    if first.energy_unit != other.energy_unit:
+        units = [schema.energy_unit or "an unknown unit" for schema in (first, other)]
+        raise InputError(f"{first.path} has energies in {units[0]}, {other.path} in {units[1]}")
     if differing:
         raise InputError(
             f"{first.path} and {other.path} have different columns: {', '.join(differing[:8])}",

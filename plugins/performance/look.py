@@ -91,12 +91,16 @@ def look(
 def choose_binning(values: npt.NDArray[Any]) -> Binning:
     """Return bins for finite values: around each whole number where all values are whole and within 100 of each
     other, otherwise of a round width between their quantiles, which leave out TAIL on each side, or all values where
-    that makes the range hardly longer. Without values the range is 0 to 1.
+    that makes the range hardly longer. Of numbers above 2⁵⁰ the edges are some that float64 tells apart. Without values
+    the range is 0 to 1.
     """
     if not len(values):
         return Binning.regular(BINS, 0, 1)
     numbers = np.asarray(values, dtype=np.float64)
     low, high = _range(numbers)
+    finest = 4 * float(np.spacing(np.abs(numbers).max()))
+    if finest > 1:
+        return _exact_bins(low, high, finest)
     if (numbers == np.round(numbers)).all():
         if np.ptp(numbers) < 2 * BINS:
             low, high = numbers.min(), numbers.max()
@@ -108,6 +112,14 @@ def choose_binning(values: npt.NDArray[Any]) -> Binning:
         margin = abs(low) / 2 or 0.5
         return Binning.regular(BINS, low - margin, low + margin)
     return _round_bins(low, high)
+
+
+def _exact_bins(low: float, high: float, finest: float) -> Binning:
+    """Return about BINS bins whose width is a power of two: edges of very large numbers are exact then."""
+    width = max(finest, 2.0 ** math.ceil(math.log2(max((high - low) / BINS, 1))))
+    first = math.floor(low / width) * width
+    number = math.floor((high - first) / width) + 1
+    return Binning.regular(number, first, first + number * width)
 
 
 def _range(values: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -60,6 +60,8 @@ def events():
         ("sum(EventInfo.mcEventWeights * EventInfo.mu)", [330, 120, 0]),
         ("sum(abs(TauJets.eta) > 1)", [1, 0, 1]),
         ("`TauJets.pt` / TauJets.`nTracks`", [20e3, 5e4 / 3, 5e3]),
+        ("((2 or TauJets.pt) and TauJets.nTracks > 1) + EventInfo.mu", [30, 31, 51]),
+        ("(TauJets.nTracks > 1) ** 2 ** 63", [0, 1, 1]),
     ],
 )
 def test_values(events, text, expected):

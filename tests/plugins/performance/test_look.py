@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hepflow.execution.run import Reporter, RunOptions
 from hepflow.expressions import Cut
-from hepflow.plugins.performance.look import TAIL, choose_binning, look
+from hepflow.plugins.performance.look import BINS, TAIL, choose_binning, look
 from hepflow.registry.manager import registry
 from hepflow.variables import Binning, Variable
 
@@ -96,3 +96,20 @@ def test_looking_goes_on_where_the_first_entries_have_nothing(xaods, monkeypatch
     seen, entries = look([variable], cut, RunOptions(inputs=[str(folder)]), registry(), Reporter())
     assert entries == len(numbers)
     assert seen["n"].tolist() == [number for number in numbers if number > 30]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(1000) + 2**60,
+        -(np.arange(1000) + 2**60),
+        np.arange(1000) + 2**53,
+        np.array([2**63, 2**64 - 1], np.uint64),
+        np.array([1e18, 1e18 + 5e5]),
+        np.array([1e300, 1e300]),
+    ],
+)
+def test_a_range_of_very_large_numbers_holds_them(values):
+    edges = choose_binning(values).edges
+    assert all(edges[0] <= float(value) < edges[-1] for value in values)
+    assert len(edges) <= 2 * BINS + 1
