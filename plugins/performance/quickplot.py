@@ -76,7 +76,7 @@ class BareNames:
         if CONTAINER in containers:
             return usual
         short = {known.partition(".")[2] for known in self._columns}
-        odd = sorted(f"`{variable}`" for variable in short if variable.startswith(name) and not variable.isidentifier())
+        odd = sorted(f"`{variable}`" for variable in short if name in variable and not variable.isidentifier())[:3]
         meant = (
             f"a name with other characters is quoted: {', '.join(odd)}" if odd else nearest(name, short, what="columns")
         )
