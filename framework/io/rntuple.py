@@ -6,6 +6,7 @@ range ends at a cluster's edge. The field records of the header and uproot's rea
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +26,19 @@ from hepflow.protocols import ColumnInfo
 __all__ = ["RNTupleReader"]
 
 _LEAF, _COLLECTION, _RECORD = 0, 1, 2
+_CARDINALITY = re.compile(r"(?:ROOT::)?RNTupleCardinality<(.+)>")
 
 
 @dataclass(frozen=True)
 class _Field:
-    """Where one column lies: the numbers of its offset columns, outermost first, and of its value columns."""
+    """Where one column lies: the numbers of its offset columns, outermost first, and of its value columns. ``counts``:
+    the values are the lengths of the lists that its one column has the offsets of.
+    """
 
     dtype: str
     lists: tuple[int, ...]
     values: tuple[int, ...]
+    counts: bool = False
 
 
 class RNTupleReader(RootReader):
@@ -71,6 +76,8 @@ class RNTupleReader(RootReader):
         sizes = self._sizes()
         fields, reasons = self._found
         sharing = Counter(field.lists[0] for field in fields.values() if field.lists)
+        counters = {number: f"column {number}" for number, sharers in sharing.items() if sharers > 1}
+        counters |= {field.values[0]: spelling for spelling, field in fields.items() if field.counts}
         columns = {}
         for spelling, field in fields.items():
             numbers = (*field.lists, *field.values)
@@ -82,7 +89,7 @@ class RNTupleReader(RootReader):
                 nbytes=sum(sizes[number][0] for number in numbers),
                 compressed=sum(sizes[number][1] for number in numbers),
                 objects=sizes[numbers[1]][2] if field.lists else -1,
-                counter=f"column {field.lists[0]}" if field.lists and sharing[field.lists[0]] > 1 else "",
+                counter=counters.get(field.lists[0], "") if field.lists else "",
             )
         return columns, reasons
 
@@ -129,18 +136,24 @@ class _Walker:
         for record in tree.column_records:
             if record.repr_idx == 0:
                 self._columns[record.field_id].append(int(record.idx))
+        sources = (record.source_field_id for record in self._records)
+        self._projected = {int(source) for source in sources if source is not None}
 
     def walk(self, number: int, name: str, lists: tuple[int, ...]) -> Iterator[tuple[str, _Field | str]]:
         """Yield (spelling, field or the reason why it cannot be read)."""
         record, children = self._records[number], self._children[number]
         role, type_name = int(record.struct_role), record.type_name
         columns = self._columns[number if record.source_field_id is None else int(record.source_field_id)]
-        if "RNTupleCardinality" in type_name:
-            return
-        if role == _COLLECTION and len(children) == 1 and columns and not type_name.startswith("std::optional"):
+        if match := _CARDINALITY.fullmatch(type_name):
+            described = describe_type(match[1])
+            if described and columns:
+                yield name, _Field(described[0], lists, (columns[0],), counts=True)
+        elif role == _COLLECTION and len(children) == 1 and columns and not type_name.startswith("std::optional"):
             yield from self.walk(children[0], name, (*lists, columns[0]))
         elif role == _RECORD:
             yield from self._walk_record(number, name, lists)
+        elif number in self._projected:
+            return  # other fields show the same values: Muon_pt those of _collection0.Muon_pt
         elif role == _LEAF and not record.repetition:
             yield name, self._leaf(number, lists, columns)
         else:
@@ -212,6 +225,8 @@ class _Block:
     def _values(self, field: _Field, low: int, high: int) -> Any:
         import awkward as ak
 
+        if field.counts:
+            return np.diff(self._lists(field.values[0], low, high)[0]).astype(field.dtype)
         if field.dtype == STRING:
             offsets, first, last = self._lists(field.values[0], low, high)
             text = ak.contents.NumpyArray(

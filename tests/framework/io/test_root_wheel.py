@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from hepflow.events.column import Column
 from hepflow.events.layout import pack_links
+from hepflow.io.opening import open_reader
 from hepflow.io.spelling import xaod_spelling
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
@@ -47,3 +50,17 @@ def test_mxaod(tmp_path):
     assert reader.GetNEntries() == 3
     view = reader.GetView["std::vector<float>"]("TauJetsAuxDyn:pt")
     assert [list(view(entry)) for entry in range(3)] == [[1.0, 2.0], [], [3.0]]
+
+
+def test_a_nanoaod_that_root_imported(tmp_path, formats):
+    """Fields that show others (``Muon_pt`` those of ``_collection0``), and lengths of lists without a column."""
+    writer = TTreeWriter(tmp_path / "t.root", "Events", spell={"Muon.pt": "Muon_pt"}.get)
+    writer.write({"Muon.pt": Column(OFFSETS, np.array([1, 2, 3], dtype=np.float32))})
+    writer.close()
+    importer = ROOT.Experimental.RNTupleImporter.Create(str(tmp_path / "t.root"), "Events", str(tmp_path / "r.root"))
+    importer.Import()
+    with closing(open_reader(str(tmp_path / "r.root"), formats)) as reader:
+        columns = reader.schema().columns
+        assert columns.keys() == {"Events.nMuon", "Muon.pt"}
+        assert columns["Muon.pt"].counter == "nMuon"
+        assert reader.read([columns["Events.nMuon"]], 1, 3)["Events.nMuon"].content.tolist() == [0, 1]
