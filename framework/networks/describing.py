@@ -61,7 +61,9 @@ def _tensors(network: OnnxNetwork) -> list[str]:
     lines = []
     for tensor in network.tensors:
         layout = network.layouts.get(tensor.name)
-        lines.append(f"in  {tensor}" + (f": axes {', '.join(layout.axes) or 'none'}" if layout else ""))
+        least = network.trial.least.get(tensor.name, 0)
+        objects = f", at least {least} objects" if least else ""
+        lines.append(f"in  {tensor}" + (f": axes {', '.join(layout.axes) or 'none'}{objects}" if layout else ""))
     names = {output.node: output for output in network.outputs}
     for number, tensor in enumerate(network.results):
         line = f"out {tensor}"
@@ -70,8 +72,8 @@ def _tensors(network: OnnxNetwork) -> list[str]:
             line += (
                 f": {len(names[number].labels)} a tau" if owner is None else f": a row for each object of {owner[0]}"
             )
-        elif tensor.name in network.left:
-            line += f": left aside, it {network.left[tensor.name]}"
+        elif tensor.name in network.trial.left:
+            line += f": left aside, it {network.trial.left[tensor.name]}"
         lines.append(line)
     if network.problem is None and network.described is None:
         lines.append("the file has no names for variables and values: give yours (Inputs, InputSequences, Labels)")

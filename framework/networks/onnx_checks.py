@@ -20,7 +20,23 @@ MAX_INPUTS = 10_000
 # Of operators that take any number of inputs ONNX does not check that each has a name; ONNX Runtime crashes.
 _VARIADIC = {"Concat", "Einsum", "Max", "Mean", "Min", "SequenceConstruct", "Sum"}
 # They pass by a NaN: max(1, NaN) is 1; recurrent layers do for some of their activations.
-_DROP_NAN = {"GRU", "GlobalMaxPool", "LSTM", "MaxPool", "RNN", "ReduceMax", "ReduceMin", "ThresholdedRelu"}
+_DROP_NAN = {
+    *(
+        "ArgMax",
+        "ArgMin",
+        "GRU",
+        "GlobalMaxPool",
+        "LSTM",
+        "LinearClassifier",
+        "MaxPool",
+        "RNN",
+        "ReduceMax",
+        "ReduceMin",
+    ),
+    *("SVMClassifier", "ThresholdedRelu", "TopK"),
+}
+_TREES = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
+"""They know where a NaN goes."""
 _HANDLE_NAN = {"Imputer", "IsNaN"}
 # Found by trial with ONNX Runtime 1.32: they end the process where a sequence has no objects.
 _CRASH_EMPTY = {"GRU", "InstanceNormalization"}
@@ -142,7 +158,7 @@ def _flow(
     sources: dict[str, frozenset[str]] = {
         _one(v, "name"): frozenset((_one(v, "name"),)) for v in graph.get("input", ())
     }
-    dropped: dict[str, frozenset[str]] = {}
+    carried, dropped = dict(sources), dict[str, frozenset[str]]()  # inputs whose NaN gets there, or was dropped
     handled: set[str] = set()
     nothing: frozenset[Any] = frozenset()
     for node in graph.get("node", ()):
@@ -155,10 +171,12 @@ def _flow(
         lost = nothing.union(*(dropped.get(name, nothing) for name in names))
         if _HANDLE_NAN & set(operators):
             handled |= reaching
+        bearing = nothing.union(*(carried.get(name, nothing) for name in names))
         if _DROP_NAN & set(operators):
-            lost |= reaching
+            lost |= bearing
         for name in node.get("output", ()):
             sources[name], dropped[name] = reaching, lost
+            carried[name] = nothing if _TREES & set(operators) else bearing
     outputs = [_one(value, "name") for value in graph.get("output", ())]
     return (
         {name: dropped.get(name, nothing) - handled for name in outputs},

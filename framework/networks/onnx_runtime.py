@@ -31,8 +31,8 @@ from hepflow.networks.onnx_layout import (
     possible_layouts,
 )
 from hepflow.networks.onnx_record import read_record
-from hepflow.networks.onnx_session import LimitError, RunError, open_session, run_session
-from hepflow.networks.onnx_trial import Result, try_out
+from hepflow.networks.onnx_session import LimitError, open_session, run_session
+from hepflow.networks.onnx_trial import Trial, try_out
 
 __all__ = ["OnnxNetwork", "open_onnx"]
 
@@ -47,7 +47,7 @@ class OnnxNetwork:
 
     ``inputs``, ``input_sequences`` and ``outputs`` read like those of a ``Network``; for a model that hepflow did not
     write they follow from the tensors, or from ``declare``. ``tensors`` and ``results`` are what the file itself
-    declares, ``left`` says why outputs are left aside, and ``problem`` why the model cannot be run before its inputs
+    declares, ``trial`` what trying it out found, and ``problem`` why the model cannot be run before its inputs
     are declared.
     """
 
@@ -67,13 +67,11 @@ class OnnxNetwork:
     described: Mapping[str, Any] | None = None
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     masks: Mapping[str, str] = field(default_factory=dict)
-    holds: Mapping[str, Result] = field(default_factory=dict)
-    tried: Mapping[str, int] = field(default_factory=dict)
-    left: Mapping[str, str] = field(default_factory=dict)
+    trial: Trial = field(default_factory=Trial)
     problem: NetworkError | None = None
 
     def __reduce__(self) -> tuple[Callable[..., OnnxNetwork], tuple[Any, ...]]:
-        named = ("inputs", "input_sequences", "outputs", "layouts", "masks", "holds", "tried", "left", "problem")
+        named = ("inputs", "input_sequences", "outputs", "layouts", "masks", "trial", "problem")
         return _reopen, (self.path, self.threads, self.provider, {name: getattr(self, name) for name in named})
 
     @functools.cached_property
@@ -195,19 +193,20 @@ class OnnxNetwork:
         return made[0]
 
     def _tried(self, labels: Mapping[str, Sequence[str]]) -> OnnxNetwork:
-        holds, left, tried = try_out(self, labels)
+        trial = try_out(self, labels)
         for name in labels:
-            if name in left:
-                raise NetworkError(f"ONNX output {name!r} {left[name]}", hint=self._axes())
-        if not holds:
-            reasons = "; ".join(f"{name} {reason}" for name, reason in left.items())
+            if name in trial.left:
+                raise NetworkError(f"ONNX output {name!r} {trial.left[name]}", hint=self._axes())
+        if not trial.holds:
+            reasons = "; ".join(f"{name} {reason}" for name, reason in trial.left.items())
             raise NetworkError(f"the ONNX model has no output that hepflow can use: {reasons}", hint=self._axes())
+        sizes = {name: held.size for name, held in trial.holds.items()}
         outputs = tuple(
-            Output(t.name, number, tuple(labels.get(t.name, (f"{t.name}_{n}" for n in range(holds[t.name].size)))))
+            Output(t.name, number, tuple(labels.get(t.name, (f"{t.name}_{n}" for n in range(sizes[t.name])))))
             for number, t in enumerate(self.results)
-            if t.name in holds
+            if t.name in sizes
         )
-        return replace(self, outputs=outputs, holds=holds, left=left, tried=tried)
+        return replace(self, outputs=outputs, trial=trial)
 
     def _axes(self) -> str:
         """Return what the axes of the inputs are taken for."""
@@ -219,7 +218,7 @@ class OnnxNetwork:
         at most.
         """
         if self.described is None:
-            sequence = self.holds[output.name].sequence
+            sequence = self.trial.holds[output.name].sequence
             return (sequence, 0) if sequence else None
         entry = self.described["outputs"][output.node]["sequence"]
         return None if entry is None else (entry[0], entry[1])
@@ -328,9 +327,16 @@ class OnnxNetwork:
                     where=str(self.path),
                     hint="keep the first of them",
                 )
+        for first, *others in self.trial.tied:
+            for name in others:
+                if not np.array_equal(batch.counts[first], batch.counts[name]):
+                    raise NetworkError(
+                        f"the ONNX inputs {first!r} and {name!r} are of the same objects, but their numbers differ",
+                        where=str(self.path),
+                    )
         results: dict[str, NDArray[Any]] = {}
         for output in self.outputs:
-            sequence = self.holds[output.name].sequence
+            sequence = self.trial.holds[output.name].sequence
             rows = int(batch.counts[sequence].sum()) if sequence else batch.n_taus
             kind = np.result_type(TYPES.get(self.results[output.node].type, np.float32), np.float32)
             results[output.name] = np.full((rows, len(output.labels)), np.nan, kind)
@@ -356,8 +362,7 @@ class OnnxNetwork:
         self, batch: Batch, taus: NDArray[np.int64]
     ) -> list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
         """Return the taus that the model has values for, and these; a group that takes too much memory is halved."""
-        counts = {name: int(batch.counts[name][taus[0]]) for name in batch.counts if self.longest(name) is None}
-        if self.facts.crashes_empty and 0 in counts.values():
+        if any(batch.counts[name][taus[0]] < least for name, least in self.trial.least.items()):
             return []
         try:
             return [(taus, self.run_taus(batch, taus, [output.name for output in self.outputs]))]
@@ -365,10 +370,6 @@ class OnnxNetwork:
             if taus.size == 1 or self.batch_size is not None:
                 raise
             return [*self._run_group(batch, taus[: taus.size // 2]), *self._run_group(batch, taus[taus.size // 2 :])]
-        except RunError:
-            if any(n < self.tried[name] for name, n in counts.items()):
-                return []
-            raise
 
     def run_taus(self, batch: Batch, taus: NDArray[np.int64], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Run a foreign model once, on taus with equal numbers of objects where these are open."""
@@ -396,7 +397,7 @@ class OnnxNetwork:
         self, output: Output, values: NDArray[Any], batch: Batch, taus: NDArray[np.int64], result: NDArray[Any]
     ) -> None:
         """Write the values of some taus, or of their objects, into the result."""
-        held = self.holds[output.name]
+        held = self.trial.holds[output.name]
         n_taus, size = max(taus.size, self.batch_size or 0), len(output.labels)
         if not held.sequence:
             expected, rows = n_taus * size, taus
@@ -471,7 +472,7 @@ def open_onnx(
     network = _opened(Path(path), content, threads, provider)
     if network.described is not None:
         return network
-    sizes = {t.name: t.shape[-1] if len(t.shape) > 1 else 1 for t in network.tensors}
+    sizes = {t.name: _variables(t.shape) for t in network.tensors}
     if all(isinstance(size, int) and size <= MAX_NAMED for size in sizes.values()):
         names = {name: [f"{name}_{n}" for n in range(int(size or 0))] for name, size in sizes.items()}
         single = any(t.shape[:1] == (1,) for t in network.tensors)  # then an open first axis are objects
@@ -500,7 +501,7 @@ def _opened(path: Path, content: bytes | None, threads: int, provider: str) -> O
     if RECORD in file.metadata and file.metadata.get(CHECKSUM) != file.digest:
         raise NetworkError(
             "the ONNX model was changed after hepflow wrote it, or is damaged",
-            hint="its checksum does not fit; convert it again",
+            hint="its checksum does not fit (that of an earlier hepflow was another one); convert it again",
         )
     facts = check_graph(file)
     session = open_session(str(path) if file.external else content, threads, provider)
@@ -516,6 +517,11 @@ def _opened(path: Path, content: bytes | None, threads: int, provider: str) -> O
         return network
     record = read_record(file.metadata[RECORD], *([t.name for t in held] for held in (tensors, results)))
     return replace(network, **record)
+
+
+def _variables(shape: tuple[int | str | None, ...]) -> int | str | None:
+    """Return the size of the axis that is taken for the variables: the last one whose size is fixed, behind taus."""
+    return next((size for size in reversed(shape[1:]) if isinstance(size, int)), None if len(shape) > 1 else 1)
 
 
 def _axis(axis: Any) -> int | str | None:

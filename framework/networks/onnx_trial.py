@@ -5,7 +5,7 @@ outputs?
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from hepflow.networks.onnx_session import RunError
 if TYPE_CHECKING:
     from hepflow.networks.onnx_runtime import OnnxNetwork
 
-__all__ = ["Result", "try_out"]
+__all__ = ["Result", "Trial", "try_out"]
 
 MAX_LABELS = 1000
 MAPS = ("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))")
@@ -37,20 +37,30 @@ class Result:
     inner: int = 0
 
 
-def try_out(
-    network: OnnxNetwork, labels: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, Result], dict[str, str], dict[str, int]]:
-    """Return output → what it holds, output → why it is left aside, and sequence → how many objects were tried.
+@dataclass(frozen=True)
+class Trial:
+    """What was found: output → what it holds, output → why it is left aside, open sequence → least number of objects
+    that the model takes, and the sequences that must have equal numbers of objects.
+    """
 
-    The model runs on a few taus together, and on the first and the last of them alone, which must give the same. Raises
-    NetworkError where it does not run.
+    holds: Mapping[str, Result] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+    least: Mapping[str, int] = field(default_factory=dict)
+    tied: Sequence[Sequence[str]] = ()
+
+
+def try_out(network: OnnxNetwork, labels: Mapping[str, Sequence[str]]) -> Trial:
+    """Run the model on a few taus together, and on the first and the last of them alone, which must give the same;
+    then on fewer and fewer objects.
+
+    Raises NetworkError where it does not run.
     """
     names = list(labels) or [t.name for t in network.results]
     kinds = {tensor.name: tensor.type for tensor in network.results}
     left = {name: f"holds {kinds[name]}, not numbers" for name in names if kinds[name] not in (*TYPES, *MAPS)}
     names = [name for name in names if name not in left]
     if not names:
-        return {}, left, {}
+        return Trial(left=left)
     first: RunError | None = None
     for counts in _counts(network):
         batch = _made_up(network, counts)
@@ -61,17 +71,36 @@ def try_out(
             continue
         ends = (0, batch.n_taus - 1) if batch.n_taus > 1 else ()
         alone = {tau: network.run_taus(batch, np.array([tau]), names) for tau in ends}
-        results = {}
+        holds = {}
         for name in names:
             try:
-                results[name] = _classify(network, name, found[name], batch, labels.get(name))
+                held = _classify(network, name, found[name], batch, labels.get(name))
                 for tau, values in alone.items():
                     _compare(network, found[name][tau], values[name])
+                holds[name] = held
             except _UnusableError as reason:
                 left[name] = str(reason)
-        return {name: held for name, held in results.items() if name not in left}, left, counts
+        tied: dict[int, list[str]] = {}
+        for name, number in counts.items():
+            if network.longest(name) is None:
+                tied.setdefault(number, []).append(name)
+        least = {name: n for group in tied.values() for name, n in _least(network, counts, group, names).items()}
+        return Trial(holds, left, least, [group for group in tied.values() if len(group) > 1])
     assert first is not None
     raise first
+
+
+def _least(network: OnnxNetwork, counts: Mapping[str, int], group: list[str], names: list[str]) -> dict[str, int]:
+    """Return the least number of objects of these sequences with which the model runs."""
+    tried = counts[group[0]]
+    for number in range(int(network.facts.crashes_empty), tried):
+        batch = _made_up(network, {**counts, **dict.fromkeys(group, number)})
+        try:
+            network.run_taus(batch, np.arange(1), names)
+        except RunError:
+            continue
+        return dict.fromkeys(group, number)
+    return dict.fromkeys(group, tried)
 
 
 class _UnusableError(Exception):
@@ -85,24 +114,27 @@ def _fixed_sizes(network: OnnxNetwork) -> set[int]:
 
 
 def _counts(network: OnnxNetwork) -> Iterator[dict[str, int]]:
-    """Yield numbers of objects to try: unlike any other size, few and many; then the same for all sequences."""
+    """Yield numbers of objects to try: unlike any other size, few and many; then the same where axes have one name,
+    then for all sequences.
+    """
     used = _fixed_sizes(network)
+    layouts = {group.name: network.layouts[group.name] for group in network.input_sequences}
+    fixed = {name: layout.fixed(OBJECTS) for name, layout in layouts.items()}
+    ways = [
+        {name: name for name in layouts},
+        {name: layout.name_of(OBJECTS) or name for name, layout in layouts.items()},
+        dict.fromkeys(layouts, ""),
+    ]
     for start in (4, 40):
-        made: dict[str, int] = {}
-        by_axis: dict[str, int] = {}
-        size = start
-        for group in network.input_sequences:
-            layout = network.layouts[group.name]
-            if (fixed := layout.fixed(OBJECTS)) is not None:
-                made[group.name] = min(fixed, 2)
-                continue
-            while size in used or size in made.values():
-                size += 1
-            made[group.name] = by_axis.setdefault(layout.name_of(OBJECTS) or group.name, size)
-        yield made
-        if len(set(made.values())) > 1:
-            yield {name: min(made.values()) if network.layouts[name].fixed(OBJECTS) is None else n
-                   for name, n in made.items()}  # fmt: skip
+        sizes = [n for n in range(start, start + len(layouts) + len(used)) if n not in used]
+        seen: list[dict[str, int]] = []
+        for way in ways:
+            numbers = dict(zip(dict.fromkeys(way.values()), sizes, strict=False))
+            made = {name: numbers[key] for name, key in way.items()}
+            made |= {name: min(length, 2) for name, length in fixed.items() if length is not None}
+            if made not in seen:
+                seen.append(made)
+                yield made
 
 
 def _made_up(network: OnnxNetwork, counts: Mapping[str, int]) -> Batch:

@@ -228,6 +228,14 @@ class OnnxDecorator(_Decorator):
         super()._check(model)
         for node in model.input_sequences:
             self._most(model, node.name)
+        for first, *others in model.trial.tied if _is_onnx(model) else ():
+            for name in others:
+                if any(held.get(first) != held.get(name) for held in (self.Sequences, self.SortBy, self.MaxObjects)):
+                    raise NetworkError(
+                        f"{first!r} and {name!r} are of the same objects, but {self.name} takes them from others",
+                        where=self.WeightFile,
+                        hint="give both the same Sequences, SortBy and MaxObjects",
+                    )
 
 
 def _is_onnx(model: AnyNetwork) -> TypeGuard[OnnxNetwork]:

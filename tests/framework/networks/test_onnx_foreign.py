@@ -202,8 +202,8 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     outputs = [tensor("label", "N", kind=T.STRING), maps, tensor("loss"), tensor("scores", "N", 2)]
     opened = load(tmp_path / "n.onnx", build([linear, zipped, loss], [tensor("x", "N", 2)], outputs))
     assert [output.name for output in opened.outputs] == ["maps", "scores"]
-    assert "not numbers" in opened.left["label"]
-    assert "not one row a tau" in opened.left["loss"]
+    assert "not numbers" in opened.trial.left["label"]
+    assert "not one row a tau" in opened.trial.left["loss"]
     graph = describe(tmp_path / "n.onnx").graph
     assert graph[0] == "in  x [N, 2] float: axes batch, variables"
     assert graph[3] == "out loss [] float: left aside, it has the shape () for 3 taus: it is not one row a tau"
@@ -251,7 +251,7 @@ def test_values_of_objects(tmp_path: Path, batch: bool) -> None:
         "origin": ("tracks", 0),
         "vertex": ("tracks", 0),
     }
-    assert "pair of objects" in named.left["edges"]
+    assert "pair of objects" in named.trial.left["edges"]
     found = named.evaluate({"jet": np.ones((4, 2)), "tracks": TAUS})
     assert found["p"].tolist() == (np.array(SUMS) + 1).tolist()
     assert found["origin"].tolist() == (2 * TAUS[0]).tolist()
@@ -295,6 +295,30 @@ def test_objects_too_few_for_a_convolution(tmp_path: Path) -> None:
     named = load(tmp_path / "n.onnx", model).declare({}, {"x": ["a"]})
     found = named.evaluate({"x": (np.arange(5.0)[:, None], [2, 0, 1, 2])})["y"]
     np.testing.assert_array_equal(found, [[1.0], [np.nan], [np.nan], [7.0]])
+    assert (
+        describe(tmp_path / "n.onnx").graph[0]
+        == "in  x [N, 1, n] float: axes batch, variables, objects, at least 2 objects"
+    )
+
+
+def test_sequences_of_the_same_objects(tmp_path: Path) -> None:
+    """As in ParticleNet: four-momenta and features of the same objects, in two tensors."""
+    nodes = [node("Concat", ["p", "f"], ["c"], axis=2), node("ReduceSum", ["c", "a"], ["y"], keepdims=0)]
+    inputs = [tensor("p", "N", "n", 2), tensor("f", "N", "m", 1)]
+    opened = load(tmp_path / "n.onnx", build(nodes, inputs, [tensor("y", "N", 3)], a=[1]))
+    named = opened.declare({}, {"p": ["x", "y"], "f": ["q"]})
+    assert [sorted(group) for group in named.trial.tied] == [["f", "p"]]
+    found = named.evaluate({"p": TAUS, "f": (np.ones((4, 1)), TAUS[1])})["y"]
+    assert found.tolist() == [[*row, n] for row, n in zip(SUMS, TAUS[1], strict=True)]
+    with pytest.raises(NetworkError, match="are of the same objects"):
+        named.evaluate({"p": TAUS, "f": (np.ones((3, 1)), [1, 0, 1, 1])})
+
+
+def test_a_class_is_missing_where_its_probabilities_are(tmp_path: Path) -> None:
+    nodes = [node("Softmax", ["x"], ["p"]), node("ArgMax", ["p"], ["y"], axis=1, keepdims=0)]
+    named = load(tmp_path / "n.onnx", build(nodes, [tensor("x", "N", 2)], [tensor("y", "N", kind=T.INT64)]))
+    found = named.evaluate({"x": np.array([[np.nan, 1.0], [0.0, 1.0]])})["y"]
+    np.testing.assert_array_equal(found, [[np.nan], [1.0]])
 
 
 def test_a_nan_that_the_model_asks_for_is_its_own(tmp_path: Path) -> None:

@@ -254,6 +254,28 @@ def test_a_sequence_of_fixed_length_is_checked_in_the_plan(tmp_path):
     OnnxDecorator("net", **given, Axes={"x": ("batch", "objects", "variables")}).reads()
 
 
+def test_tensors_of_the_same_objects_come_from_the_same(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    info, floats = helper.make_tensor_value_info, TensorProto.FLOAT
+    nodes = [helper.make_node("Concat", ["p", "f"], ["y"], axis=2)]
+    inputs = [info("p", floats, ["N", "n", 1]), info("f", floats, ["N", "n", 1])]
+    graph = helper.make_graph(nodes, "g", inputs, [info("y", floats, ["N", "n", 2])])
+    path = tmp_path / "n.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    given = {"InputSequences": {"p": ["pt"], "f": ["z"]}, "Labels": {"y": ["one", "two"]}}
+    source = "tauTrackLinks->TauTracks"
+    tool = OnnxDecorator("net", WeightFile=str(path), **given, Sequences={"p": source, "f": source})
+    events = _objects([[0, 1], [2]], [[]])
+    _execute(tool, events)
+    assert events["TauTracks"]["two"].tolist()[0] == [10.0, 20.0, 30.0]
+    with pytest.raises(NetworkError, match="'p' and 'f' are of the same objects"):
+        OnnxDecorator(
+            "net", WeightFile=str(path), **given, Sequences={"p": source, "f": source}, MaxObjects={"p": 1}
+        ).reads()
+
+
 def test_the_network_of_onnx_cpp_minimal():
     """A model of a batch of one, its weights among the inputs, with reference rows of its own."""
     folder = VECTORS.parent / "hh"
