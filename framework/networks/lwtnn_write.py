@@ -19,7 +19,7 @@ from hepflow.networks.layers import GATES, Conv1d, Dense, Embedding, Highway, La
 __all__ = ["checksum", "own_record", "to_lwtnn", "write_lwtnn"]
 
 FORMAT = 1
-PIECE = 10_000
+PIECE, STEP = 10_000, 1_000
 _CONTENT = ("inputs", "input_sequences", "nodes", "layers", "outputs")
 
 
@@ -66,31 +66,48 @@ def checksum(data: dict[str, Any]) -> str:
 
 
 def _canonical(value: Any) -> Iterator[str]:
-    """Yield JSON without blanks, keys sorted, whole numbers as floats; long lists in pieces, to spare memory."""
-    if isinstance(value, dict):
-        yield "{"
+    """Yield JSON without blanks, keys sorted, whole numbers as floats; in pieces, as the whole takes much memory."""
+    if _leaves(value) <= PIECE:
+        yield _compact(value)
+    elif isinstance(value, dict):
         for number, key in enumerate(sorted(value)):
-            yield f"{',' if number else ''}{json.dumps(key)}:"
+            yield f"{',' if number else '{'}{json.dumps(key)}:"
             yield from _canonical(value[key])
         yield "}"
-    elif isinstance(value, list):
-        yield "["
-        for start in range(0, len(value), PIECE):
-            part = value[start : start + PIECE]
-            if {dict, list}.isdisjoint(map(type, part)):
-                yield ("," if start else "") + json.dumps(_floats(part), separators=(",", ":"))[1:-1]
+    else:
+        for start in range(0, len(value), STEP):
+            part = value[start : start + STEP]
+            if _leaves(part) <= PIECE:
+                yield ("," if start else "[") + _compact(part)[1:-1]
                 continue
             for number, inner in enumerate(part, start):
-                yield "," if number else ""
+                yield "," if number else "["
                 yield from _canonical(inner)
         yield "]"
-    else:
-        yield json.dumps(_floats([value])[0])
 
 
-def _floats(values: list[Any]) -> list[Any]:
-    """Return the values with whole numbers as floats."""
-    return [float(value) if type(value) is int and abs(value) < 2**53 else value for value in values]
+def _leaves(value: Any) -> int:
+    """Return about how many values JSON holds: exact up to PIECE."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return 1
+    if len(value) > PIECE or {dict, list}.isdisjoint(map(type, value)):
+        return len(value)
+    return sum(map(_leaves, value))
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(_floats(value), sort_keys=True, separators=(",", ":"))
+
+
+def _floats(value: Any) -> Any:
+    """Return the value with whole numbers as floats."""
+    if isinstance(value, dict):
+        return {key: _floats(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [float(inner) if type(inner) is int and abs(inner) < 2**53 else _floats(inner) for inner in value]
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 
 def _input(group: InputNode) -> dict[str, Any]:
