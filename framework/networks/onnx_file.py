@@ -24,6 +24,8 @@ CHECKSUM = "hepflow_sha256"
 MAX_DEPTH = 48
 MAX_PARTS = 1_000_000
 """Most fields that are read; a network has some thousands of nodes of some ten fields."""
+MAX_EXTERNAL = 2**30
+"""Most bytes of external data, as often as they are used."""
 # floats, ints and short strings of attributes, one field each: the trees of a large ensemble
 _RUNS = re.compile(
     rb"(?s:(?:\x3d.{4})+|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+|(?:\x4a(?:%s))+)"
@@ -34,7 +36,14 @@ Message = dict[str, list[Any]]
 
 # message → field number → (name, what it holds); the numbers are those of onnx.proto
 _FIELDS: dict[str, dict[int, tuple[str, str]]] = {
-    "model": {7: ("graph", "graph"), 14: ("metadata", "entry"), 20: ("training", "training"), 25: ("function",) * 2},
+    "model": {
+        2: ("producer", "text"),
+        3: ("producer", "text"),
+        7: ("graph", "graph"),
+        14: ("metadata", "entry"),
+        20: ("training", "training"),
+        25: ("function", "function"),
+    },
     "training": {1: ("graph", "graph"), 2: ("graph", "graph")},
     "graph": {
         1: ("node", "node"),
@@ -81,8 +90,11 @@ _FIELDS: dict[str, dict[int, tuple[str, str]]] = {
 
 @dataclass
 class OnnxFile:
-    """Metadata, the graph and the functions that it calls, and the SHA-256 of all but the checksum itself."""
+    """Metadata, what made the file, the graph and the functions that it calls, and the SHA-256 of all but the checksum
+    itself.
+    """
 
+    producer: str
     metadata: dict[str, str]
     graph: Message
     functions: list[Message]
@@ -104,7 +116,9 @@ def read_onnx_file(content: bytes, path: Path) -> OnnxFile:
         raise _damaged()
     _check_external(walk.external, path)
     metadata = dict(_entry(entry) for entry in model.get("metadata", ()))
-    return OnnxFile(metadata, model["graph"][0], model.get("function", []), model_digest(content), walk.external)
+    producer = " ".join(filter(None, model.get("producer", ())))
+    functions = model.get("function", [])
+    return OnnxFile(producer, metadata, model["graph"][0], functions, model_digest(content), walk.external)
 
 
 def model_digest(content: bytes) -> str:
@@ -166,7 +180,7 @@ def _text(value: memoryview) -> str:
 def _add_numbers(held: list[Any], value: memoryview | int | None, what: str) -> None:
     """Add whole numbers, packed or not; of data only the size in bytes is kept, at least one a number."""
     if what == "data":
-        held[:] = [sum(held) + (len(value) if isinstance(value, memoryview) else 8)]
+        held[:] = [sum(held) + (max(len(value), 1) if isinstance(value, memoryview) else 8)]
     elif isinstance(value, int):
         held.append(value)
     elif value is not None:
@@ -193,7 +207,7 @@ def _numbers(tensor: Message) -> int:
 
 def _check_external(tensors: list[Message], path: Path) -> None:
     """Check that external data stand beside the model and are as large as the tensors need."""
-    folder = path.parent.resolve()
+    folder, total = path.parent.resolve(), 0
     for tensor in tensors:
         facts = dict(_entry(entry) for entry in tensor.get("external", ()))
         name = facts.get("location", "")
@@ -216,6 +230,9 @@ def _check_external(tensors: list[Message], path: Path) -> None:
             raise _damaged() from None
         if first < 0 or length < 0 or (first + length > size and "length" in facts) or first > size:
             raise NetworkError(f"the ONNX model needs more data than the file {name!r} has: is it complete?")
+        total += min(length, size - first)
+        if total > MAX_EXTERNAL:
+            raise NetworkError(f"the ONNX model has more than {MAX_EXTERNAL / 2**30:g} GiB of external data")
         if _numbers(tensor) > 4 * min(length, size - first):
             raise NetworkError(f"the ONNX model needs more data than the file {name!r} has: is it complete?")
 

@@ -514,7 +514,7 @@ def _opened(path: Path, content: bytes | None, threads: int, provider: str) -> O
         raise NetworkError(f"the ONNX file is damaged: {type(error).__name__} in its inputs or outputs") from error
     network = OnnxNetwork(path, threads, provider, tensors, results, facts, file.metadata, session)
     if RECORD not in file.metadata:
-        return network
+        return replace(network, origin=f"ONNX of {file.producer}") if file.producer else network
     record = read_record(file.metadata[RECORD], *([t.name for t in held] for held in (tensors, results)))
     return replace(network, **record)
 

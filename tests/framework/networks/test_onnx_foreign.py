@@ -40,7 +40,7 @@ def build(
     held = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 1), helper.make_opsetid("own", 1)]
     graph = helper.make_graph(nodes, "g", inputs, outputs, held)
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=functions)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=functions, producer_name="skl2onnx")
 
 
 def load(path: Path, model: Any) -> OnnxNetwork:
@@ -204,6 +204,7 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     assert [output.name for output in opened.outputs] == ["maps", "scores"]
     assert "not numbers" in opened.trial.left["label"]
     assert "not one row a tau" in opened.trial.left["loss"]
+    assert describe(tmp_path / "n.onnx").origin == "ONNX of skl2onnx"
     graph = describe(tmp_path / "n.onnx").graph
     assert graph[0] == "in  x [N, 2] float: axes batch, variables"
     assert graph[3] == "out loss [] float: left aside, it has the shape () for 3 taus: it is not one row a tau"
@@ -422,6 +423,7 @@ def _field(number: int, content: bytes, *, more: int = 0) -> bytes:
         ("a" * 5000, "not beside it"),
         ("*/_ORT_MEM_ADDR_/*", "outside its folder"),
         ("small.bin", "more data than the file"),
+        ("large.bin", "more than 1 GiB of external data"),
     ],
 )
 @pytest.mark.parametrize("more", [0, 2**32])  # protobuf keeps 32 bits of a tag
@@ -429,6 +431,8 @@ def test_external_data_however_it_is_spelled(tmp_path: Path, location: str, mess
     (tmp_path / "in").mkdir()
     np.ones(8).tofile(tmp_path / "secret.bin")
     (tmp_path / "in" / "small.bin").write_bytes(b"\0")
+    with (tmp_path / "in" / "large.bin").open("wb") as file:
+        file.truncate(2**31)
     weights = T(name="w", data_type=T.FLOAT, dims=(4, 4), data_location=T.EXTERNAL).SerializeToString()
     weights += _field(13, _field(1, b"location") + _field(2, location.encode()), more=more)
     model = build([node("MatMul", ["x", "w"], ["y"])], [tensor("x", "n", 4)], [tensor("y", "n", 4)])
