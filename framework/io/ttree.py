@@ -115,7 +115,10 @@ class TTreeReader(RootReader):
 
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         sources = [source for info in columns for source in info.sources]
-        arrays = self._tree.arrays(sources, entry_start=start, entry_stop=stop, how=dict, array_cache=None)
+        entries = {"entry_start": start, "entry_stop": stop, "array_cache": None}
+        rooted = [source for source in sources if source.startswith("/")]  # uproot looks for their names without it
+        arrays = self._tree.arrays([s for s in sources if s not in rooted], how=dict, **entries)
+        arrays |= {source: self._sources[source].array(**entries) for source in rooted}
         return {info.name: _column([arrays[source].layout for source in info.sources], info.single) for info in columns}
 
 

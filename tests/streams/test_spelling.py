@@ -16,7 +16,24 @@ from hepflow.streams import MxAODStream, NtupleStream
 
 COUNTS = [2, 0, 1, 3]
 PT = np.arange(10, 16, dtype="f4")
-ODD = ["a b", "x/y", "jet[0]", "a.b", "a_b", "class", "m(GeV)", "énergie", "x*", "1st", "b.c.d"]
+ODD = [
+    "a b",
+    "x/y",
+    "jet[0]",
+    "a.b",
+    "a_b",
+    "class",
+    "m(GeV)",
+    "énergie",
+    "x*",
+    "1st",
+    "b.c.d",
+    "/e",
+    "x",
+    "y",
+    "x+y",
+    "sqrt",
+]
 
 
 def jagged(values):

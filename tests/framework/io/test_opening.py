@@ -286,3 +286,13 @@ def test_servers_that_are_not_there_or_silent(formats, monkeypatch, scheme):
 def test_address_with_an_impossible_port(formats):
     with pytest.raises(InputError, match="Port out of range"):
         open_reader("root://127.0.0.1:99999//a.root", formats)
+
+
+def test_a_branch_whose_name_starts_with_a_slash(tmp_path, formats):
+    with uproot.recreate(tmp_path / "d.root") as file:
+        file.mktree("tree", {"/x": "f4", "x": "f4"}).extend({"/x": [1, 2], "x": [3, 4]})
+    reader = open_reader(str(tmp_path / "d.root"), formats)
+    columns = reader.schema().columns
+    values = reader.read(list(columns.values()), 0, 2)
+    assert {name: values[name].content.tolist() for name in columns} == {"tree./x": [1, 2], "tree.x": [3, 4]}
+    reader.close()
