@@ -23,9 +23,9 @@ from hepflow.protocols import ColumnInfo
 __all__ = ["aligned", "marked_rare", "shapes_of", "with_shapes"]
 
 
-def with_shapes(columns: Mapping[str, ColumnInfo]) -> dict[str, ColumnInfo]:
+def with_shapes(columns: Mapping[str, ColumnInfo], *, counted: bool) -> dict[str, ColumnInfo]:
     """Return the columns of a file, those that may lack values with the source of one of their container that lacks
-    none.
+    none. ``counted``: columns with the same counter have the same lists, as in a TTree.
     """
     containers: dict[str, list[ColumnInfo]] = defaultdict(list)
     for info in columns.values():
@@ -36,7 +36,7 @@ def with_shapes(columns: Mapping[str, ColumnInfo]) -> dict[str, ColumnInfo]:
         most = max(info.objects for info in infos)
         whole = next((info for info in infos if info.objects == most > 0 and _plain(info)), None)
         for info in infos:
-            if whole is None or info.objects >= most or (info.counter and info.counter == whole.counter):
+            if whole is None or info.objects >= most or (counted and info.counter and info.counter == whole.counter):
                 continue
             made[info.name] = replace(info, shape=whole.sources[0])
     return made

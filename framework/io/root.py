@@ -20,7 +20,7 @@ from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling
 from hepflow.io.opening import first_line, local_path, open_root
 from hepflow.io.spelling import Notes
-from hepflow.io.trees import OpenTree, choose_tree, count_entries, find_trees, open_tree
+from hepflow.io.trees import TTREE, OpenTree, choose_tree, count_entries, find_trees, open_tree
 from hepflow.protocols import ColumnInfo, FileSchema
 
 __all__ = ["METADATA_KEY", "RootReader", "metadata_text"]
@@ -126,7 +126,7 @@ class RootReader(ABC):
             columns = {name: _counted(info, notes.lists) for name, info in columns.items()}
             singles = self.per_event(columns.values()) | notes.singles
             columns = {name: replace(info, single=info.container in singles) for name, info in columns.items()}
-            columns = with_shapes(columns)
+            columns = with_shapes(columns, counted=self._opened.kind == TTREE)
             entries, boundaries = int(self._tree.num_entries), self._boundaries(columns.values())
         except HepflowError:
             raise

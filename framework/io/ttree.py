@@ -87,7 +87,7 @@ class TTreeReader(RootReader):
             return -1
         number = int(branch.member("fWriteBasket"))
         far = int((np.asarray(branch.member("fBasketSeek")[:number]) > START_BIG_FILE).sum())
-        baskets = number * (71 + len(branch.name) + len(self.tree_name)) + 8 * far
+        baskets = number * (71 + len(branch.name) + len(self.container)) + 8 * far
         entries = int(branch.member("fEntries")) * (14 if vector else 4)
         objects, rest = divmod(int(branch.member("fTotBytes")) - baskets - entries, np.dtype(dtype).itemsize)
         return objects if rest == 0 and objects >= 0 else -1

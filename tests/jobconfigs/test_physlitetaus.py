@@ -54,16 +54,16 @@ def test_ntuple(outputs, read):
 
 def test_mxaod(outputs, read):
     columns = read(*outputs["output"])
-    assert len(columns["TauJetsAuxDyn:pt"]) == 100
-    assert int(ak.sum(ak.num(columns["TauJetsAuxDyn:pt"]))) == 143
+    assert len(columns["AnalysisTauJetsAuxDyn:pt"]) == 100
+    assert int(ak.sum(ak.num(columns["AnalysisTauJetsAuxDyn:pt"]))) == 143
     assert int(ak.sum(ak.num(columns["TauTracksAuxDyn:pt"]))) == 889
-    assert modes(ak.flatten(columns["TauJetsAuxDyn:NNDecayMode"])) == [36, 84, 5, 6, 12]
-    truth = ak.flatten(columns["TauJetsAuxDyn:truthParticleLink"]).m_persKey
+    assert modes(ak.flatten(columns["AnalysisTauJetsAuxDyn:NNDecayMode"])) == [36, 84, 5, 6, 12]
+    truth = ak.flatten(columns["AnalysisTauJetsAuxDyn:truthParticleLink"]).m_persKey
     assert {int(key): int(n) for key, n in zip(*np.unique(truth, return_counts=True), strict=True)} == {
         0: 34,
         ELECTRONS: 109,
     }
-    links = columns["TauJetsAuxDyn:tauTrackLinks"]
+    links = columns["AnalysisTauJetsAuxDyn:tauTrackLinks"]
     valid = links[links.m_persKey != 0]
     assert int(ak.count(valid.m_persIndex)) == 179
     assert ak.all(valid.m_persKey == TRACKS)
@@ -80,9 +80,9 @@ def test_content_is_that_of_the_file(ttree, physlite, read):
         tree = file["CollectionTree"]
         for name in ("pt", "eta", "phi", "charge", "NNDecayMode", "RNNJetScoreSigTrans"):
             original = tree[f"AnalysisTauJetsAuxDyn.{name}"].array()
-            assert ak.array_equal(columns[f"TauJetsAuxDyn:{name}"], original, dtype_exact=False), name
+            assert ak.array_equal(columns[f"AnalysisTauJetsAuxDyn:{name}"], original, dtype_exact=False), name
         electrons = tree["TruthElectronsAuxDyn.px"].array()
-    links = columns["TauJetsAuxDyn:truthParticleLink"]
+    links = columns["AnalysisTauJetsAuxDyn:truthParticleLink"]
     inside = links.m_persIndex < ak.num(electrons)
     assert ak.all(inside[links.m_persKey == ELECTRONS])
 
@@ -96,12 +96,12 @@ def test_rntuple_file(physlite, tmp_path, read):
     path = physlite("PHYSLITE_rntuple.root")
     outputs = run_on(path, tmp_path / "run")
     columns = read(*outputs["output"])
-    assert len(columns["TauJetsAuxDyn:pt"]) == 100
-    number = int(ak.sum(ak.num(columns["TauJetsAuxDyn:pt"])))
+    assert len(columns["AnalysisTauJetsAuxDyn:pt"]) == 100
+    number = int(ak.sum(ak.num(columns["AnalysisTauJetsAuxDyn:pt"])))
     ntuple = read(*outputs["tree"])
     assert len(ntuple["TauJets.pt"]) == number > 0
-    assert ntuple["TauJets.pt"].tolist() == ak.flatten(columns["TauJetsAuxDyn:pt"]).tolist()
-    links = columns["TauJetsAuxDyn:tauTrackLinks"]
+    assert ntuple["TauJets.pt"].tolist() == ak.flatten(columns["AnalysisTauJetsAuxDyn:pt"]).tolist()
+    links = columns["AnalysisTauJetsAuxDyn:tauTrackLinks"]
     valid = links[links.m_persKey == TRACKS]
     assert ak.flatten(ak.num(valid.m_persIndex, axis=2)).tolist() == ak.num(ntuple["TauTrack.pt"]).tolist()
     again = run_on(outputs["output"][0], tmp_path / "again")

@@ -13,10 +13,12 @@ from hepflow.errors import ColumnError, OutputError
 from hepflow.events import Events, Scope
 from hepflow.events.column import Column
 from hepflow.expressions import Cut, Expression
+from hepflow.io.alignment import with_shapes
 from hepflow.io.opening import open_reader
 from hepflow.io.rntuple import RNTupleReader
 from hepflow.io.ttree import TTreeReader
 from hepflow.io.writers import RNTupleWriter
+from hepflow.protocols import ColumnInfo
 
 FORMATS = (TTreeReader, RNTupleReader)
 NULL = {"m_persKey": 0, "m_persIndex": 0}
@@ -109,6 +111,14 @@ def test_the_schema_knows_what_is_rare(path):
     assert columns["TauJets.pt"].shape == ""
     assert [columns[f"TauJets.{name}"].objects for name in ("pt", "x", "n", "flag")] == [3, 1, 2, 1]
     assert {columns[name].shape for name in columns.keys() & {*RARE, *DEEP}} == {columns["TauJets.pt"].sources[0]}
+
+
+@pytest.mark.parametrize(("counted", "shape"), [(True, ""), (False, "C:x")])
+def test_what_one_leaf_counts_lacks_nothing(counted, shape):
+    """In an RNTuple the lists are counted themselves."""
+    infos = [ColumnInfo(f"C.{n}", (f"C:{n}",), "float32", 1, counter="nC", objects=o) for n, o in (("x", 3), ("y", 1))]
+    columns = with_shapes({info.name: info for info in infos}, counted=counted)
+    assert [info.shape for info in columns.values()] == ["", shape]
 
 
 @pytest.mark.parametrize("kind", ["ttree", "rntuple"])
