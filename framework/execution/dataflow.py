@@ -86,7 +86,8 @@ def _walk(
     reads: dict[str, None] = {}
     optionals: list[str] = []
     for text in declared(tool, "reads"):
-        name, optional = text.removesuffix("?"), text.endswith("?")
+        optional = text.endswith("?") and text not in columns
+        name = text.removesuffix("?") if optional else text
         matches = _expand(name, scope, columns)
         if not matches and not optional:
             raise _unsatisfied(tool, stream, name, scope, columns, later)

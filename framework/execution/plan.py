@@ -179,7 +179,8 @@ def _schemas(
     reads = [name.partition(".") for tool in tools for name in declared(tool, "reads") if not name.endswith("?")]
     made = {name[:-2] for tool in tools for name in declared(tool, "writes") if name.endswith(".*")}
     wanted = {container for container, _, _ in reads if "*" not in container} - made
-    patterns = [name.removesuffix("?") for tool in tools for name in declared(tool, "reads")]
+    asked = [name for tool in tools for name in declared(tool, "reads")]
+    patterns = [name.removesuffix("?") for name in asked]
     patterns += [pattern for stream in job.streams for pattern in stream.wanted()]
     opened: list[_Opened] = []
     skipped: dict[str, str] = {}
@@ -197,7 +198,8 @@ def _schemas(
                     continue
                 if not opened:
                     patterns += _anchors(tools, schema.columns)
-                names = sorted({name for pattern in patterns for name in matching(pattern, schema.columns)})
+                matched = {name for pattern in patterns for name in matching(pattern, schema.columns)}
+                names = sorted(matched.union(name for name in asked if name in schema.columns))
                 marks = reader.boundaries([schema.columns[name] for name in names])
         except InputError as error:
             if not file.searched or isinstance(error, DamagedError | TreeError):

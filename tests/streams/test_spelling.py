@@ -11,6 +11,7 @@ from hepflow import Tool
 from hepflow.errors import OutputError
 from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader
+from hepflow.plugins.common import Define
 from hepflow.registry.manager import registry
 from hepflow.streams import MxAODStream, NtupleStream
 
@@ -243,3 +244,11 @@ def test_lists_of_the_event_stay_lists_of_the_event(nanoaod, go, stream):
     found = names(path)
     assert found["Events.PSWeight"] == (1, True)
     assert found["Muon.pt"] == (1, False)
+
+
+def test_a_question_mark_in_a_name_makes_nothing_optional(tmp_path, go, read):
+    with uproot.recreate(tmp_path / "q.root") as file:
+        file.mktree("tree", {"q?": "f4"}).extend({"q?": [1, 2]})
+    define = Define("define", Columns={"tree.double": "2 * `tree.q?`"})
+    (path,) = go(tmp_path / "q.root", define, NtupleStream("out", Container="", Keep=["*"])).outputs["out"]
+    assert read(path)["double"].tolist() == [2, 4]
