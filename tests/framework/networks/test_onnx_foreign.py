@@ -491,6 +491,18 @@ def test_hepflows_own_description_is_covered_and_checked(tmp_path: Path, signed:
         changed(lambda d: d["outputs"][0].update(labels=["y", "z"])).evaluate({"s": TAUS})
 
 
+def test_labels_of_hepflows_own_model_can_be_others(tmp_path: Path) -> None:
+    write_onnx(read_lwtnn(NET), tmp_path / "n.onnx")
+    opened = load(tmp_path / "n.onnx", (tmp_path / "n.onnx").read_bytes())
+    named = opened.declare(labels={"o": ["other"]})
+    assert named.outputs[0].labels == ("other",)
+    assert named.evaluate({"s": TAUS})["o"].ravel().tolist() == [101.0, 202.0, 404.0, 808.0]
+    with pytest.raises(NetworkError, match="has 1 values, 2 labels"):
+        opened.declare(labels={"o": ["p", "q"]})
+    with pytest.raises(NetworkError, match="names its inputs itself"):
+        opened.declare({"s": ["a", "b"]})
+
+
 def test_damage_beyond_the_graph_is_noticed(tmp_path: Path) -> None:
     write_onnx(read_lwtnn(NET), tmp_path / "n.onnx")
     content = (tmp_path / "n.onnx").read_bytes()
