@@ -328,7 +328,7 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         out.print(table)
     for text in dict.fromkeys(text for text, _ in result.notes):
         counts = {name: count for (other, name), count in result.notes.items() if other == text}
-        out.print(f"note     {_number(sum(counts.values()), 'link')} of {_joined(list(counts))} {text}", style="yellow")
+        out.print(f"note     {_joined(list(counts))}: {_number(sum(counts.values()), 'link')} {text}", style="yellow")
     for name, paths in result.outputs.items():
         total = sum(path.stat().st_size for path in paths)
         first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"

@@ -17,10 +17,10 @@ LINK_PARTS = ("container", "index")
 NULL = 0
 """Container of a link that points nowhere."""
 
-BEHIND = "point behind the last object of {}; they are kept when copied, and lead nowhere"
-NOT_KEPT = "point into {}, which is not written; they are kept as they are"
-UNKNOWN = "point into {}, which no container of the input has; they are kept when copied, and lead nowhere"
-"""What is noted of links that cannot be followed."""
+BEHIND = "behind the last object of {}: kept in copies, leading nowhere"
+NOT_KEPT = "into {}, which is not written: kept as in the input"
+UNKNOWN = "into {}, which no container of the input has: kept in copies, leading nowhere"
+"""Where links point that cannot be followed, and what becomes of them."""
 
 _NAMES: dict[int, str] = {}
 

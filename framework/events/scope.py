@@ -26,7 +26,7 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Cutflow: TypeAlias = dict[tuple[str, str, str, str], list[int]]
 """(stream or "", tool, container or "", label) → [before, after, how many do not pass for a missing value]."""
 Notes: TypeAlias = dict[tuple[str, str], int]
-"""(what is told of links, column) → number of links."""
+"""(where links point that cannot be followed, column) → number of links."""
 
 
 def offsets_from(counts: npt.NDArray[Any]) -> Offsets:
@@ -82,6 +82,7 @@ class Scope:
         self._parent = parent
         self.cutflow: Cutflow = {} if parent is None else parent.cutflow
         self.notes: Notes = {} if parent is None else parent.notes
+        self._noted: set[tuple[str, str]] = set() if parent is None else parent._noted
         self.draws: dict[str, int] = {}
         self._counted: dict[tuple[str, str, str], int] = {}
         self._load = load
@@ -294,6 +295,7 @@ class Scope:
             line[position] += number
 
     def note(self, text: str, column: str, count: int) -> None:
-        """Add to what is told at the end of the run."""
-        if count:
+        """Add to what is told at the end of the run; the same is added once a chunk, whoever finds it."""
+        if count and (text, column) not in self._noted:
+            self._noted.add((text, column))
             self.notes[text, column] = self.notes.get((text, column), 0) + count

@@ -98,4 +98,4 @@ def test_a_merge_of_both_kinds_of_links(make_xaod, tmp_path, go, read):
         assert found.to_list() == arrays["TauJetsAuxDyn:tauTrackLinks"].to_list()
         [((text, name), count)] = result.notes.items()
         assert (name, count) == ("TauJets.tauTrackLinks", int(ak.sum(odd == 4711)))
-        assert "point into key 4711, which no container of the input has" in text
+        assert "into key 4711, which no container of the input has" in text

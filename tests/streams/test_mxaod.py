@@ -83,7 +83,7 @@ def test_links_into_a_container_that_is_not_written_stay_and_are_told(xaod, go, 
     assert columns["TauJetsAuxDyn:tauTrackLinks"].tolist() == links.tolist()
     valid = int(ak.sum(links.m_persKey != 0))
     assert list(result.notes.values()) == [valid]
-    assert "point into TauTracks, which is not written" in next(iter(result.notes))[0]
+    assert "into TauTracks, which is not written" in next(iter(result.notes))[0]
 
 
 def test_hidden_events_are_gone(xaod, go, read):

@@ -215,7 +215,8 @@ def test_links_behind_the_last_object_are_counted(events):
     number = container_id("TauTracks")
     links = ak.Array([{"container": number, "index": i} for i in (3, 0, 2)])
     events["TauJets"]["one"] = ak.unflatten(links, [2, 0, 1])
-    assert events["TauJets"].follow("one").pt.to_list() == [[[], [5.0]], [], [[]]]
+    for view in (events, events, events.child("stream")):  # whoever follows them: these are two links
+        assert view["TauJets"].follow("one").pt.to_list() == [[[], [5.0]], [], [[]]]
     [((text, name), count)] = events._scope.notes.items()
     assert (name, count) == ("TauJets.one", 2)
     assert "behind the last object of TauTracks" in text

@@ -33,7 +33,7 @@ def test_links_into_what_is_not_written_stay_and_are_counted(events):
     assert column.content.to_list() == before
     [((text, name), count)] = events._scope.notes.items()
     assert (name, count) == ("TauJets.tauTrackLinks", 5)
-    assert text.startswith("point into TauTracks, which is not written")
+    assert text.startswith("into TauTracks, which is not written")
 
 
 def test_links_to_what_is_hidden_become_null_also_where_their_container_is_not_written(events):
