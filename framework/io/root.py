@@ -120,6 +120,7 @@ class RootReader(ABC):
             metadata = self._metadata()
             found, reasons = self._describe()
             notes = Notes.read(metadata)
+            found = {spelling: info for spelling, info in found.items() if spelling not in notes.counters}
             names = self._named({**found, **dict.fromkeys(reasons)}, notes.names)
             columns = {name: replace(found[source], name=name) for name, source in names.items() if source in found}
             unreadable = {name: reasons[source] for name, source in names.items() if source in reasons}

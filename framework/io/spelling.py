@@ -32,7 +32,7 @@ XAOD_TREES = ("CollectionTree", "EventData")
 Spelling = Callable[[str], str]
 """From the name of a column to its spelling in a file."""
 
-NOTES = _NAMES, _LISTS, _SINGLES = "names", "lists", "single"
+NOTES = _NAMES, _LISTS, _SINGLES, COUNTERS = "names", "lists", "single", "counters"
 """What hepflow's writers put into the metadata of a file about its columns."""
 
 _NO_FIELD = re.compile(r"[/\\\s\x00-\x1f\x7f]")
@@ -150,23 +150,23 @@ def noted_lists(columns: Mapping[str, ColumnType], counters: Mapping[str, str], 
 
 @dataclass(frozen=True)
 class Notes:
-    """What hepflow wrote down in a file: spelling → name, container → what counts its objects (or nothing), and the
-    containers with one entry an event.
+    """What hepflow wrote down in a file: spelling → name, container → what counts its objects (or nothing), the
+    containers with one entry an event, and the branches that count lists and are no columns.
     """
 
     names: Mapping[str, str]
     lists: Mapping[str, str]
     singles: frozenset[str]
+    counters: frozenset[str]
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Notes:
         """Return the notes among the metadata of a file; what is none is passed over."""
         names, lists = (metadata.get(key) for key in (_NAMES, _LISTS))
-        singles = metadata.get(_SINGLES)
         return cls(
             {spelling: name for spelling, name in _texts(names).items() if all(name.partition("."))},
             _texts(lists),
-            frozenset(map(str, singles if isinstance(singles, list) else ())),
+            *(frozenset(map(str, v)) if isinstance(v := metadata.get(k), list) else frozenset() for k in NOTES[2:]),
         )
 
 

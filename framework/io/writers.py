@@ -24,7 +24,7 @@ from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
 from hepflow.io.pages import append
 from hepflow.io.root import METADATA_KEY, metadata_text
-from hepflow.io.spelling import Spelling, check_spelling, field_name, noted_lists, noted_names
+from hepflow.io.spelling import COUNTERS, Spelling, check_spelling, field_name, noted_lists, noted_names
 
 __all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter"]
 
@@ -87,6 +87,10 @@ class _RootWriter(ABC):
     def _check_types(self, types: Mapping[str, ColumnType]) -> None:
         """Refuse columns that this kind of tree cannot hold, with OutputError."""
 
+    def _made_counters(self) -> dict[str, list[str]]:
+        """Return what the metadata must say of branches that count lists and are no columns."""
+        return {}
+
     @abstractmethod
     def _make(self) -> Any:
         """Make the empty tree for ``self._types``; OutputError where it cannot hold them."""
@@ -135,7 +139,7 @@ class _RootWriter(ABC):
             names = noted_names(spelled, self.tree)
             counters = {owner: spelled[name] for owner, name in self._counters.items() if name in spelled}
             lists = noted_lists(self._types, counters, shared=self.fields and bool(names or counters))
-            metadata = {**self._metadata, **names, **lists, "note": NOTE}
+            metadata = {**self._metadata, **names, **lists, **self._made_counters(), "note": NOTE}
             self._file[METADATA_KEY] = metadata_text(metadata)
             self._output = self._make()
 
@@ -261,6 +265,10 @@ class TTreeWriter(_RootWriter):
                 where=str(self.path),
                 hint="write an RNTuple, or leave these columns out: a TTree holds numbers and lists of numbers",
             )
+
+    def _made_counters(self) -> dict[str, list[str]]:
+        made = sorted(self._lists.keys() - {self._spell(name) for name in self._types})
+        return {COUNTERS: made} if made else {}
 
     @cached_property
     def _lists(self) -> dict[str, list[str]]:
