@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from hepflow.cli.console import common_options, console
-from hepflow.registry.manager import registry
 
 __all__ = ["convert_command"]
 
@@ -19,18 +18,25 @@ __all__ = ["convert_command"]
 def convert_command(sources: tuple[str, ...], target: str, plugins: tuple[str, ...], debug: bool) -> None:
     """Convert a network to lwtnn JSON or ONNX, by the target's ending.
 
-    SOURCE is an lwtnn JSON file, a .keras file (a variables file may follow), or three files of Keras 2:
-    architecture.json weights.h5 variables.json.
+    SOURCE is an lwtnn JSON file, a Keras model (.keras or .h5), or two files of one: architecture.json weights.h5. A
+    variables file may follow those of Keras: variables.json.
     """
     from hepflow.networks import convert
 
-    if any(source.endswith(".keras") for source in sources):
-        from hepflow.networks.keras_import import import_keras
-
-        import_keras()
-        for named in registry(plugins).names("layers").values():
-            named.load()  # which registers the layer with Keras
     network = convert(sources, target)
     inputs = ", ".join(group.name for group in (*network.inputs, *network.input_sequences))
     outputs = ", ".join(output.name for output in network.outputs)
-    console().print(f"{target}: {network.n_parameters:,} parameters, inputs {inputs}, outputs {outputs}")
+    out = console()
+    out.print(f"{target}: {network.n_parameters:,} parameters, inputs {inputs}, outputs {outputs}", markup=False)
+    if not network.origin.startswith("Keras"):
+        return
+    facts = network.record["keras"]
+    if folded := facts.get("folded", ()):
+        out.print(f"batch normalisation is folded into scale and offset: {', '.join(folded)}", markup=False)
+    if facts["parameters"] != network.n_parameters:
+        out.print(f"in Keras the same network has {facts['parameters']:,} parameters")
+    if not any(source.endswith(".json") for source in sources[1:]):
+        out.print(
+            "no variables file: the inputs are called variable_0, variable_1, … with offset 0 and scale 1, the outputs "
+            "out_0, out_1, …"
+        )

@@ -41,7 +41,7 @@ def inspect_command(file: str, summary: bool, tree: str, plugins: tuple[str, ...
     """Show what a file holds: format, entries, containers, columns with types and sizes. Of a file with several trees
     FILE:TREE names one; otherwise the one that a run would read is shown, or all.
 
-    Of a network (lwtnn JSON, ONNX): inputs with variables, graph, outputs, parameters, origin. Of a training set
+    Of a network (lwtnn JSON, ONNX, Keras): inputs with variables, graph, outputs, parameters, origin. Of a training set
     (HDF5): rows of its folds and classes, columns, variables. Of variables.json: the offsets and scales. Of a run
     directory or another folder: what made it, and its files. Of a sample: what it is, and how much of it is made.
     """

@@ -11,6 +11,7 @@ from hepflow.cli.console import console, new_table
 from hepflow.errors import NetworkError
 from hepflow.networks import describe
 from hepflow.networks.jsontext import parse_json, read_bytes
+from hepflow.networks.loading import holds_keras
 
 __all__ = ["is_model", "show_model"]
 
@@ -19,8 +20,8 @@ VARIABLES = {"inputs", "input_sequences", "outputs"}
 
 
 def is_model(path: str) -> bool:
-    """Tell by its ending whether a file is a network."""
-    return Path(path).suffix.lower() in (".json", ".onnx", ".keras")
+    """Tell whether a file is a network: by its ending, of HDF5 by its content."""
+    return Path(path).suffix.lower() in (".json", ".onnx", ".keras") or holds_keras(path)
 
 
 def show_model(path: str) -> None:

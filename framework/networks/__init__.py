@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from hepflow.networks.describing import describe
     from hepflow.networks.evaluator import Evaluator
     from hepflow.networks.graph import InputNode, InputVariable, Network, Node, Output
-    from hepflow.networks.keras2 import read_keras2
     from hepflow.networks.keras3 import from_keras, open_keras
+    from hepflow.networks.keras_files import read_keras2
     from hepflow.networks.loading import load
     from hepflow.networks.lwtnn import read_lwtnn
     from hepflow.networks.lwtnn_write import to_lwtnn, write_lwtnn
@@ -37,7 +37,7 @@ _PUBLIC = {
     "load": "loading",
     "open_keras": "keras3",
     "read_cases": "cases",
-    "read_keras2": "keras2",
+    "read_keras2": "keras_files",
     "read_lwtnn": "lwtnn",
     "to_lwtnn": "lwtnn_write",
     "to_onnx": "onnx_write",

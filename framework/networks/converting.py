@@ -1,16 +1,18 @@
-"""Converting model files: Keras, legacy Keras 2 and lwtnn in; lwtnn JSON and ONNX out."""
+"""Converting model files: Keras and lwtnn in; lwtnn JSON and ONNX out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hepflow.errors import NetworkError
-from hepflow.networks import jsontext
 from hepflow.networks.graph import Network
+from hepflow.networks.keras_files import read_keras2, read_variables
+from hepflow.networks.loading import load
 
 __all__ = ["convert", "read_sources"]
+
+HDF5 = (".h5", ".hdf5")
 
 
 def convert(sources: Sequence[str | Path], target: str | Path, variables: str | Path | None = None) -> Network:
@@ -35,45 +37,29 @@ def convert(sources: Sequence[str | Path], target: str | Path, variables: str | 
 
 
 def read_sources(sources: Sequence[str | Path], variables: str | Path | None = None) -> Network:
-    """Read a network: lwtnn JSON; a ``.keras`` file, perhaps with a variables file; or architecture.json weights.h5
-    variables.json.
+    """Read a network: lwtnn JSON; a ``.keras`` or ``.h5`` file, or architecture.json weights.h5, each perhaps with a
+    variables file.
 
     Raises NetworkError where the files do not go together.
     """
     paths = [Path(source) for source in sources] + ([] if variables is None else [Path(variables)])
     endings = [path.suffix.lower() for path in paths]
-    if endings[:1] == [".keras"] and len(paths) <= 2:
-        from hepflow.networks.keras3 import from_keras, open_keras
-
-        return from_keras(open_keras(paths[0]), _variables(paths[1]) if len(paths) == 2 else None)
-    if len(paths) == 3 and endings[1] in (".h5", ".hdf5"):
-        from hepflow.networks.keras2 import read_keras2
-
+    if len(paths) in (2, 3) and endings[0] == ".json" and endings[1] in HDF5:
         return read_keras2(*paths)
-    if len(paths) == 1:
-        network = Network.load(paths[0])
-        if isinstance(network, Network):
-            return network
+    if len(paths) == 2 and endings[0] in (".keras", *HDF5) and endings[1] == ".json":
+        network = load(paths[0], variables=read_variables(paths[1]))
+    elif len(paths) == 1:
+        network = load(paths[0])
+    else:
         raise NetworkError(
-            "an ONNX model cannot be converted",
-            where=str(paths[0]),
-            hint="convert the lwtnn JSON or Keras model it was made from",
+            f"cannot convert {', '.join(path.name for path in paths) or 'nothing'}",
+            hint="give NETWORK.json, MODEL.keras [variables.json], MODEL.h5 [variables.json], or architecture.json "
+            "weights.h5 [variables.json]",
         )
+    if isinstance(network, Network):
+        return network
     raise NetworkError(
-        f"cannot convert {', '.join(path.name for path in paths) or 'nothing'}",
-        hint="give NETWORK.json, or MODEL.keras [variables.json], or architecture.json weights.h5 variables.json",
+        "an ONNX model cannot be converted",
+        where=str(paths[0]),
+        hint="convert the lwtnn JSON or Keras model it was made from",
     )
-
-
-def _variables(path: Path) -> dict[str, Any]:
-    try:
-        data = jsontext.parse_json(jsontext.read_bytes(path))
-    except NetworkError as error:
-        raise NetworkError(error.message, where=error.where or str(path), hint=error.hint) from error
-    if not isinstance(data, dict):
-        raise NetworkError(
-            "the variables file holds no object",
-            where=str(path),
-            hint="it has the keys inputs, input_sequences and outputs",
-        )
-    return data

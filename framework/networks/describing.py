@@ -37,14 +37,13 @@ def describe(path: str | Path) -> Description:
     """Open a model file and summarise it; raises NetworkError where it is damaged."""
     digest = hashlib.sha256(jsontext.read_bytes(path)).hexdigest()
     network = load(path)
-    is_lwtnn = isinstance(network, Network)
     if isinstance(network, OnnxNetwork):
         graph = _tensors(network)
     else:
         graph = [_node(network, number) for number in network.order]
     return Description(
         str(path),
-        "lwtnn JSON" if is_lwtnn else "ONNX",
+        _format(network),
         str(network.record.get("origin", network.origin)),
         digest,
         network.inputs,
@@ -80,6 +79,12 @@ def _tensors(network: OnnxNetwork) -> list[str]:
     elif network.problem is not None:
         lines += [network.problem.message, *([network.problem.hint] if network.problem.hint else [])]
     return lines
+
+
+def _format(network: Network | OnnxNetwork) -> str:
+    if isinstance(network, OnnxNetwork):
+        return "ONNX"
+    return network.origin if network.origin.startswith("Keras") else "lwtnn JSON"
 
 
 def _node(network: Network, number: int) -> str:

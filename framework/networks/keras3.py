@@ -1,25 +1,27 @@
-"""Keras 3 models, live or as ``.keras`` files, on any backend."""
+"""Live Keras 3 models, on any backend, and opening ``.keras`` files as live models."""
 
 from __future__ import annotations
 
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hepflow.errors import NetworkError
 from hepflow.networks.graph import Network
-from hepflow.networks.keras_graph import Call, KerasGraph, KerasLayer, Key, build
+from hepflow.networks.keras_files import network_of
 from hepflow.networks.keras_import import import_keras
 
 __all__ = ["from_keras", "open_keras"]
 
 
 def open_keras(path: str | Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """Open a ``.keras`` file in safe mode: no code from the file is run, and only registered layers are made.
+    """Open a ``.keras`` file as a live model, in safe mode: no code from the file is run, and only registered layers
+    are made.
 
     ``custom_objects`` maps names to further layer classes. Raises NetworkError where the file is damaged or wants
     unknown classes.
@@ -28,10 +30,7 @@ def open_keras(path: str | Path, custom_objects: Mapping[str, Any] | None = None
         raise NetworkError("there is no such file", where=str(path))
     keras = import_keras()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # Keras 3.15 reads with a spelling that numpy 2 deprecates
+        with _quiet():
             return keras.saving.load_model(path, custom_objects=custom_objects, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damage leads to
         first = str(error).strip().splitlines() or [type(error).__name__]
@@ -50,88 +49,106 @@ def from_keras(
     ``variables`` is the content of a variables file: ``{"inputs": [{"name", "variables": [{"name", "offset",
     "scale"}]}], "input_sequences": […], "outputs": [{"name", "labels"}]}``; without it variables and labels are
     numbered. ``record`` is kept with the network. Masking, Dropout and Flatten are skipped, BatchNormalization
-    becomes an affine layer, a layer of a class called Sum sums over objects. Raises NetworkError, naming the layer,
-    for what lwtnn cannot express.
+    becomes an affine layer, a layer of a class called Sum that is seen to sum over objects is taken at its word.
+    Raises NetworkError, naming the layer, for what lwtnn cannot express.
     """
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs:
+    keras = import_keras()
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise NetworkError(
             f"the Keras model {getattr(model, 'name', model)!r} has no graph",
             hint="use a functional or sequential model and call it once before converting",
         )
-    calls: dict[Key, Call] = {}
-    layers: dict[str, KerasLayer] = {}
-    waiting = list(outputs)
-    while waiting:
-        operation, number, place = waiting.pop()._keras_history
-        key = (operation.name, number)
-        if key in calls:
-            continue
-        layer = layers.setdefault(operation.name, _layer(operation))
-        node = operation._inbound_nodes[number]
-        if place != 0:
-            raise layer.refuse("its second output is used")
-        calls[key] = _call(layer, node)
-        if layer.kind != "inputlayer":
-            waiting.extend(_tensors(layer, node))
-    # a mask says which objects are real; it reaches no layer as a value, and lwtnn sees only real objects
-    inputs = [tensor for tensor in inputs if _key(tensor) in calls or str(tensor.dtype) != "bool"]
-    graph = KerasGraph(calls, tuple(_key(tensor) for tensor in inputs), tuple(_key(tensor) for tensor in outputs))
-    unused = [key[0] for key in graph.inputs if key not in calls]
-    if unused:
-        raise NetworkError(f"the Keras input {unused[0]!r} is not used")
-    kept = dict(record or {})
-    kept["versions"] = {**kept.get("versions", {}), "keras": _version()}
-    return build(graph, None if variables is None else dict(variables), kept, "Keras 3 model")
+    sums = _check(keras, model)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        weights = Path(folder) / "model.weights.h5"
+        try:
+            config = keras.saving.serialize_keras_object(model)
+            model.save_weights(weights)
+        except Exception as error:  # whatever a layer's own description raises
+            raise NetworkError(f"the Keras model cannot be described: {str(error)[:300]}") from error
+        spec = None if variables is None else dict(variables)
+        return network_of(_plain(config), str(keras.__version__), weights, spec, dict(record or {}), frozenset(sums))
 
 
-def _version() -> str:
-    import keras
-
-    return str(keras.__version__)
-
-
-def _key(tensor: Any) -> Key:
-    operation, number, _ = tensor._keras_history
-    return operation.name, number
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what Keras 3.15 says of itself: it reads and writes with a spelling that numpy 2 deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
-def _layer(operation: Any) -> KerasLayer:
-    """Describe a Keras layer, or an operation such as ``a + b`` or ``keras.ops.sum``."""
-    kind = type(operation).__name__.lower()
-    if not hasattr(operation, "weights") or kind in ("functional", "sequential"):
-        return KerasLayer(
-            operation.name,
-            kind,
-            {name: value for name, value in vars(operation).items() if not name.startswith("_")},
-            {},
+def _plain(value: Any) -> Any:
+    """Return a description as it would be read from a file: lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _check(keras: Any, model: Any) -> list[str]:
+    """Refuse layers that do something else than their description says; returns the names of layers that sum."""
+    base = keras.Sequential if isinstance(model, keras.Sequential) else type(keras.Model(model.inputs, model.outputs))
+    if type(model) is not base:
+        raise NetworkError(
+            f"the Keras model {model.name!r} is of a class of its own, {type(model).__name__}",
+            hint="convert keras.Model(model.inputs, model.outputs) if its call is Keras' own",
         )
-    config = dict(operation.get_config()) if kind not in ("lambda",) else {}
-    weights: dict[str, NDArray[Any]] = {}
-    for variable, value in zip(operation.weights, operation.get_weights(), strict=True):
-        weights[variable.name] = np.asarray(value)
-    return KerasLayer(operation.name, kind, config, weights)
+    sums = []
+    for layer in model.layers:
+        for one in _with_inner(layer):
+            if name := _replaced(keras, one):
+                raise _refuse(one, f"its {name} is not the one that Keras gives it")
+        if type(layer).__name__ == "Sum" and not _of(keras.layers, layer):
+            if not _sums(keras, layer):
+                raise _refuse(layer, "it gives something else than a sum over real objects")
+            sums.append(layer.name)
+    return sums
 
 
-def _call(layer: KerasLayer, node: Any) -> Call:
-    if layer.kind == "inputlayer":
-        shape = tuple(node.outputs[0].shape)
-        if len(shape) not in (2, 3) or shape[-1] is None:
-            raise NetworkError(
-                f"the Keras input {layer.name!r} has the shape {shape}",
-                hint="expected (batch, variables) or (batch, objects, variables)",
-            )
-        return Call(layer, (), int(shape[-1]), len(shape) == 3)
-    if layer.kind == "sum":
-        axis = layer.config.get("axis", 1)
-        if np.ravel(axis if axis is not None else -99).tolist() not in ([1], [-2]) or layer.config.get("keepdims"):
-            raise layer.refuse(f"it sums along axis {axis}", "sum over axis 1, the objects")
-    return Call(layer, tuple(_key(tensor) for tensor in _tensors(layer, node)))
+def _with_inner(layer: Any) -> Iterator[Any]:
+    """Yield a layer and the one inside: of TimeDistributed, and the cell of a recurrent layer."""
+    yield layer
+    for name in ("layer", "cell"):
+        if hasattr(getattr(layer, name, None), "get_config"):
+            yield from _with_inner(getattr(layer, name))
 
 
-def _tensors(layer: KerasLayer, node: Any) -> list[Any]:
-    """Return the tensors a layer works on. Masks of padded objects are left out: lwtnn only ever sees real objects."""
-    given = [*node.arguments.args, *(value for name, value in node.arguments.kwargs.items() if name != "mask")]
-    flat = [tensor for value in given for tensor in (value if isinstance(value, (list, tuple)) else [value])]
-    tensors = [tensor for tensor in flat if hasattr(tensor, "_keras_history")]
-    return tensors[:1] if layer.kind == "sum" else tensors
+def _of(module: Any, layer: Any) -> bool:
+    return getattr(module, type(layer).__name__, None) is type(layer)
+
+
+def _replaced(keras: Any, layer: Any) -> str:
+    """Return the method or activation of a layer that its description does not show: replaced on this one layer, or
+    of the name of one of Keras' own. Empty where there is none.
+    """
+    for name in ("call", "__call__"):
+        if name in vars(layer):
+            return name
+    for name in ("activation", "recurrent_activation"):
+        function = getattr(layer, name, None)
+        known = getattr(keras.activations, getattr(function, "__name__", ""), None)
+        if known is not None and known is not function:
+            return name
+    return ""
+
+
+def _sums(keras: Any, layer: Any) -> bool:
+    """Try whether a layer sums over real objects."""
+    real = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0]], bool)
+    try:
+        features = keras.tree.flatten(layer.input)[0].shape[2:]
+        values = np.random.default_rng(0).normal(size=(3, 4, *features)).astype(np.float32)
+        found = [keras.ops.convert_to_numpy(layer(values))]
+        if layer.supports_masking:
+            found.append(keras.ops.convert_to_numpy(layer(values, mask=keras.ops.convert_to_tensor(real))))
+    except Exception:  # whatever its code raises
+        return False
+    wanted = [values.sum(axis=1), (values * real[..., None]).sum(axis=1)]
+    return all(np.shape(a) == b.shape and np.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=False))
+
+
+def _refuse(layer: Any, why: str) -> NetworkError:
+    return NetworkError(
+        f"lwtnn cannot express the Keras layer {layer.name!r} ({type(layer).__name__}): {why}",
+        hint="use Keras' layers and activations as they are",
+    )

@@ -1,45 +1,62 @@
-"""Opening a model file: lwtnn JSON and ONNX are told apart by content, not by name."""
+"""Opening a model file: lwtnn JSON, ONNX and Keras are told apart by content, not by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hepflow.errors import NetworkError
 from hepflow.networks import jsontext
+from hepflow.networks.hdf5 import SIGNATURE, Hdf5File
+from hepflow.networks.keras_files import ARCHIVE, read_h5, read_keras
 from hepflow.networks.lwtnn import read_lwtnn
 
 if TYPE_CHECKING:
     from hepflow.networks.graph import Network
     from hepflow.networks.onnx_runtime import OnnxNetwork
 
-__all__ = ["load"]
+__all__ = ["holds_keras", "load"]
 
-KERAS = b"PK\x03\x04"
-"""A ``.keras`` file is a zip."""
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
-def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
-    """Open a model file; lwtnn graph JSON, lwtnn sequential JSON and ONNX are told apart by content.
+def load(
+    path: str | Path,
+    *,
+    threads: int = 1,
+    provider: str = "CPUExecutionProvider",
+    variables: dict[str, Any] | None = None,
+) -> Network | OnnxNetwork:
+    """Open a model file; lwtnn graph JSON, lwtnn sequential JSON, ONNX and Keras are told apart by content.
 
-    ``threads`` and ``provider`` apply to ONNX Runtime. Raises NetworkError where the file is none of these or damaged.
+    ``threads`` and ``provider`` apply to ONNX Runtime; ``variables`` names inputs and outputs of a Keras model. Raises
+    NetworkError where the file is none of these or damaged.
     """
     content = jsontext.read_bytes(path)
     try:
         if not content.strip(_SPACE):
             raise NetworkError("the file is empty")
-        if content.startswith(KERAS):
-            raise NetworkError(
-                "a Keras model is not evaluated as it is",
-                hint="hepflow convert writes it as lwtnn JSON or ONNX; a training has written both beside it",
-            )
+        if content.startswith(ARCHIVE):
+            return read_keras(path, variables)
+        if content.startswith(SIGNATURE):
+            return read_h5(path, variables)
         if content.lstrip(_SPACE)[:1] in (b"{", b"["):
             return read_lwtnn(jsontext.parse_json(content))
         from hepflow.networks.onnx_runtime import open_onnx
 
         return open_onnx(path, content, threads=threads, provider=provider)
     except NetworkError as error:
-        raise NetworkError(
-            error.message, where=f"{path}{': ' + error.where if error.where else ''}", hint=error.hint
-        ) from error
+        inside = "" if error.where in ("", str(path)) else f": {error.where}"
+        raise NetworkError(error.message, where=f"{path}{inside}", hint=error.hint) from error
+
+
+def holds_keras(path: str | Path) -> bool:
+    """Tell whether a file is HDF5 with a Keras model: with its architecture."""
+    try:
+        with Path(path).open("rb") as file:
+            if file.read(len(SIGNATURE)) != SIGNATURE:
+                return False
+        with Hdf5File(path) as opened:
+            return "model_config" in opened.attributes
+    except (OSError, NetworkError):
+        return False

@@ -52,11 +52,6 @@ def hepflow_architectures() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
-def hepflow_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Return Keras layers: class name → import string of a registered class, so that ``.keras`` files can be opened."""
-
-
-@hookspec
 def hepflow_variables() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return variables for plots: name (``TauJets.pt``) → import string of a ``hepflow.variables.Variable``."""
 

@@ -29,10 +29,3 @@ def hepflow_architectures() -> Mapping[str, str]:
         "LSTM": "hepflow.plugins.training.architectures.branches:LSTM",
         "SetTransformer": "hepflow.plugins.training.architectures.transformer:SetTransformer",
     }
-
-
-@hookimpl
-def hepflow_layers() -> Mapping[str, str]:
-    """Return hepflow's own Keras layers."""
-    names = ("ClassToken", "Real", "Scaling", "SelfAttention", "Sum")
-    return {name: f"hepflow.plugins.training.layers:{name}" for name in names}

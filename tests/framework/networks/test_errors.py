@@ -128,7 +128,7 @@ FILES: list[tuple[bytes, str]] = [
     (b'{"a": ' + b"9" * 5000 + b"}", "malformed JSON|no lwtnn network"),
     (b"\x08\x07garbage", "neither lwtnn JSON nor ONNX"),
     (b"\x80\x04\x95pickle", "neither lwtnn JSON nor ONNX"),
-    (b"PK\x03\x04 a zip", "a Keras model is not evaluated as it is"),
+    (b"PK\x03\x04 a zip", "keras file is damaged"),
 ]
 
 

@@ -27,19 +27,7 @@ def layers() -> Any:
 
 @pytest.fixture(scope="module")
 def sum_layer() -> Any:
-    @keras.saving.register_keras_serializable("networks_test")
-    class Sum(keras.layers.Layer):  # type: ignore[misc, name-defined]
-        """Sum over real objects."""
-
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
-            self.supports_masking = True
-
-        def call(self, x: Any, mask: Any = None) -> Any:
-            return keras.ops.sum(x if mask is None else x * keras.ops.cast(mask, x.dtype)[..., None], axis=1)
-
-        def compute_mask(self, x: Any, mask: Any = None) -> None:
-            return None
+    from hepflow.plugins.training.layers import Sum
 
     return Sum
 
