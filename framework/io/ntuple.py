@@ -65,7 +65,7 @@ class _Flat(RootReader):
         made = [columns[name] for name, *others in usual if name not in (*others, others[1].replace(":", ".", 1))]
         if not made:
             return text
-        one = next((info for info in made if info.depth), made[0])
+        one = next((info for info in made if info.depth and not info.single), made[0])
         spelling = one.sources[0]
         known = {info.sources[0] for info in columns.values()}
         counted = f" (counted by {one.counter})" if one.counter in known else ""

@@ -24,7 +24,7 @@ from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
 from hepflow.io.pages import append
 from hepflow.io.root import METADATA_KEY, metadata_text
-from hepflow.io.spelling import COUNTERS, Spelling, check_spelling, field_name, noted_lists, noted_names
+from hepflow.io.spelling import COUNTERS, XAOD_TREES, Spelling, check_spelling, field_name, noted_lists, noted_names
 
 __all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter"]
 
@@ -40,8 +40,8 @@ class _RootWriter(ABC):
     ``path`` is the (temporary) file, which is replaced where it exists; ``tree`` the name of the tree in it; ``spell``
     maps hepflow's name of a column to its name in the file (by default they are the same); ``counters`` names the
     column that counts the objects of a container (``{"Muon": "Events.nMuon"}``): it is written anew, for some objects
-    may be hidden. ``metadata`` is written as JSON under ``hepflow``, with a note on who can read the file and
-    the names that spellings do not tell. The first ``write`` fixes names and types, also with no events: so a file
+    may be hidden. ``metadata`` is written as JSON under ``hepflow``, with the names that spellings do not tell,
+    and a note on who can read an MxAOD. The first ``write`` fixes names and types, also with no events: so a file
     without events has all columns. Later chunks are cast where nothing but precision is lost. Raises OutputError where
     the file cannot be written.
     """
@@ -139,7 +139,8 @@ class _RootWriter(ABC):
             names = noted_names(spelled, self.tree)
             counters = {owner: spelled[name] for owner, name in self._counters.items() if name in spelled}
             lists = noted_lists(self._types, counters, shared=self.fields and bool(names or counters))
-            metadata = {**self._metadata, **names, **lists, **self._made_counters(), "note": NOTE}
+            note = {"note": NOTE} if self.tree in XAOD_TREES else {}
+            metadata = {**self._metadata, **names, **lists, **self._made_counters(), **note}
             self._file[METADATA_KEY] = metadata_text(metadata)
             self._output = self._make()
 
