@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hepflow.errors import OutputError
 
-__all__ = ["link_or_copy", "replacing", "sha256", "write_bytes", "write_text"]
+__all__ = ["link_or_copy", "read_sha256", "replacing", "sha256", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -66,6 +66,11 @@ def sha256(path: Path) -> str:
 
 @cache
 def _sha256(path: Path, *state: int) -> str:
+    return read_sha256(path)
+
+
+def read_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read whether it looks changed or not."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

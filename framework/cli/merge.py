@@ -23,5 +23,5 @@ def merge_command(
 ) -> None:
     """Join the numbered parts of an output into one file, in their order; refuses an incomplete set."""
     parts = collect_parts([Path(text) for text in inputs], stream)
-    entries = merge_parts(parts, Path(output), force=force)
+    entries = merge_parts(parts, Path(output), force=force, tell=console().print)
     console().print(f"{output}: {entries:,} entries of {len(parts)} parts, {size(Path(output).stat().st_size)}")

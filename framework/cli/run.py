@@ -103,7 +103,11 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
 @label_option
-@click.option("--checksum", is_flag=True, help="Record the SHA-256 of every input.")
+@click.option(
+    "--checksum",
+    is_flag=True,
+    help="Keep the SHA-256 of what is read and written; --resume, merge and -i compare them.",
+)
 @_plan_options
 @click.pass_context
 def run_command(ctx: click.Context, /, **given: Any) -> None:

@@ -23,7 +23,8 @@ from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes
 from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
-from hepflow.io.opening import open_reader
+from hepflow.files import sha256
+from hepflow.io.opening import local_path, open_reader
 from hepflow.job import Job
 from hepflow.protocols import Reader, Writer
 from hepflow.stream import Stream
@@ -45,6 +46,7 @@ class Payload:
     formats: tuple[type[Reader], ...]
     chunk: int
     parts: Path
+    checksum: bool = False
 
     def pack(self) -> bytes:
         """Return the payload as bytes; what the job-option file defines goes along by value."""
@@ -60,7 +62,9 @@ class Payload:
 
 @dataclass
 class UnitResult:
-    """What one work unit gives: results by tool, cutflow, notes, output parts by stream and their sizes in bytes."""
+    """What one work unit gives: results by tool, cutflow, notes, output parts by stream, their sizes in bytes and,
+    where they are asked for, their SHA-256.
+    """
 
     number: int
     entries: int
@@ -69,6 +73,7 @@ class UnitResult:
     notes: Notes = field(default_factory=dict)
     parts: dict[str, Path] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 class Worker:
@@ -114,6 +119,8 @@ class Worker:
             raise
         outcome.parts = {name: _whole(path) for name, path in outcome.parts.items()}
         outcome.sizes = {name: path.stat().st_size for name, path in outcome.parts.items()}
+        if self.payload.checksum:
+            outcome.checksums = {name: sha256(path) for name, path in outcome.parts.items()}
         return outcome
 
     def close(self) -> None:
@@ -151,6 +158,7 @@ class Worker:
     def _chunks(self, unit: WorkUnit, outcome: UnitResult) -> Iterator[tuple[Scope, str]]:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
         file = self.payload.plan.files[unit.file]
+        _check_unchanged(file)
         reader = self._reader(file)
         wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
         sample = Sample(file.sample, file.metadata, file.records, file.energy_unit)
@@ -178,6 +186,7 @@ class Worker:
                 scope.cutflow, scope.notes = outcome.cutflow, outcome.notes
                 note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
+        _check_unchanged(file)
 
     def _process(
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
@@ -254,6 +263,20 @@ class UnitRunner:
             worker = Worker(Payload.unpack(self.payload.read_bytes()))
             self._thread.worker = (self.token, worker)
         return worker
+
+
+def _check_unchanged(file: PlannedFile) -> None:
+    """Raise InputError where a local input is not the one that was planned with; one that is gone is left to others."""
+    local = local_path(file.path)
+    if local is None or not local.is_file():
+        return
+    status = local.stat()
+    if (status.st_size, status.st_mtime) != (file.size, file.mtime):
+        raise InputError(
+            f"this input has changed since the run began: {file.size:,} bytes, now {status.st_size:,}",
+            where=file.path,
+            hint="leave inputs alone while a run reads them; start anew with --force",
+        )
 
 
 def _keep_memory() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hepflow.errors import InputError, OutputError, nearest
+from hepflow.execution.records import check_recorded
 from hepflow.execution.rundir import PROVENANCE
 from hepflow.io.merging import merge_files
 
@@ -72,12 +73,18 @@ def _check_numbers(parts: Sequence[Path]) -> None:
         )
 
 
-def merge_parts(parts: Sequence[Path], output: Path, *, force: bool = False) -> int:
-    """Join files into one and return its entries; OutputError where the output exists or is one of the parts."""
+def merge_parts(
+    parts: Sequence[Path], output: Path, *, force: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> int:
+    """Join files into one and return its entries; OutputError where the output exists or is one of the parts.
+
+    InputError where the run that wrote them recorded other checksums; ``tell`` hears of it where comparing takes long.
+    """
     if output.resolve() in {path.resolve() for path in parts}:
         raise OutputError(f"the output {output} is one of the parts")
     if output.exists() and not force:
         raise OutputError(f"the output {output} exists already", hint="--force replaces it")
+    check_recorded(map(str, parts), tell)
     temporary = output.with_name(f".{output.name}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

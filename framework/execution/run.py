@@ -24,6 +24,7 @@ from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
+from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
 from hepflow.execution.rundir import KEPT, PROVENANCE, RunDirectory
 from hepflow.execution.units import UNITS
@@ -191,6 +192,8 @@ def run(
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     if options.force and options.output:
         _check_not_inside(plan, Path(options.output).expanduser())
+    checksum = options.checksum or (options.resume and RunDirectory.has_checksums(options.output, job.name))
+    checksums = check_recorded([f.path for f in plan.files], reporter.step, every=checksum)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
     context = Context(
         directory.path,
@@ -200,9 +203,11 @@ def run(
         joboptions=file.path.parent if file else None,
         label=options.label or _label(plan),
     )
+    directory.checksum = checksum
     result = RunResult(directory.path, kept=0)
     try:
-        changed = directory.check_fingerprint(_fingerprint(job, file, plan, plugins, context), resume=options.resume)
+        fingerprint = _fingerprint(job, file, plan, plugins, context, checksums if checksum else {})
+        changed = directory.check_fingerprint(fingerprint, resume=options.resume)
         if changed:
             context.log.info("changed since then, what depends on it is done again:%s", listed(changed))
         broken = directory.check_files([tool.name for tool in job.all_tools()]) if options.resume else []
@@ -211,17 +216,21 @@ def run(
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
-        payload = Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve())
+        payload = Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve(), checksum)
         units = _loop(payload, executor, directory, reporter, result, resume=options.resume)
+        if checksum and result.kept < len(units):
+            check_unchanged(checksums, reporter.step)
         totals = _add_up(units, result)
         context = replace(context, events=result.events)
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
         _close_streams(job, directory, context, units, reporter, result)
-        provenance = _provenance(job, file, plan, options, plugins, result)
+        provenance = _provenance(job, file, plan, options, plugins, result, checksums)
         directory.write_json(PROVENANCE, provenance)  # for tools that report
         _finalize(job, directory, context, totals, result, reporter)
         result.seconds = time.perf_counter() - began
-        directory.write_json(PROVENANCE, provenance | {"finished": _now(), "seconds": round(result.seconds, 3)})
+        written = {CHECKSUMS: directory.checksums()} if checksum else {}
+        provenance |= {"finished": _now(), "seconds": round(result.seconds, 3), **written}
+        directory.write_json(PROVENANCE, provenance)
         directory.finish(path for paths in result.outputs.values() for path in paths)
     except OSError as error:
         raise OutputError(
@@ -389,7 +398,7 @@ def _label(plan: Plan) -> str:
 
 
 def _fingerprint(
-    job: Job, file: JobFile | None, plan: Plan, plugins: Registry, context: Context
+    job: Job, file: JobFile | None, plan: Plan, plugins: Registry, context: Context, checksums: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
 
@@ -421,6 +430,7 @@ def _fingerprint(
                     "uuid": f.identity,
                     "unit": f.energy_unit,
                 }
+                | ({"sha256": checksums[f.path]} if f.path in checksums else {})
                 for f in plan.files
             },
             "plan": [plan.describe(unit) for unit in plan.units],
@@ -500,7 +510,13 @@ def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
 
 
 def _provenance(
-    job: Job, file: JobFile | None, plan: Plan, options: RunOptions, plugins: Registry, result: RunResult
+    job: Job,
+    file: JobFile | None,
+    plan: Plan,
+    options: RunOptions,
+    plugins: Registry,
+    result: RunResult,
+    checksums: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return how the run's outputs were made."""
     return {
@@ -534,7 +550,7 @@ def _provenance(
                 "uuid": f.identity,
                 "energy_unit": f.energy_unit,
             }
-            | ({"sha256": sha256(Path(f.path))} if options.checksum and Path(f.path).is_file() else {})
+            | ({"sha256": checksums[f.path]} if f.path in checksums else {})
             for f in plan.files
         ],
         "models": {str(path): sha256(path) for path in job.data_files().values()},

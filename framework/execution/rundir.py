@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from hepflow.errors import OutputError, differences, listed
 from hepflow.execution.loop import UnitResult
-from hepflow.files import write_bytes
+from hepflow.files import read_sha256, sha256, write_bytes
 
 __all__ = ["KEPT", "PROVENANCE", "RunDirectory"]
 
@@ -55,6 +55,7 @@ class RunDirectory:
         self.state = path / STATE
         self.parts = self.state / "parts"
         self.ledger = self.state / "ledger"
+        self.checksum = False  # whether SHA-256 are kept of what the run writes
         self._lock = FileLock(self.state / "lock")
 
     @classmethod
@@ -102,6 +103,12 @@ class RunDirectory:
             if re.match(r"\.part\d+-.", left.name):
                 left.unlink(missing_ok=True)
         (self.state / "payload.pkl").unlink(missing_ok=True)
+
+    @classmethod
+    def has_checksums(cls, output: str | None, job: str) -> bool:
+        """Return whether the run that is there knows the SHA-256 of its inputs."""
+        earlier = cls(Path(output).expanduser() if output else _default(job, True))._load("fingerprint.json") or {}
+        return any("sha256" in entry for entry in earlier.get("run", {}).get("inputs", {}).values())
 
     def _start(self) -> None:
         """Keep which files were there before the run, or read it where the run is one that goes on."""
@@ -256,7 +263,7 @@ class RunDirectory:
         for path in sorted(self.ledger.glob("unit_*.pkl")):
             there, result = self.load_step(path.stem)
             if there and all(
-                name in closed or (part.exists() and part.stat().st_size == result.sizes[name])
+                name in closed or _is_whole(part, result.sizes[name], result.checksums.get(name))
                 for name, part in result.parts.items()
             ):
                 found[result.number] = result
@@ -331,11 +338,19 @@ class RunDirectory:
             if holder in ("", step) and (belongs or name in noted):
                 moved = stamp in before.values()
                 counts = not moved if changed else places.intersection(made[asked:])
-                files[name] = {"step": step if counts else "", "size": stamp.size}
+                files[name] = self._entry(name, step if counts else "", stamp)
             elif holder and changed:
-                files[name] = {"step": holder, "size": stamp.size}
+                files[name] = self._entry(name, holder, stamp)
         if files != noted:
             self.write_json(f"{STATE}/files.json", files)
+
+    def _entry(self, name: str, step: str, stamp: _Stamp) -> dict[str, Any]:
+        checksum = {"sha256": sha256(self.path / name)} if self.checksum else {}
+        return {"step": step, "size": stamp.size, **checksum}
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of what the run wrote, by name, where they are kept."""
+        return {name: entry["sha256"] for name, entry in self._noted().items() if "sha256" in entry}
 
     @contextmanager
     def adding(self, names: Iterable[str]) -> Iterator[None]:
@@ -351,7 +366,10 @@ class RunDirectory:
             yield
             noted = self._noted()
             for name in names:
-                noted[name] = {"step": "", **noted.get(name, {}), "size": (self.path / name).stat().st_size}
+                noted[name] = {
+                    "step": noted.get(name, {}).get("step", ""),
+                    "size": (self.path / name).stat().st_size,
+                }
             self.write_json(f"{STATE}/files.json", noted)
         finally:
             self.release()
@@ -367,8 +385,13 @@ class RunDirectory:
         for name, entry in self._noted().items():
             path, step = self.path / name, entry["step"]
             size = path.stat().st_size if path.is_file() else None
-            if size != entry["size"] and (self.ledger / f"{step}.pkl").exists():
+            if not (self.ledger / f"{step}.pkl").exists():
+                continue
+            if size != entry["size"]:
                 wrong[name] = "is gone" if size is None else f"has {size:,} bytes, not {entry['size']:,}"
+                steps.add(step)
+            elif "sha256" in entry and read_sha256(path) != entry["sha256"]:
+                wrong[name] = "has another SHA-256"
                 steps.add(step)
         for path in [*self.ledger.glob("stream_*.pkl"), *self.ledger.glob("tool_*.pkl")]:
             if not self.load_step(path.stem)[0]:
@@ -430,6 +453,11 @@ class _Unpickler(pickle.Unpickler):
         is_text, rest = held
         path = self._folder + rest
         return path if is_text else Path(path)
+
+
+def _is_whole(part: Path, size: int, checksum: str | None) -> bool:
+    whole = part.exists() and part.stat().st_size == size
+    return whole and (checksum is None or read_sha256(part) == checksum)
 
 
 def _moved(old: Iterable[str], new: Iterable[str]) -> list[str]:
