@@ -156,7 +156,10 @@ class Container:
     def _target(self, containers: Ints, link: str) -> str:
         declared = self._access.containers() if self._access is not None else self._scope.known()
         candidates = [name for name in sorted(declared) if self._scope.linkable(name)]
-        numbers = [number for number in distinct(containers) if number != NULL]
+        numbers = [number for number in distinct(containers) if number > NULL]  # others were noted on reading
+        if not numbers:  # in this chunk; what was read together may know more
+            column = self._scope.find(f"{self._name}.{link}")
+            numbers = list(column.targets or ()) if column is not None else []
         found = [name for name in candidates if container_id(name) in numbers]
         others = [name for name in candidates if name != self._name]
         if not numbers and len(others) == 1:

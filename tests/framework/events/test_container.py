@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import awkward as ak
 import numpy as np
@@ -243,6 +244,21 @@ def test_unclear_targets_are_errors_that_say_what_to_do(events):
         null_links(events).follow("null")
     assert "follow('null', to=...)" in str(caught.value)
     assert null_links(events).follow("null", "Clusters").counts.tolist() == [0, 0, 0]
+
+
+def test_the_target_is_that_of_the_links_that_were_read_together(events):
+    """A chunk without a valid link has the target of its block, so that the size of chunks does not matter."""
+    events.add("Clusters", {"e": np.zeros(3)}, counts=[1, 1, 1])
+    taus = null_links(events)
+    column = events._scope.column("TauJets.null")
+    events._scope.put("TauJets.null", replace(column, targets={container_id("Clusters"): None}))
+    assert taus.follow("null").e.to_list() == [[[], []], [], [[]]]
+
+
+def test_keys_that_stand_for_nothing_do_not_decide_about_the_target(events):
+    unknown = {"container": -4711, "index": 0}
+    events["TauJets"]["odd"] = ak.Array([[unknown, unknown], [], [unknown]])
+    assert events["TauJets"].follow("odd").pt.to_list() == [[[], []], [], [[]]]
 
 
 def test_links_into_an_undeclared_container_do_not_vanish_silently(events):
