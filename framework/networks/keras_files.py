@@ -71,7 +71,7 @@ def read_h5(path: str | Path, variables: dict[str, Any] | None = None) -> Networ
                 where=str(path),
                 hint="of weights alone: hepflow convert architecture.json weights.h5 [variables.json] -o net.json",
             )
-        config = jsontext.parse_json(file.attributes["model_config"].encode())
+        config = jsontext.parse_json(file.attributes["model_config"].encode("utf-8", "replace"))
         return _network(config, file.attributes.get("keras_version", "2"), file, variables)
 
 

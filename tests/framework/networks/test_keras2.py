@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepflow.errors import NetworkError
-from hepflow.networks import read_keras2
+from hepflow.networks import load, read_keras2
 
 
 def _write(folder: Path, **changes: Any) -> list[Path]:
@@ -84,3 +85,36 @@ def test_damaged_weights(tmp_path: Path) -> None:
         read_keras2(*paths)
     with pytest.raises(NetworkError, match="cannot be read"):
         read_keras2(paths[0], tmp_path / "none.h5", paths[2])
+
+
+KERNEL = "d1/d1/kernel:0"
+
+
+@pytest.mark.parametrize("what", ["external", "virtual", "group", "huge", "pieces"])
+def test_hdf5_reads_nothing_else_and_bounds_memory(tmp_path: Path, what: str) -> None:
+    paths = _write(tmp_path)
+    np.full((2, 3), 42, "f4").tofile(tmp_path / "other.bin")
+    with h5py.File(paths[1], "r+") as file:
+        if what != "group":
+            del file[KERNEL]
+        if what == "external":
+            file.create_dataset(KERNEL, (2, 3), "f4", external=[(str(tmp_path / "other.bin"), 0, 24)])
+        elif what == "virtual":
+            layout = h5py.VirtualLayout((2, 3), "f4")
+            layout[:] = h5py.VirtualSource("other.h5", KERNEL, (2, 3))
+            file.create_virtual_dataset(KERNEL, layout)
+        elif what == "group":
+            file["model_weights"] = h5py.ExternalLink("other.h5", "/")
+        elif what == "huge":
+            file.create_dataset(KERNEL, (10**6, 10**5), "f4", chunks=(1000, 1000), compression="gzip")
+        else:
+            file.create_dataset(KERNEL, (2, 3), "f4", maxshape=(None, None), chunks=(2**14, 2**14))
+    with pytest.raises(NetworkError, match=r"another file|another place|more than any such network|too large"):
+        read_keras2(*paths)
+
+
+def test_an_archive_that_would_inflate(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 40 * 1024**2)
+    with pytest.raises(NetworkError, match=r"config\.json in the archive would take 40 MB"):
+        load(tmp_path / "m.keras")
