@@ -111,7 +111,7 @@ def arithmetic(sign: str, left: Operand, right: Operand) -> Operand:
             raise ArithmeticError("whole numbers to a negative power are no whole numbers: write 1.0 * …")
     if sign in ("&", "|", "<<", ">>"):
         raise TypeError(sign)
-    found = _NUMPY[sign](to_float(left), to_float(right))
+    found = _NUMPY[sign](left, right, dtype=np.float64)
     return found if isinstance(found, np.ndarray) else float(found)
 
 

@@ -36,7 +36,8 @@ def level_of(events: Events, container: str) -> tuple[Level, ...]:
     if not events.depth(container):
         return ()
     parent = events.parent(container)
-    return (*(level_of(events, parent) if parent else ()), Level(container, events[container].counts))
+    own = events.shared(("level", container), lambda: Level(container, events[container].counts))
+    return (*(level_of(events, parent) if parent else ()), own)
 
 
 def evaluate(tree: Node, text: str, events: Events) -> Value:
