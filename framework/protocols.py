@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 if TYPE_CHECKING:
     from hepflow.events.column import Column
 
-__all__ = ["ColumnInfo", "Executor", "FileSchema", "Reader", "Writer", "matching"]
+__all__ = ["NO_VALUES", "ColumnInfo", "Executor", "FileSchema", "Reader", "Writer", "matching"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,6 +46,10 @@ class ColumnInfo:
     def container(self) -> str:
         """Return the part before the dot."""
         return self.name.partition(".")[0]
+
+
+NO_VALUES = "holds no values of its own"
+"""The reason why nothing is read from the object that stands for a container, whose values are beside it."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from hepflow.execution.run import formats
 from hepflow.io.opening import open_reader, trees_of
 from hepflow.io.root import RootReader
 from hepflow.io.spelling import NOTES
-from hepflow.protocols import ColumnInfo, FileSchema, Reader
+from hepflow.protocols import NO_VALUES, ColumnInfo, FileSchema, Reader
 from hepflow.registry.manager import registry
 
 __all__ = ["inspect_command"]
@@ -102,10 +102,14 @@ def _show(file: str, reader: Reader, *, summary: bool) -> None:
                 Text("  " + info.name.partition(".")[2]), _type(info), *_sizes([info]), *found.get(info.name, ())
             )
     out.print(table)
-    if schema.unreadable:
-        out.print(f"\n{len(schema.unreadable)} branches cannot be read:")
-        for name, reason in schema.unreadable.items():
+    empty = [name for name, reason in schema.unreadable.items() if reason == NO_VALUES]
+    lost = {name: reason for name, reason in schema.unreadable.items() if reason != NO_VALUES}
+    if lost:
+        out.print(f"\n{len(lost)} branches cannot be read:")
+        for name, reason in lost.items():
             out.print(f"  {name}: {reason}", style="dim")
+    if empty:
+        out.print(f"\n{len(empty)} branches hold no values of their own: {', '.join(empty)}", style="dim")
 
 
 def _by_container(schema: FileSchema) -> Iterator[tuple[str, list[ColumnInfo]]]:

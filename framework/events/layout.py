@@ -60,7 +60,7 @@ def normal_layout(layout: Any) -> Any:
     if layout.is_list:
         lists = layout.to_ListOffsetArray64(True)
         content = lists.content[: int(lists.offsets.data[-1])]
-        if not lists.parameter("__array__"):
+        if lists.parameter("__array__") not in ("string", "bytestring"):
             return ak.contents.ListOffsetArray(lists.offsets, normal_layout(content))
         content = content.to_packed() if not content.is_numpy else content
         return ak.contents.ListOffsetArray(

@@ -265,8 +265,8 @@ def _without(name: str, streams: Sequence[Stream]) -> str:
 def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
     unreadable = {name: why for _, schema in schemas for name, why in schema.unreadable.items()}
-    known = error.about in unreadable
-    hint = f"{error.about} is in the file but cannot be read: {unreadable[error.about]}" if known else error.hint
+    why = unreadable.get(error.about) or unreadable.get(f"{error.about.partition('.')[0]}.*")
+    hint = f"{error.about} is in the file but cannot be read: {why}" if why else error.hint
     return error.but(where=f"{error.where}, input {schemas[0][0].path}", hint=hint)
 
 

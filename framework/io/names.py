@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from hepflow.protocols import ColumnInfo
 
-__all__ = ["ALIASES", "canonical_names", "ntuple_names", "split_spelling"]
+__all__ = ["ALIASES", "canonical_names", "ntuple_names", "split_spelling", "whole_store"]
 
 ALIASES: Mapping[str, str] = MappingProxyType({"Analysis*": "*"})
 """Container as a file calls it → as hepflow calls it; one ``*`` on each side stands for the same text.
@@ -37,6 +37,16 @@ def split_spelling(spelling: str) -> tuple[str, str, str] | None:
     """
     match = _SPELLING.fullmatch(spelling)
     return (match["container"], match["store"], match["variable"]) if match else None
+
+
+def whole_store(spelling: str) -> str:
+    """Return what a store that is written in one piece holds, ``TauJets.*``, and any other spelling as it is.
+
+    >>> whole_store("TauJetsAux.")
+    'TauJets.*'
+    """
+    match = re.fullmatch(r"([^.:]+?)Aux(?:Dyn)?[.:]", spelling)
+    return f"{match[1].removeprefix('Analysis')}.*" if match else spelling
 
 
 def canonical_names(spellings: Iterable[str], aliases: Mapping[str, str] = ALIASES, tree: str = "") -> dict[str, str]:

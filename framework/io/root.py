@@ -17,7 +17,7 @@ from hepflow.events.column import Column
 from hepflow.io.alignment import aligned, marked_rare, shapes_of, with_shapes
 from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
-from hepflow.io.names import canonical_names, split_spelling
+from hepflow.io.names import canonical_names, split_spelling, whole_store
 from hepflow.io.opening import first_line, local_path, open_root
 from hepflow.io.spelling import Notes
 from hepflow.io.trees import TTREE, OpenTree, choose_tree, count_entries, find_trees, open_tree
@@ -124,6 +124,8 @@ class RootReader(ABC):
             names = self._named({**found, **dict.fromkeys(reasons)}, notes.names)
             columns = {name: replace(found[source], name=name) for name, source in names.items() if source in found}
             unreadable = {name: reasons[source] for name, source in names.items() if source in reasons}
+            unnamed = {*found, *reasons} - {*names.values()}
+            unreadable |= {whole_store(one): reasons.get(one, "another has its name") for one in sorted(unnamed)}
             columns = {name: _counted(info, notes.lists) for name, info in columns.items()}
             singles = self.per_event(columns.values()) | notes.singles
             columns = {name: replace(info, single=info.container in singles) for name, info in columns.items()}

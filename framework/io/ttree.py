@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -10,24 +10,14 @@ import numpy as np
 
 from hepflow.events.column import Column
 from hepflow.events.layout import content_of, normal_layout
-from hepflow.io.cpptypes import LINK, STRING, describe_type
+from hepflow.io.branches import class_name, counter_of, describe_branch, is_element, is_leaf_list, keyed, member, walk
+from hepflow.io.cpptypes import LINK, STRING
 from hepflow.io.links import FILE_PARTS
 from hepflow.io.root import RootReader
 from hepflow.io.trees import TTREE, OpenTree
 from hepflow.protocols import ColumnInfo
 
 __all__ = ["TTreeReader"]
-
-_LEAVES = {
-    "O": "bool",
-    "B": "int8",
-    "S": "int16",
-    "I": "int32",
-    "L": "int64",
-    "G": "int64",
-    "F": "float32",
-    "D": "float64",
-}
 
 START_BIG_FILE = 2_000_000_000
 """Places in a file from which on ROOT counts in 64 bits."""
@@ -46,33 +36,30 @@ class TTreeReader(RootReader):
     @cached_property
     def _branches(self) -> dict[str, Any]:
         """Every branch that may hold values, by name; the two parts of split links under the name of the link."""
-        counters: set[str] = set()
-        found: dict[str, Any] = {}
-        for branch in _walk(self._tree.branches):
-            found.setdefault(branch.name, branch)
-            counters.add(_counter(branch))
-        return {name: branch for name, branch in found.items() if name not in counters}
+        return keyed(list(walk(self._tree.branches)))
 
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
         columns: dict[str, ColumnInfo] = {}
         unreadable: dict[str, str] = {}
-        for spelling, branch in self._branches.items():
-            described = _describe_branch(branch)
+        entries = int(self._tree.num_entries)
+        for key, branch in self._branches.items():
+            described = describe_branch(branch, entries)
             if isinstance(described, str):
-                unreadable[spelling] = described
+                unreadable[key] = described
                 continue
-            dtype, depth = described
             parts = branch.branches or [branch]
-            columns[spelling] = ColumnInfo(
-                name=spelling,
-                sources=tuple(part.name for part in parts),
-                dtype=dtype,
-                depth=depth,
-                nbytes=sum(int(part.member("fTotBytes")) for part in parts),
-                compressed=sum(int(part.member("fZipBytes")) for part in parts),
-                counter=_counter(branch),
-                objects=self._objects(branch, dtype, depth),
-            )
+            for name, (dtype, depth) in described.items():
+                spelling = f"{key.removesuffix('.')}.{name}" if name else key
+                columns[spelling] = ColumnInfo(
+                    name=spelling,
+                    sources=tuple(part.name for part in parts) if branch.branches else (spelling,),
+                    dtype=dtype,
+                    depth=depth,
+                    nbytes=sum(int(part.member("fTotBytes")) for part in parts) // len(described),
+                    compressed=sum(int(part.member("fZipBytes")) for part in parts) // len(described),
+                    counter=counter_of(branch),
+                    objects=-1 if name else self._objects(branch, dtype, depth),
+                )
         return columns, unreadable
 
     def _objects(self, branch: Any, dtype: str, depth: int) -> int:
@@ -82,8 +69,8 @@ class TTreeReader(RootReader):
         A basket takes 71 bytes (8 more far behind in a large file) and the names of branch and tree, an entry 4 for its
         place; a ``std::vector`` 10 more for its version and length.
         """
-        vector = _class_name(branch).startswith("vector<") if _is_element(branch) else False
-        if depth != 1 or dtype in (LINK, STRING) or not (vector or _counter(branch)):
+        vector = class_name(branch).startswith("vector<") if is_element(branch) else False
+        if depth != 1 or dtype in (LINK, STRING) or not (vector or counter_of(branch)):
             return -1
         number = int(branch.member("fWriteBasket"))
         far = int((np.asarray(branch.member("fBasketSeek")[:number]) > START_BIG_FILE).sum())
@@ -102,79 +89,50 @@ class TTreeReader(RootReader):
     @cached_property
     def _sources(self) -> dict[str, Any]:
         """Every branch that is read, by name; looking it up in the tree would search all branches each time."""
-        return {part.name: part for branch in self._branches.values() for part in branch.branches or [branch]}
+        branches = self._branches.items()
+        return {name: one for key, branch in branches for name, one in _parts(branch) or [(key, branch)]}
+
+    def _located(self, source: str) -> tuple[str, str]:
+        """Return the branch of a source, and the member of it that is meant, "" for the branch itself."""
+        key, path = source, ""
+        while key not in self._sources:
+            if f"{key}." in self._sources:
+                return f"{key}.", path
+            key, dot, last = key.rpartition(".")
+            if not dot:
+                raise KeyError(source)
+            path = f"{last}.{path}" if path else last
+        return key, path
 
     def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
         entries = int(self._tree.num_entries)
         common: set[int] | None = None
         for info in columns:
             for source in info.sources:
-                offsets = _basket_edges(self._sources[source])
+                offsets = _basket_edges(self._sources[self._located(source)[0]])
                 common = offsets if common is None else common & offsets
         return tuple(sorted({0, entries} | {edge for edge in common or () if edge < entries}))
 
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
-        sources = [source for info in columns for source in info.sources]
-        entries = {"entry_start": start, "entry_stop": stop, "array_cache": None}
-        rooted = [source for source in sources if source.startswith("/")]  # uproot looks for their names without it
-        arrays = self._tree.arrays([s for s in sources if s not in rooted], how=dict, **entries)
-        arrays |= {source: self._sources[source].array(**entries) for source in rooted}
-        return {info.name: _column([arrays[source].layout for source in info.sources], info.single) for info in columns}
+        located = {source: self._located(source) for info in columns for source in info.sources}
+        keys = dict.fromkeys(key for key, _ in located.values())
+        leaf_lists = {key for key, path in located.values() if path and is_leaf_list(self._sources[key])}
+        # uproot takes these characters for a path, a cycle or a pattern, and a name for the first branch of it
+        odd = {key for key in keys if self._sources[key].name != key or any(one in key for one in "/;:*?[\\")}
+        odd |= leaf_lists
+        options: dict[str, Any] = {"entry_start": start, "entry_stop": stop, "array_cache": None}
+        plain = [key for key in keys if key not in odd]
+        arrays = self._tree.arrays(plain, how=dict, **options) if plain else {}
+        for key in odd:
+            library = "np" if key in leaf_lists else "ak"
+            arrays[key] = self._sources[key].array(library=library, **options)
+        found = {source: member(arrays[key], path) for source, (key, path) in located.items()}
+        return {info.name: _column([found[source].layout for source in info.sources], info.single) for info in columns}
 
 
-def _walk(branches: Iterable[Any]) -> Iterator[Any]:
-    """Yield the branches that hold values: those without branches of their own, and links split into key and index."""
-    for branch in branches:
-        parts = branch.branches
-        if parts and not _is_split_link(parts):
-            yield from _walk(parts)
-        elif "::" not in branch.name.rpartition(".")[2]:  # the base class of an auxiliary store is no column
-            yield branch
-
-
-def _is_split_link(parts: Sequence[Any]) -> bool:
-    return tuple(part.name.rpartition(".")[2] for part in parts) == FILE_PARTS
-
-
-def _describe_branch(branch: Any) -> tuple[str, int] | str:
-    """Return (dtype, depth) of a branch, or why it cannot be read."""
-    if branch.branches:
-        return LINK, 1
-    leaves = branch.member("fLeaves")
-    if len(leaves) != 1:
-        return f"{len(leaves)} values in one branch"
-    leaf = leaves[0]
-    kind = type(leaf).__name__.removeprefix("Model_TLeaf").partition("_")[0]
-    listed = 1 if leaf.member("fLeafCount") or (kind != "C" and leaf.member("fLen") > 1) else 0
-    if kind == "C":
-        return STRING, 0
-    if kind in _LEAVES:
-        dtype = _LEAVES[kind]
-        return ("u" + dtype if dtype.startswith("int") and leaf.member("fIsUnsigned") else dtype), listed
-    class_name = _class_name(branch)
-    described = describe_type(class_name)
-    if described is None or (described[0] == LINK and described[1] < 2):
-        # one level of links reads only where it is split into key and index: in one piece it comes out as nonsense
-        return f"type {class_name or 'unknown'} cannot be read from a TTree in this form"
-    return described[0], described[1] + listed
-
-
-def _is_element(branch: Any) -> bool:
-    return type(branch).__name__.startswith("Model_TBranchElement")
-
-
-def _counter(branch: Any) -> str:
-    """Return the name of the leaf that counts the lists of a branch, or nothing."""
-    leaves = () if branch.branches else branch.member("fLeaves")
-    counts = [leaf.member("fLeafCount") for leaf in leaves]
-    return next((str(count.member("fName")) for count in counts if count), "")
-
-
-def _class_name(branch: Any) -> str:
-    """Return the C++ type of the values of a TBranchElement: its own class, or that of one member of it."""
-    if branch.member("fID", none_if_missing=True) in {None, -1, -2}:
-        return str(branch.member("fClassName", none_if_missing=True) or "")
-    return str(getattr(branch.streamer, "typename", None) or branch.member("fClassName"))
+def _parts(branch: Any) -> list[tuple[str, Any]]:
+    """Return the parts of a link that is split into key and index, by name."""
+    return [(part.name, part) for part in branch.branches]
 
 
 def _basket_edges(branch: Any) -> set[int]:

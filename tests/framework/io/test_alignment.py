@@ -64,7 +64,7 @@ def path(request, tmp_path):
 def read(path, *names):
     with closing(open_reader(str(path), FORMATS)) as reader:
         schema = reader.schema()
-        names = names or tuple(schema.columns)
+        names = names or tuple(name for name, info in schema.columns.items() if info.depth)  # no counters
         return reader.read([schema.columns[name] for name in names], 0, schema.entries)
 
 

@@ -106,7 +106,9 @@ def test_a_foreign_ntuple(tmp_path, formats):
     assert kinds == {
         "weight": ("float64", 0),
         "jet": ("float32", 1),
+        "njet": ("int32", 0),
         "lepton": ("int32", 1),
+        "nlepton": ("int32", 0),
         "p4": ("float64", 1),
         "name": ("string", 0),
     }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import awkward as ak
 import numpy as np
 import pytest
 
 from hepflow.events.column import Column
 from hepflow.events.layout import pack_links
+from hepflow.io.ntuple import NtupleTTreeReader
 from hepflow.io.opening import open_reader
 from hepflow.io.spelling import xaod_spelling
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
@@ -64,3 +66,22 @@ def test_a_nanoaod_that_root_imported(tmp_path, formats):
         assert columns.keys() == {"Events.nMuon", "Muon.pt"}
         assert columns["Muon.pt"].counter == "nMuon"
         assert reader.read([columns["Events.nMuon"]], 1, 3)["Events.nMuon"].content.tolist() == [0, 1]
+
+
+def test_leaf_lists_packed_floats_and_a_short_branch(tmp_path):
+    ROOT.gInterpreter.ProcessLine(
+        f'{{ TFile f("{tmp_path}/t.root", "RECREATE"); TTree t("tree", "t");'
+        " struct { int run; float pt; float cov[3]; } e; Double32_t d; int late;"
+        ' t.Branch("evt", &e, "run/I:pt/F:cov[3]/F"); t.Branch("d", &d, "d/d"); TBranch* b = t.Branch("late", &late);'
+        ' for (int i = 0; i < 3; ++i) { e = {i, 1.5f * i, {1.f * i, 2, 3}}; d = i; t.GetBranch("evt")->Fill();'
+        ' t.GetBranch("d")->Fill(); if (i) b->Fill(); } t.SetEntries(3); t.Write(); }'
+    )
+    reader = NtupleTTreeReader(str(tmp_path / "t.root"))
+    schema = reader.schema()
+    found = {name: ak.to_list(c.content) for name, c in reader.read(list(schema.columns.values()), 0, 3).items()}
+    assert found["evt.run"] == [0, 1, 2]
+    assert found["evt.pt"] == [0, 1.5, 3]
+    assert found["evt.cov"] == [[0, 2, 3], [1, 2, 3], [2, 2, 3]]
+    assert found["tree.d"] == [0, 1, 2]
+    assert "2 entries, its tree 3" in schema.unreadable["tree.late"]
+    reader.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -80,3 +81,20 @@ def test_a_tree_that_is_not_there(make, formats, tree, text):
 def test_an_input_that_is_no_file_has_no_tree():
     with pytest.raises(InputError, match="has no tree 'x'"):
         open_reader("pythia:Gammatautau", known_formats(registry()), "x")
+
+
+def test_fixed_arrays_have_their_depth_and_counters_are_columns(tmp_path, formats):
+    types = {"x": "3 * float32", "y": "2 * 3 * float32", "z": "var * float32", "a/b": "f4", "jet-pt": "f4"}
+    values = {"x": np.ones((2, 3), "f4"), "y": np.arange(12, dtype="f4").reshape(2, 2, 3), "a/b": np.ones(2, "f4")}
+    lists = ak.values_astype(ak.Array([[1.0], [2.0, 3.0]]), np.float32)
+    with uproot.recreate(tmp_path / "t.root") as file:
+        file.mktree("tree", types).extend({**values, "z": lists, "jet-pt": np.zeros(2, "f4")})
+    reader = open_reader(str(tmp_path / "t.root"), formats)
+    columns = reader.schema().columns
+    depths = {info.sources[0]: info.depth for info in columns.values()}
+    assert depths == {"x": 1, "y": 2, "z": 1, "nz": 0, "a/b": 0, "jet-pt": 0}
+    found = reader.read(list(columns.values()), 1, 2)
+    assert found["tree.y"].content.to_list() == [[[6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]]
+    assert found["tree.nz"].content.tolist() == [2]
+    assert found["tree.a/b"].content.tolist() == [1.0]
+    reader.close()
