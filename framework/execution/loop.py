@@ -173,7 +173,7 @@ class Worker:
                     where=f"{file.path}, entries {start}–{stop}",
                     hint="--debug shows the traceback",
                 ) from error
-            for first in range(start, stop, self.payload.chunk):
+            for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}
                 numbered = first if file.repeated else None

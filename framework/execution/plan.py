@@ -149,6 +149,9 @@ def make_plan(
         for start, stop, blocks in _cut(schema, wanted, first, last):
             units.append(WorkUnit(len(units) + 1, index, start, stop, blocks))
         left = None if left is None else left - max(last - first, 0)
+    if not units and events != 0 and not any(schema.entries for _, schema in schemas):
+        notes.append("the input has no entries: outputs are empty")
+        units = [WorkUnit(1, 0, 0, 0, ((0, 0),))]
     if not units:
         raise InputError("the input has no events to read", hint=_why_empty(schemas, events))
     used = {unit.file for unit in units}
@@ -332,6 +335,4 @@ def _why_empty(schemas: Sequence[_Opened], events: int | None) -> str:
     total = sum(schema.entries for _, schema in schemas)
     if events == 0:
         return "-n 0 reads nothing"
-    if total == 0:
-        return "the files have zero entries"
     return f"--skip goes beyond the {total} entries"

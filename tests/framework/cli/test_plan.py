@@ -118,3 +118,16 @@ def test_inspect_shows_every_tree_or_the_chosen(hepflow, systematics):
         out = hepflow("inspect", *arguments).fine().out
         assert "up/nominal: 5 entries" in out
         assert "3 entries" not in out
+
+
+def test_an_input_without_entries_gives_empty_outputs(hepflow, joboptions, tmp_path):
+    with uproot.recreate(tmp_path / "zero.root") as file:
+        file.mktree("tree", {"pt": "f4", "z": "var * int32"})
+    path = joboptions(COPY)
+    for command in (["plan", path], ["run", path, "-o", "out"], ["plot", "tree.pt", "-o", "plot"]):
+        assert "the input has no entries: outputs are empty" in hepflow(*command, "-i", "zero.root").fine().out
+    found = read_all(tmp_path / "out/out_000001.root")
+    assert {name: str(array.type) for name, array in found.items() if name != "nz"} == {
+        "pt": "0 * float32",
+        "z": "0 * var * int32",
+    }
