@@ -1,16 +1,16 @@
-"""What the engine asks of readers, writers and executors; implementations are found through plugins."""
+"""What the engine asks of readers and writers; implementations are found through plugins."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from hepflow.events.column import Column
 
-__all__ = ["NO_VALUES", "ColumnInfo", "Executor", "FileSchema", "Reader", "Writer", "matching"]
+__all__ = ["NO_VALUES", "ColumnInfo", "FileSchema", "Reader", "Writer", "matching"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -133,18 +133,4 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Write what is left and close the file."""
-        ...
-
-
-class Executor(Protocol):
-    """Runs work units somewhere and hands back results as they come; made with the number of workers (``-j``)."""
-
-    def run(
-        self, function: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Generator[tuple[int, Result], None, None]:
-        """Call ``function`` for each item; yield (position of the item, result) in the order of completion.
-
-        An error of the function comes through. WorkerError where a worker process dies; it is ``about`` the position of
-        the item. Closing the generator stops what is running.
-        """
         ...

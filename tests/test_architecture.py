@@ -22,7 +22,7 @@ PACKAGES = {
 FLOORS = (
     ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols", "files", "versions"),
     ("events", "networks", "plots"),
-    ("tool", "stream", "registry", "datafiles"),
+    ("tool", "stream", "executor", "registry", "datafiles"),
     ("io",),
     ("job", "joboptions"),
     ("execution",),
@@ -136,7 +136,7 @@ def test_who_may_import_whom():
 
 
 def test_generic_plugins_know_no_domain():
-    generic = {"common", "networks", "training", "performance", "simulation"}
+    generic = {"batch", "common", "networks", "training", "performance", "simulation"}
 
     def folder(module: str) -> str:
         return module.split(".")[2] if house(module) == "hepflow.plugins" and module.count(".") > 1 else ""

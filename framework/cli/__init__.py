@@ -21,13 +21,17 @@ COMMANDS = {
     "run": ("hepflow.cli.run:run_command", "Run a job-option file."),
     "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
     "list": ("hepflow.cli.list:list_command", "List tools, streams, jobs, samples, formats, plugins."),
-    "describe": ("hepflow.cli.describe:describe_command", "Explain a tool, stream or job: properties, reads, writes."),
+    "describe": (
+        "hepflow.cli.describe:describe_command",
+        "Explain a tool, stream, executor or job.",
+    ),
     "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file, a network or a training set holds."),
     "merge": ("hepflow.cli.merge:merge_command", "Join the numbered parts of an output."),
     "plot": ("", "Plot variables of a file, without a job-option file."),
     "report": ("", "Write the report of a run: HTML and PDF."),
     "convert": ("hepflow.cli.convert:convert_command", "Convert a network to lwtnn JSON or ONNX."),
     "evaluate": ("hepflow.cli.evaluate:evaluate_command", "Evaluate a network on given cases."),
+    "work": ("hepflow.cli.work:work_command", "Do work units of a run: what batch jobs call."),
     "doctor": ("hepflow.cli.doctor:doctor_command", "Check the installation."),
 }
 

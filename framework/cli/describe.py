@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hepflow.cli.console import common_options, console, new_table
 from hepflow.errors import HepflowError, PluginError, nearest
+from hepflow.executor import Executor
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions, shipped_joboptions
 from hepflow.properties import Configurable
 from hepflow.registry.manager import registry
@@ -24,9 +25,9 @@ LONGEST_VALUE = 60
 @click.argument("name")
 @common_options
 def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
-    """Explain a tool, stream or job: what it does, properties with type, default and doc, columns read and written."""
+    """Explain a tool, stream, executor or job: what it does, its properties, the columns that it reads and writes."""
     known = registry(plugins)
-    for kind in ("tools", "streams"):
+    for kind in ("tools", "streams", "executors"):
         if name in known.names(kind):
             _show_class(known.names(kind)[name].load())
             return
@@ -34,13 +35,13 @@ def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
     if name in jobs or name.endswith(".py"):
         show_job(load_joboptions(find_joboptions(name, known)))
         return
-    everything = [*known.names("tools"), *known.names("streams"), *jobs]
-    raise PluginError(f"there is no tool, stream or job {name!r}", hint=nearest(name, everything))
+    everything = [name for kind in ("tools", "streams", "executors") for name in known.names(kind)] + [*jobs]
+    raise PluginError(f"there is no tool, stream, executor or job {name!r}", hint=nearest(name, everything))
 
 
 def _show_class(cls: type[Configurable]) -> None:
     out = console()
-    kind = "tool" if issubclass(cls, Tool) else "stream"
+    kind = "tool" if issubclass(cls, Tool) else "executor" if issubclass(cls, Executor) else "stream"
     out.print(f"{cls.__name__} ({kind}, from {cls.__module__} import {cls.__name__})\n", style="bold")
     out.print(Text(inspect.getdoc(cls) or ""))
     table = new_table("property", "type", "default", "doc", title="properties")

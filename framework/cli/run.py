@@ -63,8 +63,8 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--set",
             "settings",
             multiple=True,
-            metavar="TOOL.PROPERTY=VALUE",
-            help="Set a property after the file has run.",
+            metavar="NAME.PROPERTY=VALUE",
+            help="Set a property of a tool, stream or executor after the file has run.",
         ),
         click.option(
             "-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."
@@ -119,13 +119,14 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     if file is None:
         return
     options = RunOptions(
+        settings=_of_executors(given["settings"], plugins),
         **{
             name: given[name]
             for name in (
                 *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
                 *("resume", "force", "checksum", "label", "units"),
             )
-        }
+        },
     )
     if options.resume and options.force:
         raise JobOptionsError(
@@ -174,8 +175,9 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
         raise click.UsageError("which job-option file? hepflow list jobs shows those that ship", ctx)
     path = find_joboptions(arguments[0], plugins)
     texts = _texts(ctx, arguments[1:])
+    settings = [text for text in given["settings"] if text not in _of_executors(given["settings"], plugins)]
     try:
-        file = load_joboptions(path, texts, settings=given["settings"], datatype=given["datatype"])
+        file = load_joboptions(path, texts, settings=settings, datatype=given["datatype"])
     except JobOptionsError as error:
         raise _with_run_options(ctx, error) from error
     taken = sorted({f"--{name}" for name in file.job.declared_options} & set(_names(ctx)))
@@ -190,6 +192,11 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
         show_job(file)
         return None, plugins
     return file, plugins
+
+
+def _of_executors(settings: Sequence[str], plugins: Registry) -> list[str]:
+    """Return those of ``--set`` that are for an executor and not for a tool or stream."""
+    return [text for text in settings if text.partition(".")[0].strip() in plugins.names("executors")]
 
 
 def _texts(ctx: click.Context, arguments: Sequence[str]) -> dict[str, str | None]:

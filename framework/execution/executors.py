@@ -1,4 +1,4 @@
-"""The executor ``processes``: work units in spawned processes on this machine."""
+"""Executors as a run is given them, and the one called ``processes``: spawned processes on this machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, TypeVar
 
-from hepflow.errors import WorkerError
+import platformdirs
 
-__all__ = ["ProcessExecutor", "without_interrupts"]
+from hepflow.errors import JobOptionsError, WorkerError, nearest
+from hepflow.executor import Executor
+from hepflow.registry.manager import Registry
+
+__all__ = ["ProcessExecutor", "make_executor", "site_settings", "without_interrupts"]
 
 PATIENCE = 3.0
 """Seconds that processes have to end when they are asked to."""
@@ -27,13 +32,56 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class ProcessExecutor:
-    """Runs units in spawned processes. A unit whose process dies is tried once more, alone; if it kills again, it is
-    named.
-    """
+def make_executor(name: str, workers: int, settings: Sequence[str], plugins: Registry) -> Executor:
+    """Return an executor by name, set as the site file says, then as ``settings`` (``NAME.Property=value``) do.
 
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+    PluginError where there is none of this name; JobOptionsError or PropertyError where a setting does not fit.
+    """
+    made: Executor = plugins.load("executors", name)(name)
+    for key, value in site_settings(plugins).get(name, {}).items():
+        made.setProperty(key, value)
+    made.setProperty("Workers", workers)
+    for assignment in settings:
+        target, _, text = assignment.partition("=")
+        owner, _, key = target.strip().partition(".")
+        if owner != name:
+            raise JobOptionsError(f"--set {assignment}: this run has the executor {name}", hint=f"--executor {owner}")
+        prop = made.properties().get(key)
+        made.setProperty(key, text if prop is None else prop.parse(text))
+    made.freeze()
+    made.check()
+    return made
+
+
+def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
+    """Return executor → property → value, of the site file: that of HEPFLOW_SITE, else ``site.yaml`` in the user's
+    folder of settings. JobOptionsError where it cannot be read or names no executor.
+    """
+    import yaml
+
+    path = Path(os.environ.get("HEPFLOW_SITE") or platformdirs.user_config_path("hepflow") / "site.yaml")
+    if not path.exists() and not os.environ.get("HEPFLOW_SITE"):
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise JobOptionsError(f"the site file cannot be read: {error}", where=str(path)) from error
+    known = plugins.names("executors")
+    for key, settings in content.items() if isinstance(content, dict) else [(str(content), None)]:
+        if key not in known or not isinstance(settings, dict):
+            raise JobOptionsError(
+                f"the site file has {key!r}, which is no executor with properties",
+                where=str(path),
+                hint=f"write executor: {{Property: value}}; {nearest(str(key), known, what='executors')}",
+            )
+    return dict(content)
+
+
+class ProcessExecutor(Executor):
+    """Run work units in spawned processes on this machine.
+
+    A unit whose process dies is tried once more, alone; if it kills again, it is named.
+    """
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
@@ -50,7 +98,7 @@ class ProcessExecutor:
                 )
             for suspect in suspects:
                 again: list[tuple[int, Item]] = []
-                yield from ProcessExecutor(1)._pool(function, [suspect], again)
+                yield from self._pool(function, [suspect], again)
                 if again:
                     raise WorkerError(
                         "a worker process was killed, and again when its work unit was tried alone",
@@ -63,7 +111,7 @@ class ProcessExecutor:
         """Work through ``waiting`` from the front; when a process dies, move what was in flight to ``suspects`` and
         return.
         """
-        workers = min(self.workers, len(waiting))
+        workers = min(self.Workers, len(waiting))
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         running: dict[Future[Result], tuple[int, Item]] = {}

@@ -255,6 +255,10 @@ class UnitRunner:
             ) from error
         return packed
 
+    def units(self) -> tuple[WorkUnit, ...]:
+        """Return the work units of the plan."""
+        return self._worker().payload.plan.units
+
     def _worker(self) -> Worker:
         token, worker = getattr(self._thread, "worker", ("", None))
         if token != self.token or worker is None:

@@ -140,7 +140,7 @@ def make_plan(
                 schema.metadata.get("tools", {}),
                 _simulation(file, schema),
                 schema.energy_unit,
-                schema.tree,
+                "" if schema.endless else schema.tree,
             )
         )
         first = min(skip, schema.entries)

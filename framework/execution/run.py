@@ -21,18 +21,19 @@ from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerErr
 from hepflow.events.scope import Cutflow, Notes
 from hepflow.execution.code import sources
 from hepflow.execution.dataflow import DataFlow
+from hepflow.execution.executors import make_executor
 from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
-from hepflow.execution.rundir import KEPT, PROVENANCE, RunDirectory
+from hepflow.execution.rundir import KEPT, PAYLOAD, PROVENANCE, RunDirectory
 from hepflow.execution.units import UNITS
+from hepflow.executor import Executor
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
 from hepflow.properties import Configurable
-from hepflow.protocols import Executor
 from hepflow.registry.manager import Registry, registry
 from hepflow.tool import Tool
 from hepflow.versions import versions
@@ -53,6 +54,8 @@ class RunOptions:
     skip: int = 0
     workers: int = 1
     executor: str = "processes"
+    settings: Sequence[str] = ()
+    """Of the executor: ``NAME.Property=value``."""
     chunk: int = 100_000
     resume: bool = False
     force: bool = False
@@ -136,7 +139,7 @@ def formats(plugins: Registry) -> tuple[type[Any], ...]:
 
 def _executor(options: RunOptions, plugins: Registry) -> Executor | None:
     """Return where the work units run; None for this process."""
-    made: Executor = plugins.load("executors", options.executor)(options.workers)
+    made = make_executor(options.executor, options.workers, options.settings, plugins)
     return None if options.workers == 1 and options.executor == RunOptions.executor else made
 
 
@@ -188,6 +191,9 @@ def run(
     if options.units not in (None, *UNITS):
         raise JobOptionsError(f"units = {options.units!r}", hint=f"the energy unit is {' or '.join(UNITS)}")
     executor = _executor(options, plugins)
+    taken = [member.name for member in job.configurables() if member.name in plugins.names("executors")]
+    if taken:
+        raise JobOptionsError(f"{taken[0]!r} is the name of an executor", hint="call the tool or stream otherwise")
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter)
     if options.force and options.output:
@@ -289,7 +295,7 @@ def _elsewhere(
     payload: Payload, todo: Sequence[WorkUnit], executor: Executor, directory: RunDirectory, reporter: Reporter
 ) -> Generator[UnitResult, None, None]:
     """Run work units where the executor does."""
-    packed = directory.state.resolve() / "payload.pkl"
+    packed = directory.state.resolve() / PAYLOAD
     files = tuple(replace(f, path=_full(f.path)) for f in payload.plan.files)  # a worker may be in another folder
     packed.write_bytes(replace(payload, plan=replace(payload.plan, files=files)).pack())
     try:
@@ -299,11 +305,9 @@ def _elsewhere(
                 yield outcome
                 reporter.progress(outcome.entries)
     except WorkerError as error:
-        raise WorkerError(
-            error.message,
-            where=payload.plan.describe(todo[int(error.about)]),
-            hint="is there enough memory? try a smaller --chunk; finished units are kept, --resume continues",
-        ) from error
+        usual = "is there enough memory? try a smaller --chunk; finished units are kept, --resume continues"
+        where = payload.plan.describe(todo[int(error.about)]) if error.about else error.where
+        raise WorkerError(error.message, where=where, hint=error.hint or usual) from error
     finally:
         packed.unlink(missing_ok=True)
 

@@ -22,9 +22,13 @@ from hepflow.errors import OutputError, differences, listed
 from hepflow.execution.loop import UnitResult
 from hepflow.files import read_sha256, sha256, write_bytes
 
-__all__ = ["KEPT", "PROVENANCE", "RunDirectory"]
+__all__ = ["BATCH", "KEPT", "PAYLOAD", "PROVENANCE", "STATE", "RunDirectory"]
 
 STATE = ".hepflow"
+PAYLOAD = "payload.pkl"
+"""What workers that are no processes of the run read of it, in STATE."""
+BATCH = "batch"
+"""Folder of what batch jobs leave for the run, in STATE."""
 PROVENANCE = "provenance.json"
 OWN = (PROVENANCE, "joboptions.py", "cutflow.json")
 KEPT = "is the disk full? finished work units are kept, --resume continues"
@@ -102,7 +106,8 @@ class RunDirectory:
         for left in self.path.rglob(".part*"):
             if re.match(r"\.part\d+-.", left.name):
                 left.unlink(missing_ok=True)
-        (self.state / "payload.pkl").unlink(missing_ok=True)
+        (self.state / PAYLOAD).unlink(missing_ok=True)
+        shutil.rmtree(self.state / BATCH, ignore_errors=True)
 
     @classmethod
     def has_checksums(cls, output: str | None, job: str) -> bool:

@@ -38,7 +38,7 @@ def hepflow_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @hookspec
 def hepflow_executors() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Return executors: name → import string of a class that fulfils ``hepflow.protocols.Executor``."""
+    """Return executors: name → import string of a subclass of ``hepflow.executor.Executor``."""
 
 
 @hookspec

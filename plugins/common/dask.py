@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from hepflow.errors import PluginError, WorkerError
 from hepflow.execution.executors import without_interrupts
+from hepflow.executor import Executor
 
 __all__ = ["DaskExecutor"]
 
@@ -17,24 +18,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class DaskExecutor:
-    """Work units on the Dask cluster that DASK_SCHEDULER_ADDRESS names, else on one of this machine's processes.
+class DaskExecutor(Executor):
+    """Run work units on the Dask cluster that DASK_SCHEDULER_ADDRESS names, else on one of this machine's processes.
 
     The workers of a cluster need the same installation, and the input and the run directory under the same paths.
-    ``workers`` is the number of processes on this machine; on a cluster, how many units are under way at a time. A unit
+    ``Workers`` is the number of processes on this machine; on a cluster, how many units are under way at a time. A unit
     whose process dies is tried again as often as Dask is configured to (``distributed.scheduler.allowed-failures``).
     Raises PluginError where Dask is not installed.
     """
 
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
-        try:
-            self._distributed: Any = import_module("distributed")
-        except ImportError as error:
-            raise PluginError(
-                f"the executor dask needs the packages dask and distributed: {error}",
-                hint="pip install -e '.[dask]' in hepflow's folder",
-            ) from error
+    def check(self) -> None:
+        """See that Dask is installed."""
+        _distributed()
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
@@ -42,8 +37,9 @@ class DaskExecutor:
         """Yield (position, result) in the order of completion (see ``hepflow.protocols.Executor``)."""
         waiting = iter(enumerate(items))
         running: dict[Any, int] = {}
-        with self._client() as client:
-            done = self._distributed.as_completed()
+        distributed = _distributed()
+        with self._client(distributed) as client:
+            done = distributed.as_completed()
 
             def submit(number: int) -> None:
                 for position, item in islice(waiting, number):
@@ -51,12 +47,12 @@ class DaskExecutor:
                     running[future] = position
                     done.add(future)
 
-            submit(self.workers)  # no more: Dask blames a process that dies on units that only wait for it, too
+            submit(self.Workers)  # no more: Dask blames a process that dies on units that only wait for it, too
             for future in done:
                 position = running.pop(future)
                 try:
                     result = future.result()
-                except self._distributed.KilledWorker as error:
+                except distributed.KilledWorker as error:
                     raise WorkerError(
                         "the Dask workers that ran a work unit died, one after the other", about=str(position)
                     ) from error
@@ -64,7 +60,7 @@ class DaskExecutor:
                 submit(1)
 
     @contextmanager
-    def _client(self) -> Iterator[Any]:
+    def _client(self, distributed: Any) -> Iterator[Any]:
         """Connect to the cluster of Dask's configuration, or start one; end what was started."""
         import dask
 
@@ -72,8 +68,18 @@ class DaskExecutor:
             address = dask.config.get("scheduler-address", None)
             if address is None:
                 with without_interrupts():
-                    cluster = self._distributed.LocalCluster(
-                        n_workers=self.workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
+                    cluster = distributed.LocalCluster(
+                        n_workers=self.Workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
                     )
                 address = opened.enter_context(cluster)
-            yield opened.enter_context(self._distributed.Client(address))
+            yield opened.enter_context(distributed.Client(address))
+
+
+def _distributed() -> Any:
+    try:
+        return import_module("distributed")
+    except ImportError as error:
+        raise PluginError(
+            f"the executor dask needs the packages dask and distributed: {error}",
+            hint="pip install -e '.[dask]' in hepflow's folder",
+        ) from error

@@ -52,4 +52,4 @@ def test_long_values_of_a_job_are_cut(hepflow, joboptions):
 
 @pytest.mark.parametrize(("name", "near"), [("TauSelecton", "TauSelection"), ("NNDecayMod", "NNDecayMode")])
 def test_unknown_name(hepflow, name, near):
-    hepflow("describe", name).failed(f"there is no tool, stream or job '{name}'", f"'{near}'")
+    hepflow("describe", name).failed(f"there is no tool, stream, executor or job '{name}'", f"'{near}'")

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hepflow.errors import InputError, WorkerError
-from hepflow.execution.executors import ProcessExecutor
+from hepflow.errors import InputError, JobOptionsError, PropertyError, WorkerError
+from hepflow.execution.executors import ProcessExecutor, make_executor
+from hepflow.registry.manager import registry
 
 
 class Task:
@@ -34,18 +35,18 @@ class Task:
 
 
 def test_processes_give_every_result_once():
-    assert sorted(ProcessExecutor(2).run(Task(), range(7))) == [(i, i**2) for i in range(7)]
+    assert sorted(ProcessExecutor(Workers=2).run(Task(), range(7))) == [(i, i**2) for i in range(7)]
 
 
 def test_a_process_that_dies_once_is_tried_again(tmp_path):
-    assert sorted(ProcessExecutor(2).run(Task(tmp_path, die_on=[2]), range(5))) == [(i, i**2) for i in range(5)]
+    assert sorted(ProcessExecutor(Workers=2).run(Task(tmp_path, die_on=[2]), range(5))) == [(i, i**2) for i in range(5)]
     assert len((tmp_path / "2").read_text()) == 2
 
 
 def test_the_one_that_kills_again_is_named_and_the_others_are_kept(tmp_path):
     found = []
     with pytest.raises(WorkerError) as caught:
-        found.extend(ProcessExecutor(2).run(Task(tmp_path, die_on=[1], times=99), range(4)))
+        found.extend(ProcessExecutor(Workers=2).run(Task(tmp_path, die_on=[1], times=99), range(4)))
     assert caught.value.about == "1"
     assert len((tmp_path / "1").read_text()) == 2
 
@@ -62,7 +63,7 @@ def work(item):
     time.sleep(60)
 
 if __name__ == "__main__":
-    list(ProcessExecutor(2).run(work, range(2)))
+    list(ProcessExecutor(Workers=2).run(work, range(2)))
 """
 
 
@@ -117,5 +118,40 @@ def until(condition, seconds=30):
 
 def test_an_error_of_the_task_comes_through():
     with pytest.raises(InputError, match="bad 1") as caught:
-        list(ProcessExecutor(1).run(Task(raise_on=[1]), range(3)))
+        list(ProcessExecutor().run(Task(raise_on=[1]), range(3)))
     assert (caught.value.where, caught.value.hint) == ("here", "leave it out")
+
+
+# ── how executors are configured ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_site_file_and_set_configure_an_executor(tmp_path, monkeypatch):
+    site = tmp_path / "site.yaml"
+    monkeypatch.setenv("HEPFLOW_SITE", str(site))
+    site.write_text("processes: {Workers: 7}\n")
+    assert make_executor("processes", 2, [], registry()).Workers == 2  # -j is asked for in each run
+    assert make_executor("processes", 2, ["processes.Workers=3"], registry()).Workers == 3
+    with pytest.raises(PropertyError, match="ProcessExecutor has no property 'Wrkers'") as caught:
+        make_executor("processes", 2, ["processes.Wrkers=3"], registry())
+    assert "Workers" in caught.value.hint
+    with pytest.raises(JobOptionsError, match=r"--set dask\.Workers=3: this run has the executor processes"):
+        make_executor("processes", 2, ["dask.Workers=3"], registry())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("slrum: {Partition: short}", "the site file has 'slrum', which is no executor"),
+        ("processes: 3", "the site file has 'processes'"),
+        ("- a", "the site file has"),
+        ("a: [", "the site file cannot be read"),
+        (None, "the site file cannot be read"),
+    ],
+)
+def test_wrong_site_files(tmp_path, monkeypatch, content, message):
+    monkeypatch.setenv("HEPFLOW_SITE", str(tmp_path / "site.yaml"))
+    if content is not None:
+        (tmp_path / "site.yaml").write_text(content)
+    with pytest.raises(JobOptionsError, match=message) as caught:
+        make_executor("processes", 1, [], registry())
+    assert caught.value.where == str(tmp_path / "site.yaml")

@@ -97,4 +97,4 @@ def test_without_dask(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(PluginError, match=r"needs the packages dask and distributed[\s\S]*\.\[dask\]"):
-        DaskExecutor(2)
+        DaskExecutor().check()

@@ -1,0 +1,84 @@
+"""Work units that a batch job does: read from the folder of a run, results left there for the run to collect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import hepflow.errors
+from hepflow.errors import HepflowError, InputError, WorkerError
+from hepflow.execution.loop import UnitRunner
+from hepflow.execution.rundir import BATCH, PAYLOAD, STATE
+from hepflow.files import write_bytes
+
+__all__ = ["collected", "do_units", "numbers_of", "written_numbers"]
+
+
+def numbers_of(text: str) -> list[int]:
+    """Return the numbers that a text lists; InputError where it does not.
+
+    >>> numbers_of("1-3,7")
+    [1, 2, 3, 7]
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise InputError(f"{text!r} lists no work units", hint="write them as in 1-3,7")
+        numbers += range(int(first), int(last if dash else first) + 1)
+    return numbers
+
+
+def written_numbers(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as ``numbers_of`` reads them."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)
+
+
+def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
+    """Do work units of the run in a folder, one after the other; return the numbers of those that failed.
+
+    The result of each, or its error, is written into the folder ``into`` of the run. InputError where the run waits for
+    no batch jobs, or has no such unit.
+    """
+    state = folder / STATE
+    target = state / BATCH / into
+    if not (state / PAYLOAD).is_file() or not target.is_dir():
+        raise InputError("no run here waits for work", where=str(folder), hint="has it ended, or was the folder moved?")
+    runner = UnitRunner(state / PAYLOAD)
+    units = {unit.number: unit for unit in runner.units()}
+    failed = []
+    for number in numbers:
+        if number not in units:
+            raise InputError(f"the run has no work unit {number}: it has {len(units)}", where=str(folder))
+        if (target / f"{number}.pkl").exists():
+            continue
+        try:
+            write_bytes(target / f"{number}.pkl", runner(units[number]))
+        except HepflowError as error:
+            failed.append(number)
+            told = {key: getattr(error, key) for key in ("message", "where", "hint", "about")}
+            write_bytes(target / f"{number}.json", json.dumps({"class": type(error).__name__, **told}).encode())
+    return failed
+
+
+def collected(folder: Path, number: int) -> bytes | HepflowError | None:
+    """Return the result of a unit, or its error, that a batch job has left in a folder; None where none is there."""
+    if (folder / f"{number}.pkl").exists():
+        return (folder / f"{number}.pkl").read_bytes()
+    path = folder / f"{number}.json"
+    if not path.exists():
+        return None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        kind = getattr(hepflow.errors, str(told.pop("class")))
+        error: HepflowError = kind(told.pop("message"), **told)
+    except (ValueError, TypeError, AttributeError, KeyError) as reason:
+        return WorkerError(f"a batch job left an error that cannot be read: {reason}", where=str(path))
+    return error
