@@ -67,11 +67,14 @@ class TrainingSelection(Tool):
     def execute(self, events: Events, result: Any) -> None:
         """Apply the cuts, one line of the cutflow each."""
         for name in self.Require:
-            self._hide(events, flat_column(events, name).astype(bool), name)
+            required = flat_column(events, name)
+            missing = np.isnan(required)
+            self._hide(events, (required != 0) & ~missing, name, missing)
         if self.Label and self.Classes:
             values = np.asarray([int(value) for value in self.Classes])
             label = f"{self.Label} in {', '.join(map(str, values))}"
-            self._hide(events, np.isin(flat_column(events, self.Label), values), label)
+            found = flat_column(events, self.Label)
+            self._hide(events, np.isin(found, values), label, np.isnan(found))
         if self.Weight:
             self._weights(events, result)
         for name in self._inputs():
@@ -115,10 +118,10 @@ class TrainingSelection(Tool):
             finite = np.bincount(owners[~finite], minlength=taus) == 0
         self._hide(events, finite, f"{name} finite")
 
-    def _hide(self, events: Events, mask: npt.NDArray[np.bool_], label: str) -> None:
+    def _hide(self, events: Events, mask: npt.NDArray[np.bool_], label: str, missing: Any = None) -> None:
         taus = events[self.Container]
         column = next(name for name in self.reads() if name.partition(".")[0] == self.Container).partition(".")[2]
         if isinstance(taus[column], np.ndarray):  # one entry a tau: an ntuple
-            events.select_events(mask, label)
+            events.select_events(mask, label, missing=missing)
         else:
-            events.select(self.Container, mask, label)
+            events.select(self.Container, mask, label, missing=missing)

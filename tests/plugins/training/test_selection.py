@@ -97,3 +97,10 @@ def test_reads_and_record():
     tool = TrainingSelection("select", Classes=MODES, Weight="w.w", Variables={"TauTrack": (Variable("d0"),)})
     assert tool.reads() == ["TauJets.truthIsHadronicTau", "TauJets.truthDecayMode", "w.w", "TauTrack.d0"]
     assert tool.record()["classes"] == {"0": "a", "1": "b", "2": "c", "3": "d", "4": "e"}
+
+
+def test_a_requirement_that_is_missing_is_not_met():
+    events = Events.from_arrays({"TauJets.truthIsHadronicTau": np.array([1.0, np.nan, 0.0])})
+    TrainingSelection("select").execute(events, None)
+    assert len(events) == 1
+    assert list(events._scope.cutflow.values()) == [[3, 1, 1]]
