@@ -24,6 +24,8 @@ _REMOTE = ("root", "http", "https", "file", "s3", "gs", "xroot", "xrootd")
 class InputFile:
     """One input: its path, URL or generator, the sample it belongs to, whether it was found by searching a folder, and
     the tree to read where the user chose one.
+
+    A file that is not made yet is planned with the columns of another one, ``like``, and with ``entries``.
     """
 
     path: str
@@ -31,6 +33,8 @@ class InputFile:
     searched: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tree: str = ""
+    like: str = ""
+    entries: int = 0
 
 
 def split_tree(pattern: str) -> tuple[str, str]:

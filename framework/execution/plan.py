@@ -191,7 +191,7 @@ def _schemas(
         if until is not None and sum(schema.entries for _, schema in opened) >= max(until, 1):
             break
         try:
-            with closing(open_reader(file.path, formats, file.tree)) as reader:
+            with closing(open_reader(file.like or file.path, formats, file.tree)) as reader:
                 schema = reader.schema()
                 second = {name: info for name, info in schema.second.items() if name in patterns}
                 schema = replace(schema, columns={**second, **schema.columns}, second={})
@@ -204,6 +204,8 @@ def _schemas(
                 matched = {name for pattern in patterns for name in matching(pattern, schema.columns)}
                 names = sorted(matched.union(name for name in asked if name in schema.columns))
                 marks = reader.boundaries([schema.columns[name] for name in names])
+                if file.like:
+                    schema, marks = replace(schema, entries=file.entries), (0, file.entries)
         except InputError as error:
             if not file.searched or isinstance(error, DamagedError | TreeError):
                 raise

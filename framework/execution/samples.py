@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from filelock import FileLock
 
+from hepflow.context import Context
 from hepflow.errors import InputError, OutputError
 from hepflow.execution.inputs import InputFile
+from hepflow.execution.loop import Payload, Worker
+from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import RunDirectory
 from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry
@@ -70,37 +75,60 @@ def sample_files(
 ) -> list[InputFile]:
     """Return the files of a sample that hold its first ``until`` events (all if None), making those that are missing.
 
-    With ``notes`` (a dry run) only files that are there are returned, at least one is made, and a note says what is
-    missing. Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be
-    written.
+    With ``notes`` (a dry run) nothing is generated: what is missing is returned as it will be, and a note tells. Two
+    runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
     """
     recipe: SampleRecipe = plugins.load("samples", name)
     wanted = recipe.events if until is None else min(until, recipe.events)
     if first >= recipe.events:
         raise InputError(f"--skip {first} goes beyond the {recipe.events} events of the sample {name}")
     number = max(1, -(-wanted // recipe.per_file))
+    files = [InputFile(str(recipe.path(i)), recipe.name, metadata=recipe.metadata) for i in range(1, number + 1)]
     if notes is not None:
-        there = next((i for i in range(1, number + 1) if not recipe.path(i).exists()), number + 1) - 1
-        if there < number:
-            later = number - max(there, 1)
-            notes.append(f"{later} of {number} files of the sample {name} are not made yet; a run makes them first")
-            number = max(there, 1)
-    try:
-        recipe.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the cache folder for the sample {name} cannot be made: {error.strerror}",
-            where=str(recipe.folder),
-            hint="set HEPFLOW_CACHE",
-        ) from error
+        later = [file for file in files if not Path(file.path).exists()]
+        if later:
+            notes.append(
+                f"{len(later)} of {number} files of the sample {name} are not made yet; a run makes them first"
+            )
+        like = str(_columns_of(recipe, plugins)) if later else ""
+        return [replace(f, like=like, entries=recipe.per_file) if f in later else f for f in files]
+    _make_folder(recipe)
     if not all(recipe.path(i).exists() for i in range(1, number + 1)):
         with FileLock(recipe.folder / "lock"):
             for left in recipe.folder.glob(".making-*"):  # of a run that was killed
                 _keep(recipe, left)
-            missing = [i for i in range(1, number + 1) if not recipe.path(i).exists()]
-            for first, last in _ranges(missing):
+            lacking = [i for i in range(1, number + 1) if not recipe.path(i).exists()]
+            for first, last in _ranges(lacking):
                 _make(recipe, first, last, workers, plugins, reporter)
-    return [InputFile(str(recipe.path(i)), recipe.name, metadata=recipe.metadata) for i in range(1, number + 1)]
+    return files
+
+
+def _make_folder(recipe: SampleRecipe) -> None:
+    try:
+        recipe.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder for the sample {recipe.name} cannot be made: {error.strerror}",
+            where=str(recipe.folder),
+            hint="set HEPFLOW_CACHE",
+        ) from error
+
+
+def _columns_of(recipe: SampleRecipe, plugins: Registry) -> Path:
+    """Return a file with the columns of a sample: its job is run on no event, once, and what it writes is kept."""
+    from hepflow.execution.run import RunOptions, formats, plan_job
+
+    path = recipe.folder / "columns.root"
+    if not path.exists():
+        _make_folder(recipe)
+        job = load_joboptions(find_joboptions(recipe.job, plugins)).job
+        plan = plan_job(job, RunOptions(events=1), plugins=plugins)
+        with tempfile.TemporaryDirectory(dir=recipe.folder) as folder:
+            parts = Path(folder)
+            payload = Payload(job, plan, Context(parts, job.name), formats(plugins), 1, parts)
+            with closing(Worker(payload)) as worker:
+                worker.run(WorkUnit(1, 0, 0, 0, ((0, 0),))).parts[recipe.stream].replace(path)
+    return path
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:

@@ -107,6 +107,8 @@ class PythiaReader:
                 raise ColumnError(
                     f"there is no column {info.name}", where=self.path, hint=nearest(info.name, known, what="columns")
                 )
+        if start == stop:
+            return {info.name: _nothing(info) for info in columns}
         pieces: list[dict[str, Column]] = []
         for block in range(start // BLOCK_EVENTS, -(-stop // BLOCK_EVENTS)):
             first = block * BLOCK_EVENTS
@@ -125,6 +127,15 @@ class PythiaReader:
                 self._generator = Generator(self._process, **self._options)
             self._last = (number, _block_columns(self._generator.block(number), number, self._process.channel))
         return self._last[1]
+
+
+def _nothing(info: ColumnInfo) -> Column:
+    """Return a column of no events; Pythia is not started for that."""
+    values: Any = np.zeros(0, dtype=info.dtype)
+    if info.container == "EventInfo" and info.depth:  # a list of the event
+        return Column(None, ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(np.zeros(1, dtype=np.int64)),
+                                                                 ak.contents.NumpyArray(values))))  # fmt: skip
+    return Column(np.zeros(1, dtype=np.int64) if info.depth else None, values)
 
 
 def _options(path: str, query: str) -> dict[str, Any]:

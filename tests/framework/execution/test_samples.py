@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
@@ -109,7 +110,8 @@ def numbers(result, read):
 
 
 def cached(tmp_path):
-    return sorted(path.name for path in (tmp_path / "cache" / "samples" / "Six-v1").glob("*") if path.name != "lock")
+    found = (tmp_path / "cache" / "samples" / "Six-v1").glob("*")
+    return sorted(path.name for path in found if path.name not in ("lock", "columns.root"))
 
 
 def test_cache_folder(tmp_path, monkeypatch):
@@ -150,12 +152,24 @@ def test_sample_by_name_with_its_metadata(plugins, tmp_path):
     assert plan.files[0].metadata == {"xs": 2.5}
 
 
-def test_dry_run_makes_the_first_file_only_and_says_so(plugins, tmp_path):
-    job = Job("test", default_sample="Six")
-    job += NtupleStream("tree", Keep=["TauJets.pt"])
-    plan = plan_job(job, RunOptions(events=35), plugins=plugins, dry=True)
-    assert cached(tmp_path) == ["Six_000001.root"]
-    assert plan.notes == ("3 of 4 files of the sample Six are not made yet; a run makes them first",)
+def test_a_plan_counts_a_sample_that_is_not_made_yet_and_generates_nothing(plugins, tmp_path):
+    def planned(made, **options):
+        job = Job("test", default_sample="Six")
+        job += NtupleStream("tree", Keep=["TauJets.pt"])
+        plan = plan_job(job, RunOptions(**options), plugins=plugins, dry=True)
+        assert cached(tmp_path) == [f"Six_{number:06d}.root" for number in range(1, made + 1)]
+        return plan
+
+    plan = planned(0, events=35)
+    assert plan.notes == ("4 of 4 files of the sample Six are not made yet; a run makes them first",)
+    assert (plan.entries, len(plan.units), plan.flow.reads) == (35, 4, ["TauJets.pt"])
+    assert [Path(file.path).name for file in plan.files] == [f"Six_{number:06d}.root" for number in range(1, 5)]
+    assert planned(0).entries == TOTAL
+    assert all(start == stop for start, stop in Dice.made)
+    go(plugins, tmp_path, events=10)
+    plan = planned(1)
+    assert (plan.entries, plan.notes[0][:14]) == (TOTAL, "4 of 5 files o")
+    assert [unit.stop - unit.start for unit in plan.units] == [unit.entries for unit in planned(1).units]
 
 
 def test_failure_keeps_whole_files_only(plugins, tmp_path, read):
