@@ -10,7 +10,7 @@ from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, filled
-from hepflow.io.spelling import Spelling, check_spelling, xaod_spelling
+from hepflow.io.spelling import Spelling, check_spelling, counters_of, xaod_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
 
@@ -55,10 +55,15 @@ class MxAODStream(RootStream):
         """Return a writer with xAOD spelling."""
         from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
-        spell = self._spelling(inputs)
-        if self.Format == "RNTuple":
-            return RNTupleWriter(path, "EventData", compression=self.Compression, metadata=metadata, spell=spell)
-        return TTreeWriter(path, "CollectionTree", compression=self.Compression, metadata=metadata, spell=spell)
+        writer, tree = (RNTupleWriter, "EventData") if self.Format == "RNTuple" else (TTreeWriter, "CollectionTree")
+        return writer(
+            path,
+            tree,
+            spell=self._spelling(inputs),
+            counters=counters_of(inputs),
+            compression=self.Compression,
+            metadata=metadata,
+        )
 
     def _spelling(self, inputs: Mapping[str, ColumnInfo]) -> Spelling:
         return xaod_spelling(inputs, ":" if self.Format == "RNTuple" else ".")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -115,11 +117,20 @@ def test_a_nanoaod_comes_out_as_it_went_in(nanoaod, go, read, kind, tree):
     } <= columns.keys()
     assert columns["Muon_pt"].tolist() == [[], [], [12], [13, 14, 15]]
     assert columns["PSWeight"].tolist() == [[1, 2], [3], [], [4]]
-    if kind == "TTree":
-        assert columns["nMuon"].tolist() == [0, 0, 1, 3]
+    assert columns["nMuon"].tolist() == [0, 0, 1, 3]
     added = {"Muon.isGood": (1, False), "Events.mBB": (0, True)}
     again = names(path)
     assert {name: again[name] for name in (*names(nanoaod), *added)} == {**names(nanoaod), **added}
+
+
+@pytest.mark.parametrize("kind", ["TTree", "RNTuple"])
+def test_counters_of_an_mxaod_count_what_is_written(nanoaod, go, kind):
+    keep = ["Muon.pt", "Events.nMuon"]
+    (path,) = go(nanoaod, GoodMuons("good"), MxAODStream("out", Keep=keep, Format=kind)).outputs["out"]
+    reader = open_reader(str(path), formats(registry(())))
+    with closing(reader):
+        (info,) = [info for name, info in reader.schema().columns.items() if name.endswith(".nMuon")]
+        assert reader.read([info], 0, 4)[info.name].content.tolist() == [0, 0, 1, 3]
 
 
 def test_objects_of_a_nanoaod_as_entries(nanoaod, go, read):
