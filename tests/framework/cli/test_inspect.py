@@ -91,14 +91,18 @@ def test_training_set_of_a_regression(hepflow, joboptions, xaod):
 
 @pytest.fixture
 def small_set(tmp_path):
-    """A training set with one sequence and three rows: its path."""
+    """A training set with one sequence and three rows, copied with h5py and so without its checksum: its path."""
     layout = DatasetLayout({"TauTrack": (Variable("pt"),)}, {"TauTrack": 2})
     rows, objects = np.zeros(3, layout.row_type()), {"TauTrack": np.zeros(0, layout.sequence_type("TauTrack"))}
-    path = tmp_path / "set.h5"
-    with DatasetWriter(path, layout, 3) as writer:
+    written, path = tmp_path / "written.h5", tmp_path / "set.h5"
+    with DatasetWriter(written, layout, 3) as writer:
         writer.append(rows, objects, np.arange(3))
         fold = {"column": "TauJets.mcEventNumber", "number": 1}
         writer.finish({"fold": fold, "counts": [[3]], "rows_of_folds": [[0, 3]], "label": "TauJets.pt"})
+    with h5py.File(written) as one, h5py.File(path, "w") as other:
+        for group in one:
+            one.copy(group, other)
+        other.attrs.update(one.attrs)
     return path
 
 

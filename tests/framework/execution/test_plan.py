@@ -128,7 +128,7 @@ def test_foreign_files_of_a_folder_are_skipped_with_reasons(make_xaod, tmp_path)
     assert "no tree" in plan.skipped[str(tmp_path / "hist.root")]
 
 
-@pytest.mark.parametrize("how", ["truncated", "cannot be (opened|understood)"])
+@pytest.mark.parametrize("how", ["truncated", "checksum|cannot be (opened|understood)"])
 def test_damaged_file_of_a_folder_is_an_error(make_xaod, tmp_path, how):
     good = make_xaod(tmp_path / "good.root", 10)
     data = good.path.read_bytes()
