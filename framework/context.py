@@ -45,6 +45,9 @@ class Context:
     label: str = "hepflow"
     results: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    left_out: Sequence[Mapping[str, Any]] = ()
+    """The inputs that failed and were left out, as in ``failures.json``: ``file``, ``entries`` (first, behind the last;
+    None: the whole file), ``cause``, …"""
     written: list[Path] = field(default_factory=list)
     """What was asked for with ``path``: this, and nothing else, ``--force`` may replace."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 __all__ = [
+    "ChangedError",
     "ColumnError",
     "DamagedError",
     "HepflowError",
@@ -19,6 +20,8 @@ __all__ = [
     "PropertyError",
     "ToolError",
     "TreeError",
+    "TruncatedError",
+    "UnitsFailedError",
     "WorkerError",
     "differences",
     "listed",
@@ -41,6 +44,9 @@ class HepflowError(Exception):
     what to do. ``str(error)`` joins them, one to a line. ``about`` is the one name that the error is about (a column
     that is not there, an option as it is written), for who catches the error and knows more of it.
     """
+
+    cause: ClassVar[str] = "failed"
+    """The kind of error in a word or two: units that fail are counted by it."""
 
     def __init__(self, message: str, *, where: str = "", hint: str = "", about: str = "") -> None:
         super().__init__(message, where, hint)
@@ -85,17 +91,37 @@ class PluginError(HepflowError):
 class InputError(HepflowError):
     """An input is missing, empty, damaged, or not what the job reads."""
 
+    cause = "cannot be read"
+
 
 class DamagedError(InputError):
     """An input that was whole once: truncated or broken. A search through a folder does not pass it over."""
+
+    cause = "damaged"
+
+
+class TruncatedError(DamagedError):
+    """An input that ends too early."""
+
+    cause = "truncated"
+
+
+class ChangedError(InputError):
+    """An input that was replaced or written to while the run read it."""
+
+    cause = "changed during the run"
 
 
 class TreeError(InputError):
     """An input with several trees of which none was chosen. A search through a folder does not pass it over."""
 
+    cause = "several trees"
+
 
 class ColumnError(HepflowError, KeyError):
     """A container or column that is not there, was not declared, or does not fit."""
+
+    cause = "no such column"
 
     __str__ = HepflowError.__str__
 
@@ -107,9 +133,17 @@ class OutputError(HepflowError):
 class ToolError(HepflowError):
     """A tool failed while it ran."""
 
+    cause = "error of a tool"
+
+
+class UnitsFailedError(HepflowError):
+    """Work units failed; the others are done and kept."""
+
 
 class WorkerError(HepflowError):
-    """A worker process died."""
+    """A worker process died, or ran into a limit."""
+
+    cause = "worker lost"
 
 
 class NetworkError(HepflowError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
+from hepflow.errors import WorkerError
 from hepflow.properties import Configurable, Property
 
 __all__ = ["Executor"]
@@ -28,10 +29,10 @@ class Executor(Configurable):
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Generator[tuple[int, Result], None, None]:
+    ) -> Generator[tuple[int, Result | WorkerError], None, None]:
         """Call ``function`` for each item; yield (position of the item, result) in the order of completion.
 
-        An error of the function comes through. WorkerError where a worker dies again and again; it is ``about`` the
-        position of the item. Closing the generator stops what is running.
+        A WorkerError is the result of an item at which workers die: the others go on. What the function or ``run``
+        raises ends all: no other item could be done either. Closing the generator stops what is running.
         """
         raise TypeError(f"{type(self).__name__} does not say how to run work units: override run()")

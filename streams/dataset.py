@@ -243,7 +243,8 @@ class DatasetStream(Stream):
             with DatasetWriter(temporary, opened[0].layout, int(counts.sum()), compression=self.Compression) as writer:
                 for rows, objects in _ranges(opened):
                     writer.append(rows, objects, np.argsort(rows["key"], kind="stable"))
-                writer.finish(self._record(opened[0].metadata, counts))
+                left_out = {"left_out": list(context.left_out)} if context.left_out else {}
+                writer.finish({**self._record(opened[0].metadata, counts), **left_out})
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

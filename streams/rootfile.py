@@ -17,9 +17,16 @@ class RootStream(Stream):
     Merge = Property(False, "join the parts into one file <stream>.root at the end")
 
     def close(self, parts: Sequence[Path], context: Context) -> list[Path]:
-        """Give the parts their final names, or join them."""
-        if not self.Merge:
-            return super().close(parts, context)
+        """Give the parts their final names, or join them; the files say which inputs were left out."""
+        paths = self._merge(parts, context) if self.Merge else super().close(parts, context)
+        if context.left_out:
+            from hepflow.io.writers import add_metadata
+
+            for path in paths:
+                add_metadata(path, {"left_out": list(context.left_out)})
+        return paths
+
+    def _merge(self, parts: Sequence[Path], context: Context) -> list[Path]:
         from hepflow.io.merging import merge_files
 
         target = context.path(f"{self.name}{self.suffix}")

@@ -24,9 +24,10 @@ from hepflow.cli.console import (
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
+from hepflow.execution.failures import counted
 from hepflow.execution.plan import Plan
 from hepflow.execution.run import RunOptions, RunResult, plan_job, run
-from hepflow.execution.rundir import RunDirectory
+from hepflow.execution.rundir import FAILURES, RunDirectory
 from hepflow.job import DATATYPES, Job
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry, registry
@@ -95,6 +96,20 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Most events that a tool gets at once.",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=RunOptions.retries,
+    show_default=True,
+    help="Times that a work unit is tried again whose input cannot be read, or whose worker is lost.",
+)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=0),
+    help="Stop where more work units fail.  [default: 20, or 10 % of those tried if that is more]",
+)
+@click.option("--keep-going", is_flag=True, help="Go on with the other work units where a tool fails in one.")
+@click.option("--leave-out", is_flag=True, help="With --resume: accept what failed; outputs say what they lack.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option(
     "--resume",
@@ -125,6 +140,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             for name in (
                 *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
                 *("resume", "force", "checksum", "label", "units"),
+                *("retries", "max_failures", "keep_going", "leave_out"),
             )
         },
     )
@@ -268,6 +284,8 @@ def _shown(name: str, value: Any) -> str:
 def _show_notes(plan: Plan, file: JobFile) -> None:
     for path, reason in plan.skipped.items():
         console().print(f"skipped  {path}: {reason}", style="yellow")
+    for failed in plan.failed:
+        console().print(f"failed   {failed.file}: {failed.error.message}", style="red")
     for note in (*file.notes, *plan.notes):
         console().print(f"note     {note}", style="yellow")
 
@@ -344,6 +362,10 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         total = sum(path.stat().st_size for path in paths)
         first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
         out.print(f"\n{name}: {first} ({_number(len(paths), 'file')}, {size(total)})")
+    if result.left_out:
+        units = _number(len(result.left_out), "work unit")
+        told = f"left out {units} that failed: {counted(result.left_out)}; see {result.directory / FAILURES}"
+        out.print(told, style="yellow")
     kept = f", {_number(result.kept, 'work unit')} kept from before" if result.kept else ""
     rate = (
         f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}"

@@ -80,12 +80,12 @@ def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
 class ProcessExecutor(Executor):
     """Run work units in spawned processes on this machine.
 
-    A unit whose process dies is tried once more, alone; if it kills again, it is named.
+    A unit whose process dies is tried once more, alone; if it kills again, that is its result.
     """
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Generator[tuple[int, Result], None, None]:
+    ) -> Generator[tuple[int, Result | WorkerError], None, None]:
         """Yield (position, result) in the order of completion (see ``hepflow.protocols.Executor``)."""
         waiting = list(enumerate(items))
         while waiting:
@@ -100,10 +100,8 @@ class ProcessExecutor(Executor):
                 again: list[tuple[int, Item]] = []
                 yield from self._pool(function, [suspect], again)
                 if again:
-                    raise WorkerError(
-                        "a worker process was killed, and again when its work unit was tried alone",
-                        about=str(suspect[0]),
-                    )
+                    text = "a worker process was killed, and again when its work unit was tried alone"
+                    yield suspect[0], WorkerError(text)
 
     def _pool(
         self, function: Callable[[Item], Result], waiting: list[tuple[int, Item]], suspects: list[tuple[int, Item]]
@@ -149,7 +147,7 @@ def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item:
     except (OSError, RuntimeError) as error:
         if started:  # a process died while this one was to be started
             raise BrokenProcessPool(str(error)) from error
-        raise WorkerError(f"no worker process can be started: {error}", about=str(item[0])) from error
+        raise WorkerError(f"no worker process can be started: {error}") from error
 
 
 def _end(pool: ProcessPoolExecutor, patience: float) -> None:

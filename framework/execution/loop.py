@@ -8,7 +8,7 @@ import ctypes
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 
 import hepflow
 from hepflow.context import Context, Sample
-from hepflow.errors import HepflowError, InputError, ToolError
+from hepflow.errors import ChangedError, HepflowError, InputError, ToolError, WorkerError
 from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes
@@ -26,7 +26,7 @@ from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
 from hepflow.files import sha256
 from hepflow.io.opening import local_path, open_reader
 from hepflow.job import Job
-from hepflow.protocols import Reader, Writer
+from hepflow.protocols import ColumnInfo, Reader, Writer
 from hepflow.stream import Stream
 from hepflow.tool import Tool
 
@@ -63,10 +63,10 @@ class Payload:
 @dataclass
 class UnitResult:
     """What one work unit gives: results by tool, cutflow, notes, output parts by stream, their sizes in bytes and,
-    where they are asked for, their SHA-256.
+    where they are asked for, their SHA-256. ``key`` is that of the unit.
     """
 
-    number: int
+    key: str
     entries: int
     results: dict[str, Any] = field(default_factory=dict)
     cutflow: Cutflow = field(default_factory=dict)
@@ -96,13 +96,27 @@ class Worker:
             except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "initialize") from error
 
+    def attempt(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult | HepflowError:
+        """Do what ``run`` does; return the error of a unit that fails, with its file closed: it may be tried again."""
+        file = self.payload.plan.files[unit.file]
+        try:
+            try:
+                return self.run(unit, report)
+            except ToolError:
+                _check_unchanged(file)  # what is read of one that changes can be anything
+                raise
+        except HepflowError as error:
+            if reader := self._readers.pop((file.path, file.tree), None):
+                reader.close()
+            return error
+
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
         """Process one work unit; ``report`` is called with the number of entries after each chunk."""
         results: dict[str, Any] = {}
         for tool in self.job.all_tools():
             if tool.has_loop:
                 results[tool.name] = _guarded(tool, None, "start", tool.start)
-        outcome = UnitResult(unit.number, unit.entries, results=results)
+        outcome = UnitResult(unit.key, unit.entries, results=results)
         writers: dict[str, Writer] = {}
         try:
             for scope, where in self._chunks(unit, outcome):
@@ -159,20 +173,10 @@ class Worker:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
         file = self.payload.plan.files[unit.file]
         _check_unchanged(file)
-        reader = self._reader(file)
         wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
         sample = Sample(file.sample, file.metadata, file.records, file.energy_unit)
         for start, stop in unit.blocks:
-            try:
-                block: Mapping[str, Column] = reader.read(wanted, start, stop) if wanted else {}
-            except HepflowError:
-                raise
-            except Exception as error:
-                raise InputError(
-                    f"reading failed: {type(error).__name__}: {error}",
-                    where=f"{file.path}, entries {start}–{stop}",
-                    hint="--debug shows the traceback",
-                ) from error
+            block = self._read(file, wanted, start, stop)
             for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}
@@ -187,6 +191,21 @@ class Worker:
                 note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
         _check_unchanged(file)
+
+    def _read(self, file: PlannedFile, wanted: Sequence[ColumnInfo], start: int, stop: int) -> Mapping[str, Column]:
+        """Return the columns of one block; the file is opened where it is not."""
+        try:
+            reader = self._reader(file)
+            return reader.read(wanted, start, stop) if wanted else {}
+        except HepflowError:
+            raise
+        except Exception as error:
+            where = f"{file.path}, entries {start}–{stop}"
+            if isinstance(error, MemoryError):
+                raise _no_memory(where) from error
+            raise InputError(
+                f"reading failed: {type(error).__name__}: {error}", where=where, hint="--debug shows the traceback"
+            ) from error
 
     def _process(
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
@@ -217,7 +236,8 @@ class Worker:
             columns = stream.collect(Events(scope), names)
             if stream.name not in writers:
                 own = uuid.uuid4().hex[:8]  # a unit may run twice at a time, where a cluster has lost sight of one
-                path = self.payload.parts / f"{stream.name}_{unit.number:06d}{stream.suffix}.{own}.part"
+                name = f"{stream.name}_{unit.number:06d}-{unit.key}{stream.suffix}.{own}.part"
+                path = self.payload.parts / name
                 outcome.parts[stream.name] = path
                 writers[stream.name] = stream.open(path, self._metadata(stream, unit), self.payload.plan.columns)
             writers[stream.name].write(columns)
@@ -229,6 +249,10 @@ class Worker:
                 where=where,
                 hint="--debug shows the traceback",
             ) from error
+
+
+class InWorker(Exception):  # noqa: N818 - it is never raised: it is the cause of an error, shown by --debug
+    """The traceback of an error in another process."""
 
 
 class UnitRunner:
@@ -243,21 +267,35 @@ class UnitRunner:
         self.token = uuid.uuid4().hex
 
     def __call__(self, unit: WorkUnit) -> bytes:
-        """Run a unit in this process; return its pickled UnitResult, with what the job-option file defines by value."""
-        outcome = self._worker().run(unit)
+        """Run a unit in this process; return, pickled, its UnitResult, with what the job-option file defines by value,
+        or the HepflowError that it failed with. What is raised concerns all units: the tools cannot be initialized.
+        """
+        outcome = self._worker().attempt(unit)
+        if isinstance(outcome, HepflowError):
+            packed: bytes = cloudpickle.dumps((outcome, "".join(traceback.format_exception(outcome))))
+            return packed
         try:
-            packed: bytes = cloudpickle.dumps(outcome)
+            packed = cloudpickle.dumps((outcome, ""))
         except Exception as error:
-            raise ToolError(
+            refused = ToolError(
                 f"the results of a work unit cannot be sent to the main process: {error}",
                 where=", ".join(f"tool {name}" for name, value in outcome.results.items() if value is not None),
                 hint="a result is made of numbers, arrays, objects with +, and dicts, lists, dataclasses of these",
-            ) from error
+            )
+            packed = cloudpickle.dumps((refused, ""))
         return packed
 
     def units(self) -> tuple[WorkUnit, ...]:
         """Return the work units of the plan."""
         return self._worker().payload.plan.units
+
+    @staticmethod
+    def unpack(packed: bytes) -> UnitResult | HepflowError:
+        """Return the result, or the error, that a call has packed; its cause is then the traceback where it was."""
+        outcome, trace = cloudpickle.loads(packed)
+        if trace:
+            outcome.__cause__ = InWorker(trace)
+        return outcome  # type: ignore[no-any-return]
 
     def _worker(self) -> Worker:
         token, worker = getattr(self._thread, "worker", ("", None))
@@ -270,17 +308,21 @@ class UnitRunner:
 
 
 def _check_unchanged(file: PlannedFile) -> None:
-    """Raise InputError where a local input is not the one that was planned with; one that is gone is left to others."""
+    """Raise ChangedError where a local input is not the one that was planned with; others notice one that is gone."""
     local = local_path(file.path)
     if local is None or not local.is_file():
         return
     status = local.stat()
     if (status.st_size, status.st_mtime) != (file.size, file.mtime):
-        raise InputError(
+        raise ChangedError(
             f"this input has changed since the run began: {file.size:,} bytes, now {status.st_size:,}",
             where=file.path,
-            hint="leave inputs alone while a run reads them; start anew with --force",
+            hint="leave inputs alone while a run reads them",
         )
+
+
+def _no_memory(where: str) -> WorkerError:
+    return WorkerError("there was not enough memory", where=where, hint="try a smaller --chunk, or fewer workers")
 
 
 def _keep_memory() -> None:
@@ -339,6 +381,8 @@ def failure(error: Exception | SystemExit, tool: Tool, stream: Stream | None, wh
     if isinstance(error, HepflowError):
         own = "" if not error.where or error.where.startswith("tool ") else f": {error.where}"
         return error.but(where=place + line + own)
+    if isinstance(error, MemoryError):
+        return _no_memory(place + line)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SystemExit):
         text = f"it called sys.exit({error.code!r}), which ends no run"

@@ -4,6 +4,7 @@ number of workers.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any
 
 from hepflow.errors import ColumnError, DamagedError, InputError, TreeError
 from hepflow.execution.dataflow import DataFlow, anchor, declared, resolve
+from hepflow.execution.failures import Failure
 from hepflow.execution.inputs import InputFile
 from hepflow.execution.units import check_units, unit_of
 from hepflow.io.opening import open_reader
@@ -54,13 +56,16 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """A range of entries of one file, cut into blocks that are read in one call each. ``number`` counts from 1."""
+    """A range of entries of one file, cut into blocks that are read in one call each. ``number`` counts from 1; ``key``
+    tells the range and what the file was, whatever else is in the plan.
+    """
 
     number: int
     file: int
     start: int
     stop: int
     blocks: tuple[tuple[int, int], ...]
+    key: str = ""
 
     @property
     def entries(self) -> int:
@@ -78,6 +83,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, ColumnInfo] = field(default_factory=dict)
+    failed: tuple[Failure, ...] = ()
 
     @property
     def entries(self) -> int:
@@ -106,7 +112,8 @@ def make_plan(
     """
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         return Plan((), (), DataFlow())
-    schemas, skipped = _schemas(job, inputs, formats, None if events is None else skip + events)
+    until = None if events is None else skip + events
+    schemas, skipped, failed = _schemas(job, inputs, formats, until, lenient=until is None and not skip)
     columns: dict[str, ColumnInfo] = {}
     for _, schema in schemas:
         columns = {**schema.columns, **columns}
@@ -147,7 +154,8 @@ def make_plan(
         skip -= first
         last = schema.entries if left is None else min(schema.entries, first + left)
         for start, stop, blocks in _cut(schema, wanted, first, last):
-            units.append(WorkUnit(len(units) + 1, index, start, stop, blocks))
+            key = _key(schema, start, stop)
+            units.append(WorkUnit(len(units) + 1, index, start, stop, blocks, key))
         left = None if left is None else left - max(last - first, 0)
     if not units and events != 0 and not any(schema.entries for _, schema in schemas):
         notes.append("the input has no entries: outputs are empty")
@@ -157,10 +165,16 @@ def make_plan(
     used = {unit.file for unit in units}
     kept = {old: new for new, old in enumerate(sorted(used))}
     units = [replace(unit, file=kept[unit.file]) for unit in units]
-    return Plan(tuple(files[old] for old in sorted(used)), tuple(units), flow, tuple(notes), skipped, columns)
+    planned = tuple(files[old] for old in sorted(used))
+    return Plan(planned, tuple(units), flow, tuple(notes), skipped, columns, tuple(failed))
 
 
 _Opened = tuple[InputFile, FileSchema]
+
+
+def _key(schema: FileSchema, start: int, stop: int) -> str:
+    told = f"{schema.path}:{schema.tree}:{schema.size}:{schema.mtime}:{schema.identity}:{start}:{stop}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _simulation(file: InputFile, schema: FileSchema) -> str:
@@ -170,9 +184,10 @@ def _simulation(file: InputFile, schema: FileSchema) -> str:
 
 
 def _schemas(
-    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]], until: int | None
-) -> tuple[list[_Opened], dict[str, str]]:
-    """Look into the inputs one after the other, as far as entries are wanted.
+    job: Job, inputs: Sequence[InputFile], formats: Sequence[type[Reader]], until: int | None, *, lenient: bool
+) -> tuple[list[_Opened], dict[str, str], list[Failure]]:
+    """Look into the inputs one after the other, as far as entries are wanted; return what they hold, why others are
+    skipped, and those of many that failed (``lenient``: where later entries do not depend on how many they have).
 
     Files found in a folder that hold none of the containers the job reads are skipped. Of a schema only the columns are
     kept that the job may read, and where these can be cut: a job may have thousands of files. The first is kept whole,
@@ -187,6 +202,7 @@ def _schemas(
     patterns += [pattern for stream in job.streams for pattern in stream.wanted()]
     opened: list[_Opened] = []
     skipped: dict[str, str] = {}
+    failed: list[Failure] = []
     for file in inputs:
         if until is not None and sum(schema.entries for _, schema in opened) >= max(until, 1):
             break
@@ -207,18 +223,23 @@ def _schemas(
                 if file.like:
                     schema, marks = replace(schema, entries=file.entries), (0, file.entries)
         except InputError as error:
-            if not file.searched or isinstance(error, DamagedError | TreeError):
+            if file.searched and not isinstance(error, DamagedError | TreeError):
+                skipped[file.path] = error.message
+            elif lenient and len(inputs) > 1 and not isinstance(error, TreeError):
+                failed.append(Failure(file.path, error))
+            else:
                 raise
-            skipped[file.path] = error.message
             continue
         columns = {name: schema.columns[name] for name in names} if opened else schema.columns
         opened.append((file, replace(schema, columns=columns, boundaries=marks)))
+    if not opened and failed:
+        raise failed[0].error
     if not opened:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:5])
         raise InputError(
             "no input file holds what the job reads", where=reasons, hint=f"the job reads {', '.join(sorted(wanted))}"
         )
-    return opened, skipped
+    return opened, skipped, failed
 
 
 def _anchors(tools: Sequence[Tool], columns: Mapping[str, ColumnInfo]) -> list[str]:

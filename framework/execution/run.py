@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 import time
@@ -11,37 +10,31 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
-import cloudpickle
-
 from hepflow.context import Context
-from hepflow.errors import HepflowError, JobOptionsError, OutputError, WorkerError, listed
+from hepflow.errors import HepflowError, JobOptionsError, OutputError, UnitsFailedError, WorkerError, listed
 from hepflow.events.scope import Cutflow, Notes
-from hepflow.execution.code import sources
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.executors import make_executor
+from hepflow.execution.failures import Failure, Policy, as_rows, outcomes, units_failed
+from hepflow.execution.fingerprint import fingerprint_of
 from hepflow.execution.inputs import InputFile, expand
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.plan import Plan, WorkUnit, make_plan
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
-from hepflow.execution.rundir import KEPT, PAYLOAD, PROVENANCE, RunDirectory
+from hepflow.execution.rundir import FAILURES, KEPT, PAYLOAD, PROVENANCE, RunDirectory
 from hepflow.execution.units import UNITS
 from hepflow.executor import Executor
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
-from hepflow.properties import Configurable
 from hepflow.registry.manager import Registry, registry
 from hepflow.tool import Tool
 from hepflow.versions import versions
 
 __all__ = ["Reporter", "RunOptions", "RunResult", "plan_job", "run"]
-
-READING = ("hepflow", "numpy", "awkward", "uproot", "onnxruntime")
-"""What the results of a work unit depend on, so that a run that is resumed must have the same."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +56,15 @@ class RunOptions:
     label: str = ""
     units: str | None = None
     tree: str = ""
+    retries: int = Policy.retries
+    max_failures: int | None = None
+    keep_going: bool = False
+    leave_out: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """Return what is done with units that fail."""
+        return Policy(self.retries, self.max_failures, self.keep_going)
 
 
 class Reporter:
@@ -88,7 +90,7 @@ class Reporter:
 @dataclass
 class RunResult:
     """What a run gives: its directory, tool results by name, output files by stream, the cutflow, what there is to
-    tell of links, and how long it took.
+    tell of links, how long it took, and which units failed and were left out.
     """
 
     directory: Path
@@ -99,6 +101,7 @@ class RunResult:
     events: int = 0
     seconds: float = 0.0
     kept: int = 0
+    left_out: list[Failure] = field(default_factory=list)
 
 
 def plan_job(
@@ -129,6 +132,9 @@ def plan_job(
     plan = make_plan(
         job, inputs, formats(plugins), events=options.events, skip=options.skip, energy_unit=options.units or ""
     )
+    if options.policy.too_many(len(plan.failed), len(plan.failed) + len(plan.files)):
+        stopped = f"nothing was run: too many files failed ({options.policy.limit()})"
+        raise units_failed(plan.failed, len(plan.failed) + len(plan.files), stopped=stopped)
     return replace(plan, notes=(*notes, *plan.notes))
 
 
@@ -181,15 +187,7 @@ def run(
     file = job if isinstance(job, JobFile) else None
     job = job.job if isinstance(job, JobFile) else job
     began = time.perf_counter()
-    if (
-        options.workers < 1
-        or options.chunk < 1
-        or options.skip < 0
-        or (options.events is not None and options.events < 0)
-    ):
-        raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
-    if options.units not in (None, *UNITS):
-        raise JobOptionsError(f"units = {options.units!r}", hint=f"the energy unit is {' or '.join(UNITS)}")
+    _check(options)
     executor = _executor(options, plugins)
     taken = [member.name for member in job.configurables() if member.name in plugins.names("executors")]
     if taken:
@@ -212,8 +210,9 @@ def run(
     directory.checksum = checksum
     result = RunResult(directory.path, kept=0)
     try:
-        fingerprint = _fingerprint(job, file, plan, plugins, context, checksums if checksum else {})
-        changed = directory.check_fingerprint(fingerprint, resume=options.resume)
+        fingerprint = fingerprint_of(job, file, plan, formats(plugins), context.label, checksums if checksum else {})
+        failed = [row["file"] for row in directory.failures()] + [failure.file for failure in plan.failed]
+        changed = directory.check_fingerprint(fingerprint, resume=options.resume, failed=failed)
         if changed:
             context.log.info("changed since then, what depends on it is done again:%s", listed(changed))
         broken = directory.check_files([tool.name for tool in job.all_tools()]) if options.resume else []
@@ -223,11 +222,12 @@ def run(
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
         payload = Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve(), checksum)
-        units = _loop(payload, executor, directory, reporter, result, resume=options.resume)
+        units = _units(payload, executor, directory, reporter, result, options)
         if checksum and result.kept < len(units):
-            check_unchanged(checksums, reporter.step)
+            out = {failure.file for failure in result.left_out}
+            check_unchanged({path: one for path, one in checksums.items() if path not in out}, reporter.step)
         totals = _add_up(units, result)
-        context = replace(context, events=result.events)
+        context = replace(context, events=result.events, left_out=as_rows(result.left_out))
         directory.write_json("cutflow.json", _cutflow_rows(result.cutflow))
         _close_streams(job, directory, context, units, reporter, result)
         provenance = _provenance(job, file, plan, options, plugins, result, checksums)
@@ -249,65 +249,119 @@ def run(
     return result
 
 
+def _check(options: RunOptions) -> None:
+    """Raise JobOptionsError where options make no sense, or not together."""
+    if (
+        options.workers < 1
+        or options.chunk < 1
+        or options.skip < 0
+        or (options.events is not None and options.events < 0)
+    ):
+        raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
+    if options.retries < 0 or (options.max_failures is not None and options.max_failures < 0):
+        raise JobOptionsError("--retries and --max-failures must be at least 0")
+    if options.leave_out and not options.resume:
+        raise JobOptionsError(
+            "--leave-out accepts what has failed in a run", hint="run first; then --resume --leave-out goes on without"
+        )
+    if options.units not in (None, *UNITS):
+        raise JobOptionsError(f"units = {options.units!r}", hint=f"the energy unit is {' or '.join(UNITS)}")
+
+
+def _units(
+    payload: Payload,
+    executor: Executor | None,
+    directory: RunDirectory,
+    reporter: Reporter,
+    result: RunResult,
+    options: RunOptions,
+) -> list[UnitResult]:
+    """Return all work units in plan order, done now or before; where some fail, those that are left where that is
+    accepted, else UnitsFailedError.
+    """
+    resume = options.resume
+    while True:
+        units, failures = _loop(payload, executor, directory, reporter, result, options, resume=resume)
+        if failures and (not options.leave_out or not units):
+            total = len(payload.plan.units) + len(payload.plan.failed)
+            raise units_failed(failures, total, where=str(directory.path / FAILURES))
+        result.left_out = failures
+        if not directory.leave_out(as_rows(failures)):
+            return units
+        resume = True  # what was closed is made again, and its parts are gone
+
+
 def _loop(
     payload: Payload,
     executor: Executor | None,
     directory: RunDirectory,
     reporter: Reporter,
     result: RunResult,
+    options: RunOptions,
     *,
     resume: bool,
-) -> list[UnitResult]:
-    """Run the work units that the ledger does not have; return all of them in plan order."""
-    units = payload.plan.units
-    done = directory.finished_units() if resume else {}
+) -> tuple[list[UnitResult], list[Failure]]:
+    """Run the work units that the ledger does not have; return all of them in plan order, and those that failed."""
+    plan = payload.plan
+    known = directory.finished_units() if resume else {}
+    done = {unit.key: known[unit.key] for unit in plan.units if unit.key in known}
     result.kept = len(done)
-    todo = [unit for unit in units if unit.number not in done]
-    for unit in units:
-        if unit.number in done:
-            reporter.progress(unit.entries)
-    if todo:
-        running = (
-            _here(payload, todo, reporter)
-            if executor is None
-            else _elsewhere(payload, todo, executor, directory, reporter)
-        )
-        try:
-            with closing(running) as outcomes:
-                for outcome in outcomes:
-                    done[outcome.number] = outcome
+    todo = [unit for unit in plan.units if unit.key not in done]
+    reporter.progress(sum(outcome.entries for outcome in done.values()))
+    failures = [*plan.failed]
+
+    def attempt(units: Sequence[WorkUnit]) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
+        if executor is None:
+            return _here(payload, units, reporter)
+        return _elsewhere(payload, units, executor, directory, reporter)
+
+    try:
+        with closing(outcomes(todo, attempt, options.policy)) as running:
+            for unit, outcome in running:
+                if isinstance(outcome, UnitResult):
+                    done[outcome.key] = outcome
                     directory.record(outcome)
-        finally:
-            for broken in directory.parts.glob("*.part"):
-                broken.unlink()
-            reporter.done()
-    return [done[unit.number] for unit in units if unit.number in done]
+                else:
+                    failures.append(Failure(plan.files[unit.file].path, outcome[0], unit.start, unit.stop, outcome[1]))
+    except UnitsFailedError as error:
+        tried = len(done) + len(failures)
+        raise units_failed(failures, tried, where=str(directory.path / FAILURES), stopped=error.message) from None
+    finally:
+        failures.sort(key=lambda failure: (failure.file, failure.start or 0))
+        directory.note_failures(as_rows(failures))
+        for broken in directory.parts.glob("*.part"):
+            broken.unlink()
+        reporter.done()
+    return [done[unit.key] for unit in plan.units if unit.key in done], failures
 
 
-def _here(payload: Payload, todo: Sequence[WorkUnit], reporter: Reporter) -> Generator[UnitResult, None, None]:
+def _here(
+    payload: Payload, todo: Sequence[WorkUnit], reporter: Reporter
+) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
     """Run work units in this process, on a copy of the job."""
     with closing(Worker(Payload.unpack(payload.pack()))) as worker:
-        for unit in todo:
-            yield worker.run(unit, reporter.progress)
+        for position, unit in enumerate(todo):
+            yield position, worker.attempt(unit, reporter.progress)
 
 
 def _elsewhere(
     payload: Payload, todo: Sequence[WorkUnit], executor: Executor, directory: RunDirectory, reporter: Reporter
-) -> Generator[UnitResult, None, None]:
+) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
     """Run work units where the executor does."""
     packed = directory.state.resolve() / PAYLOAD
     files = tuple(replace(f, path=_full(f.path)) for f in payload.plan.files)  # a worker may be in another folder
     packed.write_bytes(replace(payload, plan=replace(payload.plan, files=files)).pack())
+    usual = "is there enough memory? try a smaller --chunk; finished units are kept, --resume continues"
     try:
         with closing(executor.run(UnitRunner(packed), todo)) as results:
-            for _, found in results:
-                outcome: UnitResult = cloudpickle.loads(found)
-                yield outcome
-                reporter.progress(outcome.entries)
-    except WorkerError as error:
-        usual = "is there enough memory? try a smaller --chunk; finished units are kept, --resume continues"
-        where = payload.plan.describe(todo[int(error.about)]) if error.about else error.where
-        raise WorkerError(error.message, where=where, hint=error.hint or usual) from error
+            for position, found in results:
+                if isinstance(found, WorkerError):
+                    yield position, found.but(where=payload.plan.describe(todo[position]), hint=found.hint or usual)
+                    continue
+                outcome: UnitResult | HepflowError = UnitRunner.unpack(found)
+                yield position, outcome
+                if isinstance(outcome, UnitResult):
+                    reporter.progress(outcome.entries)
     finally:
         packed.unlink(missing_ok=True)
 
@@ -401,82 +455,6 @@ def _label(plan: Plan) -> str:
     return "hepflow simulation" if plan.files and all(file.simulation for file in plan.files) else "hepflow"
 
 
-def _fingerprint(
-    job: Job, file: JobFile | None, plan: Plan, plugins: Registry, context: Context, checksums: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
-
-    A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
-    count as well where it defines classes or functions, which may use the options.
-    """
-    read = {file.format for file in plan.files}
-    last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
-    own: dict[str, Any] = {}
-    if file is not None and _defines_code(file.module):
-        text = hashlib.sha256(file.text.encode()).hexdigest()
-        own = {"job-option file (SHA-256)": text, "options": _described(job.options)}
-    return {
-        "settings": {m.name: _settings(m) for m in job.configurables() if m.name not in last},
-        "run": {
-            "job": job.name,
-            **own,
-            "order": {
-                owner: [tool.name for tool in tools if tool.name not in last]
-                for owner, tools in (("job", job.tools), *((stream.name, stream.tools) for stream in job.streams))
-            },
-            "seed": job.seed,
-            "versions": {name: version for name, version in versions().items() if name in READING},
-            "readers": sources(reader for reader in formats(plugins) if reader.format in read),
-            "inputs": {
-                f"{f.path}:{f.tree}" if f.tree else f.path: {
-                    "size": f.size,
-                    "mtime": f.mtime,
-                    "uuid": f.identity,
-                    "unit": f.energy_unit,
-                }
-                | ({"sha256": checksums[f.path]} if f.path in checksums else {})
-                for f in plan.files
-            },
-            "plan": [plan.describe(unit) for unit in plan.units],
-        },
-        "finalize": {
-            "--label": context.label,
-            **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
-        },
-    }
-
-
-def _defines_code(module: ModuleType) -> bool:
-    """Tell whether a job-option file defines classes or functions of its own."""
-    return any(
-        isinstance(thing, type | FunctionType) and thing.__module__ == module.__name__
-        for thing in vars(module).values()
-    )
-
-
-def _settings(member: Configurable) -> dict[str, Any]:
-    """Return class, properties, and checksums of the code and of the data files of a tool or stream."""
-    return {
-        "class": type(member).__name__,
-        **_described(member.values),
-        **{f"{module}.py (SHA-256)": digest for module, digest in sources([type(member)]).items()},
-        **{f"{key} (SHA-256)": sha256(Path(path)) for key, path in member.data_files().items()},
-    }
-
-
-def _described(value: Any) -> Any:
-    """Return the value of a property as dicts, lists, numbers and texts; an object as what it holds."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _described(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_described(one) for one in value]
-    held = {} if isinstance(value, type | FunctionType) else getattr(value, "__dict__", {})
-    public = {name: _described(one) for name, one in held.items() if not name.startswith("_")}
-    return {"class": type(value).__name__, **public} if public else repr(value)
-
-
 def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
     return [
         {
@@ -559,6 +537,7 @@ def _provenance(
         ],
         "models": {str(path): sha256(path) for path in job.data_files().values()},
         "units": len(plan.units),
+        "left_out": as_rows(result.left_out),
         "notes": [{"column": name, "links": count, "note": text} for (text, name), count in result.notes.items()],
         "outputs": {name: [path.name for path in paths] for name, paths in result.outputs.items()},
     }

@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import takewhile
@@ -22,7 +22,7 @@ from hepflow.errors import OutputError, differences, listed
 from hepflow.execution.loop import UnitResult
 from hepflow.files import read_sha256, sha256, write_bytes
 
-__all__ = ["BATCH", "KEPT", "PAYLOAD", "PROVENANCE", "STATE", "RunDirectory"]
+__all__ = ["BATCH", "FAILURES", "KEPT", "PAYLOAD", "PROVENANCE", "STATE", "RunDirectory"]
 
 STATE = ".hepflow"
 PAYLOAD = "payload.pkl"
@@ -30,7 +30,8 @@ PAYLOAD = "payload.pkl"
 BATCH = "batch"
 """Folder of what batch jobs leave for the run, in STATE."""
 PROVENANCE = "provenance.json"
-OWN = (PROVENANCE, "joboptions.py", "cutflow.json")
+FAILURES = "failures.json"
+OWN = (PROVENANCE, FAILURES, "joboptions.py", "cutflow.json")
 KEPT = "is the disk full? finished work units are kept, --resume continues"
 """What to do where a file of the run cannot be written."""
 
@@ -220,13 +221,16 @@ class RunDirectory:
                 else "--force starts anew",
             ) from error
 
-    def check_fingerprint(self, fingerprint: Mapping[str, Mapping[str, Any]], *, resume: bool) -> list[str]:
+    def check_fingerprint(
+        self, fingerprint: Mapping[str, Mapping[str, Any]], *, resume: bool, failed: Iterable[str] = ()
+    ) -> list[str]:
         """Record what the run is made of; when resuming, refuse to continue with other work units, showing the
         difference.
 
         ``settings`` are those of the tools and streams of the event loop, ``run`` is all else that must be the same.
         ``finalize`` names every tool, in job order, with the settings of those that only finalize: these may change.
         The steps of the ledger from the first such tool on are forgotten; what has changed is returned in words.
+        ``failed`` are inputs that failed, or fail now: they may be others.
         """
         earlier = self._load("fingerprint.json")
         current = json.loads(json.dumps(_plain(fingerprint)))
@@ -238,7 +242,9 @@ class RunDirectory:
                 hint="start anew with --force",
             )
         if resume and earlier is not None:
-            refused = [x for part in ("settings", "run") for x in differences(earlier.get(part, {}), current[part])]
+            refused = differences(earlier.get("settings", {}), current["settings"])
+            old, new = (_without(made.get("run", {}), {*failed}) for made in (earlier, current))
+            refused += differences(old, new)
             if refused:
                 raise OutputError(
                     f"the run cannot be resumed, this has changed:{listed(refused)}",
@@ -254,15 +260,46 @@ class RunDirectory:
         self.write_json(f"{STATE}/fingerprint.json", current)
         return changed
 
+    def failures(self) -> list[dict[str, Any]]:
+        """Return what ``failures.json`` says: the units of this run that failed."""
+        try:
+            rows = json.loads((self.path / FAILURES).read_text(encoding="utf-8"))
+            return [row for row in rows if isinstance(row["file"], str)]
+        except (OSError, ValueError, TypeError, KeyError):
+            return []
+
+    def note_failures(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``failures.json``, or remove it where nothing failed."""
+        if rows:
+            self.write_json(FAILURES, rows)
+        else:
+            (self.path / FAILURES).unlink(missing_ok=True)
+
+    def leave_out(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Note what outputs will lack; return whether that was otherwise, so that what was closed and finalized is
+        forgotten, outputs included.
+        """
+        now = [[row["file"], row["entries"]] for row in rows]
+        if now == (self._load("left_out.json") or []):
+            return False
+        for path in self.ledger.glob("stream_*.pkl"):
+            for output in self.load_step(path.stem)[1] or ():
+                output.unlink(missing_ok=True)
+        closed = [*self.ledger.glob("stream_*.pkl"), *self.ledger.glob("tool_*.pkl")]
+        for path in closed:
+            path.unlink()
+        self.write_json(f"{STATE}/left_out.json", now)
+        return bool(closed)
+
     def record(self, result: UnitResult) -> None:
         """Add a finished work unit to the ledger."""
-        self.save_step(f"unit_{result.number:06d}", result)
+        self.save_step(f"unit_{result.key}", result)
 
-    def finished_units(self) -> dict[int, UnitResult]:
-        """Return the units of the ledger, by number, whose parts are still there, with the size that they had, or in a
+    def finished_units(self) -> dict[str, UnitResult]:
+        """Return the units of the ledger, by key, whose parts are still there, with the size that they had, or in a
         stream that was closed.
         """
-        found: dict[int, UnitResult] = {}
+        found: dict[str, UnitResult] = {}
         steps = [path.stem for path in self.ledger.glob("stream_*.pkl")]
         closed = {step.removeprefix("stream_") for step in steps if self.load_step(step)[0]}
         for path in sorted(self.ledger.glob("unit_*.pkl")):
@@ -271,12 +308,12 @@ class RunDirectory:
                 name in closed or _is_whole(part, result.sizes[name], result.checksums.get(name))
                 for name, part in result.parts.items()
             ):
-                found[result.number] = result
+                found[result.key] = result
         return found
 
     def finished_parts(self, stream: str) -> list[tuple[int, Path]]:
         """Return (number of the work unit, path) of the finished parts of a stream that is not closed yet."""
-        name = re.compile(re.escape(stream) + r"_(\d{6})\.\w+")
+        name = re.compile(re.escape(stream) + r"_(\d{6})-\w+\.\w+")
         matches = [(name.fullmatch(path.name), path) for path in sorted(self.parts.glob("*"))]
         return [(int(match[1]), path) for match, path in matches if match]
 
@@ -463,6 +500,12 @@ class _Unpickler(pickle.Unpickler):
 def _is_whole(part: Path, size: int, checksum: str | None) -> bool:
     whole = part.exists() and part.stat().st_size == size
     return whole and (checksum is None or read_sha256(part) == checksum)
+
+
+def _without(made: Mapping[str, Any], failed: Collection[str]) -> dict[str, Any]:
+    """Return what a run is made of, these inputs left out."""
+    kept = {name: told for name, told in made.get("inputs", {}).items() if told["path"] not in failed}
+    return {**made, "inputs": kept, "files": [name for name in made.get("files", ()) if name in kept]}
 
 
 def _moved(old: Iterable[str], new: Iterable[str]) -> list[str]:

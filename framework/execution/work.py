@@ -44,8 +44,8 @@ def written_numbers(numbers: Sequence[int]) -> str:
 def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
     """Do work units of the run in a folder, one after the other; return the numbers of those that failed.
 
-    The result of each, or its error, is written into the folder ``into`` of the run. InputError where the run waits for
-    no batch jobs, or has no such unit.
+    What the runner packs for each, or the error that it raises, is written into the folder ``into`` of the run.
+    InputError where the run waits for no batch jobs, or has no such unit.
     """
     state = folder / STATE
     target = state / BATCH / into
@@ -60,7 +60,10 @@ def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
         if (target / f"{number}.pkl").exists():
             continue
         try:
-            write_bytes(target / f"{number}.pkl", runner(units[number]))
+            packed = runner(units[number])
+            if isinstance(UnitRunner.unpack(packed), HepflowError):
+                failed.append(number)
+            write_bytes(target / f"{number}.pkl", packed)
         except HepflowError as error:
             failed.append(number)
             told = {key: getattr(error, key) for key in ("message", "where", "hint", "about")}
@@ -69,7 +72,9 @@ def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
 
 
 def collected(folder: Path, number: int) -> bytes | HepflowError | None:
-    """Return the result of a unit, or its error, that a batch job has left in a folder; None where none is there."""
+    """Return what a batch job has left for a unit: what a runner has packed, or the error that it raised; None where
+    there is nothing.
+    """
     if (folder / f"{number}.pkl").exists():
         return (folder / f"{number}.pkl").read_bytes()
     path = folder / f"{number}.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from hepflow.errors import DamagedError, InputError, nearest
+from hepflow.errors import DamagedError, InputError, TruncatedError, nearest
 from hepflow.io.remote import ANSWER, XROOTD, check_server
 from hepflow.io.trees import choose_tree, count_entries, find_trees, open_tree
 
@@ -126,7 +126,7 @@ def _check_local(path: str, local: Path) -> None:
         )
     end = _declared_size(head)
     if end > size:
-        raise DamagedError(
+        raise TruncatedError(
             f"this ROOT file is truncated: it has {size} of {end} bytes", where=path, hint="copy or produce it again"
         )
 

@@ -23,7 +23,7 @@ from hepflow.io.spelling import Notes
 from hepflow.io.trees import TTREE, OpenTree, choose_tree, count_entries, find_trees, open_tree
 from hepflow.protocols import ColumnInfo, FileSchema
 
-__all__ = ["METADATA_KEY", "RootReader", "metadata_text"]
+__all__ = ["METADATA_KEY", "RootReader", "metadata_text", "read_metadata"]
 
 METADATA_KEY = "hepflow"
 """Name of the TObjString in which hepflow's writers say how a file was made (JSON, with a checksum of the rest)."""
@@ -34,6 +34,24 @@ def metadata_text(metadata: Mapping[str, Any]) -> str:
     """Return what stands under ``METADATA_KEY``; ``metadata`` is not empty."""
     text = json.dumps(metadata, sort_keys=True)
     return f'{text[:-1]}, "xxh3": "{_digest(text)}"}}'
+
+
+def read_metadata(file: Any, path: str) -> dict[str, Any]:
+    """Return what hepflow's writers say in an open ROOT file of how it was made; DamagedError where that changed."""
+    if dict(file.classnames(recursive=False, cycle=False)).get(METADATA_KEY) != "TObjString":
+        return {}
+    text = str(file[METADATA_KEY])
+    checked = _CHECKED.fullmatch(text)
+    if checked:
+        text = checked[1] + "}"
+        if _digest(text) != checked[2]:
+            raise DamagedError(
+                "the checksum of what hepflow noted in this file does not fit",
+                where=path,
+                hint="the file is damaged; copy or produce it again",
+            )
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}
 
 
 def _digest(text: str) -> str:
@@ -160,21 +178,7 @@ class RootReader(ABC):
         )
 
     def _metadata(self) -> Mapping[str, Any]:
-        file = self._opened.file
-        if dict(file.classnames(recursive=False, cycle=False)).get(METADATA_KEY) != "TObjString":
-            return {}
-        text = str(file[METADATA_KEY])
-        checked = _CHECKED.fullmatch(text)
-        if checked:
-            text = checked[1] + "}"
-            if _digest(text) != checked[2]:
-                raise DamagedError(
-                    "the checksum of what hepflow noted in this file does not fit",
-                    where=self.path,
-                    hint="the file is damaged; copy or produce it again",
-                )
-        found = json.loads(text)
-        return found if isinstance(found, dict) else {}
+        return read_metadata(self._opened.file, self.path)
 
     @abstractmethod
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:

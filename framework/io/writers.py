@@ -19,14 +19,15 @@ from hepflow.errors import HepflowError, OutputError, nearest
 from hepflow.events.column import Column
 from hepflow.events.layout import has_links, normal_layout
 from hepflow.events.scope import offsets_from
+from hepflow.files import replacing
 from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
 from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
 from hepflow.io.pages import append
-from hepflow.io.root import METADATA_KEY, metadata_text
+from hepflow.io.root import METADATA_KEY, metadata_text, read_metadata
 from hepflow.io.spelling import COUNTERS, XAOD_TREES, Spelling, check_spelling, field_name, noted_lists, noted_names
 
-__all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter"]
+__all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter", "add_metadata"]
 
 COMPRESSIONS = ("LZ4", "ZSTD", "ZLIB", "none")
 NOTE = "Columns as in an ATLAS xAOD, written by hepflow: readable by ROOT and uproot, not by xAOD::TEvent or Athena."
@@ -242,6 +243,16 @@ class _RootWriter(ABC):
                 where=str(self.path),
                 hint=f"is the folder writable? {_free_space(self.path)}",
             ) from error
+
+
+def add_metadata(path: Path, told: Mapping[str, Any]) -> None:
+    """Say more of how a file was made, in a copy of it that takes its place."""
+    import uproot
+
+    with replacing(path) as temporary:
+        shutil.copyfile(path, temporary)
+        with uproot.update(temporary) as file:
+            file[METADATA_KEY] = metadata_text({**read_metadata(file, str(path)), **told})
 
 
 def _free_space(path: Path) -> str:

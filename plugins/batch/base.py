@@ -86,7 +86,7 @@ class BatchExecutor(Executor):
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Generator[tuple[int, Result], None, None]:
+    ) -> Generator[tuple[int, Result | WorkerError], None, None]:
         """Submit the work units; yield (position, result) as they come (see ``hepflow.executor.Executor``)."""
         if not isinstance(function, UnitRunner):
             raise PluginError(f"the executor {self.name} does work units and nothing else")
@@ -105,8 +105,10 @@ class BatchExecutor(Executor):
                 yield from self._collect(folder, waiting)
                 lost = self._lost(tasks, waiting)
                 if lost:
-                    again = [self._again(task, waiting) for task in lost]
-                    self.submit(again, folder, command)
+                    again: list[Task] = []
+                    yield from self._again(lost, waiting, again)
+                    if again:
+                        self.submit(again, folder, command)
                     tasks = [task for task in tasks if task not in lost] + again
                 if waiting:
                     time.sleep(self.Poll)
@@ -139,23 +141,25 @@ class BatchExecutor(Executor):
             task.gone = None if task.name in alive else now if task.gone is None else task.gone
         return [task for task in tasks if task.gone is not None and now - task.gone >= self.Patience]
 
-    def _again(self, task: Task, waiting: Mapping[int, int]) -> Task:
-        """Return the job that does what a lost one has not done; WorkerError where it was tried often enough."""
-        units = tuple(unit for unit in task.units if unit in waiting)
-        reason = self.reason(task)
-        told = f"the job {task.name} vanished" + (f" ({reason})" if reason else "")
-        if task.tried >= self.Retries:
-            raise WorkerError(
-                f"{told}, as {task.tried} before it with the same work units" if task.tried else told,
-                hint=f"its log is {task.log}; finished units are kept, --resume continues",
-                about=str(waiting[units[0]]),
-            )
-        logging.getLogger("hepflow").warning("%s: work units %s are submitted again", told, written_numbers(units))
-        return replace(
-            Task(units, task.tried + 1),
-            time=task.time * (2 if OUT_OF_TIME in reason else 1),
-            memory=task.memory * (2 if OUT_OF_MEMORY in reason else 1),
-        )
+    def _again(
+        self, lost: Sequence[Task], waiting: dict[int, int], again: list[Task]
+    ) -> Iterator[tuple[int, WorkerError]]:
+        """Put the jobs that do what lost ones have not done into ``again``; yield the units that jobs died at as often
+        as may be.
+        """
+        for task in lost:
+            units = tuple(unit for unit in task.units if unit in waiting)
+            reason = self.reason(task)
+            told = f"the job {task.name} vanished" + (f" ({reason})" if reason else "")
+            if task.tried >= self.Retries:  # it does one unit after the other, and was at the first
+                before = f", as {task.tried} before it with the same work units" if task.tried else ""
+                hint = f"its log is {task.log}; finished units are kept, --resume continues"
+                yield waiting.pop(units[0]), WorkerError(told + before, hint=hint)
+                again += [Task(units[1:])] if units[1:] else []
+                continue
+            logging.getLogger("hepflow").warning("%s: work units %s are submitted again", told, written_numbers(units))
+            longer, larger = (2 if limit in reason else 1 for limit in (OUT_OF_TIME, OUT_OF_MEMORY))
+            again.append(replace(Task(units, task.tried + 1), time=task.time * longer, memory=task.memory * larger))
 
     def _give_up(self, tasks: Sequence[Task]) -> None:
         try:

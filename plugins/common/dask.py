@@ -33,7 +33,7 @@ class DaskExecutor(Executor):
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Generator[tuple[int, Result], None, None]:
+    ) -> Generator[tuple[int, Result | WorkerError], None, None]:
         """Yield (position, result) in the order of completion (see ``hepflow.protocols.Executor``)."""
         waiting = iter(enumerate(items))
         running: dict[Any, int] = {}
@@ -52,10 +52,8 @@ class DaskExecutor(Executor):
                 position = running.pop(future)
                 try:
                     result = future.result()
-                except distributed.KilledWorker as error:
-                    raise WorkerError(
-                        "the Dask workers that ran a work unit died, one after the other", about=str(position)
-                    ) from error
+                except distributed.KilledWorker:
+                    result = WorkerError("the Dask workers that ran a work unit died, one after the other")
                 yield position, result
                 submit(1)
 

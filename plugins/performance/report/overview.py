@@ -36,6 +36,7 @@ def facts(contents: Contents) -> list[tuple[str, str]]:
     found = [
         ("events", number(said.get("events") or "")),
         ("input files", number(len(said.get("inputs", ())) or "")),
+        ("left out", number(len(said.get("left_out", ())) or "")),
         ("figures", number(len(contents.pictures) or "")),
         ("duration", f"{said['seconds']:,.1f} s" if said.get("seconds") else ""),
         ("finished", _when(said["finished"]) if said.get("finished") else ""),
@@ -60,7 +61,7 @@ def overview(contents: Contents) -> dict[str, list[Table]]:
     """Return the tables of the report by the title of their section; a section without content is left out."""
     tables = {
         "Cutflow": [_cutflow(contents)],
-        "Inputs": [_inputs(contents)],
+        "Inputs": [_left_out(contents), _inputs(contents)],
         "Models": [_models(contents)],
         "Outputs": [_outputs(contents)],
         "Command line": [_command(contents)],
@@ -107,6 +108,20 @@ def _inputs(contents: Contents) -> Table:
     ]
     header = ("file", "sample", "format", "events", "size", "changed", "UUID", *(("SHA-256",) if hashed else ()))
     return Table(header, rows, right=frozenset({3, 4}), code=frozenset({0, 6, 7}))
+
+
+def _left_out(contents: Contents) -> Table:
+    """Return the inputs that failed and are not in the results."""
+    rows = [
+        (
+            str(one.get("file", "")),
+            "–".join(map(str, one["entries"])) if one.get("entries") else "all",
+            str(one.get("cause", "")),
+            str(one.get("message", "")),
+        )
+        for one in contents.provenance.get("left_out", ())
+    ]
+    return Table(("left out", "entries", "cause", "message"), rows, code=frozenset({0}))
 
 
 def _models(contents: Contents) -> Table:

@@ -216,7 +216,8 @@ def test_failed_unit_leaves_no_part(xaods, go, tmp_path):
     stream += Fails("fails", At=44)
     with pytest.raises(ToolError):
         go([x.path for x in xaods[1]], stream, output=str(tmp_path / "run"))
-    assert [p.name for p in (tmp_path / "run" / ".hepflow" / "parts").iterdir()] == ["tree_000001.root"]
+    (part,) = (tmp_path / "run" / ".hepflow" / "parts").iterdir()
+    assert part.name.startswith("tree_000001-")
     assert not list((tmp_path / "run").glob("*.root"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -129,12 +130,17 @@ def test_foreign_files_of_a_folder_are_skipped_with_reasons(make_xaod, tmp_path)
 
 
 @pytest.mark.parametrize("how", ["truncated", "checksum|cannot be (opened|understood)"])
-def test_damaged_file_of_a_folder_is_an_error(make_xaod, tmp_path, how):
+def test_damaged_file_of_a_folder_is_no_skipped_one(make_xaod, tmp_path, how):
     good = make_xaod(tmp_path / "good.root", 10)
     data = good.path.read_bytes()
     (tmp_path / "bad.root").write_bytes(data[:-500] if how == "truncated" else data[:-3000] + bytes(3000))
-    with pytest.raises(DamagedError, match=how):
-        plan_of([good.path, tmp_path / "bad.root"], searched=True)
+    plan = plan_of([good.path, tmp_path / "bad.root"], searched=True)
+    assert [(failure.file, plan.skipped) for failure in plan.failed] == [(str(tmp_path / "bad.root"), {})]
+    assert re.search(how, plan.failed[0].error.message)
+    with pytest.raises(DamagedError, match=how):  # how many events it has decides which others are read
+        plan_of([tmp_path / "bad.root", good.path], searched=True, events=15)
+    with pytest.raises(DamagedError, match=how):  # there is no other
+        plan_of([tmp_path / "bad.root"], searched=True)
 
 
 def test_folder_called_truncated_is_no_reason(make_xaod, tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hepflow import Job, Property, Tool
-from hepflow.errors import JobOptionsError, OutputError, ToolError, WorkerError
+from hepflow.errors import JobOptionsError, OutputError, ToolError, UnitsFailedError
 from hepflow.events import Column
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
@@ -289,12 +289,11 @@ def test_resume_continues_and_gives_the_same_bits(files, go, read, assert_same, 
     out = str(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt if how == "interrupt" else ToolError):
         go(files, *things(), output=out)
-    assert sorted(p.name for p in (Path(out) / ".hepflow" / "parts").iterdir()) == [
-        *("output_000001.root", "tree_000001.root")
-    ]
+    parts = sorted((Path(out) / ".hepflow" / "parts").iterdir())
+    assert [part.name[: -len("-0123456789abcdef.root")] for part in parts] == ["output_000001", "tree_000001"]
     assert not list(Path(out).glob("*.root"))
     if how == "truncate":
-        os.truncate(Path(out) / ".hepflow" / "parts" / "tree_000001.root", 1000)
+        os.truncate(parts[1], 1000)
     resumed = go(files, *things(), output=out, resume=True)
     assert resumed.kept == kept
     assert resumed.events == 75
@@ -353,7 +352,7 @@ def test_resume_refuses_another_job_or_input(files, go, measure, cut, tmp_path):
         go(files, cut("cut", PtMin=6.0), output=str(tmp_path / "run"), resume=True)
     with pytest.raises(OutputError, match="inputs"):
         go(files[:2], cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True)
-    with pytest.raises(OutputError, match=r"plan\[2\]: .*–20' → .*–15'"):
+    with pytest.raises(OutputError, match=r"units\[0\]: '.*–20' → '.*–15'"):
         go(files, cut("cut", PtMin=5.0), output=str(tmp_path / "run"), resume=True, events=70)
 
 
@@ -587,14 +586,14 @@ def test_what_a_tool_set_aside_may_be_removed(files, go, tmp_path, caplog, gone,
     assert not list(out.glob("net*"))
 
 
-@pytest.mark.parametrize(("entry", "steps"), [("unit_000001", "abc"), ("stream_tree", "abcabc"), ("tool_b", "abcbc")])
+@pytest.mark.parametrize(("entry", "steps"), [("unit_*", "abc"), ("stream_tree", "abcabc"), ("tool_b", "abcbc")])
 def test_resume_after_a_power_loss_makes_what_cannot_be_read_again(
     files, go, read, assert_same, tmp_path, entry, steps
 ):
     out = tmp_path / "run"
     first, _ = written(files, go, out)
     columns = all_columns(first, read)
-    (out / ".hepflow" / "ledger" / f"{entry}.pkl").write_bytes(b"")
+    next((out / ".hepflow" / "ledger").glob(f"{entry}.pkl")).write_bytes(b"")
     again, found = written(files, go, out, resume=True)
     assert found == steps
     assert_same(all_columns(again, read)["tree"], columns["tree"])
@@ -645,9 +644,9 @@ def test_killed_worker_is_tried_again(files, go, counter, read, assert_same):
 
 def test_unit_that_kills_again_is_named_and_others_are_kept(files, go, counter, tmp_path):
     things = [Trouble("trouble", At=40, Counter=counter(99)), NtupleStream("tree", Keep=["TauJets.pt"])]
-    with pytest.raises(WorkerError, match="killed, and again when its work unit was tried alone") as caught:
-        go(files, *things, workers=2, output=str(tmp_path / "run"))
-    assert caught.value.where == f"work unit 2: {files[1]}, entries 0–25"
+    told = f"1 of 3 units failed: 1 worker lost\n.*{files[1]}, entries 0–25: .*killed, and again when .* tried alone"
+    with pytest.raises(UnitsFailedError, match=told) as caught:
+        go(files, *things, workers=2, output=str(tmp_path / "run"), retries=0)
     assert "--resume" in caught.value.hint
     counter(0)
     things = [Trouble("trouble", At=40, Counter=counter(0)), NtupleStream("tree", Keep=["TauJets.pt"])]
@@ -677,7 +676,7 @@ class FullFile:
         return write
 
 
-@pytest.mark.parametrize("matching", ["payload", "unit_000002", "stream_tree", "cutflow", "provenance", "fingerprint"])
+@pytest.mark.parametrize("matching", ["payload", "unit_", "stream_tree", "cutflow", "provenance", "fingerprint"])
 def test_full_disk_while_the_engine_writes(files, go, tmp_path, monkeypatch, matching):
     out = tmp_path / "run"
     with monkeypatch.context() as full:
@@ -707,7 +706,7 @@ def test_full_disk_while_a_stream_writes(files, go, tmp_path):
             go(files, Full("output"), output=str(tmp_path / "run"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "output_000001.root" in caught.value.where
+    assert "output_000001-" in caught.value.where
     assert "free on this disk" in caught.value.hint
     assert list((tmp_path / "run" / ".hepflow" / "parts").iterdir()) == []
     assert not list((tmp_path / "run").glob("*.root"))

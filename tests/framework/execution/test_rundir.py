@@ -155,13 +155,13 @@ def test_ledger_of_units(tmp_path):
     directory = prepare(tmp_path / "run")
     part = directory.parts / "tree_000002.root"
     part.write_text("part")
-    directory.record(UnitResult(1, 10, results={"t": 5}))
-    directory.record(UnitResult(2, 20, parts={"tree": part}, sizes={"tree": 4}))
-    directory.record(UnitResult(3, 30, parts={"tree": directory.parts / "tree_000003.root"}, sizes={"tree": 4}))
-    directory.record(UnitResult(4, 20, parts={"tree": part}, sizes={"tree": 5}))
+    directory.record(UnitResult("1", 10, results={"t": 5}))
+    directory.record(UnitResult("2", 20, parts={"tree": part}, sizes={"tree": 4}))
+    directory.record(UnitResult("3", 30, parts={"tree": directory.parts / "tree_000003.root"}, sizes={"tree": 4}))
+    directory.record(UnitResult("4", 20, parts={"tree": part}, sizes={"tree": 5}))
     found = directory.finished_units()
-    assert list(found) == [1, 2]  # the part of unit 3 is gone, that of unit 4 is not whole
-    assert found[1].results == {"t": 5}
+    assert list(found) == ["1", "2"]  # the part of unit 3 is gone, that of unit 4 is not whole
+    assert found["1"].results == {"t": 5}
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def finished(tmp_path):
     """A run of one stream and the tools a, b, c; b changed a file of a."""
     directory = prepare(tmp_path / "run")
     written = [directory.path / name for name in ("tree_000001.root", "a.json", "net")]
-    directory.record(UnitResult(1, 10, parts={"tree": directory.parts / "tree_000001.root"}, sizes={"tree": 4}))
+    directory.record(UnitResult("k1", 10, parts={"tree": directory.parts / "tree_000001.root"}, sizes={"tree": 4}))
     for step, names in (("stream_tree", ["tree_000001.root"]), ("tool_a", ["a.json"]), ("tool_b", ["net/m", "a.json"])):
         with directory.noting(step, written):
             for name in names:
@@ -187,15 +187,15 @@ def steps(directory):
 def test_a_run_whose_files_are_there_is_finished(finished):
     before = steps(finished)
     assert finished.check_files("abc") == []
-    assert steps(finished) == before == {"unit_000001", "stream_tree", "tool_a", "tool_b", "tool_c"}
-    assert list(finished.finished_units()) == [1]
+    assert steps(finished) == before == {"unit_k1", "stream_tree", "tool_a", "tool_b", "tool_c"}
+    assert list(finished.finished_units()) == ["k1"]
 
 
 @pytest.mark.parametrize(
     ("name", "left"),
     [
-        ("net/m", {"unit_000001", "stream_tree", "tool_a"}),
-        ("a.json", {"unit_000001", "stream_tree"}),
+        ("net/m", {"unit_k1", "stream_tree", "tool_a"}),
+        ("a.json", {"unit_k1", "stream_tree"}),
         ("tree_000001.root", set()),
     ],
 )
@@ -270,8 +270,8 @@ def test_what_a_step_does_not_write_again_counts_for_none(finished):
 @pytest.mark.parametrize(
     ("name", "left"),
     [
-        ("tool_c", {"unit_000001", "stream_tree", "tool_a", "tool_b"}),
-        ("tool_a", {"unit_000001", "stream_tree"}),
+        ("tool_c", {"unit_k1", "stream_tree", "tool_a", "tool_b"}),
+        ("tool_a", {"unit_k1", "stream_tree"}),
         ("stream_tree", set()),
     ],
 )
@@ -284,9 +284,9 @@ def test_steps_that_cannot_be_read_are_forgotten(finished, name, left, blob):
 
 
 def test_units_that_cannot_be_read_are_not_finished(finished):
-    finished.record(UnitResult(2, 20))
-    (finished.ledger / "unit_000001.pkl").write_bytes(b"")
-    assert list(finished.finished_units()) == [2]
+    finished.record(UnitResult("k2", 20))
+    (finished.ledger / "unit_k1.pkl").write_bytes(b"")
+    assert list(finished.finished_units()) == ["k2"]
 
 
 @pytest.mark.parametrize("name", ["files.json", "fingerprint.json", "before.json"])
@@ -312,9 +312,9 @@ def test_a_damaged_file_of_the_ledger_is_told_and_force_works(finished, name, te
 
 def test_finished_parts_of_one_stream_only(tmp_path):
     directory = prepare(tmp_path / "run")
-    for name in ("a_000002.root", "a_000001.root", "a_b_000001.root", "a_000003.root.part"):
+    for name in ("a_000002-k.root", "a_000001-k.root", "a_b_000001-k.root", "a_000003-k.root.part"):
         (directory.parts / name).write_text("")
-    assert [(n, p.name) for n, p in directory.finished_parts("a")] == [(1, "a_000001.root"), (2, "a_000002.root")]
+    assert [(n, p.name) for n, p in directory.finished_parts("a")] == [(1, "a_000001-k.root"), (2, "a_000002-k.root")]
 
 
 def test_steps(tmp_path):
@@ -358,13 +358,17 @@ def test_fingerprint_shows_what_differs_and_nothing_else(tmp_path):
     assert caught.value.message.splitlines()[1:] == [f"  {line}" for line in lines]
 
 
+def inputs(names):
+    return {f"{name}.root": {"path": f"{name}.root", "size": 1} for name in names}
+
+
 def test_fingerprint_of_what_was_added_and_of_many_differences(tmp_path):
     directory = prepare(tmp_path / "run")
-    directory.check_fingerprint(made_of(run={"inputs": {"a.root": 1}}), resume=False)
-    with pytest.raises(OutputError, match=r"  inputs\.b\.root: absent → 2"):
-        directory.check_fingerprint(made_of(run={"inputs": {"a.root": 1, "b.root": 2}}), resume=True)
+    directory.check_fingerprint(made_of(run={"inputs": inputs("a")}), resume=False)
+    with pytest.raises(OutputError, match=r"  inputs\.b\.root: absent → \{"):
+        directory.check_fingerprint(made_of(run={"inputs": inputs("ab")}), resume=True)
     with pytest.raises(OutputError) as caught:
-        directory.check_fingerprint(made_of(run={"inputs": {f"{i}.root": 1 for i in range(99)}}), resume=True)
+        directory.check_fingerprint(made_of(run={"inputs": inputs(range(99))}), resume=True)
     assert len(caught.value.message.splitlines()) == 14
     assert caught.value.message.endswith("  … and 88 more")
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from hepflow.errors import ToolError, WorkerError
+from hepflow.errors import ToolError, UnitsFailedError, WorkerError
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
 from hepflow.plugins.batch.slurm import larger, longer
@@ -90,12 +90,9 @@ def test_the_same_as_in_this_process(go, read, assert_same):
 def test_a_job_that_is_killed_is_submitted_again(go, caplog):
     assert go("killed", todo="kill once", executor="slurm").results == go("here").results
     assert "are submitted again" in caplog.text
-    with pytest.raises(
-        WorkerError, match=r"the job \d+_\d+ vanished .*as 1 before it with the same work units"
-    ) as caught:
-        go("always", todo="kill", executor="slurm", settings=(*FAST, "slurm.Retries=1"))
-    assert "entries" in caught.value.where
-    assert "--resume" in caught.value.hint
+    vanished = r"1 of 27 units failed: .*\n.*, entries .*: the job \d+_\d+ vanished .*as 1 before it with the same"
+    with pytest.raises(UnitsFailedError, match=vanished):
+        go("always", todo="kill", executor="slurm", settings=(*FAST, "slurm.Retries=1"), retries=0)
     assert go("always", executor="slurm", resume=True).kept > 0
 
 

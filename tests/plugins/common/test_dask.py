@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hepflow.errors import PluginError, ToolError, WorkerError
+from hepflow.errors import PluginError, ToolError, UnitsFailedError
 from hepflow.execution import RunOptions, run
 from hepflow.joboptions import load_joboptions
 
@@ -76,10 +76,9 @@ def test_a_process_that_dies_is_named(noise, xaods):
     kill = "import os, signal; len(events) == 25 and os.kill(os.getpid(), signal.SIGKILL)"  # the second file
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        pytest.raises(WorkerError, match="died") as caught,
+        pytest.raises(UnitsFailedError, match=f"{xaods[1][1].path}, entries 0–25: .*died"),
     ):
-        noise("out", hook=kill, executor="dask")
-    assert f"work unit 2: {xaods[1][1].path}, entries 0–25" in caught.value.where
+        noise("out", hook=kill, executor="dask", retries=0)
 
 
 def test_a_cluster_serves_one_run_after_the_other(noise, cluster):

@@ -1,0 +1,109 @@
+"""What a run is made of, for ``--resume``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from hepflow.execution.code import sources
+from hepflow.execution.plan import Plan
+from hepflow.files import sha256
+from hepflow.job import Job
+from hepflow.joboptions import JobFile
+from hepflow.properties import Configurable
+from hepflow.tool import Tool
+from hepflow.versions import versions
+
+__all__ = ["fingerprint_of"]
+
+READING = ("hepflow", "numpy", "awkward", "uproot", "onnxruntime")
+"""What the results of a work unit depend on, so that a run that is resumed must have the same."""
+
+
+def fingerprint_of(
+    job: Job,
+    file: JobFile | None,
+    plan: Plan,
+    formats: Iterable[type[Any]],
+    label: str,
+    checksums: Mapping[str, str],
+) -> dict[str, dict[str, Any]]:
+    """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
+
+    A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
+    count as well where it defines classes or functions, which may use the options.
+    """
+    read = {file.format for file in plan.files}
+    ranges: list[list[str]] = [[] for _ in plan.files]
+    for unit in plan.units:
+        ranges[unit.file].append(f"entries {unit.start}–{unit.stop}")
+    last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
+    own: dict[str, Any] = {}
+    if file is not None and _defines_code(file.module):
+        text = hashlib.sha256(file.text.encode()).hexdigest()
+        own = {"job-option file (SHA-256)": text, "options": _described(job.options)}
+    return {
+        "settings": {m.name: _settings(m) for m in job.configurables() if m.name not in last},
+        "run": {
+            "job": job.name,
+            **own,
+            "order": {
+                owner: [tool.name for tool in tools if tool.name not in last]
+                for owner, tools in (("job", job.tools), *((stream.name, stream.tools) for stream in job.streams))
+            },
+            "seed": job.seed,
+            "versions": {name: version for name, version in versions().items() if name in READING},
+            "readers": sources(reader for reader in formats if reader.format in read),
+            "inputs": {
+                f"{f.path}:{f.tree}" if f.tree else f.path: {
+                    "size": f.size,
+                    "mtime": f.mtime,
+                    "uuid": f.identity,
+                    "unit": f.energy_unit,
+                    "path": f.path,
+                    "units": ranges[number],
+                }
+                | ({"sha256": checksums[f.path]} if f.path in checksums else {})
+                for number, f in enumerate(plan.files)
+            },
+            "files": [f"{f.path}:{f.tree}" if f.tree else f.path for f in plan.files],
+        },
+        "finalize": {
+            "--label": label,
+            **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
+        },
+    }
+
+
+def _defines_code(module: ModuleType) -> bool:
+    """Tell whether a job-option file defines classes or functions of its own."""
+    return any(
+        isinstance(thing, type | FunctionType) and thing.__module__ == module.__name__
+        for thing in vars(module).values()
+    )
+
+
+def _settings(member: Configurable) -> dict[str, Any]:
+    """Return class, properties, and checksums of the code and of the data files of a tool or stream."""
+    return {
+        "class": type(member).__name__,
+        **_described(member.values),
+        **{f"{module}.py (SHA-256)": digest for module, digest in sources([type(member)]).items()},
+        **{f"{key} (SHA-256)": sha256(Path(path)) for key, path in member.data_files().items()},
+    }
+
+
+def _described(value: Any) -> Any:
+    """Return the value of a property as dicts, lists, numbers and texts; an object as what it holds."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _described(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_described(one) for one in value]
+    held = {} if isinstance(value, type | FunctionType) else getattr(value, "__dict__", {})
+    public = {name: _described(one) for name, one in held.items() if not name.startswith("_")}
+    return {"class": type(value).__name__, **public} if public else repr(value)
