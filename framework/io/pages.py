@@ -16,7 +16,7 @@ import xxhash
 
 from hepflow.errors import HepflowError
 
-__all__ = ["append", "compare_checksums"]
+__all__ = ["append", "check_parts", "compare_checksums"]
 
 CHECKSUM_BYTES = 8
 VERSIONS = "uproot>=5.7.7,<5.8"
@@ -29,7 +29,7 @@ def compare_checksums(tree: Any) -> None:
 
     ``tree`` is what uproot gives for the RNTuple. Raises ValueError, here and where it reads, for what is damaged.
     """
-    _check_parts(tree, _READ)
+    check_parts(tree, _READ)
     for name in ("header", "footer"):
         getattr(tree, f"_prepare_{name}_chunk")()
         _compare(getattr(tree, f"_{name}_chunk").raw_data, name)
@@ -92,7 +92,7 @@ def append(output: Any, entries: Any) -> None:
     from uproot.writing import _cascadentuple as parts
 
     ntuple, sink = output._cascading, output._file.sink
-    _check_parts(ntuple, _NTUPLE)
+    check_parts(ntuple, _NTUPLE)
     packed = parts._to_packed(entries)
     if packed.form != ntuple._header._akform:
         raise ValueError(f"the columns are {packed.form}, not {ntuple._header._akform}")
@@ -144,12 +144,13 @@ def _replace_footer(ntuple: Any, sink: Any) -> None:
     ntuple.sync(sink)
 
 
-def _check_parts(thing: Any, names: tuple[str, ...]) -> None:
+def check_parts(thing: Any, names: tuple[str, ...]) -> None:
+    """Raise HepflowError where the installed uproot lacks private parts that are used here."""
     missing = [name for name in names if not hasattr(type(thing), name) and name not in vars(thing)]
     if missing:
         import uproot
 
         raise HepflowError(
-            f"the installed uproot {uproot.__version__} has no {', '.join(missing)} for RNTuples",
+            f"the installed uproot {uproot.__version__} has no {', '.join(missing)}",
             hint=f"pip install '{VERSIONS}'",
         )

@@ -23,7 +23,7 @@ from hepflow.files import replacing
 from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
 from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
-from hepflow.io.pages import append
+from hepflow.io.pages import append, check_parts
 from hepflow.io.root import METADATA_KEY, metadata_text, read_metadata
 from hepflow.io.spelling import COUNTERS, XAOD_TREES, Spelling, check_spelling, field_name, noted_lists, noted_names
 
@@ -313,12 +313,15 @@ class TTreeWriter(_RootWriter):
         for counter, members in self._lists.items():
             numbers = [ak.types.NumpyType(self._types[name].dtype) for name in members]
             branches[f"[{counter}]"] = ak.types.ListType(ak.types.RecordType(numbers, members))
-        return self._file.mktree(
+        tree = self._file.mktree(
             self.tree,
             branches,
             counter_name=lambda counted: counted[1:-1],
             field_name=lambda outer, inner: self._spell(inner),
         )
+        types = {self._spell(name): np.dtype(found.dtype) for name, found in self._types.items() if not found.levels}
+        _retype_counters(tree, {name: types[name] for name in self._lists if name in types})
+        return tree
 
     def _extend(self, columns: Mapping[str, Column]) -> None:
         import awkward as ak
@@ -330,6 +333,21 @@ class TTreeWriter(_RootWriter):
                 ak.contents.ListOffsetArray(ak.index.Index64(offsets[0]), ak.contents.RecordArray(contents, members))
             )
         self._output.extend(branches)
+
+
+def _retype_counters(tree: Any, types: Mapping[str, np.dtype[Any]]) -> None:
+    """Give the counters of an empty tree their types as columns: uproot makes all int32.
+
+    Those of 8 bits stay so: RDataFrame crashes on them.
+    """
+    made = tree._cascading
+    check_parts(made, ("_branch_np", "_branch_lookup", "_branch_data", "_relocate"))
+    wide = {name: dtype for name, dtype in types.items() if dtype.itemsize > 1}
+    for name, dtype in wide.items():
+        fresh = made._branch_np(name, dtype, dtype, kind="counter")
+        made._branch_data[made._branch_lookup[name]].update(dtype=fresh["dtype"], fTitle=fresh["fTitle"])
+    if wide:
+        made._relocate(tree._file, tree._file.sink)
 
 
 def _counter_name(spelling: str, owner: str) -> str:

@@ -232,6 +232,25 @@ def test_a_counter_is_written_as_the_objects_are(tmp_path, writer, formats):
     reader.close()
 
 
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u4", "i8", "u8"])
+def test_a_counter_keeps_its_type(tmp_path, dtype):
+    columns = {
+        "Jet.pt": Column(np.array([0, 2, 2, 3]), np.arange(3, dtype="f4")),
+        "tree.x": Column(None, np.arange(3, dtype="u2")),
+        "tree.nJet": Column(None, np.array([2, 0, 1], dtype=dtype)),
+    }
+    made = TTreeWriter(tmp_path / "n.root", "tree", counters={"Jet": "tree.nJet"})
+    made.write(columns)
+    made.close()
+    with uproot.open(tmp_path / "n.root") as file:
+        tree = file["tree"]
+        assert tree["tree.nJet"].array(library="np").dtype == np.dtype(dtype)
+        assert tree["tree.nJet"].array().tolist() == [2, 0, 1]
+        assert tree["tree.x"].array().tolist() == [0, 1, 2]
+        assert tree["Jet.pt"].array().tolist() == [[0, 1], [], [2]]
+        assert tree["Jet.pt"].member("fLeaves")[0].member("fLeafCount").member("fMaximum") == 2
+
+
 def test_counters_do_not_take_the_name_of_a_column(tmp_path):
     writer = TTreeWriter(tmp_path / "n.root", "tree")
     writer.write({"Jet.pt": Column(np.array([0, 2]), np.arange(2, dtype="f4")), "nJet": Column(None, np.array([7.5]))})
