@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -392,6 +393,22 @@ def test_worker_that_is_killed_is_named(hepflow, joboptions, xaods, tmp_path):
         "a worker process was killed, and again", f"worker lost: {xaods[1][1].path}, entries 0–25", "--resume"
     )
     assert nothing_half_written(tmp_path / "run")
+
+
+def test_damaged_files_are_noted_and_left_out(hepflow, xaods, joboptions, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(xaods[0], folder)
+    path = joboptions('job = Job("t")\njob += NtupleStream("tree", Keep=["TauJets.pt"])\n')
+    (folder / "part1.root").write_bytes((folder / "part1.root").read_bytes()[:-300])
+    run = ("run", path, "-i", folder, "-o", "out")
+    hepflow("plan", path, "-i", folder).fine()
+    hepflow(*run).failed("1 of 3 units failed: 1 truncated", "part1.root", "failures.json", "--leave-out")
+    hepflow("run", path, "-i", folder / "part1.root", "-o", "one").failed("truncated")
+    hepflow(*run, "--leave-out").failed("--leave-out accepts what has failed")
+    out = hepflow(*run, "--resume", "--leave-out")
+    out.fine()
+    assert "left out 1 work unit that failed: 1 truncated" in out
+    assert len(list((tmp_path / "out").glob("tree_*.root"))) == 2
 
 
 SLOW = """

@@ -7,13 +7,15 @@ import os
 import signal
 from pathlib import Path
 
+import h5py
 import pytest
 
 from hepflow import Property, Tool
 from hepflow.errors import HepflowError, InputError, JobOptionsError, OutputError, ToolError, UnitsFailedError
 from hepflow.execution import failures
 from hepflow.execution.failures import Policy, outcomes
-from hepflow.streams import MxAODStream, NtupleStream
+from hepflow.streams import DatasetStream, MxAODStream, NtupleStream
+from hepflow.variables import Variable
 from tests.framework.execution.conftest import Measure
 
 
@@ -63,13 +65,18 @@ def quick(monkeypatch):
 
 
 def things():
-    return [Measure("measure"), NtupleStream("tree", Keep=["TauJets.pt"]), MxAODStream("output", Keep=["TauJets.*"])]
+    columns = {"Variables": {"TauJets": (Variable("eta"),)}, "Label": "TauJets.pt", "FoldColumn": "TauJets.nTracks"}
+    streams = [NtupleStream("tree", Keep=["TauJets.pt"]), MxAODStream("output", Keep=["TauJets.*"])]
+    return [Measure("measure"), *streams, DatasetStream("data", **columns)]
 
 
 def assert_same_runs(left, right, read, assert_same):
     assert left.events == right.events
     assert str(left.results) == str(right.results)
+    assert left.outputs["data"][0].read_bytes() == right.outputs["data"][0].read_bytes() or left.left_out
     for name, paths in left.outputs.items():
+        if name == "data":
+            continue
         assert [path.name for path in paths] == [path.name for path in right.outputs[name]]
         for mine, other in zip(paths, right.outputs[name], strict=True):
             assert_same(read(mine), read(other))
@@ -154,6 +161,8 @@ def test_outputs_say_what_they_lack(failed, folder, go, tmp_path):
     with pytest.raises(OutputError, match="cannot be resumed"):
         go(folder, Measure("measure"), stream, output=str(tmp_path / "run"), resume=True, leave_out=True)
     left = go(folder, *things(), output=str(tmp_path / "run"), resume=True, leave_out=True)
+    with h5py.File(left.outputs["data"].pop()) as file:
+        assert len(json.loads(file.attrs["hepflow"])["left_out"]) == 2
     for path in (path for paths in left.outputs.values() for path in paths):
         told = read_metadata(open_root(str(path)), str(path))["left_out"]
         assert [(Path(one["file"]).name, one["entries"]) for one in told] == [

@@ -9,6 +9,7 @@ import pytest
 
 from hepflow.errors import InputError
 from hepflow.plugins.performance.report.contents import read_run
+from hepflow.plugins.performance.report.overview import facts, overview
 
 
 def names(contents):
@@ -33,6 +34,17 @@ def test_folders_stand_in_the_order_of_the_job(rundir):
     (rundir / "a").mkdir()
     (rundir / "a" / "last.png").write_bytes((rundir / "central.png").read_bytes())
     assert [*read_run(rundir).groups] == ["", "spectra", "roc", "a"]
+
+
+def test_what_was_left_out_is_told(rundir):
+    said = json.loads((rundir / "provenance.json").read_text())
+    told = {"file": "a.root", "cause": "truncated", "message": "too short"}
+    said["left_out"] = [{**told, "entries": None}, {**told, "entries": [10, 20]}]
+    (rundir / "provenance.json").write_text(json.dumps(said))
+    contents = read_run(rundir)
+    assert ("left out", "2") in facts(contents)
+    table = overview(contents)["Inputs"][0]
+    assert [row[:3] for row in table.rows] == [("a.root", "all", "truncated"), ("a.root", "10–20", "truncated")]
 
 
 def test_what_the_run_says_of_itself(reported):
