@@ -16,6 +16,7 @@ _SCALARS = {
     "int8_t": "int8",
     "unsigned char": "uint8",
     "uint8_t": "uint8",
+    "byte": "uint8",
     "short": "int16",
     "int16_t": "int16",
     "unsigned short": "uint16",

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,8 +33,9 @@ _CARDINALITY = re.compile(r"(?:ROOT::)?RNTupleCardinality<(.+)>")
 
 @dataclass(frozen=True)
 class _Field:
-    """Where one column lies: the numbers of its offset columns, outermost first, and of its value columns. ``counts``:
-    the values are the lengths of the lists that its one column has the offsets of.
+    """Where one column lies: the numbers of its offset columns, outermost first, and of its value columns. Arrays of n
+    values have no offsets: they stand among these as -n. ``counts``: the values are the lengths of the lists that its
+    one column has the offsets of.
     """
 
     dtype: str
@@ -75,12 +78,12 @@ class RNTupleReader(RootReader):
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
         sizes = self._sizes()
         fields, reasons = self._found
-        sharing = Counter(field.lists[0] for field in fields.values() if field.lists)
+        sharing = Counter(field.lists[0] for field in fields.values() if field.lists and field.lists[0] >= 0)
         counters = {number: f"column {number}" for number, sharers in sharing.items() if sharers > 1}
         counters |= {field.values[0]: spelling for spelling, field in fields.items() if field.counts}
         columns = {}
         for spelling, field in fields.items():
-            numbers = (*field.lists, *field.values)
+            numbers = [number for number in (*field.lists, *field.values) if number >= 0]
             columns[spelling] = ColumnInfo(
                 name=spelling,
                 sources=(spelling,),
@@ -88,7 +91,7 @@ class RNTupleReader(RootReader):
                 depth=len(field.lists),
                 nbytes=sum(sizes[number][0] for number in numbers),
                 compressed=sum(sizes[number][1] for number in numbers),
-                objects=sizes[numbers[1]][2] if field.lists else -1,
+                objects=self._objects(field, sizes) if field.lists else -1,
                 counter=counters.get(field.lists[0], "") if field.lists else "",
             )
         return columns, reasons
@@ -114,6 +117,14 @@ class RNTupleReader(RootReader):
                     packed[number] += int(page.locator.num_bytes)
                     elements[number] += int(page.num_elements)
         return {number: (plain[number], packed[number], elements[number]) for number in range(len(bits))}
+
+    def _objects(self, field: _Field, sizes: Mapping[int, tuple[int, int, int]]) -> int:
+        """Return the number of what lies in the outermost lists."""
+        first, *inner = (*field.lists, *field.values)
+        if first < 0:
+            return int(self._tree.num_entries) * -first
+        arrays = list(takewhile(lambda number: number < 0, inner))
+        return sizes[inner[len(arrays)]][2] // abs(prod(arrays))
 
     def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
         return tuple(sorted({0, *(int(edge) for edge in self._clusters)}))
@@ -154,7 +165,11 @@ class _Walker:
             yield from self._walk_record(number, name, lists)
         elif number in self._projected:
             return  # other fields show the same values: Muon_pt those of _collection0.Muon_pt
-        elif role == _LEAF and not record.repetition:
+        elif role == _LEAF and children and not columns:  # std::array, enum, std::atomic
+            yield from self.walk(children[0], name, (*lists, -record.repetition) if record.repetition else lists)
+        elif role == _LEAF and record.repetition and columns:  # std::bitset
+            yield name, _Field("bool", (*lists, -record.repetition), (columns[0],))
+        elif role == _LEAF:
             yield name, self._leaf(number, lists, columns)
         else:
             yield name, f"type {type_name} cannot be read"
@@ -203,9 +218,13 @@ class _Block:
 
         low, high = self._range
         offsets = []
-        for number in field.lists:
-            cut, low, high = self._lists(number, low, high)
-            offsets.append(cut)
+        for level, number in enumerate(field.lists):
+            if number < 0:
+                offsets.append(np.arange(high - low + 1, dtype=np.int64) * -number)
+                low, high = low * -number, high * -number
+            else:
+                cut, low, high = self._lists(number, low, high, field.lists[:level])
+                offsets.append(cut)
         content: Any = self._values(field, low, high)
         if not single and offsets:
             outer, *offsets = offsets
@@ -216,9 +235,11 @@ class _Block:
             content = ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(inner), layout))
         return Column(outer, content)
 
-    def _lists(self, number: int, low: int, high: int) -> tuple[npt.NDArray[np.int64], int, int]:
+    def _lists(
+        self, number: int, low: int, high: int, above: tuple[int, ...]
+    ) -> tuple[npt.NDArray[np.int64], int, int]:
         """Return the offsets of the lists ``[low, high)``, from 0, and the range of their contents."""
-        cut = self._array(number)[low : high + 1].astype(np.int64, copy=False)
+        cut = self._array(number, above)[low : high + 1].astype(np.int64, copy=False)
         first, last = int(cut[0]), int(cut[-1])
         return (cut if first == 0 else cut - first), first, last
 
@@ -226,24 +247,26 @@ class _Block:
         import awkward as ak
 
         if field.counts:
-            return np.diff(self._lists(field.values[0], low, high)[0]).astype(field.dtype)
+            return np.diff(self._lists(field.values[0], low, high, field.lists)[0]).astype(field.dtype)
         if field.dtype == STRING:
-            offsets, first, last = self._lists(field.values[0], low, high)
+            offsets, first, last = self._lists(field.values[0], low, high, field.lists)
             text = ak.contents.NumpyArray(
-                self._array(field.values[1])[first:last].view(np.uint8), parameters={"__array__": "char"}
+                self._array(field.values[1], (*field.lists, field.values[0]))[first:last].view(np.uint8),
+                parameters={"__array__": "char"},
             )
             return ak.Array(
                 ak.contents.ListOffsetArray(ak.index.Index64(offsets), text, parameters={"__array__": "string"})
             )
-        parts = [self._array(number)[low:high] for number in field.values]
+        parts = [self._array(number, field.lists)[low:high] for number in field.values]
         if field.dtype == LINK:
             return ak.Array(ak.contents.RecordArray([ak.contents.NumpyArray(part) for part in parts], list(FILE_PARTS)))
         return parts[0].view(np.int8) if field.dtype == "int8" else parts[0].astype(field.dtype, copy=False)
 
-    def _array(self, number: int) -> npt.NDArray[Any]:
-        """Return one column of the clusters of this range; offsets start with 0."""
+    def _array(self, number: int, above: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return one column of the clusters of this range, below these lists; offsets start with 0."""
         if number not in self._read:
-            late = max(int(self._tree.column_records[number].first_element_index) - self._base, 0)
+            start = self._base * abs(prod(length for length in above if length < 0))
+            late = max(int(self._tree.column_records[number].first_element_index) - start, 0)
             found = self._tree.read_cluster_range(
                 number, self._first, self._last, missing_element_padding=late, array_cache=None
             )

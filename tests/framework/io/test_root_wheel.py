@@ -85,3 +85,37 @@ def test_leaf_lists_packed_floats_and_a_short_branch(tmp_path):
     assert found["tree.d"] == [0, 1, 2]
     assert "2 entries, its tree 3" in schema.unreadable["tree.late"]
     reader.close()
+
+
+def test_fields_of_an_rntuple(tmp_path, formats):
+    """Arrays, bitsets, enums, atomics, bytes; fields that a file has from its third entry on; what is no column."""
+    ROOT.gInterpreter.Declare(
+        "#include <ROOT/RNTupleModel.hxx>\n#include <ROOT/RNTupleWriter.hxx>\n#include <array>\n#include <atomic>\n"
+        "#include <bitset>\n#include <cstddef>\n#include <optional>\n#include <variant>\n"
+        "enum class HepflowSmall : std::uint8_t { one = 1, big = 200 };"
+        "void hepflow_fields(const char* path) { auto m = ROOT::RNTupleModel::Create();"
+        ' auto e = m->MakeField<HepflowSmall>("e"); auto b = m->MakeField<std::byte>("b");'
+        ' auto a = m->MakeField<std::atomic<int>>("a"); auto bits = m->MakeField<std::bitset<3>>("bits");'
+        ' auto o = m->MakeField<std::optional<float>>("o"); auto v = m->MakeField<std::variant<int, float>>("v");'
+        ' auto w = ROOT::RNTupleWriter::Recreate(std::move(m), "tree", path);'
+        " auto fill = [&](int i) { *e = HepflowSmall::big; *b = std::byte(250 + i); a->store(-i); *bits = i;"
+        " w->Fill(); w->CommitCluster(); }; fill(0); fill(1); auto u = w->CreateModelUpdater(); u->BeginUpdate();"
+        ' auto l = u->MakeField<std::array<short, 2>>("l"); auto s = u->MakeField<std::array<std::string, 2>>("s");'
+        ' u->CommitUpdate(); *l = {2, -2}; *s = {"x", "yy"}; fill(2); *l = {3, -3}; fill(3); }'
+    )
+    ROOT.hepflow_fields(str(tmp_path / "r.root"))
+    with closing(open_reader(str(tmp_path / "r.root"), formats)) as reader:
+        schema = reader.schema()
+        read = reader.read(list(schema.columns.values()), 1, 4)
+    assert {name: (info.dtype, ak.to_list(read[name].content)) for name, info in schema.columns.items()} == {
+        "tree.e": ("uint8", [200, 200, 200]),
+        "tree.b": ("uint8", [251, 252, 253]),
+        "tree.a": ("int32", [-1, -2, -3]),
+        "tree.bits": ("bool", [[True, False, False], [False, True, False], [True, True, False]]),
+        "tree.l": ("int16", [[0, 0], [2, -2], [3, -3]]),
+        "tree.s": ("string", [["", ""], ["x", "yy"], ["x", "yy"]]),
+    }
+    assert schema.unreadable == {
+        "tree.o": "type std::optional<float> cannot be read",
+        "tree.v": "type std::variant<std::int32_t,float> cannot be read",
+    }
