@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from hepflow import Property
 from hepflow.errors import HepflowError, PluginError, WorkerError
+from hepflow.execution.executors import without_interrupts
 from hepflow.execution.loop import UnitRunner
 from hepflow.execution.rundir import BATCH
 from hepflow.execution.work import collected, written_numbers
@@ -99,8 +100,8 @@ class BatchExecutor(Executor):
         numbers = sorted(waiting)
         chunks = [tuple(numbers[i : i + self.UnitsPerJob]) for i in range(0, len(numbers), self.UnitsPerJob)]
         tasks = [Task(units) for units in chunks]
-        self.submit(tasks, folder, command)
         try:
+            self._submit_all(tasks, folder, command)
             while waiting:
                 yield from self._collect(folder, waiting)
                 lost = self._lost(tasks, waiting)
@@ -108,7 +109,7 @@ class BatchExecutor(Executor):
                     again: list[Task] = []
                     yield from self._again(lost, waiting, again)
                     if again:
-                        self.submit(again, folder, command)
+                        self._submit_all(again, folder, command)
                     tasks = [task for task in tasks if task not in lost] + again
                 if waiting:
                     time.sleep(self.Poll)
@@ -116,6 +117,10 @@ class BatchExecutor(Executor):
         finally:
             if waiting:
                 self._give_up(tasks)
+
+    def _submit_all(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
+        with without_interrupts():  # Ctrl-C waits until it is known which jobs are to be cancelled
+            self.submit(tasks, folder, command)
 
     @staticmethod
     def _collect(folder: Path, waiting: dict[int, int]) -> Iterator[tuple[int, Any]]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -75,16 +76,24 @@ def main(tmp_path):
     started = []
 
     def start(*arguments):
-        started.append(
-            subprocess.Popen([sys.executable, script, folder, *arguments], stderr=subprocess.PIPE, text=True)
-        )
+        command = [sys.executable, script, folder, *arguments]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c))
         until(lambda: len(list(folder.iterdir())) == 2)
         return started[0], [psutil.Process(int(path.name)) for path in folder.iterdir()]
 
     yield start
     for process in started:
         process.kill()
+    for path in folder.iterdir():
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(path.name)).kill()
+    for process in started:
         process.communicate()
+
+
+def hear_ctrl_c():
+    """Undo what a shell does that starts the tests in the background: it lets them ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def alive(workers):

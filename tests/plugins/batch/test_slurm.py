@@ -14,6 +14,7 @@ from hepflow.errors import ToolError, UnitsFailedError, WorkerError
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
 from hepflow.plugins.batch.slurm import larger, longer
+from tests.framework.execution.test_executors import hear_ctrl_c
 from tests.plugins.batch.conftest import ask, jobs, node, parts, wait_for
 
 FAST = ("slurm.Poll=0.1", "slurm.Patience=0.5", "slurm.UnitsPerJob=6")
@@ -121,13 +122,17 @@ def test_ctrl_c_cancels_the_jobs(slurm, xaods, tmp_path):
     sets = [word for text in FAST for word in ("--set", text)]
     words = ["run", "busy.py", *inputs, "-o", "out", "--executor", "slurm", *sets]
     command = [sys.executable, "-c", "from hepflow.cli import main; main()", *words]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "BUSY": str(tmp_path)}, stderr=subprocess.PIPE, text=True
-    )
-    wait_for(jobs)
-    process.send_signal(signal.SIGINT)
-    assert "cancelled" in process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    environment = {**os.environ, "BUSY": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    ) as process:
+        try:
+            wait_for(jobs)
+            process.send_signal(signal.SIGINT)
+            assert "cancelled" in process.communicate(timeout=60)[1]
+            assert process.returncode == 130
+        finally:
+            process.kill()
     wait_for(lambda: jobs() == [])
 
 
