@@ -162,7 +162,10 @@ def make_plan(
         units = [WorkUnit(1, 0, 0, 0, ((0, 0),))]
     if not units:
         raise InputError("the input has no events to read", hint=_why_empty(schemas, events))
-    used = {unit.file for unit in units}
+    empty = [index for index, file in enumerate(files) if not file.entries]
+    if empty and any(unit.stop for unit in units):
+        notes.append(f"without entries: {', '.join(files[index].path for index in empty)}")
+    used = {*empty, *(unit.file for unit in units)}
     kept = {old: new for new, old in enumerate(sorted(used))}
     units = [replace(unit, file=kept[unit.file]) for unit in units]
     planned = tuple(files[old] for old in sorted(used))

@@ -247,6 +247,13 @@ def test_no_taus(ntuples, tmp_path):
         build(ntuples[0], tmp_path / "run", made)
 
 
+def test_input_without_entries(ntuples, built, tmp_path):
+    zero = write_ntuple(tmp_path / "zero.root", make_columns(0))
+    assert same(read(build([*ntuples[0], zero], tmp_path / "both"))[0], read(built)[0])
+    with pytest.raises(OutputError, match="no taus are left"):
+        build([zero], tmp_path / "run")
+
+
 def test_files_of_different_types(ntuples, tmp_path):
     columns = make_columns(50, first=5000)
     columns["TauJets"]["pt"] = columns["TauJets"]["pt"].astype(np.float64)

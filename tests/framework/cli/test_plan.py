@@ -131,3 +131,17 @@ def test_an_input_without_entries_gives_empty_outputs(hepflow, joboptions, tmp_p
         "pt": "0 * float32",
         "z": "0 * var * int32",
     }
+
+
+def test_an_input_without_entries_beside_others_is_told_and_recorded(hepflow, joboptions, tmp_path):
+    with uproot.recreate(tmp_path / "zero.root") as file:
+        file.mktree("tree", {"pt": "f4"})
+    with uproot.recreate(tmp_path / "full.root") as file:
+        file.mktree("tree", {"pt": "f4"}).extend({"pt": [1.0, 2.0]})
+    path = joboptions(COPY)
+    for command in (["plan", path], ["run", path, "-o", "out"]):
+        assert "without entries: zero.root" in hepflow(*command, "-i", "zero.root", "-i", "full.root").fine().out
+    assert read_all(tmp_path / "out/out_000001.root")["pt"].tolist() == [1, 2]
+    record = (tmp_path / "out/provenance.json").read_text()
+    assert "zero.root" in record
+    assert "full.root" in record
