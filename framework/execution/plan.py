@@ -19,7 +19,7 @@ from hepflow.execution.inputs import InputFile
 from hepflow.execution.units import check_units, unit_of
 from hepflow.io.opening import open_reader
 from hepflow.job import Job
-from hepflow.protocols import ColumnInfo, FileSchema, Reader, matching
+from hepflow.protocols import NO_VALUES, ColumnInfo, FileSchema, Reader, matching
 from hepflow.stream import Stream
 from hepflow.tool import Tool
 
@@ -293,7 +293,7 @@ def _without(name: str, streams: Sequence[Stream]) -> str:
 
 def _explain(error: ColumnError, schemas: Sequence[_Opened]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
-    unreadable = {name: why for _, schema in schemas for name, why in schema.unreadable.items()}
+    unreadable = {name: why for _, s in schemas for name, why in s.unreadable.items() if why != NO_VALUES}
     why = unreadable.get(error.about) or unreadable.get(f"{error.about.partition('.')[0]}.*")
     hint = f"{error.about} is in the file but cannot be read: {why}" if why else error.hint
     return error.but(where=f"{error.where}, input {schemas[0][0].path}", hint=hint)

@@ -13,7 +13,7 @@ def test_healthy(hepflow, tmp_path):
     (line,) = [line for line in out.splitlines() if line.split()[1:2] == ["awkward"]]
     assert line.split() == ["-", "awkward", ">=2.8", importlib.metadata.version("awkward")]
     assert f"cache: {tmp_path / 'cache'}" in out
-    assert "plugins: common, core" in out
+    assert "plugins: batch, common, core" in out
 
 
 def test_clash_of_import_names(hepflow, monkeypatch):
