@@ -14,6 +14,7 @@ from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENC
 from hepflow.plugins.training import Batch, Folds, Reweighting, TrainingSelection, kfold, open_dataset
 from hepflow.plugins.training import data as data_module
 from hepflow.variables import Variable
+from tests.plugins.training.conftest import copied
 
 TAUS = 3000
 
@@ -188,15 +189,6 @@ def test_usual_weights_and_weights_after_reweighting(path, data):
     reweighting = Reweighting(CLASSES, {}, np.zeros(5))
     with open_dataset(path, reweighting=reweighting) as nothing, pytest.raises(ToolError, match="train add up to 0"):
         nothing.check_weights()
-
-
-def copied(path, target):
-    """Copy a training set as other programs do: it has no checksum of its own."""
-    with h5py.File(path) as old, h5py.File(target, "w") as new:
-        for name in old:
-            old.copy(name, new)
-        new.attrs["hepflow"] = old.attrs["hepflow"]
-    return target
 
 
 def test_files_that_are_no_training_set(tmp_path, path):

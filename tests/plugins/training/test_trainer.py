@@ -22,6 +22,7 @@ from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit, train_epoch
 from hepflow.plugins.training.fitting import _advance as advance
 from hepflow.plugins.training.trainer import CHECKPOINT
+from tests.plugins.training.conftest import copied
 
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 
@@ -143,6 +144,7 @@ def test_files_that_are_made_anew_count(trained, small_training, tmp_path, caplo
 
     caplog.set_level("INFO", "hepflow")
     files = {key: shutil.copy(path, tmp_path) for key, path in small_training.items()}
+    files["Dataset"] = str(copied(small_training["Dataset"], tmp_path / "copy.h5"))
     train(tmp_path / "run", files, trained[2], Epochs=1)
     train(tmp_path / "run", files, trained[2], Epochs=1, resume=True)
     assert not (tmp_path / "run/network-1").exists()

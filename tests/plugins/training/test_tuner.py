@@ -15,6 +15,7 @@ from hepflow.execution import RunOptions, run
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.training import Choice, Float, Int, Layers, Tuner
 from hepflow.plugins.training.space import suggest_all
+from tests.plugins.training.conftest import copied
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed")
 
@@ -118,6 +119,7 @@ def test_resumed_search_goes_on_to_more_trials(small_training, tmp_path):
 
 def test_files_that_are_made_anew_count(small_training, tmp_path):
     files = {key: shutil.copy(path, tmp_path) for key, path in small_training.items()}
+    files["Dataset"] = str(copied(small_training["Dataset"], tmp_path / "copy.h5"))
     assert tuner(files).data_files() == files
     assert Tuner("Tuner").data_files() == {}
     search(tmp_path / "run", files)
