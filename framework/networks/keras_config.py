@@ -76,7 +76,10 @@ def snake_case(name: str) -> str:
 
 
 def _shape(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(next(config[key] for key in ("batch_shape", "batch_input_shape") if key in config))
+    shapes = [config[key] for key in ("batch_shape", "batch_input_shape") if key in config]
+    if not shapes or not isinstance(shapes[0], list | tuple):
+        raise NetworkError(f"the input layer {config.get('name', '')!r} says no shape", hint="the file is damaged")
+    return tuple(shapes[0])
 
 
 class _Reader:

@@ -65,6 +65,7 @@ def test_a_sequential_model(tmp_path: Path) -> None:
         ({"arch": {"keras_version": "1.2.0"}}, "written by Keras 1.2.0"),
         ({"arch": {"class_name": "Mystery"}}, "no Keras architecture"),
         ({"arch": {"config": {"layers": [{}]}}}, "configuration is damaged"),
+        ({"arch": {"config": {"layers": [{"class_name": "InputLayer", "config": {"name": "x"}}]}}}, "says no shape"),
         ({"weights": {"d1/d1/kernel:0": np.ones((4, 3))}}, r"kernel of the Keras layer 'd1' has the shape \(4, 3\)"),
         ({"weights": {"d1/d1/bias:0": np.full(3, np.nan)}}, "NaN or infinite"),
         ({"weights": {"d1/d1/kernel:0": np.array([b"code"])}}, "no numbers"),
