@@ -65,6 +65,12 @@ class Tool(Configurable):
         """
         return ()
 
+    def needs(self) -> Sequence[str]:
+        """Return the names of tools and streams whose results ``finalize`` takes: the plan sees that the job has them,
+        and that tools among them finalize earlier.
+        """
+        return ()
+
     def check(self, job: Job) -> None:
         """Raise a HepflowError where it is known already that the tool cannot do its work: a wrong file of settings, a
         package that is not installed. Called on the frozen tool, before inputs are looked at and anything is written.

@@ -19,8 +19,7 @@ from hepflow.errors import TreeError
 from hepflow.events.column import Column
 from hepflow.events.layout import has_links, unpack_links
 from hepflow.events.links import NULL, container_name
-from hepflow.execution.inputs import split_tree
-from hepflow.execution.run import formats
+from hepflow.execution.inputs import formats, split_tree
 from hepflow.io.opening import open_reader, trees_of
 from hepflow.io.root import RootReader
 from hepflow.io.spelling import NOTES

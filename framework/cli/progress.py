@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from hepflow.cli.console import console, memory, size
+from hepflow.execution.options import Reporter
 from hepflow.execution.plan import Plan
-from hepflow.execution.run import Reporter
 
 __all__ = ["ConsoleReporter"]
 

@@ -25,8 +25,10 @@ from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.failures import counted
+from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
-from hepflow.execution.run import RunOptions, RunResult, plan_job, run
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import RunResult, run
 from hepflow.execution.rundir import FAILURES, RunDirectory
 from hepflow.job import DATATYPES, Job
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
@@ -292,7 +294,7 @@ def _show_notes(plan: Plan, file: JobFile) -> None:
 
 def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     job = file.job
-    plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter(), dry=True)
+    plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter())
     out = console()
     out.print(f"job {job.name} ({file.path}), datatype {job.datatype}", style="bold")
     _show_notes(plan, file)

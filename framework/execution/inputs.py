@@ -12,7 +12,7 @@ from typing import Any
 from hepflow.errors import InputError, nearest
 from hepflow.registry.manager import Registry
 
-__all__ = ["InputFile", "expand", "split_tree"]
+__all__ = ["InputFile", "expand", "formats", "split_tree"]
 
 _NAMED = re.compile(r"^([A-Za-z_][\w.+-]*)=(.+)$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+]*):")
@@ -35,6 +35,11 @@ class InputFile:
     tree: str = ""
     like: str = ""
     entries: int = 0
+
+
+def formats(plugins: Registry) -> tuple[type[Any], ...]:
+    """Return the reader classes of all plugins."""
+    return tuple(named.load() for named in plugins.names("readers").values())
 
 
 def split_tree(pattern: str) -> tuple[str, str]:

@@ -15,17 +15,17 @@ from typing import Any
 from hepflow.context import Context
 from hepflow.errors import HepflowError, JobOptionsError, OutputError, UnitsFailedError, WorkerError, listed
 from hepflow.events.scope import Cutflow, Notes
-from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.executors import make_executor
-from hepflow.execution.failures import Failure, Policy, as_rows, outcomes, units_failed
+from hepflow.execution.failures import Failure, as_rows, outcomes, units_failed
 from hepflow.execution.fingerprint import fingerprint_of
-from hepflow.execution.inputs import InputFile, expand
+from hepflow.execution.inputs import formats
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
-from hepflow.execution.plan import Plan, WorkUnit, make_plan
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.plan import Plan, WorkUnit
+from hepflow.execution.planning import plan_job
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
 from hepflow.execution.rundir import FAILURES, KEPT, PAYLOAD, PROVENANCE, RunDirectory
-from hepflow.execution.units import UNITS
 from hepflow.executor import Executor
 from hepflow.files import sha256
 from hepflow.job import Job
@@ -34,57 +34,7 @@ from hepflow.registry.manager import Registry, registry
 from hepflow.tool import Tool
 from hepflow.versions import versions
 
-__all__ = ["Reporter", "RunOptions", "RunResult", "plan_job", "run"]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run: the options of ``hepflow run`` with their meaning there."""
-
-    inputs: Sequence[str] = ()
-    output: str | None = None
-    events: int | None = None
-    skip: int = 0
-    workers: int = 1
-    executor: str = "processes"
-    settings: Sequence[str] = ()
-    """Of the executor: ``NAME.Property=value``."""
-    chunk: int = 100_000
-    resume: bool = False
-    force: bool = False
-    checksum: bool = False
-    label: str = ""
-    units: str | None = None
-    tree: str = ""
-    retries: int = Policy.retries
-    max_failures: int | None = None
-    keep_going: bool = False
-    leave_out: bool = False
-
-    @property
-    def policy(self) -> Policy:
-        """Return what is done with units that fail."""
-        return Policy(self.retries, self.max_failures, self.keep_going)
-
-
-class Reporter:
-    """Hears how a run goes; the command line shows it. This one keeps quiet."""
-
-    def planned(self, plan: Plan, directory: Path) -> None:
-        """Hear the plan before the first unit."""
-
-    def progress(self, entries: int) -> None:
-        """Hear that so many more entries are done."""
-
-    def step(self, text: str) -> None:
-        """Hear what is done next, outside the loop."""
-
-    def done(self) -> None:
-        """Hear that the loop has ended."""
-
-    def nested(self, text: str) -> Reporter:
-        """Return the reporter of a run that this one needs first (making a sample)."""
-        return self
+__all__ = ["RunResult", "run"]
 
 
 @dataclass
@@ -102,71 +52,6 @@ class RunResult:
     seconds: float = 0.0
     kept: int = 0
     left_out: list[Failure] = field(default_factory=list)
-
-
-def plan_job(
-    job: Job,
-    options: RunOptions,
-    *,
-    plugins: Registry | None = None,
-    reporter: Reporter | None = None,
-    dry: bool = False,
-) -> Plan:
-    """Freeze the job, let its tools check it, look at its inputs, and return the plan.
-
-    A sample is made on demand, as far as it is needed; with ``dry`` only its first file, to know its columns.
-    """
-    job.freeze()
-    for tool in job.all_tools():
-        try:
-            tool.check(job)
-        except (Exception, SystemExit) as error:
-            raise failure(error, tool, None, "before the event loop") from error
-    plugins = plugins or registry()
-    if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
-        if options.inputs:
-            raise JobOptionsError(f"job {job.name} reads no events: -i has no effect", hint="its tools only finalize")
-        return Plan((), (), DataFlow())
-    notes: list[str] = []
-    inputs = _inputs(job, options, plugins, reporter or Reporter(), notes if dry else None)
-    plan = make_plan(
-        job, inputs, formats(plugins), events=options.events, skip=options.skip, energy_unit=options.units or ""
-    )
-    if options.policy.too_many(len(plan.failed), len(plan.failed) + len(plan.files)):
-        stopped = f"nothing was run: too many files failed ({options.policy.limit()})"
-        raise units_failed(plan.failed, len(plan.failed) + len(plan.files), stopped=stopped)
-    return replace(plan, notes=(*notes, *plan.notes))
-
-
-def formats(plugins: Registry) -> tuple[type[Any], ...]:
-    """Return the reader classes of all plugins."""
-    return tuple(named.load() for named in plugins.names("readers").values())
-
-
-def _executor(options: RunOptions, plugins: Registry) -> Executor | None:
-    """Return where the work units run; None for this process."""
-    made = make_executor(options.executor, options.workers, options.settings, plugins)
-    return None if options.workers == 1 and options.executor == RunOptions.executor else made
-
-
-def _inputs(
-    job: Job, options: RunOptions, plugins: Registry, reporter: Reporter, notes: list[str] | None
-) -> list[InputFile]:
-    from hepflow.execution.samples import sample_files
-
-    patterns = list(options.inputs) or ([job.default_sample] if job.default_sample else [])
-    if not patterns:
-        raise JobOptionsError(f"job {job.name} has no default sample", hint="give its input with -i FILE")
-    schemes = [reader.scheme for reader in formats(plugins) if reader.scheme]
-
-    def make(name: str) -> list[InputFile]:
-        until = None if options.events is None else options.skip + options.events
-        first = options.skip if len(patterns) == 1 else 0
-        return sample_files(
-            name, until, first=first, workers=options.workers, plugins=plugins, reporter=reporter, notes=notes
-        )
-
-    return expand(patterns, plugins, schemes, make, options.tree)
 
 
 def run(
@@ -187,13 +72,13 @@ def run(
     file = job if isinstance(job, JobFile) else None
     job = job.job if isinstance(job, JobFile) else job
     began = time.perf_counter()
-    _check(options)
+    options.check()
     executor = _executor(options, plugins)
     taken = [member.name for member in job.configurables() if member.name in plugins.names("executors")]
     if taken:
         raise JobOptionsError(f"{taken[0]!r} is the name of an executor", hint="call the tool or stream otherwise")
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
-    plan = plan_job(job, options, plugins=plugins, reporter=reporter)
+    plan = plan_job(job, options, plugins=plugins, reporter=reporter, run=run)
     if options.force and options.output:
         _check_not_inside(plan, Path(options.output).expanduser())
     checksum = options.checksum or (options.resume and RunDirectory.has_checksums(options.output, job.name))
@@ -249,23 +134,10 @@ def run(
     return result
 
 
-def _check(options: RunOptions) -> None:
-    """Raise JobOptionsError where options make no sense, or not together."""
-    if (
-        options.workers < 1
-        or options.chunk < 1
-        or options.skip < 0
-        or (options.events is not None and options.events < 0)
-    ):
-        raise JobOptionsError("--workers and --chunk must be at least 1, --events and --skip at least 0")
-    if options.retries < 0 or (options.max_failures is not None and options.max_failures < 0):
-        raise JobOptionsError("--retries and --max-failures must be at least 0")
-    if options.leave_out and not options.resume:
-        raise JobOptionsError(
-            "--leave-out accepts what has failed in a run", hint="run first; then --resume --leave-out goes on without"
-        )
-    if options.units not in (None, *UNITS):
-        raise JobOptionsError(f"units = {options.units!r}", hint=f"the energy unit is {' or '.join(UNITS)}")
+def _executor(options: RunOptions, plugins: Registry) -> Executor | None:
+    """Return where the work units run; None for this process."""
+    made = make_executor(options.executor, options.workers, options.settings, plugins)
+    return None if options.workers == 1 and options.executor == RunOptions.executor else made
 
 
 def _units(
@@ -312,8 +184,8 @@ def _loop(
 
     def attempt(units: Sequence[WorkUnit]) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
         if executor is None:
-            return _here(payload, units, reporter)
-        return _elsewhere(payload, units, executor, directory, reporter)
+            return _run_locally(payload, units, reporter)
+        return _run_on_executor(payload, units, executor, directory, reporter)
 
     try:
         with closing(outcomes(todo, attempt, options.policy)) as running:
@@ -335,7 +207,7 @@ def _loop(
     return [done[unit.key] for unit in plan.units if unit.key in done], failures
 
 
-def _here(
+def _run_locally(
     payload: Payload, todo: Sequence[WorkUnit], reporter: Reporter
 ) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
     """Run work units in this process, on a copy of the job."""
@@ -344,7 +216,7 @@ def _here(
             yield position, worker.attempt(unit, reporter.progress)
 
 
-def _elsewhere(
+def _run_on_executor(
     payload: Payload, todo: Sequence[WorkUnit], executor: Executor, directory: RunDirectory, reporter: Reporter
 ) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
     """Run work units where the executor does."""

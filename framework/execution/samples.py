@@ -5,28 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import platformdirs
 from filelock import FileLock
 
 from hepflow.context import Context
 from hepflow.errors import InputError, OutputError
-from hepflow.execution.inputs import InputFile
+from hepflow.execution.inputs import InputFile, formats
 from hepflow.execution.loop import Payload, Worker
-from hepflow.execution.plan import WorkUnit
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.plan import WorkUnit, make_plan
 from hepflow.execution.rundir import RunDirectory
 from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry
 
-if TYPE_CHECKING:
-    from hepflow.execution.run import Reporter
+__all__ = ["RunJob", "SampleRecipe", "cache_directory", "planned_files", "sample_files"]
 
-__all__ = ["SampleRecipe", "cache_directory", "sample_files"]
+RunJob = Callable[..., object]
+"""Runs a job as ``hepflow.execution.run.run`` does."""
 
 
 @dataclass(frozen=True)
@@ -66,41 +67,53 @@ def cache_directory() -> Path:
 def sample_files(
     name: str,
     until: int | None,
-    *,
-    first: int = 0,
     workers: int,
     plugins: Registry,
     reporter: Reporter,
-    notes: list[str] | None = None,
+    run: RunJob,
+    *,
+    first: int = 0,
 ) -> list[InputFile]:
-    """Return the files of a sample that hold its first ``until`` events (all if None), making those that are missing.
+    """Return the files of a sample that hold its first ``until`` events (all if None); those that are missing are made
+    by a job that ``run`` runs.
 
-    With ``notes`` (a dry run) nothing is generated: what is missing is returned as it will be, and a note tells. Two
-    runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
+    Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
     """
+    recipe, files = _listed(name, until, first, plugins)
+    _make_folder(recipe)
+    if not all(Path(file.path).exists() for file in files):
+        with FileLock(recipe.folder / "lock"):
+            for left in recipe.folder.glob(".making-*"):  # of a run that was killed
+                _keep(recipe, left)
+            lacking = [i for i in range(1, len(files) + 1) if not recipe.path(i).exists()]
+            for start, stop in _ranges(lacking):
+                _make(recipe, start, stop, workers, plugins, reporter, run)
+    return files
+
+
+def planned_files(
+    name: str, until: int | None, notes: list[str], *, first: int = 0, plugins: Registry
+) -> list[InputFile]:
+    """Return what ``sample_files`` does without generating anything: files that are missing as they will be. A note
+    tells how many these are.
+    """
+    recipe, files = _listed(name, until, first, plugins)
+    later = [file for file in files if not Path(file.path).exists()]
+    if not later:
+        return files
+    notes.append(f"{len(later)} of {len(files)} files of the sample {name} are not made yet; a run makes them first")
+    like = str(_columns_of(recipe, plugins))
+    return [replace(f, like=like, entries=recipe.per_file) if f in later else f for f in files]
+
+
+def _listed(name: str, until: int | None, first: int, plugins: Registry) -> tuple[SampleRecipe, list[InputFile]]:
+    """Return the recipe of a sample, and its files that hold the first ``until`` events, made or not."""
     recipe: SampleRecipe = plugins.load("samples", name)
     wanted = recipe.events if until is None else min(until, recipe.events)
     if first >= recipe.events:
         raise InputError(f"--skip {first} goes beyond the {recipe.events} events of the sample {name}")
-    number = max(1, -(-wanted // recipe.per_file))
-    files = [InputFile(str(recipe.path(i)), recipe.name, metadata=recipe.metadata) for i in range(1, number + 1)]
-    if notes is not None:
-        later = [file for file in files if not Path(file.path).exists()]
-        if later:
-            notes.append(
-                f"{len(later)} of {number} files of the sample {name} are not made yet; a run makes them first"
-            )
-        like = str(_columns_of(recipe, plugins)) if later else ""
-        return [replace(f, like=like, entries=recipe.per_file) if f in later else f for f in files]
-    _make_folder(recipe)
-    if not all(recipe.path(i).exists() for i in range(1, number + 1)):
-        with FileLock(recipe.folder / "lock"):
-            for left in recipe.folder.glob(".making-*"):  # of a run that was killed
-                _keep(recipe, left)
-            lacking = [i for i in range(1, number + 1) if not recipe.path(i).exists()]
-            for first, last in _ranges(lacking):
-                _make(recipe, first, last, workers, plugins, reporter)
-    return files
+    numbers = range(1, max(1, -(-wanted // recipe.per_file)) + 1)
+    return recipe, [InputFile(str(recipe.path(i)), recipe.name, metadata=recipe.metadata) for i in numbers]
 
 
 def _make_folder(recipe: SampleRecipe) -> None:
@@ -116,13 +129,12 @@ def _make_folder(recipe: SampleRecipe) -> None:
 
 def _columns_of(recipe: SampleRecipe, plugins: Registry) -> Path:
     """Return a file with the columns of a sample: its job is run on no event, once, and what it writes is kept."""
-    from hepflow.execution.run import RunOptions, formats, plan_job
-
     path = recipe.folder / "columns.root"
     if not path.exists():
         _make_folder(recipe)
         job = load_joboptions(find_joboptions(recipe.job, plugins)).job
-        plan = plan_job(job, RunOptions(events=1), plugins=plugins)
+        job.freeze()
+        plan = make_plan(job, [InputFile(job.default_sample, recipe.name)], formats(plugins), events=1)
         with tempfile.TemporaryDirectory(dir=recipe.folder) as folder:
             parts = Path(folder)
             payload = Payload(job, plan, Context(parts, job.name), formats(plugins), 1, parts)
@@ -142,10 +154,16 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _make(recipe: SampleRecipe, first: int, last: int, workers: int, plugins: Registry, reporter: Reporter) -> None:
+def _make(
+    recipe: SampleRecipe,
+    first: int,
+    last: int,
+    workers: int,
+    plugins: Registry,
+    reporter: Reporter,
+    run: RunJob,
+) -> None:
     """Generate the files ``first`` to ``last``; those that are whole are kept even when the rest fails."""
-    from hepflow.execution.run import RunOptions, run
-
     job = load_joboptions(find_joboptions(recipe.job, plugins))
     events = (last - first + 1) * recipe.per_file
     scratch = recipe.folder / f".making-{first}-{last}"

@@ -192,6 +192,10 @@ class FigureTool(Tool):
     Lines: Property[tuple[str, ...]] = Property((), "further lines of text in the figures", item=str)
     Unseen = Property("", "tool UnseenTaus whose selection is named in the figures")
 
+    def needs(self) -> list[str]:
+        """Return the tool whose selection is named in the figures."""
+        return [self.Unseen] if self.Unseen else []
+
 
 class PlotTool(FigureTool):
     """Base of the plot tools: fills plot objects in the event loop, for each sample, and draws them at the end.

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Events, Job, Property, Tool
-from hepflow.execution.run import Reporter, RunOptions, run
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.run import run
 from hepflow.expressions import Cut, Expression, common_values
 from hepflow.plugins.performance.base import values_of
 from hepflow.registry.manager import Registry

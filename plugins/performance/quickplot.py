@@ -26,8 +26,10 @@ from hepflow.cli.console import (
 )
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
+from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
-from hepflow.execution.run import RunOptions, plan_job, run
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import run
 from hepflow.execution.rundir import RunDirectory
 from hepflow.expressions import Cut, Expression, Weight, common_values, qualified
 from hepflow.plots.axis import closed
@@ -57,7 +59,7 @@ class BareNames:
     def _columns(self) -> Mapping[str, ColumnInfo]:
         job = Job("plot")
         job += Look("plot")
-        return plan_job(job, self._options, plugins=self._plugins, dry=True).columns
+        return plan_job(job, self._options, plugins=self._plugins).columns
 
     def __call__(self, name: str) -> str:
         """Return the column: that of TauJets, else the one that the file spells like this, else that of the only

@@ -23,7 +23,7 @@ from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
 from hepflow.plugins.training.fitting import feed
 from hepflow.plugins.training.folds import Folds
 from hepflow.plugins.training.onnx_export import write_keras_onnx
-from hepflow.plugins.training.source import find_earlier
+from hepflow.plugins.training.source import find_tool
 from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, KerasTrainer, write_json
 
 __all__ = ["LWTNN", "ONNX", "NetworkExporter"]
@@ -53,11 +53,15 @@ class NetworkExporter(Tool):
         named = {f"Trainer/{path.relative_to(folder)}": str(path) for path in paths if path.is_file()}
         return super().data_files() | named
 
+    def needs(self) -> list[str]:
+        """Return the trainer, where it is none whose folder is there."""
+        return [] if Path(self.Trainer).is_dir() else [self.Trainer]
+
     def check(self, job: Job) -> None:
         """See that there is such a trainer, or that the folder holds finished trainings; that Keras is there."""
         check_keras()
         if not Path(self.Trainer).is_dir() or self.Trainer in [tool.name for tool in job.all_tools()]:
-            find_earlier(job, self, "Trainer", KerasTrainer)
+            find_tool(job, self, "Trainer", KerasTrainer)
             return
         for folder in _networks(Path(self.Trainer)):
             for name in (CONFIGURATION, SUMMARY):

@@ -22,7 +22,7 @@ from hepflow.plugins.training.normaliser import Normaliser
 from hepflow.plugins.training.reweighter import Reweighter, Reweighting
 from hepflow.variables import Variable
 
-__all__ = ["Source", "check_folder", "find_earlier", "given_files"]
+__all__ = ["Source", "check_folder", "find_tool", "given_files", "needed"]
 
 ENDINGS = (".h5", ".hdf5")
 NEEDED = {"Variables", "Caps", "Label", "Classes", "Weight", "FoldColumn", "FoldNumber"}
@@ -78,21 +78,21 @@ def given_files(user: Tool) -> dict[str, str]:
     return {key: name for key, name in named.items() if name.endswith(endings[key]) and Path(name).is_file()}
 
 
-def find_earlier(job: Job, user: Tool, key: str, kind: type[T]) -> T:
-    """Return the tool of this kind that the property ``key`` of a tool names; JobOptionsError where there is none, it
-    is something else, or it finalizes later.
+def needed(user: Tool) -> list[str]:
+    """Return the stream and the tools that Dataset, Normaliser and Reweighter of a tool name; files are none."""
+    endings = {"Dataset": ENDINGS, "Normaliser": (".json",), "Reweighter": ()}
+    return [name for key, files in endings.items() if (name := user.values[key]) and not name.endswith(files)]
+
+
+def find_tool(job: Job, user: Tool, key: str, kind: type[T]) -> T:
+    """Return the tool of this kind that the property ``key`` of a tool names; JobOptionsError where there is none, or
+    it is something else.
     """
     found = job.find(getattr(user, key))
     if not isinstance(found, kind):
         raise JobOptionsError(
             f"{found.name} is no {kind.__name__}, but a {type(found).__name__}",
             hint=f"{user.name}.{key}: {user.properties()[key].doc}",
-        )
-    tools = [tool.name for tool in job.all_tools()]
-    if tools.index(found.name) > tools.index(user.name):
-        raise JobOptionsError(
-            f"{user.name} stands before {found.name}, which it needs",
-            hint=f"tools finalize in job order: add {found.name} to the job first",
         )
     return found
 
@@ -163,12 +163,12 @@ class Source:
             measured = _names(_numbers(_read_variables(Path(normaliser))))
             folds: tuple[Folds, ...] = (Folds(rule[1], column=rule[0]),)
         else:
-            tool = find_earlier(job, user, "Normaliser", Normaliser)
+            tool = find_tool(job, user, "Normaliser", Normaliser)
             measured, folds = {g: tuple(v.name for v in listed) for g, listed in tool.Variables.items()}, tool.Folds
             _check_rule(tool, folds, dataset, rule)
         _compare(names, measured, f"{dataset} and {normaliser}")
         if reweighter:
-            weights = find_earlier(job, user, "Reweighter", Reweighter)
+            weights = find_tool(job, user, "Reweighter", Reweighter)
             _check_rule(weights, weights.Folds, dataset, rule)
             _check_labels(weights, dataset, labelled)
             if not normaliser.endswith(".json") and weights.Folds != folds:

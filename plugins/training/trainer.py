@@ -25,7 +25,7 @@ from hepflow.plugins.training.checkpoint import RESUMES, Checkpoint
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
-from hepflow.plugins.training.source import Source, check_folder, given_files
+from hepflow.plugins.training.source import Source, check_folder, given_files, needed
 from hepflow.versions import versions
 
 __all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer"]
@@ -83,6 +83,10 @@ class KerasTrainer(Tool):
     def data_files(self) -> dict[str, str]:
         """Return the files of settings, and training set and normalisation where they are files."""
         return super().data_files() | given_files(self)
+
+    def needs(self) -> list[str]:
+        """Return the stream and the tools that the training set, its numbers and factors come from."""
+        return needed(self)
 
     def check(self, job: Job) -> None:
         """Read the files and compare them with the training set that will be written; see that Keras is there."""

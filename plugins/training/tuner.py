@@ -19,7 +19,7 @@ from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
-from hepflow.plugins.training.source import Source, check_folder, given_files
+from hepflow.plugins.training.source import Source, check_folder, given_files, needed
 from hepflow.plugins.training.space import SearchRange, suggest_all
 from hepflow.plugins.training.trainer import OPTIMISERS, KerasTrainer, write_json
 from hepflow.registry.manager import registry
@@ -61,6 +61,10 @@ class Tuner(Tool):
     def data_files(self) -> dict[str, str]:
         """Return training set and normalisation where they are files."""
         return super().data_files() | given_files(self)
+
+    def needs(self) -> list[str]:
+        """Return the stream and the tools that the training set, its numbers and factors come from."""
+        return needed(self)
 
     def check(self, job: Job) -> None:
         """See that the space fits architecture and training set, and that Keras and Optuna are there."""

@@ -11,7 +11,7 @@ import uproot
 
 from hepflow import Tool
 from hepflow.errors import OutputError
-from hepflow.execution.run import formats
+from hepflow.execution.inputs import formats
 from hepflow.io.opening import open_reader
 from hepflow.plugins.common import Define
 from hepflow.registry.manager import registry

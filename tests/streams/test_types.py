@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepflow.events.column import Column
-from hepflow.execution.run import formats
+from hepflow.execution.inputs import formats
 from hepflow.io.opening import open_reader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 from hepflow.registry.manager import registry

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from hepflow import Job, Tool
 from hepflow.errors import ColumnError, DamagedError, InputError
 from hepflow.execution import plan as planning
-from hepflow.execution.inputs import InputFile
+from hepflow.execution.inputs import InputFile, formats
 from hepflow.execution.plan import make_plan
-from hepflow.execution.run import formats
 from hepflow.registry.manager import registry
 from hepflow.streams import DatasetStream, MxAODStream
 from hepflow.variables import Variable

@@ -16,7 +16,9 @@ from hepflow import Job
 from hepflow.errors import InputError, OutputError, UnitsFailedError
 from hepflow.events.column import Column
 from hepflow.execution import samples
-from hepflow.execution.run import Reporter, RunOptions, plan_job, run
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import run
 from hepflow.execution.samples import SampleRecipe, cache_directory
 from hepflow.protocols import ColumnInfo, FileSchema
 from hepflow.registry.manager import Registry
@@ -147,7 +149,7 @@ def test_hole_in_the_cache_is_filled(plugins, tmp_path, read):
 def test_sample_by_name_with_its_metadata(plugins, tmp_path):
     job = Job("test")
     job += NtupleStream("tree", Keep=["TauJets.pt"])
-    plan = plan_job(job, RunOptions(inputs=["mine=Six"]), plugins=plugins)
+    plan = plan_job(job, RunOptions(inputs=["mine=Six"]), plugins=plugins, run=run)
     assert [file.sample for file in plan.files] == ["mine"] * 5
     assert plan.files[0].metadata == {"xs": 2.5}
 
@@ -156,7 +158,7 @@ def test_a_plan_counts_a_sample_that_is_not_made_yet_and_generates_nothing(plugi
     def planned(made, **options):
         job = Job("test", default_sample="Six")
         job += NtupleStream("tree", Keep=["TauJets.pt"])
-        plan = plan_job(job, RunOptions(**options), plugins=plugins, dry=True)
+        plan = plan_job(job, RunOptions(**options), plugins=plugins)
         assert cached(tmp_path) == [f"Six_{number:06d}.root" for number in range(1, made + 1)]
         return plan
 
@@ -208,7 +210,7 @@ def test_two_runs_make_it_once(plugins, tmp_path):
         try:
             job = Job("test", default_sample="Six")
             job += NtupleStream("tree", Keep=["TauJets.pt"])
-            plan_job(job, RunOptions(events=30), plugins=plugins)
+            plan_job(job, RunOptions(events=30), plugins=plugins, run=run)
         except BaseException as error:
             errors.append(error)
 

@@ -10,7 +10,9 @@ import uproot
 
 from hepflow import Job, Property, Tool
 from hepflow.errors import HepflowError, InputError
-from hepflow.execution.run import RunOptions, plan_job, run
+from hepflow.execution.options import RunOptions
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import run
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.tau import TauSelection
 from hepflow.streams import MxAODStream, NtupleStream

@@ -8,7 +8,7 @@ import pytest
 import uproot
 
 from hepflow.errors import InputError, TreeError
-from hepflow.execution.run import formats as known_formats
+from hepflow.execution.inputs import formats as known_formats
 from hepflow.io.opening import open_reader, trees_of
 from hepflow.registry.manager import registry
 

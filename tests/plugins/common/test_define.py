@@ -12,7 +12,9 @@ import uproot
 from hepflow import Events, Job
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError, PropertyError
 from hepflow.events import Column, Scope
-from hepflow.execution.run import RunOptions, plan_job, run
+from hepflow.execution.options import RunOptions
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import run
 from hepflow.plugins.common import Define, Filter
 from hepflow.streams import MxAODStream, NtupleStream
 

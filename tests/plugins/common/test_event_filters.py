@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from hepflow import Events, Job
 from hepflow.errors import ColumnError, InputError
-from hepflow.execution.run import RunOptions, plan_job, run
+from hepflow.execution.options import RunOptions
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import run
 from hepflow.plugins.common import GoodRuns, UniqueEvents
 from hepflow.plugins.common.goodruns import read_good_runs
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepflow.execution.run import Reporter, RunOptions
+from hepflow.execution.options import Reporter, RunOptions
 from hepflow.expressions import Cut
 from hepflow.plugins.performance.look import BINS, TAIL, choose_binning, look
 from hepflow.registry.manager import registry

@@ -7,7 +7,8 @@ import pytest
 
 from hepflow import Job
 from hepflow.errors import HepflowError
-from hepflow.execution.run import RunOptions, run
+from hepflow.execution.options import RunOptions
+from hepflow.execution.run import run
 from hepflow.plugins.performance import (
     EfficiencyPlots,
     HistogramPlots,

@@ -11,7 +11,8 @@ import pytest
 from hepflow import Events, Job, Tool
 from hepflow.errors import ColumnError
 from hepflow.events.links import container_id
-from hepflow.execution.run import RunOptions, run
+from hepflow.execution.options import RunOptions
+from hepflow.execution.run import run
 from hepflow.plugins.tau import TauTruthMatching
 from hepflow.plugins.tau.truth import direction, wrap
 

@@ -1,0 +1,88 @@
+"""From a job and its options to the plan: tools check the job, inputs are found, samples made, files looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hepflow.errors import JobOptionsError
+from hepflow.execution.dataflow import DataFlow
+from hepflow.execution.failures import units_failed
+from hepflow.execution.inputs import InputFile, expand, formats
+from hepflow.execution.loop import failure
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.plan import Plan, make_plan
+from hepflow.execution.samples import RunJob, planned_files, sample_files
+from hepflow.job import Job
+from hepflow.registry.manager import Registry, registry
+
+__all__ = ["plan_job"]
+
+
+def plan_job(
+    job: Job,
+    options: RunOptions,
+    *,
+    plugins: Registry | None = None,
+    reporter: Reporter | None = None,
+    run: RunJob | None = None,
+) -> Plan:
+    """Freeze the job, let its tools check it, look at its inputs, and return the plan.
+
+    A sample is made on demand, as far as it is needed, with ``run``; without it nothing is generated, and what is
+    missing is planned as it will be.
+    """
+    job.freeze()
+    for tool in job.all_tools():
+        try:
+            tool.check(job)
+        except (Exception, SystemExit) as error:
+            raise failure(error, tool, None, "before the event loop") from error
+    _check_order(job)
+    plugins = plugins or registry()
+    if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
+        if options.inputs:
+            raise JobOptionsError(f"job {job.name} reads no events: -i has no effect", hint="its tools only finalize")
+        return Plan((), (), DataFlow())
+    inputs, notes = _find_inputs(job, options, plugins, reporter or Reporter(), run)
+    plan = make_plan(
+        job, inputs, formats(plugins), events=options.events, skip=options.skip, energy_unit=options.units or ""
+    )
+    if options.policy.too_many(len(plan.failed), len(plan.failed) + len(plan.files)):
+        stopped = f"nothing was run: too many files failed ({options.policy.limit()})"
+        raise units_failed(plan.failed, len(plan.failed) + len(plan.files), stopped=stopped)
+    return replace(plan, notes=(*notes, *plan.notes))
+
+
+def _check_order(job: Job) -> None:
+    """Raise JobOptionsError where a tool needs what the job does not have, or what finalizes later."""
+    there = {stream.name for stream in job.streams}
+    for tool in job.all_tools():
+        for name in tool.needs():
+            if job.find(name).name not in there:
+                raise JobOptionsError(
+                    f"{tool.name} stands before {name}, which it needs",
+                    hint=f"tools finalize in job order: add {name} to the job first",
+                )
+        there.add(tool.name)
+
+
+def _find_inputs(
+    job: Job, options: RunOptions, plugins: Registry, reporter: Reporter, run: RunJob | None
+) -> tuple[list[InputFile], list[str]]:
+    """Return the files that a job reads, and notes on samples that are not made yet."""
+    patterns = list(options.inputs) or ([job.default_sample] if job.default_sample else [])
+    if not patterns:
+        raise JobOptionsError(f"job {job.name} has no default sample", hint="give its input with -i FILE")
+    schemes = [reader.scheme for reader in formats(plugins) if reader.scheme]
+    until = None if options.events is None else options.skip + options.events
+    first = options.skip if len(patterns) == 1 else 0
+    notes: list[str] = []
+
+    def sample(name: str) -> Sequence[InputFile]:
+        if run is None:
+            return planned_files(name, until, notes, first=first, plugins=plugins)
+        making = (options.workers, plugins, reporter, run)
+        return sample_files(name, until, *making, first=first)
+
+    return expand(patterns, plugins, schemes, sample, options.tree), notes
