@@ -61,7 +61,7 @@ def finish(figure: Any) -> None:
         changed |= fit(axes.yaxis.label, box.height, renderer, vertical=True)
     if changed:
         renderer_of(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
 
 
 def finish_with_texts(

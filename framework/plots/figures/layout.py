@@ -69,9 +69,7 @@ def new_figure(
 
     figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
-    figure.set_layout_engine(
-        "constrained", rect=(0.012, 0.015, 0.976, 0.97), w_pad=0, h_pad=0, hspace=0.02, wspace=0.03
-    )
+    figure.set_layout_engine("tight", rect=(0.012, 0.015, 0.988, 0.985), pad=0, w_pad=0.6, h_pad=0.6)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     first = figure.add_subplot(grid[0, 0])
     share = "sharex" if columns == 1 else "sharey"
