@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hepflow.networks import Network, write_onnx
+from hepflow.networks import Network, load, write_onnx
 from hepflow.networks.layers import Dense, Recurrent
 
 BLOCKS = (128, 256, 384, 512, 768, 1024, 2048)
@@ -89,14 +89,14 @@ def seconds(function: Callable[[], object]) -> float:
 
 def measure(path: str, n: int, rounds: int, limit: float) -> bool:
     """Measure one network; returns whether the evaluator keeps to ``limit`` times the bare products."""
-    network = Network.load(path)
+    network = load(path)
     assert isinstance(network, Network)
     inputs = taus(network, n)
     evaluate = network.evaluator()
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "network.onnx"
         write_onnx(network, exported)
-        onnx = Network.load(exported)
+        onnx = load(exported)
         runs: dict[str, Callable[[], object]] = {
             "hepflow": lambda: evaluate(inputs),
             "ONNX Runtime": lambda: onnx.evaluate(inputs),

@@ -1,4 +1,4 @@
-"""What the engine asks of readers and writers; implementations are found through plugins."""
+"""What the engine asks of readers, writers and models; implementations are found through plugins."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from hepflow.events.column import Column
+    from pathlib import Path
 
-__all__ = ["NO_VALUES", "ColumnInfo", "FileSchema", "Reader", "Writer", "matching"]
+    import numpy as np
+    from numpy.typing import DTypeLike, NDArray
+
+    from hepflow.events.column import Column
+    from hepflow.networks.graph import InputNode, Output
+
+__all__ = ["NO_VALUES", "ColumnInfo", "FileSchema", "Model", "ModelReader", "Reader", "Writer", "matching"]
 
 
 @dataclass(frozen=True)
@@ -130,4 +136,99 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Write what is left and close the file."""
+        ...
+
+
+class Model(Protocol):
+    """A trained model, ready to be applied. ``hepflow.registry.models.open_model`` opens one from its file.
+
+    ``record`` is what travels with the model beyond its numbers, plain JSON values: ``folds`` (rule and roles of the
+    events that it has seen), ``variables``, sample, versions. ``record["variables"]`` holds the recipes: the name of
+    an input → a list of objects with the fields of ``hepflow.variables.Variable`` (``name``, ``column``, ``transform``,
+    ``floor``, ``missing``, ``unit``, ``label``; what is not there has its default). The column is one of the objects
+    that the input is about, or an expression over these.
+    """
+
+    @property
+    def format(self) -> str:
+        """What kind of file it is: ``lwtnn JSON``, ``TMVA``."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """What made it, as far as the file says."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[InputNode, ...]:
+        """The scalar inputs: groups of named variables, one row an object that is decorated."""
+        ...
+
+    @property
+    def input_sequences(self) -> tuple[InputNode, ...]:
+        """The sequences: groups of named variables, one row for each object of a list."""
+        ...
+
+    @property
+    def used_inputs(self) -> tuple[InputNode, ...]:
+        """The scalar inputs that the outputs need."""
+        ...
+
+    @property
+    def used_sequences(self) -> tuple[InputNode, ...]:
+        """The sequences that the outputs need."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs, with a label for each of their values."""
+        ...
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What travels with the model beyond its numbers."""
+        ...
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Number of trained numbers; None where it is not known."""
+        ...
+
+    @property
+    def graph(self) -> Sequence[str]:
+        """What is inside, in lines of text for ``hepflow inspect``."""
+        ...
+
+    def sequence_of(self, output: Output) -> tuple[str, int] | None:
+        """Return the sequence whose objects an output has a row for, and how many objects it loses at most; None for
+        one row an object that is decorated.
+        """
+        ...
+
+    def evaluate(
+        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike | None = None
+    ) -> dict[str, NDArray[np.floating]]:
+        """Return the values of each output, (n_rows, n_labels).
+
+        ``inputs`` maps each scalar input to an array (n_rows, n_variables) or a mapping from variable to (n_rows),
+        ``sequences`` each sequence to a pair (values of all objects, number of objects of each row). ``dtype`` is the
+        precision, by default the model's own. NetworkError where inputs do not fit, naming input and variable.
+        """
+        ...
+
+
+class ModelReader(Protocol):
+    """Opens the files of one format."""
+
+    @staticmethod
+    def recognises(path: Path, head: bytes) -> bool:
+        """Tell from its content whether a file is of this format; a damaged one may be.
+
+        ``head`` are its first ``hepflow.registry.models.HEAD`` bytes: more is read only of what may be one.
+        """
+        ...
+
+    @staticmethod
+    def read(path: Path) -> Model:
+        """Open the model; NetworkError where it is damaged, or cannot be evaluated rightly."""
         ...

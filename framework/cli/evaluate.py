@@ -28,10 +28,11 @@ def evaluate_command(
 
     For an ONNX model that does not name its variables the file may do so ("declare"; see docs/networks.md).
     """
-    from hepflow.networks import Network, declare_as, evaluate_cases, largest_difference, read_cases
+    from hepflow.networks import declare_as, evaluate_cases, largest_difference, read_cases
+    from hepflow.registry.models import open_model
 
     read = read_cases(cases)
-    results = evaluate_cases(declare_as(Network.load(model), cases), read, float64=float64)
+    results = evaluate_cases(declare_as(open_model(model), cases), read, float64=float64)
     if not check:
         for result in results:
             click.echo(json.dumps(result))

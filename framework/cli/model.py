@@ -1,4 +1,4 @@
-"""How ``hepflow inspect`` shows a network: inputs with variables, graph, outputs, parameters, origin."""
+"""How ``hepflow inspect`` shows a model: inputs with variables, graph, outputs, parameters, origin."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from hepflow.cli.console import console, new_table
 from hepflow.errors import NetworkError
-from hepflow.networks import describe
 from hepflow.networks.jsontext import parse_json, read_bytes
-from hepflow.networks.loading import holds_keras
+from hepflow.registry.models import model_sha256, open_model, reader_of, recipes
+from hepflow.variables import Variable
 
 __all__ = ["is_model", "show_model"]
 
@@ -20,8 +22,10 @@ VARIABLES = {"inputs", "input_sequences", "outputs"}
 
 
 def is_model(path: str) -> bool:
-    """Tell whether a file is a network: by its ending, of HDF5 by its content."""
-    return Path(path).suffix.lower() in (".json", ".onnx", ".keras") or holds_keras(path)
+    """Tell whether a file is a model: by its content, a damaged network by its ending."""
+    if not Path(path).is_file():
+        return False
+    return Path(path).suffix.lower() in (".json", ".onnx", ".keras") or reader_of(path) is not None
 
 
 def show_model(path: str) -> None:
@@ -34,28 +38,38 @@ def show_model(path: str) -> None:
         if isinstance(content, dict) and content.keys() >= VARIABLES and not {"layers", "nodes"} & content.keys():
             _show_variables(str(path), content)
             return
-    found = describe(path)
+    found = open_model(path)
+    known = recipes(found)
     out.print(str(path), style="bold")
     parameters = "" if found.n_parameters is None else f", {found.n_parameters:,} parameters"
-    out.print(f"{found.format}{parameters}, origin: {found.origin or 'unknown'}")
-    out.print(f"SHA-256 {found.sha256}")
+    out.print(f"{found.format}{parameters}, origin: {found.record.get('origin', found.origin) or 'unknown'}")
+    out.print(f"SHA-256 {model_sha256(path)}")
     for key, value in found.record.items():
-        if key != "origin":
+        if key not in ("origin", "variables"):
             out.print(f"{key}: {value if isinstance(value, str) else json.dumps(value)}", markup=False)
     for title, groups in (("inputs", found.inputs), ("input sequences", found.input_sequences)):
         if not groups:
             continue
-        table = new_table(title, "variable", "offset", "scale", "default")
+        table = new_table(title, "variable", "comes from", "offset", "scale", "default")
         for group in groups:
             for number, v in enumerate(group.variables):
                 default = "" if v.default is None else f"{v.default:g}"
-                table.add_row(group.name if number == 0 else "", v.name, f"{v.offset:g}", f"{v.scale:g}", default)
+                source = _source(known.get(group.name, {}).get(v.name))
+                name = group.name if number == 0 else ""
+                table.add_row(name, Text(v.name), Text(source), f"{v.offset:g}", f"{v.scale:g}", default)
         out.print(table)
     out.print("graph")
     for line in found.graph:
         out.print(f"  {line}", markup=False)
     for output in found.outputs:
         out.print(f"output {output.name}: {', '.join(output.labels)}", markup=False)
+
+
+def _source(recipe: Variable | None) -> str:
+    """Return column or expression of a variable with its transform; empty where the file does not say it."""
+    if recipe is None:
+        return ""
+    return f"{recipe.transform}(max({recipe.column}, {recipe.floor:g}))" if recipe.transform else recipe.column
 
 
 def _show_variables(path: str, content: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ from hepflow.lazy import lazy_names
 if TYPE_CHECKING:
     from hepflow.networks.cases import declare_as, evaluate_cases, largest_difference, read_cases
     from hepflow.networks.converting import convert
-    from hepflow.networks.describing import describe
     from hepflow.networks.evaluator import Evaluator
     from hepflow.networks.graph import InputNode, InputVariable, Network, Node, Output
     from hepflow.networks.keras3 import from_keras, open_keras
@@ -30,7 +29,6 @@ _PUBLIC = {
     "Output": "graph",
     "convert": "converting",
     "declare_as": "cases",
-    "describe": "describing",
     "evaluate_cases": "cases",
     "from_keras": "keras3",
     "largest_difference": "cases",
@@ -55,7 +53,6 @@ __all__ = [
     "Output",
     "convert",
     "declare_as",
-    "describe",
     "evaluate_cases",
     "from_keras",
     "largest_difference",

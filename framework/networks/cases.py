@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
-from hepflow.networks.graph import InputNode, Network
+from hepflow.networks.graph import InputNode
 
 if TYPE_CHECKING:
-    from hepflow.networks.onnx_runtime import OnnxNetwork
+    from hepflow.protocols import Model
 
 __all__ = ["declare_as", "evaluate_cases", "largest_difference", "read_cases"]
 
@@ -37,8 +37,8 @@ def read_cases(path: str | Path) -> list[dict[str, Any]]:
     return cases
 
 
-def declare_as(network: Network | OnnxNetwork, path: str | Path) -> Network | OnnxNetwork:
-    """Return the network with the names that a file of cases declares: ``{"declare": {"inputs": {tensor: [variable]},
+def declare_as(model: Model, path: str | Path) -> Model:
+    """Return the model with the names that a file of cases declares: ``{"declare": {"inputs": {tensor: [variable]},
     "input_sequences": …, "labels": …, "axes": …, "masks": {tensor: sequence}}}``, the arguments of
     ``OnnxNetwork.declare``.
 
@@ -47,9 +47,11 @@ def declare_as(network: Network | OnnxNetwork, path: str | Path) -> Network | On
     data = jsontext.parse_json(jsontext.read_bytes(path))
     declared = jsontext.section(data, "declare", dict, "the file of cases") if "declare" in data else {}
     if not declared:
-        return network
-    if isinstance(network, Network):
-        raise NetworkError("this network names its inputs itself: declare is for ONNX models", where=str(path))
+        return model
+    from hepflow.networks.onnx_runtime import OnnxNetwork
+
+    if not isinstance(model, OnnxNetwork):
+        raise NetworkError("this model names its inputs itself: declare is for ONNX models", where=str(path))
     for key, entries in declared.items():
         if key not in DECLARED:
             raise NetworkError(
@@ -59,12 +61,10 @@ def declare_as(network: Network | OnnxNetwork, path: str | Path) -> Network | On
             found = jsontext.section(entries, name, str if key == "masks" else list, f"{key!r} of what is declared")
             for text in found:
                 jsontext.text(text, f"a name in {key!r} of {name!r}")
-    return network.declare(**declared)
+    return model.declare(**declared)
 
 
-def evaluate_cases(
-    network: Network | OnnxNetwork, cases: list[dict[str, Any]], *, float64: bool = False
-) -> list[Result]:
+def evaluate_cases(network: Model, cases: list[dict[str, Any]], *, float64: bool = False) -> list[Result]:
     """Evaluate all cases at once; returns ``{output: {label: value}}`` of each, a list of values for an output on a
     sequence.
 
@@ -86,7 +86,7 @@ def evaluate_cases(
         tables = [_table(_given(case["input_sequences"], group, n, network), group, n) for n, case in enumerate(given)]
         counts = np.array([len(table) for table in tables], dtype=np.int64)
         sequences[group.name] = (np.concatenate([np.zeros((0, len(group.variables))), *tables]), counts)
-    results = network.evaluate(inputs, sequences, dtype=np.float64 if float64 else np.float32)
+    results = network.evaluate(inputs, sequences, dtype=np.float64 if float64 else None)
     made: list[Result] = [{} for _ in cases]
     for output in network.outputs:
         values = results[output.name]
@@ -148,7 +148,7 @@ def _groups(case: dict[str, Any], key: str, number: int) -> dict[str, Any]:
     return groups
 
 
-def _given(nodes: dict[str, Any], group: InputNode, number: int, network: Network | OnnxNetwork) -> Mapping[str, Any]:
+def _given(nodes: dict[str, Any], group: InputNode, number: int, network: Model) -> Mapping[str, Any]:
     """Return the variables of one input of a case."""
     name = group.name
     if name not in nodes and network.origin == "lwtnn sequential JSON" and len(nodes) == 1:
@@ -195,7 +195,7 @@ def _number(value: Any, what: str) -> float:
     return float("nan") if value is None else jsontext.number(value, what)
 
 
-def _no_others(given: dict[str, Any], network: Network | OnnxNetwork, number: int) -> None:
+def _no_others(given: dict[str, Any], network: Model, number: int) -> None:
     for key, groups in (("inputs", network.inputs), ("input_sequences", network.input_sequences)):
         known = {group.name for group in groups}
         others = [name for name in given[key] if name not in known]

@@ -1,61 +1,22 @@
-"""What a model file holds: inputs with variables, graph, outputs, number of parameters, origin."""
+"""The inside of a network in lines of text: nodes and layers, or tensors of an ONNX model."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from hepflow.networks import jsontext
-from hepflow.networks.graph import InputNode, Network, Output
-from hepflow.networks.loading import load
-from hepflow.networks.onnx_runtime import OnnxNetwork
+if TYPE_CHECKING:
+    from hepflow.networks.graph import Network
+    from hepflow.networks.onnx_runtime import OnnxNetwork
 
-__all__ = ["Description", "describe"]
+__all__ = ["nodes", "tensors"]
 
 
-@dataclass(frozen=True)
-class Description:
-    """A summary of a model file. ``graph`` has one line a node, or a tensor of an ONNX model; ``n_parameters`` is
-    None for ONNX.
-    """
-
-    path: str
-    format: str
-    origin: str
-    sha256: str
-    inputs: tuple[InputNode, ...]
-    input_sequences: tuple[InputNode, ...]
-    outputs: tuple[Output, ...]
-    graph: tuple[str, ...]
-    n_parameters: int | None
-    record: dict[str, Any]
+def nodes(network: Network) -> tuple[str, ...]:
+    """Return one line a node."""
+    return tuple(_node(network, number) for number in network.order)
 
 
-def describe(path: str | Path) -> Description:
-    """Open a model file and summarise it; raises NetworkError where it is damaged."""
-    digest = hashlib.sha256(jsontext.read_bytes(path)).hexdigest()
-    network = load(path)
-    if isinstance(network, OnnxNetwork):
-        graph = _tensors(network)
-    else:
-        graph = [_node(network, number) for number in network.order]
-    return Description(
-        str(path),
-        _format(network),
-        str(network.record.get("origin", network.origin)),
-        digest,
-        network.inputs,
-        network.input_sequences,
-        network.outputs,
-        tuple(graph),
-        network.n_parameters if isinstance(network, Network) else None,
-        dict(network.record),
-    )
-
-
-def _tensors(network: OnnxNetwork) -> list[str]:
+def tensors(network: OnnxNetwork) -> tuple[str, ...]:
     """Return one line a tensor: axes, type, what hepflow takes it for; then what must be declared."""
     lines = []
     for tensor in network.tensors:
@@ -78,13 +39,7 @@ def _tensors(network: OnnxNetwork) -> list[str]:
         lines.append("the file has no names for variables and values: give yours (Inputs, InputSequences, Labels)")
     elif network.problem is not None:
         lines += [network.problem.message, *([network.problem.hint] if network.problem.hint else [])]
-    return lines
-
-
-def _format(network: Network | OnnxNetwork) -> str:
-    if isinstance(network, OnnxNetwork):
-        return "ONNX"
-    return network.origin if network.origin.startswith("Keras") else "lwtnn JSON"
+    return tuple(lines)
 
 
 def _node(network: Network, number: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from hepflow.networks.evaluator import Evaluator
-    from hepflow.networks.onnx_runtime import OnnxNetwork
 
 __all__ = ["InputNode", "InputVariable", "Network", "Node", "Output", "check_structure", "topological_order"]
 
@@ -104,12 +102,17 @@ class Network:
     sizes: tuple[int, ...] = field(init=False, default=())
     """Number of features of each node."""
 
-    @staticmethod
-    def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
-        """Open a model file; see ``hepflow.networks.load``."""
-        from hepflow import networks
+    @property
+    def format(self) -> str:
+        """What kind of file it was."""
+        return self.origin if self.origin.startswith("Keras") else "lwtnn JSON"
 
-        return networks.load(path, threads=threads, provider=provider)
+    @property
+    def graph(self) -> tuple[str, ...]:
+        """One line a node."""
+        from hepflow.networks.describing import nodes
+
+        return nodes(self)
 
     def is_sequence(self, node: int) -> bool:
         """Tell whether the node's natural value is one row an object (a recurrent node's is its last row)."""
@@ -186,10 +189,12 @@ class Network:
         return found
 
     def evaluate(
-        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike = np.float32
+        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike | None = None
     ) -> dict[str, NDArray[np.floating]]:
-        """Evaluate the network on many taus; see ``Evaluator.__call__`` for the form of inputs and outputs."""
-        return self.evaluator(dtype)(inputs, sequences)
+        """Evaluate the network on many taus, by default in float32; see ``Evaluator.__call__`` for the form of inputs
+        and outputs.
+        """
+        return self.evaluator(np.float32 if dtype is None else dtype)(inputs, sequences)
 
     def evaluator(self, dtype: DTypeLike = np.float32) -> Evaluator:
         """Return the compiled network for float32 (fast) or float64 (checks)."""

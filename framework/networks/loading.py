@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,14 @@ from hepflow.networks.lwtnn import read_lwtnn
 if TYPE_CHECKING:
     from hepflow.networks.graph import Network
     from hepflow.networks.onnx_runtime import OnnxNetwork
+    from hepflow.protocols import Model
 
-__all__ = ["holds_keras", "load"]
+__all__ = ["KerasReader", "LwtnnReader", "OnnxReader", "load"]
 
 _SPACE = b" \t\r\n\xef\xbb\xbf"
+_LWTNN = re.compile(
+    rb"(\xef\xbb\xbf)?\s*\{\s*\"(inputs|input_sequences|nodes|layers|outputs|defaults|miscellaneous|hepflow)\"\s*:"
+)
 
 
 def load(
@@ -50,13 +55,51 @@ def load(
         raise NetworkError(error.message, where=f"{path}{inside}", hint=error.hint) from error
 
 
-def holds_keras(path: str | Path) -> bool:
-    """Tell whether a file is HDF5 with a Keras model: with its architecture."""
-    try:
-        with Path(path).open("rb") as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                return False
-        with Hdf5File(path) as opened:
-            return "model_config" in opened.attributes
-    except (OSError, NetworkError):
-        return False
+class LwtnnReader:
+    """lwtnn JSON, graph or sequential."""
+
+    @staticmethod
+    def recognises(path: Path, head: bytes) -> bool:
+        """Tell by the first key."""
+        return _LWTNN.match(head) is not None
+
+    @staticmethod
+    def read(path: Path) -> Model:
+        """Open the network."""
+        return load(path)
+
+
+class KerasReader:
+    """Keras models with their architecture, ``.keras`` or HDF5, as far as lwtnn can express them."""
+
+    @staticmethod
+    def recognises(path: Path, head: bytes) -> bool:
+        """Tell by the members of the archive, or by the attributes of the HDF5 file."""
+        if head.startswith(ARCHIVE):
+            return b"config.json" in head or b"metadata.json" in head
+        if not head.startswith(SIGNATURE):
+            return False
+        try:
+            with Hdf5File(path) as opened:
+                return "model_config" in opened.attributes
+        except (OSError, NetworkError):
+            return False
+
+    @staticmethod
+    def read(path: Path) -> Model:
+        """Open the network."""
+        return load(path)
+
+
+class OnnxReader:
+    """ONNX models, run by ONNX Runtime."""
+
+    @staticmethod
+    def recognises(path: Path, head: bytes) -> bool:
+        """Tell by the first field, the version of the format."""
+        return re.match(rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42\x72]", head) is not None
+
+    @staticmethod
+    def read(path: Path) -> Model:
+        """Open the model."""
+        return load(path)

@@ -34,7 +34,7 @@ from hepflow.networks.onnx_record import read_record
 from hepflow.networks.onnx_session import LimitError, open_session, run_session
 from hepflow.networks.onnx_trial import Trial, try_out
 
-__all__ = ["OnnxNetwork", "open_onnx"]
+__all__ = ["OnnxNetwork", "open_onnx", "with_provider"]
 
 BLOCK = 1024
 MAX_NAMED = 10_000
@@ -248,8 +248,18 @@ class OnnxNetwork:
         """The sequences that a run needs: all."""
         return self.input_sequences
 
+    format = "ONNX"
+    n_parameters = None
+
+    @property
+    def graph(self) -> tuple[str, ...]:
+        """One line a tensor, then what must be declared."""
+        from hepflow.networks.describing import tensors
+
+        return tensors(self)
+
     def evaluate(
-        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike = np.float32
+        self, inputs: Mapping[str, Any], sequences: Mapping[str, Any] | None = None, *, dtype: DTypeLike | None = None
     ) -> dict[str, NDArray[np.floating]]:
         """Evaluate many taus; inputs and outputs have the form described at ``Evaluator.__call__``.
 
@@ -258,7 +268,7 @@ class OnnxNetwork:
         gets NaN where the model has no value for it: ONNX Runtime refuses so few objects, or would drop a NaN of the
         inputs. Raises NetworkError where inputs do not fit, and for float64.
         """
-        if np.dtype(dtype) != np.float32:
+        if dtype is not None and np.dtype(dtype) != np.float32:
             raise NetworkError(
                 "an ONNX model computes in the precision it was written in",
                 where=str(self.path),
@@ -517,6 +527,13 @@ def _opened(path: Path, content: bytes | None, threads: int, provider: str) -> O
         return replace(network, origin=f"ONNX of {file.producer}") if file.producer else network
     record = read_record(file.metadata[RECORD], *([t.name for t in held] for held in (tensors, results)))
     return replace(network, **record)
+
+
+@functools.lru_cache(maxsize=4)
+def with_provider(network: OnnxNetwork, provider: str) -> OnnxNetwork:
+    """Return the same model on another execution provider; NetworkError where it is not available."""
+    call, (path, threads, _, named) = network.__reduce__()
+    return call(path, threads, provider, named)
 
 
 def _variables(shape: tuple[int | str | None, ...]) -> int | str | None:

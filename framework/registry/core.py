@@ -1,4 +1,6 @@
-"""The plugin with which the framework brings its own readers and executors, through the same door as everybody."""
+"""The plugin with which the framework brings its own readers, models and executors, through the same door as
+everybody.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,16 @@ def hepflow_readers() -> Mapping[str, str]:
         "xaod-ttree": "hepflow.io.ttree:TTreeReader",
         "ntuple-rntuple": "hepflow.io.ntuple:NtupleRNTupleReader",
         "ntuple-ttree": "hepflow.io.ntuple:NtupleTTreeReader",
+    }
+
+
+@hookimpl
+def hepflow_models() -> Mapping[str, str]:
+    """Return the formats of networks."""
+    return {
+        "keras": "hepflow.networks.loading:KerasReader",
+        "lwtnn": "hepflow.networks.loading:LwtnnReader",
+        "onnx": "hepflow.networks.loading:OnnxReader",
     }
 
 

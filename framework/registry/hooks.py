@@ -37,6 +37,11 @@ def hepflow_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_models() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return formats of models: name → import string of a class that fulfils ``hepflow.protocols.ModelReader``."""
+
+
+@hookspec
 def hepflow_executors() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return executors: name → import string of a subclass of ``hepflow.executor.Executor``."""
 

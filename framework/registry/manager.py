@@ -20,7 +20,7 @@ from hepflow.registry import hooks
 
 __all__ = ["KINDS", "Named", "Plugin", "Registry", "registry"]
 
-KINDS = ("tools", "streams", "readers", "executors", "samples", "architectures", "variables", "commands")
+KINDS = ("tools", "streams", "readers", "models", "executors", "samples", "architectures", "variables", "commands")
 
 
 @dataclass(frozen=True)

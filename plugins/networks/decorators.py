@@ -10,13 +10,13 @@ import numpy as np
 from hepflow import Context, Events, Property, Tool
 from hepflow import events as views
 from hepflow.errors import NetworkError, nearest
-from hepflow.networks.models import model_record, open_model
+from hepflow.registry.models import model_record, open_model
 from hepflow.variables import Variable
 
 if TYPE_CHECKING:
     from hepflow.networks.graph import InputNode
-    from hepflow.networks.models import AnyNetwork
     from hepflow.networks.onnx_runtime import OnnxNetwork
+    from hepflow.protocols import Model
 
 __all__ = ["LwtnnDecorator", "OnnxDecorator"]
 
@@ -44,7 +44,7 @@ class _Decorator(Tool):
     OutputPrefix = Property("", "what stands before the labels of the outputs in the names of the decorations")
     Exponentiate = Property(False, "the outputs are logarithms (log-softmax): decorate their exponentials")
 
-    def _model(self) -> AnyNetwork:
+    def _model(self) -> Model:
         """Return the network with its inputs and outputs named."""
         if not self.WeightFile:
             raise NetworkError(f"{self.name} has no WeightFile", hint="set it to the file of the network")
@@ -96,7 +96,7 @@ class _Decorator(Tool):
             owner = owners[output]
             (objects if owner is None else linked[owner[0]])[name] = column
 
-    def _most(self, model: AnyNetwork, sequence: str) -> int | None:
+    def _most(self, model: Model, sequence: str) -> int | None:
         """Return how many objects of a sequence the network gets at most."""
         return self.MaxObjects.get(sequence)
 
@@ -121,7 +121,7 @@ class _Decorator(Tool):
             )
         return link.strip(), target.strip()
 
-    def _decorations(self, model: AnyNetwork) -> list[tuple[str, int, str, str]]:
+    def _decorations(self, model: Model) -> list[tuple[str, int, str, str]]:
         """Return (output, position, container, name of the decoration); a label of several outputs gets the output's
         name too.
         """
@@ -135,7 +135,7 @@ class _Decorator(Tool):
                 found.append((output.name, position, container, self.OutputPrefix + name))
         return found
 
-    def _check(self, model: AnyNetwork) -> None:
+    def _check(self, model: Model) -> None:
         groups = [*model.inputs, *model.input_sequences]
         known = {text for node in groups for name in node.names for text in (name, f"{node.name}.{name}")}
         sequences = [node.name for node in model.input_sequences]
@@ -164,7 +164,7 @@ class _Decorator(Tool):
 class LwtnnDecorator(_Decorator):
     """Decorate objects with the outputs of an lwtnn network (graph or sequential JSON)."""
 
-    def _model(self) -> AnyNetwork:
+    def _model(self) -> Model:
         from hepflow.networks.graph import Network
 
         model = super()._model()
@@ -202,19 +202,23 @@ class OnnxDecorator(_Decorator):
     )
     Provider = Property("CPUExecutionProvider", "execution provider of ONNX Runtime")
 
-    def _model(self) -> AnyNetwork:
+    def _model(self) -> Model:
         if not self.WeightFile:
             return super()._model()
-        model = open_model(self.WeightFile, self.Provider)
+        from hepflow.networks.onnx_runtime import with_provider
+
+        model = open_model(self.WeightFile)
         if not _is_onnx(model):
             raise NetworkError("this file is lwtnn JSON, not ONNX", where=self.WeightFile, hint="use LwtnnDecorator")
+        if self.Provider != model.provider:
+            model = with_provider(model, self.Provider)
         if self.Inputs or self.InputSequences or self.Labels or self.Axes or self.Masks:
             return model.declare(self.Inputs, self.InputSequences, self.Labels, axes=self.Axes, masks=self.Masks)
         if model.problem is not None:
             raise model.problem
         return model
 
-    def _most(self, model: AnyNetwork, sequence: str) -> int | None:
+    def _most(self, model: Model, sequence: str) -> int | None:
         longest = model.longest(sequence) if _is_onnx(model) else None
         most = self.MaxObjects.get(sequence, longest)
         if most is not None and longest is not None and most > longest:
@@ -224,7 +228,7 @@ class OnnxDecorator(_Decorator):
             )
         return most
 
-    def _check(self, model: AnyNetwork) -> None:
+    def _check(self, model: Model) -> None:
         super()._check(model)
         for node in model.input_sequences:
             self._most(model, node.name)
@@ -238,7 +242,7 @@ class OnnxDecorator(_Decorator):
                     )
 
 
-def _is_onnx(model: AnyNetwork) -> TypeGuard[OnnxNetwork]:
+def _is_onnx(model: Model) -> TypeGuard[OnnxNetwork]:
     from hepflow.networks.onnx_runtime import OnnxNetwork
 
     return isinstance(model, OnnxNetwork)

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import NetworkError, nearest
-from hepflow.networks.models import model_record, open_model
 from hepflow.plugins.tau.decaymode import decay_mode_reads, decay_mode_sequences
 from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training.folds import Folds, kfold_roles
+from hepflow.registry.models import model_record, open_model
 
 if TYPE_CHECKING:
-    from hepflow.networks.models import AnyNetwork
+    from hepflow.protocols import Model
 
 __all__ = ["SHIPPED_NETWORK", "NNDecayModeClassifier", "decide"]
 
@@ -158,7 +158,7 @@ _Objects: TypeAlias = tuple[npt.NDArray[np.int64], Mapping[str, npt.NDArray[Any]
 """One sequence: objects per tau, variables of all objects, tau after tau."""
 
 
-def _evaluate(model: AnyNetwork, sequences: Mapping[str, _Objects]) -> npt.NDArray[np.float32]:
+def _evaluate(model: Model, sequences: Mapping[str, _Objects]) -> npt.NDArray[np.float32]:
     """Return the probabilities of taus with these raw variables, (n_taus, 5), in the order of the modes."""
     inputs = {node.name: _network_input(node.name, node.names, *sequences[node.name]) for node in model.used_sequences}
     output = model.outputs[0]
@@ -180,7 +180,7 @@ def _network_input(
     return {name: declared[name](raw[declared[name].column]) for name in names}, counts
 
 
-def _check(network: AnyNetwork, path: str) -> None:
+def _check(network: Model, path: str) -> None:
     """Raise NetworkError unless the network has the inputs and labels of a decay-mode network."""
     scalars = [name for node in network.used_inputs for name in node.names]
     if scalars:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.files import sha256
-from hepflow.networks import Network, from_keras, open_keras, write_lwtnn, write_onnx
+from hepflow.networks import Network, from_keras, load, open_keras, write_lwtnn, write_onnx
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training.architectures.base import BARE
 from hepflow.plugins.training.checkpoint import RESUMES, arrays
@@ -99,7 +99,7 @@ class NetworkExporter(Tool):
         expected = np.asarray(model.predict_on_batch(feed(taus)))
         differences = {}
         for name in (ONNX,) if refused else (LWTNN, ONNX):
-            found = next(iter(Network.load(folder / name).evaluate(ragged(taus)).values()))
+            found = next(iter(load(folder / name).evaluate(ragged(taus)).values()))
             differences[name] = float(np.abs(found - expected).max())
             if not math.isfinite(differences[name]):
                 raise NetworkError(

@@ -1,7 +1,7 @@
 """ONNX for networks that lwtnn cannot express: Keras' own export, with inputs and description as in hepflow's files.
 
 A sequence goes in as (batch, objects, variables) with its counts (batch), as in ``hepflow.networks.onnx_write``, so
-that ``Network.load`` runs both kinds alike.
+that ``hepflow.networks.load`` runs both kinds alike.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def _networks(record: Any) -> Iterator[Mapping[str, Any]]:
 def _made(path: Path) -> Mapping[str, Any]:
     """Return checksum and record of a network that the run wrote; a ``.keras`` file carries no record."""
     from hepflow.files import sha256
-    from hepflow.networks.models import model_record
+    from hepflow.registry.models import model_record
 
     if path.suffix != ".keras":
         try:

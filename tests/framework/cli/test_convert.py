@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepflow.networks import Network
+from hepflow.networks import load
 
 
 def test_a_keras_model_with_own_layers(hepflow, tmp_path):
@@ -20,7 +20,7 @@ def test_a_keras_model_with_own_layers(hepflow, tmp_path):
     model.save(tmp_path / "model.keras")
     said = hepflow("convert", "model.keras", "-o", "net.json").fine().out
     assert "no variables file: the inputs are called variable_0" in said
-    network = Network.load(tmp_path / "net.json")
+    network = load(tmp_path / "net.json")
     counts = np.array([4, 0, 2])
     values = np.random.default_rng(1).normal(size=(3, 4, 3)).astype(np.float32)
     real = np.arange(4) < counts[:, None]

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from hepflow.errors import NetworkError
 from hepflow.networks import (
-    Network,
     evaluate_cases,
     largest_difference,
+    load,
     read_cases,
     read_lwtnn,
     write_lwtnn,
@@ -137,20 +137,20 @@ def test_files_that_are_no_network(tmp_path: Path, content: bytes, message: str)
     path = tmp_path / "model"
     path.write_bytes(content)
     with pytest.raises(NetworkError, match=message) as caught:
-        Network.load(path)
+        load(path)
     assert str(path) in caught.value.where
 
 
 def test_missing_and_absurdly_large_files(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="cannot be read"):
-        Network.load(tmp_path / "nothing.json")
+        load(tmp_path / "nothing.json")
     for endless in (Path("/dev/zero"), tmp_path):
         with pytest.raises(NetworkError, match="no file"):
-            Network.load(endless)
+            load(endless)
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(600 * 1024**2)
     with pytest.raises(NetworkError, match="more than any network needs"):
-        Network.load(tmp_path / "large.json")
+        load(tmp_path / "large.json")
 
 
 def test_deep_chains_are_no_problem() -> None:
@@ -250,7 +250,7 @@ def test_cases_to_compare_with(data: dict[str, Any], make_cases: Any, tmp_path: 
 def _outcome(path: Path, inputs: dict[str, Any]) -> dict[str, np.ndarray] | None:
     """Load and evaluate a file; None where a NetworkError says that it is damaged."""
     try:
-        return Network.load(path).evaluate(inputs)
+        return load(path).evaluate(inputs)
     except NetworkError:
         return None
 
@@ -343,8 +343,8 @@ def test_importing_and_evaluating_needs_no_heavy_library(tmp_path: Path, make_ne
     path = tmp_path / "network.json"
     path.write_text(json.dumps(make_network(1)))
     code = (
-        "import sys, hepflow.networks; from hepflow.networks import Network;"
-        f"Network.load({str(path)!r}).evaluator();"
+        "import sys, hepflow.networks; from hepflow.networks import load;"
+        f"load({str(path)!r}).evaluator();"
         "print([m for m in ('onnx', 'onnxruntime', 'keras', 'tensorflow', 'h5py', 'awkward') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepflow.errors import NetworkError
-from hepflow.networks import Network, evaluate_cases, largest_difference, read_lwtnn, to_lwtnn, to_onnx, write_onnx
+from hepflow.networks import evaluate_cases, largest_difference, load, read_lwtnn, to_lwtnn, to_onnx, write_onnx
 from hepflow.networks.evaluator import Evaluator
 
 
@@ -114,7 +114,7 @@ def test_conv1d_without_padding_takes_no_short_sequence(tmp_path: Path) -> None:
     assert network.shortest == {"x": 3}
     write_onnx(network, tmp_path / "n.onnx")
     values = np.arange(1.0, 8.0)[:, None]
-    for model in (network, Network.load(tmp_path / "n.onnx")):
+    for model in (network, load(tmp_path / "n.onnx")):
         np.testing.assert_allclose(model.evaluate({"x": (values, [3, 4])})["y"], [[4 + 1 + 2 + 3], [4 + 5 + 6 + 7]])
         with pytest.raises(NetworkError, match=r"tau 1 has 2 objects of the sequence 'x'; .* take at least 3"):
             model.evaluate({"x": (values, [5, 2])})

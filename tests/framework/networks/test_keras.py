@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 
 from hepflow.errors import NetworkError  # noqa: E402
-from hepflow.networks import Network, convert, from_keras, open_keras, write_lwtnn, write_onnx  # noqa: E402
+from hepflow.networks import convert, from_keras, load, open_keras, write_lwtnn, write_onnx  # noqa: E402
 
 # Keras 3.15 saves with a spelling that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -101,12 +101,12 @@ def test_models_agree_with_predict(layers: Any, sum_layer: Any, tmp_path: Path, 
     convert([tmp_path / "model.keras", tmp_path / "variables.json"], tmp_path / "saved.json")
     for opened in (
         network,
-        *(Network.load(tmp_path / name) for name in ("network.json", "network.onnx", "saved.json")),
+        *(load(tmp_path / name) for name in ("network.json", "network.onnx", "saved.json")),
     ):
         found = opened.evaluate(inputs)
         for name, values in zip(("classes", "energy"), wanted, strict=True):
             np.testing.assert_allclose(found[name], values, atol=1e-5)
-    record = Network.load(tmp_path / "network.onnx").record
+    record = load(tmp_path / "network.onnx").record
     assert record["folds"] == {"train": [2, 3, 4]}
     assert record["versions"]["keras"] == keras.__version__
     assert record["origin"] == "Keras 3 model"

@@ -15,14 +15,7 @@ import numpy as np
 import pytest
 
 from hepflow.errors import NetworkError
-from hepflow.networks import (
-    Network,
-    describe,
-    evaluate_cases,
-    read_lwtnn,
-    to_lwtnn,
-    write_onnx,
-)
+from hepflow.networks import Network, evaluate_cases, load, read_lwtnn, to_lwtnn, write_onnx
 from hepflow.networks.jsontext import parse_json
 from hepflow.networks.lwtnn_write import checksum
 
@@ -78,7 +71,7 @@ def test_any_network_may_be_written_in_texts(make_network: Any, make_cases: Any,
     (tmp_path / "n.json").write_text(json.dumps(as_texts(data)))
     cases = make_cases(data, 3, seed)
     cases[1]["in"]["inputs"]["scalar"]["v0"] = None
-    found = Network.load(tmp_path / "n.json")
+    found = load(tmp_path / "n.json")
     assert isinstance(found, Network)
     assert evaluate_cases(found, cases, float64=True) == evaluate_cases(read_lwtnn(data), cases, float64=True)
 
@@ -112,7 +105,7 @@ def test_a_scalar_input_and_a_sequence_of_one_name(tmp_path: Path) -> None:
     write_onnx(network, tmp_path / "n.onnx")
     (tmp_path / "n.json").write_text(json.dumps(to_lwtnn(network)))
     given: tuple[Any, Any] = ({"x": [[1.0], [5.0]]}, {"x": ([[1.0], [2.0]], [2, 0])})
-    for model in (network, Network.load(tmp_path / "n.json"), Network.load(tmp_path / "n.onnx")):
+    for model in (network, load(tmp_path / "n.json"), load(tmp_path / "n.onnx")):
         found = model.evaluate(*given)
         np.testing.assert_array_equal(found["o"], [[4.0], [5.0]])
         np.testing.assert_array_equal(found["every"], [[1.0], [2.0]])
@@ -120,7 +113,7 @@ def test_a_scalar_input_and_a_sequence_of_one_name(tmp_path: Path) -> None:
         assert evaluate_cases(model, cases) == [{"o": {"l": 4.0}, "every": {"l": [1.0, 2.0]}}]
         with pytest.raises(NetworkError, match="'x' is the name of a scalar input and of a sequence"):
             model.evaluate({"x": [[1.0]]})
-    assert [group.name for group in describe(tmp_path / "n.onnx").input_sequences] == ["x"]
+    assert [group.name for group in load(tmp_path / "n.onnx").input_sequences] == ["x"]
 
 
 def test_inputs_that_no_output_needs_are_not_wanted(tmp_path: Path) -> None:
@@ -133,7 +126,7 @@ def test_inputs_that_no_output_needs_are_not_wanted(tmp_path: Path) -> None:
     assert [group.name for group in network.used_inputs] == ["a"]
     assert network.used_sequences == ()
     write_onnx(network, tmp_path / "n.onnx")
-    for model in (network, Network.load(tmp_path / "n.onnx")):
+    for model in (network, load(tmp_path / "n.onnx")):
         np.testing.assert_allclose(model.evaluate({"a": [[-1.5, 2.0]]}, {})["o"], [list(TANH.values())], rtol=1e-6)
     assert one(network, **CASE) == pytest.approx(TANH, rel=1e-15)
     both = {"inputs": {**CASE["inputs"], "unused": {"u": 1.0}}, "input_sequences": {"a": {"w": []}}}
@@ -145,7 +138,7 @@ def test_labels_may_be_fewer_than_features(tmp_path: Path) -> None:
     network = read_lwtnn(data)
     assert one(network, **CASE) == {"x": pytest.approx(-0.9051482536448664, rel=1e-15)}
     write_onnx(network, tmp_path / "n.onnx")
-    found = Network.load(tmp_path / "n.onnx").evaluate({"a": [[-1.5, 2.0], [0.0, 0.0]]})
+    found = load(tmp_path / "n.onnx").evaluate({"a": [[-1.5, 2.0], [0.0, 0.0]]})
     assert {name: values.shape for name, values in found.items()} == {"o": (2, 1), "no": (2, 0)}
     assert found["o"][0, 0] == pytest.approx(-0.9051482536448664, rel=1e-6)
     assert to_lwtnn(network)["outputs"]["o"]["labels"] == ["x"]
@@ -245,7 +238,7 @@ def test_odd_records_and_names(tmp_path: Path) -> None:
     network = read_lwtnn(data)
     assert to_lwtnn(network)["hepflow"]["versions"].keys() == {"hepflow"}
     write_onnx(network, tmp_path / "n.onnx")
-    found = Network.load(tmp_path / "n.onnx").evaluate({"": [[-1.5, 2.0]]})[""]
+    found = load(tmp_path / "n.onnx").evaluate({"": [[-1.5, 2.0]]})[""]
     np.testing.assert_allclose(found, [list(TANH.values())], rtol=1e-6)
 
 

@@ -14,12 +14,11 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 from hepflow.errors import NetworkError  # noqa: E402
 from hepflow.networks import (  # noqa: E402
-    Network,
     OnnxNetwork,
     convert,
-    describe,
     evaluate_cases,
     largest_difference,
+    load,
     read_lwtnn,
     write_onnx,
 )
@@ -36,7 +35,7 @@ def test_random_graphs(make_network: Any, make_cases: Any, tmp_path: Path, seed:
     for case, out in zip(cases, evaluate_cases(network, cases, float64=True), strict=True):
         case["out"] = out
     size = max(1.0, *(abs(v) for case in cases for labels in case["out"].values() for v in labels.values()))
-    opened = Network.load(tmp_path / "n.onnx")
+    opened = load(tmp_path / "n.onnx")
     assert largest_difference(evaluate_cases(opened, cases), cases)[0] < 1e-4 * size
     assert evaluate_cases(opened, []) == []
 
@@ -54,7 +53,7 @@ def test_embedding(tmp_path: Path) -> None:
         "outputs": {"y": {"node_index": 1, "labels": ["p", "q", "r"]}},
     }
     write_onnx(read_lwtnn(data), tmp_path / "n.onnx")
-    found = Network.load(tmp_path / "n.onnx").evaluate({"s": (np.array([[2.0, 7.0], [1.0, 8.0]]), [2, 0])})["y"]
+    found = load(tmp_path / "n.onnx").evaluate({"s": (np.array([[2.0, 7.0], [1.0, 8.0]]), [2, 0])})["y"]
     np.testing.assert_array_equal(found, [[1, 4, 8], [0, 0, 0]])
 
 
@@ -84,10 +83,10 @@ def test_what_an_exported_model_says_of_itself(make_network: Any, tmp_path: Path
     assert json.loads(facts["units"]) == {"v0": "MeV"}
     assert facts["origin"] == "lwtnn graph JSON"
     assert "hepflow" in json.loads(facts["versions"])
-    opened = Network.load(tmp_path / "n.onnx")
+    opened = load(tmp_path / "n.onnx")
     assert opened.record["folds"] == {"train": [0, 1]}
     assert opened.inputs == read_lwtnn(data).inputs
-    found = describe(tmp_path / "n.onnx")
+    found = load(tmp_path / "n.onnx")
     assert found.format == "ONNX"
     assert found.graph[0] == "in  scalar [batch, 3] float"
 
@@ -109,7 +108,7 @@ def _foreign(path: Path, axes: int = 2, **options: Any) -> OnnxNetwork:
     outputs = [helper.make_tensor_value_info("y", kind, ["n" if axes > 1 else 1, 2])]
     graph = helper.make_graph(nodes, "g", inputs, outputs, [weights])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    opened = Network.load(path, **options)
+    opened = load(path, **options)
     assert isinstance(opened, OnnxNetwork)
     return opened
 
@@ -176,7 +175,7 @@ def test_external_data_must_stand_beside_the_model(tmp_path: Path, location: str
     model.graph.initializer[0].ClearField("raw_data")
     (folder / "n.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(NetworkError, match=r"outside its folder|not beside it"):
-        Network.load(folder / "n.onnx")
+        load(folder / "n.onnx")
 
 
 def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
@@ -188,7 +187,7 @@ def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
         location="w.bin",
         size_threshold=0,
     )
-    found = Network.load(tmp_path / "e.onnx")
+    found = load(tmp_path / "e.onnx")
     assert isinstance(found, OnnxNetwork)
     np.testing.assert_array_equal(found.run({"x": np.ones((2, 5), np.float32)})["y"], wanted["y"])
 
@@ -201,7 +200,7 @@ def test_a_changed_weight_is_noticed(make_network: Any, tmp_path: Path) -> None:
     model.graph.initializer[3].raw_data = bytes(data)
     onnx.save(model, tmp_path / "n.onnx")
     with pytest.raises(NetworkError, match="changed after hepflow wrote it"):
-        Network.load(tmp_path / "n.onnx")
+        load(tmp_path / "n.onnx")
 
 
 def test_activations_that_onnx_lacks_in_recurrent_layers(maker: Any, tmp_path: Path) -> None:

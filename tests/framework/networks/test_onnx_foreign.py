@@ -17,8 +17,9 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 from onnx import TensorProto as T  # noqa: E402
 from onnx import helper, numpy_helper  # noqa: E402
 
+from hepflow import networks  # noqa: E402
 from hepflow.errors import NetworkError  # noqa: E402
-from hepflow.networks import Network, OnnxNetwork, describe, read_lwtnn, write_onnx  # noqa: E402
+from hepflow.networks import OnnxNetwork, read_lwtnn, write_onnx  # noqa: E402
 from hepflow.networks.onnx_write import sign  # noqa: E402
 
 node = helper.make_node
@@ -45,7 +46,7 @@ def build(
 
 def load(path: Path, model: Any) -> OnnxNetwork:
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
-    opened = Network.load(path)
+    opened = networks.load(path)
     assert isinstance(opened, OnnxNetwork)
     return opened
 
@@ -147,7 +148,7 @@ def test_rank_and_number_of_variables_are_checked_at_once(tmp_path: Path) -> Non
     weights = np.ones((3, 1), np.float32)
     model = build([node("MatMul", ["x", "w"], ["y"])], [tensor("x", "N", None)], [tensor("y", "N", 1)], w=weights)
     opened = load(tmp_path / "n.onnx", model)
-    assert describe(tmp_path / "n.onnx").graph[-2:] == (
+    assert networks.load(tmp_path / "n.onnx").graph[-2:] == (
         "the inputs of the ONNX model must be declared",
         "inputs: x [N, ?] float",
     )
@@ -204,8 +205,8 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     assert [output.name for output in opened.outputs] == ["maps", "scores"]
     assert "not numbers" in opened.trial.left["label"]
     assert "not one row a tau" in opened.trial.left["loss"]
-    assert describe(tmp_path / "n.onnx").origin == "ONNX of skl2onnx"
-    graph = describe(tmp_path / "n.onnx").graph
+    assert networks.load(tmp_path / "n.onnx").origin == "ONNX of skl2onnx"
+    graph = networks.load(tmp_path / "n.onnx").graph
     assert graph[0] == "in  x [N, 2] float: axes batch, variables"
     assert graph[3] == "out loss [] float: left aside, it has the shape () for 3 taus: it is not one row a tau"
     assert graph[4] == "out scores [N, 2] float: 2 a tau"
@@ -297,7 +298,7 @@ def test_objects_too_few_for_a_convolution(tmp_path: Path) -> None:
     found = named.evaluate({"x": (np.arange(5.0)[:, None], [2, 0, 1, 2])})["y"]
     np.testing.assert_array_equal(found, [[1.0], [np.nan], [np.nan], [7.0]])
     assert (
-        describe(tmp_path / "n.onnx").graph[0]
+        networks.load(tmp_path / "n.onnx").graph[0]
         == "in  x [N, 1, n] float: axes batch, variables, objects, at least 2 objects"
     )
 

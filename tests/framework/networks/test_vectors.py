@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hepflow.networks import (
-    Network,
     convert,
     evaluate_cases,
     largest_difference,
+    load,
     read_cases,
     read_keras2,
     to_lwtnn,
@@ -25,7 +25,7 @@ NAMES = ["dsnn", "lstm", "tauid", "convmix", "dense"]
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("float64", "tolerance"), [(True, 1e-9), (False, 1e-5)])
 def test_outputs_of_lwtnn(vectors: Path, name: str, float64: bool, tolerance: float) -> None:
-    network = Network.load(vectors / f"{name}.lwtnn.json")
+    network = load(vectors / f"{name}.lwtnn.json")
     cases = read_cases(vectors / f"{name}.cases.json")
     difference, place = largest_difference(evaluate_cases(network, cases, float64=float64), cases)
     assert len(cases) == 64
@@ -34,9 +34,9 @@ def test_outputs_of_lwtnn(vectors: Path, name: str, float64: bool, tolerance: fl
 
 @pytest.mark.parametrize("name", NAMES)
 def test_onnx_gives_the_same(vectors: Path, tmp_path: Path, name: str) -> None:
-    write_onnx(Network.load(vectors / f"{name}.lwtnn.json"), tmp_path / "network.onnx")
+    write_onnx(load(vectors / f"{name}.lwtnn.json"), tmp_path / "network.onnx")
     cases = read_cases(vectors / f"{name}.cases.json")
-    difference, place = largest_difference(evaluate_cases(Network.load(tmp_path / "network.onnx"), cases), cases)
+    difference, place = largest_difference(evaluate_cases(load(tmp_path / "network.onnx"), cases), cases)
     assert difference < 1e-5, place
 
 
@@ -47,12 +47,12 @@ def test_keras2_files_convert_to_the_network_of_lwtnn(vectors: Path, tmp_path: P
     found = to_lwtnn(network)
     assert {key: found[key] for key in wanted} == wanted
     convert([vectors / f"{name}.{part}" for part in ("arch.json", "h5", "variables.json")], tmp_path / "made.json")
-    assert to_lwtnn(Network.load(tmp_path / "made.json"))["layers"] == wanted["layers"]
+    assert to_lwtnn(load(tmp_path / "made.json"))["layers"] == wanted["layers"]
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("dsnn", 48_705), ("lstm", 58_765)])
 def test_numbers_of_the_reference_networks(vectors: Path, name: str, numbers: int) -> None:
-    assert Network.load(vectors / f"{name}.lwtnn.json").n_parameters == numbers
+    assert load(vectors / f"{name}.lwtnn.json").n_parameters == numbers
 
 
 def test_a_wrong_weight_shows(vectors: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_wrong_weight_shows(vectors: Path) -> None:
 
 
 def test_block_size_does_not_matter(vectors: Path) -> None:
-    network = Network.load(vectors / "lstm.lwtnn.json")
+    network = load(vectors / "lstm.lwtnn.json")
     rng = np.random.default_rng(0)
     inputs = {}
     for group in network.input_sequences:

@@ -12,7 +12,7 @@ import pytest
 from hepflow import Context, Events
 from hepflow.errors import ColumnError, NetworkError
 from hepflow.events.links import container_id
-from hepflow.networks import Network
+from hepflow.networks import load
 from hepflow.plugins.networks import LwtnnDecorator, OnnxDecorator
 from hepflow.variables import Variable
 
@@ -124,7 +124,7 @@ def test_scalars_and_sequences_of_a_real_network(tmp_path):
     if not (VECTORS / "tauid.cases.json").exists():
         pytest.skip(f"{VECTORS} is not there: networks and outputs of C++ lwtnn")
     cases = json.loads((VECTORS / "tauid.cases.json").read_text(encoding="utf-8"))["cases"]
-    network = Network.load(VECTORS / "tauid.lwtnn.json")
+    network = load(VECTORS / "tauid.lwtnn.json")
     columns, sequences = {}, {}
     for node in network.inputs:
         for name in node.names:

@@ -13,7 +13,7 @@ import pytest
 
 from hepflow import Context, Events
 from hepflow.errors import NetworkError
-from hepflow.networks import Network, convert, write_lwtnn
+from hepflow.networks import convert, load, write_lwtnn
 from hepflow.networks.lwtnn import read_lwtnn
 from hepflow.plugins.tau import NNDecayModeClassifier
 from hepflow.plugins.tau.classifier import decide
@@ -114,7 +114,7 @@ def test_the_inputs_are_those_of_the_reference(weights, make_arrays):
     """All taus of a chunk against one tau at a time, with inputs written down from the definitions."""
     events, columns = make_arrays(40)
     taus = _run(columns, weights)
-    network = Network.load(weights)
+    network = load(weights)
     found = np.stack([taus.flat(f"NNDecayModeProb_{mode[2:]}") for mode in CLASSES], axis=1)
     expected, decided = [], []
     for event in events:

@@ -11,7 +11,7 @@ import pytest
 
 from hepflow import Context
 from hepflow.errors import InputError, NetworkError, OutputError
-from hepflow.networks import Network
+from hepflow.networks import Network, load
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES
 from hepflow.plugins.training import KerasTrainer, NetworkExporter, export, open_dataset
 
@@ -57,7 +57,7 @@ def test_parity_is_measured_and_recorded(exported, small_training):
     expected = np.asarray(open_keras(folder / "model.keras").predict_on_batch(inputs))
     ragged = {name: (batch.inputs[name][mask], mask.sum(axis=1)) for name, mask in batch.masks.items()}
     for name in ("weights-for-lwtnn.json", "model.onnx"):
-        found = Network.load(folder / name).evaluate(ragged)["classes"]
+        found = load(folder / name).evaluate(ragged)["classes"]
         assert np.abs(found - expected).max() == pytest.approx(result["differences"][name], abs=1e-7)
         assert result["differences"][name] < 1e-5
     summary = json.loads((folder / "summary.json").read_text())
@@ -68,7 +68,7 @@ def test_parity_is_measured_and_recorded(exported, small_training):
 def test_the_record_travels(exported):
     context, _ = exported
     for name in ("weights-for-lwtnn.json", "model.onnx"):
-        record = Network.load(context.directory / "network" / name).record
+        record = load(context.directory / "network" / name).record
         assert record["folds"]["test"] == [1]
         assert record["folds"]["rule"] == "TauJets.mcEventNumber % 5"
         pt = next(v for v in record["variables"]["TauTrack"] if v["name"] == "pt_log")
@@ -158,7 +158,7 @@ def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
     assert result["differences"]["model.onnx"] < 1e-5
     assert not (tmp_path / "network/weights-for-lwtnn.json").exists()
     assert "lwtnn has no attention" in caplog.text
-    network = Network.load(tmp_path / "network/model.onnx")
+    network = load(tmp_path / "network/model.onnx")
     assert network.record["folds"]["test"] == [1]
     assert network.outputs[0].labels == CLASSES
     values = np.ones((3, 10), np.float32), np.array([0, 3])

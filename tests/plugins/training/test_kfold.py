@@ -10,7 +10,7 @@ import pytest
 from hepflow import Context, Job
 from hepflow.errors import JobOptionsError
 from hepflow.execution import RunOptions, run
-from hepflow.networks import Network
+from hepflow.networks import load
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training import Folds, KerasTrainer, NetworkExporter, Normaliser, Reweighting, kfold, trainer
 from hepflow.plugins.training.checkpoint import Checkpoint
@@ -52,7 +52,7 @@ def weights(folder):
 
 def test_each_network_has_its_own_folds_and_offsets(several):
     files = [result["files"]["weights-for-lwtnn.json"] for result in several.results["NetworkExporter"]]
-    records = [Network.load(file).record for file in files]
+    records = [load(file).record for file in files]
     assert kfold_roles(files, records) == kfold(3)
     offsets = set()
     for number, file in enumerate(files):
