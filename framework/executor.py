@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from hepflow.errors import WorkerError
 from hepflow.properties import Configurable, Property
 
-__all__ = ["Executor"]
+__all__ = ["Detached", "Executor", "Jobs"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class Detached(Exception):  # noqa: N818 - it is no error
+    """Raised by an executor that leaves all else to the jobs that it has submitted: the run ends here, for now."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What a batch system has of a run: how many jobs are in which state, how many work units they have done that the
+    run has not collected, the command that ends them, where they were submitted for, and why it is not known how they
+    are (empty: it is).
+    """
+
+    states: Mapping[str, int]
+    finished: int
+    cancel: Sequence[str]
+    folder: str
+    unknown: str = ""
+
+
 class Executor(Configurable):
     """Runs work units somewhere and hands back results as they come.
 
-    Its properties are set with ``--set NAME.Property=value`` and in the site file; ``-j`` sets ``Workers``.
+    Its properties are set with ``--set NAME.Property=value`` and in the site file; ``-j`` sets ``Workers``, and
+    ``--detach`` the property ``Detach`` of those that have it: their ``run`` raises Detached once all is submitted.
     """
 
     Workers = Property(1, "work units that are under way at a time (-j)", minimum=1)
@@ -36,3 +57,10 @@ class Executor(Configurable):
         raises ends all: no other item could be done either. Closing the generator stops what is running.
         """
         raise TypeError(f"{type(self).__name__} does not say how to run work units: override run()")
+
+    def jobs(self, folder: Path) -> Jobs | None:
+        """Return what is known of the jobs that go on without the run in ``folder``; None where there are none."""
+        return None
+
+    def cancel_jobs(self, folder: Path) -> None:
+        """End the jobs of the run in ``folder``; WorkerError where that fails."""

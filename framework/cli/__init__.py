@@ -31,6 +31,7 @@ COMMANDS = {
     "report": ("", "Write the report of a run: HTML and PDF."),
     "convert": ("hepflow.cli.convert:convert_command", "Convert a network to lwtnn JSON or ONNX."),
     "evaluate": ("hepflow.cli.evaluate:evaluate_command", "Evaluate a network on given cases."),
+    "status": ("hepflow.cli.status:status_command", "Show how a run is, and what to do next."),
     "work": ("hepflow.cli.work:work_command", "Do work units of a run: what batch jobs call."),
     "doctor": ("hepflow.cli.doctor:doctor_command", "Check the installation."),
 }

@@ -24,12 +24,14 @@ from hepflow.cli.console import (
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import JobOptionsError, nearest
+from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
 from hepflow.execution.run import RunResult, run
 from hepflow.execution.rundir import FAILURES, RunDirectory
+from hepflow.executor import Detached
 from hepflow.job import DATATYPES, Job
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry, registry
@@ -112,6 +114,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--keep-going", is_flag=True, help="Go on with the other work units where a tool fails in one.")
 @click.option("--leave-out", is_flag=True, help="With --resume: accept what failed; outputs say what they lack.")
+@click.option("--detach", is_flag=True, help="Return once all is submitted to a batch system; --resume collects.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option(
     "--resume",
@@ -142,7 +145,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             for name in (
                 *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
                 *("resume", "force", "checksum", "label", "units"),
-                *("retries", "max_failures", "keep_going", "leave_out"),
+                *("retries", "max_failures", "keep_going", "leave_out", "detach"),
             )
         },
     )
@@ -156,9 +159,15 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     reporter = ConsoleReporter(lambda plan, directory: _show_header(file, plan, directory, plugins))
     try:
         result = run(file, options, plugins=plugins, reporter=reporter)
+    except Detached as detached:
+        reporter.done()
+        _show_detached(reporter.directory, detached, given)
+        return
     except KeyboardInterrupt:
         reporter.done()
         _show_kept(reporter.directory, file, given)
+        if reporter.directory is not None:
+            _ask_for_jobs(reporter.directory, options, plugins)
         raise
     except Exception:
         reporter.done()
@@ -390,6 +399,31 @@ def _show_kept(directory: Path | None, file: JobFile, given: dict[str, Any]) -> 
                 f"kept: {_number(len(parts), 'finished part')} of {stream.name}: "
                 f"{', '.join(path.name for _, path in parts)}"
             )
-    words = [word for word in sys.argv[1:] if word not in ("--force", "--resume")]
+    out.print(f"continue with: {_resume(directory, given)}")
+
+
+def _resume(directory: Path, given: dict[str, Any]) -> str:
+    words = [word for word in sys.argv[1:] if word not in ("--force", "--resume", "--detach")]
     folder = [] if given["output"] else ["-o", str(directory)]
-    out.print(f"continue with: {shlex.join(['hepflow', *words, *folder, '--resume'])}")
+    return shlex.join(["hepflow", *words, *folder, "--resume"])
+
+
+def _show_detached(directory: Path | None, detached: Detached, given: dict[str, Any]) -> None:
+    out = console()
+    out.print(str(detached))
+    if directory is not None:
+        out.print(f"see how they are with: hepflow status {shlex.quote(str(directory))}")
+        out.print(f"collect, and submit again what is lost: {_resume(directory, given)}")
+
+
+def _ask_for_jobs(directory: Path, options: RunOptions, plugins: Registry) -> None:
+    """Where jobs go on after Ctrl-C, ask whether to cancel them; where nobody can answer, tell how to."""
+    executor = make_executor(options.executor, options.workers, options.settings, plugins)
+    jobs = executor.jobs(directory)
+    if jobs is None or not jobs.cancel:
+        return
+    count = _number(sum(jobs.states.values()), "job")
+    if sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"cancel the {count}?", err=True):
+        executor.cancel_jobs(directory)
+        return
+    console().print(f"{count} of {executor.name} may go on; this ends them: {shlex.join(jobs.cancel)}")

@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import platformdirs
 
-from hepflow.errors import JobOptionsError, WorkerError, nearest
+from hepflow.errors import JobOptionsError, PropertyError, WorkerError, nearest
 from hepflow.executor import Executor
 from hepflow.registry.manager import Registry
 
-__all__ = ["ProcessExecutor", "make_executor", "site_settings", "without_interrupts"]
+__all__ = ["ProcessExecutor", "make_executor", "site_file", "site_settings", "without_interrupts"]
 
 PATIENCE = 3.0
 """Seconds that processes have to end when they are asked to."""
@@ -32,15 +32,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def make_executor(name: str, workers: int, settings: Sequence[str], plugins: Registry) -> Executor:
+def make_executor(
+    name: str, workers: int, settings: Sequence[str], plugins: Registry, *, detach: bool = False
+) -> Executor:
     """Return an executor by name, set as the site file says, then as ``settings`` (``NAME.Property=value``) do.
 
     PluginError where there is none of this name; JobOptionsError or PropertyError where a setting does not fit.
     """
     made: Executor = plugins.load("executors", name)(name)
     for key, value in site_settings(plugins).get(name, {}).items():
-        made.setProperty(key, value)
+        try:
+            made.setProperty(key, value)
+        except PropertyError as error:
+            raise error.but(where=f"site file {site_file()}, {name}") from None
     made.setProperty("Workers", workers)
+    if detach and "Detach" not in made.properties():
+        raise JobOptionsError(f"--detach: work units of the executor {name} run under this process",
+                              hint="leave it out, or give the executor of a batch system")  # fmt: skip
+    if detach:
+        made.setProperty("Detach", True)
     for assignment in settings:
         target, _, text = assignment.partition("=")
         owner, _, key = target.strip().partition(".")
@@ -53,13 +63,18 @@ def make_executor(name: str, workers: int, settings: Sequence[str], plugins: Reg
     return made
 
 
+def site_file() -> Path:
+    """Return where the settings of a site stand: in the file of HEPFLOW_SITE, else in that of the user."""
+    return Path(os.environ.get("HEPFLOW_SITE") or platformdirs.user_config_path("hepflow") / "site.yaml")
+
+
 def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
     """Return executor → property → value, of the site file: that of HEPFLOW_SITE, else ``site.yaml`` in the user's
     folder of settings. JobOptionsError where it cannot be read or names no executor.
     """
     import yaml
 
-    path = Path(os.environ.get("HEPFLOW_SITE") or platformdirs.user_config_path("hepflow") / "site.yaml")
+    path = site_file()
     if not path.exists() and not os.environ.get("HEPFLOW_SITE"):
         return {}
     try:

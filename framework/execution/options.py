@@ -40,6 +40,7 @@ class RunOptions:
     max_failures: int | None = None
     keep_going: bool = False
     leave_out: bool = False
+    detach: bool = False
 
     @property
     def policy(self) -> Policy:

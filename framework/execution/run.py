@@ -26,6 +26,7 @@ from hepflow.execution.planning import plan_job
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
 from hepflow.execution.rundir import FAILURES, KEPT, PAYLOAD, PROVENANCE, RunDirectory
+from hepflow.execution.status import note_end, note_start
 from hepflow.executor import Executor
 from hepflow.files import sha256
 from hepflow.job import Job
@@ -64,7 +65,7 @@ def run(
     """Run a job: plan, event loop, streams, finalize; returns what it gave.
 
     Everything it writes is in the run directory; on any error the finished parts stay there for ``resume``. Raises
-    HepflowErrors.
+    HepflowErrors, and Detached where the rest is left to jobs of a batch system.
     """
     options = options or RunOptions()
     reporter = reporter or Reporter()
@@ -84,6 +85,7 @@ def run(
     checksum = options.checksum or (options.resume and RunDirectory.has_checksums(options.output, job.name))
     checksums = check_recorded([f.path for f in plan.files], reporter.step, every=checksum)
     directory = RunDirectory.prepare(options.output, job.name, resume=options.resume, force=options.force)
+    _check_jobs(directory, options.executor)
     context = Context(
         directory.path,
         job.name,
@@ -106,6 +108,7 @@ def run(
         if file is not None:
             (directory.path / "joboptions.py").write_text(file.text, encoding="utf-8")
         reporter.planned(plan, directory.path)
+        note_start(directory, len(plan.units), plan.entries, executor)
         payload = Payload(job, plan, context, formats(plugins), options.chunk, directory.parts.resolve(), checksum)
         units = _units(payload, executor, directory, reporter, result, options)
         if checksum and result.kept < len(units):
@@ -130,13 +133,14 @@ def run(
             hint=KEPT,
         ) from error
     finally:
+        note_end(directory, sys.exc_info()[1])
         directory.release()
     return result
 
 
 def _executor(options: RunOptions, plugins: Registry) -> Executor | None:
     """Return where the work units run; None for this process."""
-    made = make_executor(options.executor, options.workers, options.settings, plugins)
+    made = make_executor(options.executor, options.workers, options.settings, plugins, detach=options.detach)
     return None if options.workers == 1 and options.executor == RunOptions.executor else made
 
 
@@ -201,7 +205,7 @@ def _loop(
     finally:
         failures.sort(key=lambda failure: (failure.file, failure.start or 0))
         directory.note_failures(as_rows(failures))
-        for broken in directory.parts.glob("*.part"):
+        for broken in [] if directory.executors_with_jobs() else directory.parts.glob("*.part"):
             broken.unlink()
         reporter.done()
     return [done[unit.key] for unit in plan.units if unit.key in done], failures
@@ -309,6 +313,19 @@ def _finalize(
                 raise failure(error, tool, None, "finalize") from error
             directory.save_step(f"tool_{tool.name}", value)
         result.results[tool.name] = value
+
+
+def _check_jobs(directory: RunDirectory, executor: str) -> None:
+    """Raise OutputError where another executor's jobs go on with this run; the folder is then released."""
+    others = directory.executors_with_jobs() - {executor}
+    if others:
+        directory.release()
+        name = others.pop()
+        raise OutputError(
+            f"this run has jobs of {name}, and is to go on with {executor}",
+            where=str(directory.path),
+            hint=f"--executor {name} collects what they do; hepflow status {directory.path} shows them",
+        )
 
 
 def _check_not_inside(plan: Plan, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import math
@@ -22,13 +23,17 @@ from hepflow.errors import OutputError, differences, listed
 from hepflow.execution.loop import UnitResult
 from hepflow.files import read_sha256, sha256, write_bytes
 
-__all__ = ["BATCH", "FAILURES", "KEPT", "PAYLOAD", "PROVENANCE", "STATE", "RunDirectory"]
+__all__ = ["BATCH", "FAILURES", "JOBS", "KEPT", "PAYLOAD", "PROVENANCE", "RUN", "STATE", "RunDirectory"]
 
 STATE = ".hepflow"
 PAYLOAD = "payload.pkl"
 """What workers that are no processes of the run read of it, in STATE."""
 BATCH = "batch"
 """Folder of what batch jobs leave for the run, in STATE."""
+JOBS = "jobs.json"
+"""What is known of these jobs, in a folder of BATCH: they outlive the process that submitted them."""
+RUN = "run.json"
+"""Who runs this, since when, how much there is to do, and how it ended, in STATE."""
 PROVENANCE = "provenance.json"
 FAILURES = "failures.json"
 OWN = (PROVENANCE, FAILURES, "joboptions.py", "cutflow.json")
@@ -105,10 +110,9 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove what a killed process left under temporary names."""
         for left in self.path.rglob(".part*"):
-            if re.match(r"\.part\d+-.", left.name):
+            if re.match(r"\.part\d+-.", left.name) and self.state / BATCH not in left.parents:
                 left.unlink(missing_ok=True)
         (self.state / PAYLOAD).unlink(missing_ok=True)
-        shutil.rmtree(self.state / BATCH, ignore_errors=True)
 
     @classmethod
     def has_checksums(cls, output: str | None, job: str) -> bool:
@@ -140,6 +144,37 @@ class RunDirectory:
         for part in self.parts.iterdir():
             part.unlink()
         (self.state / "before.json").unlink(missing_ok=True)
+
+    def executors_with_jobs(self) -> set[str]:
+        """Return the executors of which jobs may go on without the run."""
+        told = [json.loads(path.read_text(encoding="utf-8")) for path in self.state.glob(f"{BATCH}/*/{JOBS}")]
+        return {batch["executor"] for batch in told if batch["tasks"]}
+
+    def progress(self) -> tuple[int, float | None]:
+        """Return how many work units are finished, and when the last one was (seconds since the epoch)."""
+        found = [path.stat().st_mtime for path in self.ledger.glob("unit_*.pkl")]
+        return len(found), max(found, default=None)
+
+    def steps(self) -> list[str]:
+        """Return the streams that are closed and the tools that are finalized, as ``stream NAME``, ``tool NAME``."""
+        paths = [*self.ledger.glob("stream_*.pkl"), *self.ledger.glob("tool_*.pkl")]
+        return [path.stem.replace("_", " ", 1) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether the run has come to its end."""
+        return (self.path / PROVENANCE).is_file() and not (self.state / "before.json").exists()
+
+    def is_running(self) -> bool:
+        """Tell whether a run is writing here, as far as this machine can see."""
+        try:
+            with Path(self._lock.lock_file).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def release(self) -> None:
         """Let other runs use the folder."""

@@ -49,9 +49,9 @@ def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
     """
     state = folder / STATE
     target = state / BATCH / into
-    if not (state / PAYLOAD).is_file() or not target.is_dir():
+    if not into or not (target / PAYLOAD).is_file():
         raise InputError("no run here waits for work", where=str(folder), hint="has it ended, or was the folder moved?")
-    runner = UnitRunner(state / PAYLOAD)
+    runner = UnitRunner(target / PAYLOAD)
     units = {unit.number: unit for unit in runner.units()}
     failed = []
     for number in numbers:

@@ -7,47 +7,34 @@ The word of the batch system about a job is a hint only: what counts is whether 
 from __future__ import annotations
 
 import logging
-import shlex
+import re
 import shutil
 import subprocess
-import sys
 import time
-import uuid
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hepflow import Property
-from hepflow.errors import HepflowError, PluginError, WorkerError
+from hepflow.errors import HepflowError, OutputError, PluginError, WorkerError
 from hepflow.execution.executors import without_interrupts
 from hepflow.execution.loop import UnitRunner
-from hepflow.execution.rundir import BATCH
-from hepflow.execution.work import collected, written_numbers
-from hepflow.executor import Executor
+from hepflow.execution.plan import WorkUnit
+from hepflow.execution.work import written_numbers
+from hepflow.executor import Detached, Executor, Jobs
+from hepflow.plugins.batch.jobs import Batch, Task
 
 __all__ = ["BatchExecutor", "Task", "output_of"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-OUT_OF_TIME, OUT_OF_MEMORY = "TIMEOUT", "OUT_OF_MEMORY"
-"""Why a job may have vanished: its units are tried again with twice as much."""
-
-
-@dataclass
-class Task:
-    """One job: the units that it does, how often they were tried before, factors on the usual time and memory, what the
-    batch system calls it, where its log is, and since when it is gone (None: it is not).
-    """
-
-    units: tuple[int, ...]
-    tried: int = 0
-    time: int = 1
-    memory: int = 1
-    name: str = ""
-    log: str = ""
-    gone: float | None = None
+OUT_OF_TIME = re.compile(r"TIMEOUT|DUE TO TIME LIMIT")
+OUT_OF_MEMORY = re.compile(r"OUT_OF_MEMORY|oom.kill|memory limit", re.IGNORECASE)
+"""What is said of a job, by the batch system or in its log, that needs more: it gets twice as much."""
+WORDS = 4096
+"""Bytes at the end of a log that are looked at."""
 
 
 class BatchExecutor(Executor):
@@ -56,122 +43,264 @@ class BatchExecutor(Executor):
     """
 
     UnitsPerJob = Property(1, "work units of one job", minimum=1)
+    JobTime = Property(
+        0.0,
+        "wanted length of a job: the first work unit is done here, to know how many make one; 0: UnitsPerJob",
+        unit="min",
+        minimum=0,
+    )
     Retries = Property(2, "how often the units of a job that vanished are tried again", minimum=0)
     Poll = Property(5.0, "seconds between two looks", unit="s", minimum=0)
     Patience = Property(60.0, "seconds until what an ended job wrote is seen everywhere", unit="s", minimum=0)
     Prologue: Property[tuple[str, ...]] = Property((), "lines of shell before the work, in each job", item=str)
     LogFolder = Property("", "folder of the jobs' logs; empty: one in the folder of the run")
+    Detach = Property(False, "return once all is submitted (--detach); --resume collects")
 
     # ── what a batch system says ─────────────────────────────────────────────────────────────────────────────────────
 
     def submit(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
-        """Submit jobs and set their names; ``command`` does the units that are appended to it. ``folder`` is for files.
-
-        WorkerError where they are refused.
+        """Submit jobs and set their names and logs; ``command`` does the units that are appended to it. ``folder`` is
+        for files. WorkerError where they are refused.
         """
         raise TypeError(f"{type(self).__name__} does not say how to submit: override submit()")
 
-    def alive(self, tasks: Sequence[Task]) -> set[str]:
-        """Return the names of those jobs that wait or run; WorkerError where that cannot be known now."""
-        raise TypeError(f"{type(self).__name__} does not say how to ask: override alive()")
+    def states(self, tasks: Sequence[Task]) -> Mapping[str, str]:
+        """Return name → state in a word of those jobs that wait or run; WorkerError where that cannot be known now."""
+        raise TypeError(f"{type(self).__name__} does not say how to ask: override states()")
 
     def reason(self, task: Task) -> str:
-        """Return in words how a job ended, OUT_OF_TIME or OUT_OF_MEMORY among them; empty where it is not known."""
+        """Return in words how a job ended; empty where it is not known."""
         return ""
 
-    def cancel(self, tasks: Sequence[Task]) -> None:
-        """End jobs that wait or run."""
-        raise TypeError(f"{type(self).__name__} does not say how to cancel: override cancel()")
+    def cancel_command(self, tasks: Sequence[Task]) -> Sequence[str]:
+        """Return the command that ends jobs."""
+        raise TypeError(f"{type(self).__name__} does not say how to cancel: override cancel_command()")
 
     # ── what all do the same way ─────────────────────────────────────────────────────────────────────────────────────
 
     def run(
         self, function: Callable[[Item], Result], items: Sequence[Item]
     ) -> Generator[tuple[int, Result | WorkerError], None, None]:
-        """Submit the work units; yield (position, result) as they come (see ``hepflow.executor.Executor``)."""
+        """Collect what jobs of an earlier run have done, submit the other work units; yield (position, result) as they
+        come (see ``hepflow.executor.Executor``).
+        """
         if not isinstance(function, UnitRunner):
             raise PluginError(f"the executor {self.name} does work units and nothing else")
-        state = function.payload.parent
-        folder = state / BATCH / uuid.uuid4().hex[:8]
-        folder.mkdir(parents=True)
-        python = [sys.executable, "-c", "from hepflow.cli import main; main()"]
-        command = shlex.join([*python, "work", str(state.parent), "--into", folder.name])
-        waiting: dict[int, int] = {item.number: position for position, item in enumerate(items)}  # type: ignore[attr-defined]
-        numbers = sorted(waiting)
-        chunks = [tuple(numbers[i : i + self.UnitsPerJob]) for i in range(0, len(numbers), self.UnitsPerJob)]
-        tasks = [Task(units) for units in chunks]
+        units = cast("Sequence[WorkUnit]", items)
+        batches = Batch.of_run(function.payload.parent.parent)
+        self._check_place(batches, function.payload.parent.parent)
+        waiting = {unit.key: position for position, unit in enumerate(units)}
+        batches.append(Batch.new(function.payload, units, self.name))
         try:
-            self._submit_all(tasks, folder, command)
-            while waiting:
-                yield from self._collect(folder, waiting)
-                lost = self._lost(tasks, waiting)
-                if lost:
-                    again: list[Task] = []
-                    yield from self._again(lost, waiting, again)
-                    if again:
-                        self._submit_all(again, folder, command)
-                    tasks = [task for task in tasks if task not in lost] + again
-                if waiting:
-                    time.sleep(self.Poll)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            if waiting:
-                self._give_up(tasks)
+            failed = yield from self._run(function, units, batches, waiting)
+        except Detached:
+            raise
+        except BaseException as error:
+            self._leave(batches, error)
+            raise
+        for batch in batches:
+            if failed:  # the logs are there to be read
+                batch.tasks = []
+                batch.save()
+            else:
+                shutil.rmtree(batch.path, ignore_errors=True)
 
-    def _submit_all(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
-        with without_interrupts():  # Ctrl-C waits until it is known which jobs are to be cancelled
-            self.submit(tasks, folder, command)
+    def _run(
+        self, function: UnitRunner, units: Sequence[WorkUnit], batches: list[Batch], waiting: dict[str, int]
+    ) -> Generator[tuple[int, Any], None, int]:
+        """Submit what no earlier batch does, to the last one, and watch them all; return how many units failed."""
+        for batch in batches:
+            yield from self._collect(batch, waiting)
+        taken = {batch.keys[number] for batch in batches for task in batch.tasks for number in task.units}
+        numbers = [unit.number for unit in units if unit.key in waiting and unit.key not in taken]
+        size = self.UnitsPerJob
+        if self.JobTime and numbers:
+            size = yield from self._measure(function, units, numbers, waiting)
+        self._submit([Task(tuple(numbers[i : i + size])) for i in range(0, len(numbers), size)], batches[-1])
+        failed = 0
+        while waiting:
+            for batch in batches:
+                yield from self._collect(batch, waiting)
+            lost, settled = self._lost(batches, waiting)
+            failed += yield from self._again(lost, units, batches[-1], waiting)
+            if waiting and self.Detach and settled:
+                for batch in batches:
+                    batch.save()
+                jobs = sum(len(batch.tasks) for batch in batches)
+                raise Detached(f"{len(waiting):,} work units are left to {jobs:,} jobs of {self.name}")
+            if waiting:
+                time.sleep(self.Poll)
+        return failed
+
+    def _measure(
+        self, function: UnitRunner, units: Sequence[WorkUnit], numbers: list[int], waiting: dict[str, int]
+    ) -> Generator[tuple[int, Any], None, int]:
+        """Do work units here until one succeeds; return how many of its kind make a job of the wanted length."""
+        by_number = {unit.number: unit for unit in units}
+        while numbers:
+            unit = by_number[numbers.pop(0)]
+            began = time.monotonic()
+            packed = function(unit)
+            seconds = time.monotonic() - began
+            yield waiting.pop(unit.key), packed
+            if not isinstance(function.unpack(packed), HepflowError):
+                size = max(1, int(self.JobTime * 60 / max(seconds, 1e-3)))
+                logging.getLogger("hepflow").info("a work unit takes %.1f s: %s make a job", seconds, size)
+                return size
+        return self.UnitsPerJob
+
+    def _submit(self, tasks: list[Task], batch: Batch) -> None:
+        """Submit jobs and note them; Ctrl-C waits until they are."""
+        with without_interrupts():
+            try:
+                if tasks:
+                    self.submit(tasks, batch.path, batch.command)
+            finally:
+                batch.tasks += [task for task in tasks if task.name]
+                batch.save()
+
+    def _check_place(self, batches: Sequence[Batch], folder: Path) -> None:
+        """Raise OutputError where jobs wait or run that work for the folder under an earlier name."""
+        for batch in batches:
+            moved = batch.tasks and not _same(Path(batch.folder), folder)
+            if moved and self.states(batch.tasks):
+                raise OutputError(
+                    f"the folder was moved while its jobs work: they look for it in {batch.folder}",
+                    where=str(folder),
+                    hint=f"move it back, or end them: {' '.join(self.cancel_command(batch.tasks))}",
+                )
 
     @staticmethod
-    def _collect(folder: Path, waiting: dict[int, int]) -> Iterator[tuple[int, Any]]:
-        there = {path.stem for path in folder.iterdir() if path.suffix in (".pkl", ".json")}
-        for number in [number for number in waiting if str(number) in there]:
-            found = collected(folder, number)
-            if isinstance(found, HepflowError):
+    def _collect(batch: Batch, waiting: dict[str, int]) -> Iterator[tuple[int, Any]]:
+        for key, found in batch.results():
+            if isinstance(found, HepflowError):  # it concerns all; tried again, it is raised again
+                for path in batch.path.glob("[0-9]*.json"):
+                    path.unlink(missing_ok=True)
                 raise found
-            if found is not None:
-                (folder / f"{number}.pkl").unlink()
-                yield waiting.pop(number), found
+            if key in waiting:
+                yield waiting.pop(key), found
 
-    def _lost(self, tasks: list[Task], waiting: Mapping[int, int]) -> list[Task]:
-        """Forget the jobs that are done; return those that are gone without the results of all their units."""
-        tasks[:] = [task for task in tasks if any(unit in waiting for unit in task.units)]
-        try:
-            alive = self.alive(tasks) if tasks else set()
-        except WorkerError as error:  # the batch system does not answer: the results will tell
-            logging.getLogger("hepflow").debug("%s", error.message)
-            return []
-        now = time.monotonic()
-        for task in tasks:
-            task.gone = None if task.name in alive else now if task.gone is None else task.gone
-        return [task for task in tasks if task.gone is not None and now - task.gone >= self.Patience]
+    def _lost(self, batches: Sequence[Batch], waiting: Mapping[str, int]) -> tuple[list[tuple[Batch, Task]], bool]:
+        """Forget the jobs that are done; return those that are gone without the results of all their units, and whether
+        that is decided for all.
+        """
+        lost: list[tuple[Batch, Task]] = []
+        settled = True
+        for batch in batches:
+            batch.tasks = [task for task in batch.tasks if any(batch.keys[unit] in waiting for unit in task.units)]
+            try:
+                alive = self.states(batch.tasks) if batch.tasks else {}
+            except WorkerError as error:  # the batch system does not answer: the results will tell
+                logging.getLogger("hepflow").debug("%s", error.message)
+                continue
+            now = time.monotonic()
+            for task in batch.tasks:
+                task.gone = None if task.name in alive else now if task.gone is None else task.gone
+                if task.gone is not None and now - task.gone >= self.Patience:
+                    lost.append((batch, task))
+                settled = settled and task.gone is None
+            batch.tasks = [task for task in batch.tasks if (batch, task) not in lost]
+        return lost, settled
 
     def _again(
-        self, lost: Sequence[Task], waiting: dict[int, int], again: list[Task]
-    ) -> Iterator[tuple[int, WorkerError]]:
-        """Put the jobs that do what lost ones have not done into ``again``; yield the units that jobs died at as often
-        as may be.
+        self, lost: Sequence[tuple[Batch, Task]], units: Sequence[WorkUnit], batch: Batch, waiting: dict[str, int]
+    ) -> Generator[tuple[int, WorkerError], None, int]:
+        """Submit again what lost jobs have not done; yield the units that jobs died at as often as may be, and return
+        how many these are.
         """
-        for task in lost:
-            units = tuple(unit for unit in task.units if unit in waiting)
-            reason = self.reason(task)
-            told = f"the job {task.name} vanished" + (f" ({reason})" if reason else "")
+        numbers = {unit.key: unit.number for unit in units}
+        again: list[Task] = []
+        failed = 0
+        for owner, task in lost:
+            left = [owner.keys[unit] for unit in task.units if owner.keys[unit] in waiting]
+            told, time_factor, memory_factor = self._fate(task)
             if task.tried >= self.Retries:  # it does one unit after the other, and was at the first
                 before = f", as {task.tried} before it with the same work units" if task.tried else ""
                 hint = f"its log is {task.log}; finished units are kept, --resume continues"
-                yield waiting.pop(units[0]), WorkerError(told + before, hint=hint)
-                again += [Task(units[1:])] if units[1:] else []
+                failed += 1
+                yield waiting.pop(left[0]), WorkerError(told + before, hint=hint)
+                again += [Task(tuple(numbers[key] for key in left[1:]))] if left[1:] else []
                 continue
-            logging.getLogger("hepflow").warning("%s: work units %s are submitted again", told, written_numbers(units))
-            longer, larger = (2 if limit in reason else 1 for limit in (OUT_OF_TIME, OUT_OF_MEMORY))
-            again.append(replace(Task(units, task.tried + 1), time=task.time * longer, memory=task.memory * larger))
-
-    def _give_up(self, tasks: Sequence[Task]) -> None:
+            factors = {"time": time_factor, "memory": memory_factor}
+            more = "".join(f", with {factor} times the {name}" for name, factor in factors.items() if factor > 1)
+            text = written_numbers(sorted(numbers[key] for key in left))
+            logging.getLogger("hepflow").warning("%s: work units %s are submitted again%s", told, text, more)
+            again.append(Task(tuple(numbers[key] for key in left), task.tried + 1, time_factor, memory_factor))
         try:
-            self.cancel(tasks)
-            logging.getLogger("hepflow").warning("cancelled %d jobs of %s", len(tasks), self.name)
+            self._submit(again, batch)
         except WorkerError as error:
+            refused = {batch.keys[unit]: task for task in again if not task.name for unit in task.units}
+            for key, task in refused.items():
+                if (task.time, task.memory) == (1, 1):  # what was taken before
+                    raise
+                failed += 1
+                text = f"a job vanished, and is refused with more time or memory: {error.message}"
+                yield waiting.pop(key), WorkerError(text, where=error.where, hint=error.hint)
+        return failed
+
+    def _fate(self, task: Task) -> tuple[str, int, int]:
+        """Return in words how a job ended, and the factors on time and memory that the next one gets."""
+        reason, words = self.reason(task), _last_words(task.log)
+        told = f"the job {task.name} vanished" + (f" ({reason})" if reason else "")
+        told += f"; the end of its log: {words[-1]}" if words else ""
+        text = "\n".join([reason, *words])
+        time_factor, memory_factor = (2 if need.search(text) else 1 for need in (OUT_OF_TIME, OUT_OF_MEMORY))
+        return told, task.time * time_factor, task.memory * memory_factor
+
+    def _leave(self, batches: Sequence[Batch], error: BaseException) -> None:
+        """End the jobs after an error; after Ctrl-C they go on, and whoever continues the run has them."""
+        while error is not None and not isinstance(error, KeyboardInterrupt):
+            error = error.__context__  # type: ignore[assignment]
+        if error is not None:
+            return
+        for batch in batches:
+            self._end(batch)
+
+    def _end(self, batch: Batch) -> None:
+        try:
+            if batch.tasks:
+                output_of(self.cancel_command(batch.tasks))
+                logging.getLogger("hepflow").warning("cancelled %d jobs of %s", len(batch.tasks), self.name)
+            batch.tasks = []
+            batch.save()
+        except HepflowError as error:
             logging.getLogger("hepflow").warning("jobs of %s could not be cancelled: %s", self.name, error.message)
+
+    def jobs(self, folder: Path) -> Jobs | None:
+        """Return what is known of the jobs of the run in a folder; None where there are none."""
+        batches = [batch for batch in Batch.of_run(folder) if batch.tasks or batch.finished()]
+        tasks = [task for batch in batches for task in batch.tasks]
+        if not batches:
+            return None
+        try:
+            alive, unknown = self.states(tasks) if tasks else {}, ""
+        except WorkerError as error:
+            alive, unknown = {}, error.message
+        states = {} if unknown else Counter(alive.get(task.name, "gone") for task in tasks)
+        finished = sum(batch.finished() for batch in batches)
+        moved = [batch.folder for batch in batches if batch.tasks and not _same(Path(batch.folder), folder)]
+        cancel = self.cancel_command(tasks) if tasks else ()
+        return Jobs(states, finished, cancel, moved[0] if moved else str(folder), unknown)
+
+    def cancel_jobs(self, folder: Path) -> None:
+        """End the jobs of the run in a folder."""
+        for batch in Batch.of_run(folder):
+            self._end(batch)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _last_words(log: str) -> list[str]:
+    """Return the last lines of a job's log; nothing where there is none."""
+    try:
+        with Path(log).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - WORDS))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def output_of(command: Sequence[str], *, where: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class SlurmExecutor(BatchExecutor):
     """Run work units in array jobs of Slurm; the nodes see the run's folder and the input under the same paths.
 
     A job that vanishes (killed, node lost, out of time or memory) is submitted again, with twice the time or memory
-    where that was why. Ctrl-C cancels the jobs; finished units are kept, and ``--resume`` continues.
+    where that was why. After Ctrl-C one may cancel the jobs or let them go on; ``--resume`` continues.
     """
 
     Partition = Property("", "partition; empty: the default of the cluster")
@@ -50,9 +50,9 @@ class SlurmExecutor(BatchExecutor):
         for _, group in groupby(sorted(tasks, key=_needs), key=_needs):
             same = list(group)
             for start in range(0, len(same), ARRAY):
-                self._submit(same[start : start + ARRAY], folder, logs, command)
+                self._submit_array(same[start : start + ARRAY], folder, logs, command)
 
-    def _submit(self, tasks: Sequence[Task], folder: Path, logs: Path, command: str) -> None:
+    def _submit_array(self, tasks: Sequence[Task], folder: Path, logs: Path, command: str) -> None:
         number = len(list(folder.glob("*.sh")))
         listed, script = folder / f"array{number}.txt", folder / f"array{number}.sh"
         listed.write_text("".join(f"{written_numbers(task.units)}\n" for task in tasks), encoding="utf-8")
@@ -78,34 +78,48 @@ class SlurmExecutor(BatchExecutor):
         for index, task in enumerate(tasks):
             task.name, task.log = f"{job}_{index}", f"{logs}/{job}_{index}.log"
 
-    def alive(self, tasks: Sequence[Task]) -> set[str]:
+    def states(self, tasks: Sequence[Task]) -> Mapping[str, str]:
         """Ask squeue; of jobs that it has forgotten none is alive."""
-        jobs = sorted({task.name.partition("_")[0] for task in tasks})
-        found: set[str] = set()
-        for job in jobs:
+        arrays = sorted({_array(task) for task in tasks})
+        found: dict[str, str] = {}
+        for array in arrays:
             try:
-                found |= set(output_of(["squeue", "--noheader", "--array", "--jobs", job, "--format", "%i"]).split())
+                told = output_of(["squeue", "--noheader", "--array", "--jobs", array, "--format", "%i %T"])
             except WorkerError as error:
                 if "Invalid job id" not in error.message:
                     raise
+                continue
+            found |= {name: "waiting" if state == "PENDING" else "running" for name, state in _pairs(told)}
         return found
 
     def reason(self, task: Task) -> str:
-        """Return the state that Slurm still knows."""
+        """Return the state that Slurm still knows, or its accounting where there is one."""
         try:
             shown = output_of(["scontrol", "show", "job", "--oneliner", task.name])
         except WorkerError:
-            return ""
+            try:
+                asked = ["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={task.name}"]
+                return output_of(asked).strip()
+            except WorkerError:
+                return ""
         state = re.search(r"JobState=(\S+)", shown)
         why = re.search(r"Reason=(\S+)", shown)
         words = [match[1] for match in (state, why) if match and match[1] != "None"]
         return ", ".join(words)
 
-    def cancel(self, tasks: Sequence[Task]) -> None:
-        """End the jobs."""
-        names = [task.name for task in tasks if task.name]
-        if names:
-            output_of(["scancel", "--quiet", *names])
+    def cancel_command(self, tasks: Sequence[Task]) -> Sequence[str]:
+        """Return the scancel of the arrays."""
+        return ["scancel", *sorted({_array(task) for task in tasks})]
+
+
+def _array(task: Task) -> str:
+    return task.name.partition("_")[0]
+
+
+def _pairs(told: str) -> Iterator[tuple[str, str]]:
+    for line in told.splitlines():
+        name, _, state = line.strip().partition(" ")
+        yield name, state
 
 
 def _needs(task: Task) -> tuple[int, int]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 import pytest
 
-from hepflow.errors import ToolError, UnitsFailedError, WorkerError
+from hepflow.errors import OutputError, ToolError, UnitsFailedError, WorkerError
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
+from hepflow.executor import Detached
 from hepflow.plugins.batch.slurm import larger, longer
 from tests.framework.execution.test_executors import hear_ctrl_c
 from tests.plugins.batch.conftest import ask, jobs, node, parts, wait_for
 
-FAST = ("slurm.Poll=0.1", "slurm.Patience=0.5", "slurm.UnitsPerJob=6")
+FAST = ("slurm.Poll=0.1", "slurm.Patience=0.5", "slurm.UnitsPerJob=8")
 CODE = """
 import os
 import time
@@ -44,14 +47,12 @@ class Busy(Tool):
         todo = Path(self.Folder, "todo")
         if todo.exists() and 30 in events["EventInfo"]["mcEventNumber"]:
             what = todo.read_text()
-            if what == "kill once":
-                todo.unlink()
-            if what.startswith("kill"):
+            if what == "kill":
                 os.kill(os.getpid(), 9)
             if what == "fail":
                 raise ValueError("no luck")
-            if what == "wait":
-                time.sleep(60)
+            while what == "wait" and todo.exists():
+                time.sleep(0.1)
 
 
 job = Job("Busy")
@@ -65,7 +66,7 @@ def go(slurm, xaods, tmp_path, monkeypatch):
     """Run a job of 30 work units; ``todo`` tells the tool what to do at an event."""
     from hepflow.joboptions import load_joboptions
 
-    monkeypatch.setattr(planning, "UNIT_ENTRIES", 3)
+    monkeypatch.setattr(planning, "UNIT_ENTRIES", 2)
     monkeypatch.setenv("BUSY", str(tmp_path))
     (tmp_path / "busy.py").write_text(CODE)
 
@@ -79,22 +80,29 @@ def go(slurm, xaods, tmp_path, monkeypatch):
     return start
 
 
-def test_the_same_as_in_this_process(go, read, assert_same):
-    here, there = go("here"), go("there", executor="slurm")
+@pytest.fixture
+def here(go):
+    return go("here")
+
+
+def test_the_same_as_in_this_process(go, here, read, assert_same):
+    there = go("there", executor="slurm", settings=(*FAST, "slurm.JobTime=0.01"))
     assert len(here.outputs["tree"]) >= 20
     assert there.results == here.results
     assert_same(read(*there.outputs["tree"]), read(*here.outputs["tree"]))
     assert not list(there.directory.glob(".hepflow/batch/*"))
-    assert jobs() == []
+    wait_for(lambda: jobs() == [])
 
 
-def test_a_job_that_is_killed_is_submitted_again(go, caplog):
-    assert go("killed", todo="kill once", executor="slurm").results == go("here").results
-    assert "are submitted again" in caplog.text
-    vanished = r"1 of 27 units failed: .*\n.*, entries .*: the job \d+_\d+ vanished .*as 1 before it with the same"
+def test_a_job_that_is_killed_is_submitted_again(go, here, caplog):
+    vanished = r"1 of 38 units failed: .*\n.*, entries .*: the job \d+_\d+ vanished .*as 1 before it with the same"
     with pytest.raises(UnitsFailedError, match=vanished):
         go("always", todo="kill", executor="slurm", settings=(*FAST, "slurm.Retries=1"), retries=0)
-    assert go("always", executor="slurm", resume=True).kept > 0
+    assert "are submitted again" in caplog.text
+    assert list(here.directory.parent.glob("always/.hepflow/batch/*/logs/*.log"))  # what the message names
+    resumed = go("always", executor="slurm", resume=True)
+    assert resumed.kept > 0
+    assert resumed.results == here.results
 
 
 def test_an_error_of_a_tool_comes_through(go):
@@ -104,35 +112,52 @@ def test_an_error_of_a_tool_comes_through(go):
     wait_for(lambda: jobs() == [])  # the others are cancelled
 
 
-def test_scancel_and_a_drained_node(go, tmp_path):
-    threading.Thread(target=lambda: (wait_for(lambda: parts(tmp_path / "out")), cancel_and_drain())).start()
-    assert go("out", todo="wait once", executor="slurm").results == go("here").results
-
-
-def cancel_and_drain():
+def test_detach_scancel_a_drained_node_status_and_resume(go, here, hepflow, tmp_path, read, assert_same):
+    with pytest.raises(Detached, match="38 work units are left to 5 jobs of slurm"):
+        go("out", todo="wait", executor="slurm", detach=True)
+    out = hepflow("status", "out").fine().out
+    assert "out: detached" in out
+    assert re.search(r"jobs     (\d running, )?\d waiting\n", out)
+    with pytest.raises(OutputError, match="this run has jobs of slurm, and is to go on with processes"):
+        go("out", resume=True)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    with pytest.raises(OutputError, match=r"was moved while its jobs work: they look for it in .*out"):
+        go("moved", executor="slurm", resume=True)
+    assert "moved    the jobs look for this folder in" in hepflow("status", "moved").fine().out
+    (tmp_path / "moved").rename(tmp_path / "out")
+    wait_for(lambda: parts(tmp_path / "out"))
     ask("scontrol", "update", f"nodename={node()}", "state=drain", "reason=test")
     ask("scancel", *jobs()[:2])
     ask("scontrol", "update", f"nodename={node()}", "state=resume")
+    resumed = go("out", executor="slurm", resume=True)
+    assert resumed.results == here.results
+    assert_same(read(*resumed.outputs["tree"]), read(*here.outputs["tree"]))
+    assert not list(resumed.directory.glob(".hepflow/batch/*"))
+    assert "out: finished" in hepflow("status", "out").fine().out
 
 
-def test_ctrl_c_cancels_the_jobs(slurm, xaods, tmp_path):
+def test_ctrl_c_leaves_the_jobs_or_cancels_them(slurm, xaods, tmp_path):
     (tmp_path / "busy.py").write_text(CODE)
     (tmp_path / "todo").write_text("wait")
     inputs = [word for x in xaods[1] for word in ("-i", str(x.path))]
     sets = [word for text in FAST for word in ("--set", text)]
     words = ["run", "busy.py", *inputs, "-o", "out", "--executor", "slurm", *sets]
     command = [sys.executable, "-c", "from hepflow.cli import main; main()", *words]
-    environment = {**os.environ, "BUSY": str(tmp_path)}
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
-    ) as process:
-        try:
-            wait_for(jobs)
-            process.send_signal(signal.SIGINT)
-            assert "cancelled" in process.communicate(timeout=60)[1]
-            assert process.returncode == 130
-        finally:
-            process.kill()
+    wait_for(lambda: jobs() == [])  # those of other tests are ending
+    options = {"cwd": tmp_path, "env": {**os.environ, "BUSY": str(tmp_path)}, "preexec_fn": hear_ctrl_c, "text": True}
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options) as process:
+        wait_for(jobs)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[0]
+        assert process.returncode == 130
+    assert f"may go on; this ends them: scancel {jobs()[0].partition('_')[0]}" in told
+    terminal, end = pty.openpty()
+    with subprocess.Popen([*command, "--resume"], stdin=end, stderr=end, stdout=subprocess.PIPE, **options) as process:
+        assert "output   out" in "".join(iter(process.stdout.readline, "output   out\n")) + "output   out"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        os.write(terminal, b"y\n")
+        process.communicate(timeout=60)
     wait_for(lambda: jobs() == [])
 
 
