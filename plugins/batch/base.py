@@ -30,8 +30,8 @@ __all__ = ["BatchExecutor", "Task", "output_of"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-OUT_OF_TIME = re.compile(r"TIMEOUT|DUE TO TIME LIMIT")
-OUT_OF_MEMORY = re.compile(r"OUT_OF_MEMORY|oom.kill|memory limit", re.IGNORECASE)
+OUT_OF_TIME = re.compile(r"TIMEOUT|DUE TO TIME LIMIT|wall ?time|allowed (execute|job) duration", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(r"OUT_OF_MEMORY|oom.kill|memory (limit|usage)|memory was exceeded", re.IGNORECASE)
 """What is said of a job, by the batch system or in its log, that needs more: it gets twice as much."""
 WORDS = 4096
 """Bytes at the end of a log that are looked at."""
@@ -75,6 +75,9 @@ class BatchExecutor(Executor):
     def cancel_command(self, tasks: Sequence[Task]) -> Sequence[str]:
         """Return the command that ends jobs."""
         raise TypeError(f"{type(self).__name__} does not say how to cancel: override cancel_command()")
+
+    def discard(self, tasks: Sequence[Task]) -> None:
+        """Remove what the batch system keeps of jobs that will not go on: others do their units."""
 
     # ── what all do the same way ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,6 +217,7 @@ class BatchExecutor(Executor):
         for owner, task in lost:
             left = [owner.keys[unit] for unit in task.units if owner.keys[unit] in waiting]
             told, time_factor, memory_factor = self._fate(task)
+            self.discard([task])
             if task.tried >= self.Retries:  # it does one unit after the other, and was at the first
                 before = f", as {task.tried} before it with the same work units" if task.tried else ""
                 hint = f"its log is {task.log}; finished units are kept, --resume continues"

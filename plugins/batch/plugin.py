@@ -10,4 +10,7 @@ from hepflow import hookimpl
 @hookimpl
 def hepflow_executors() -> Mapping[str, str]:
     """Return the executors."""
-    return {"slurm": "hepflow.plugins.batch.slurm:SlurmExecutor"}
+    return {
+        "htcondor": "hepflow.plugins.batch.htcondor:HTCondorExecutor",
+        "slurm": "hepflow.plugins.batch.slurm:SlurmExecutor",
+    }
