@@ -20,7 +20,18 @@ PACKAGES = {
 }
 
 FLOORS = (
-    ("errors", "lazy", "properties", "variables", "expressions", "context", "protocols", "files", "versions"),
+    (
+        "errors",
+        "lazy",
+        "properties",
+        "variables",
+        "expressions",
+        "context",
+        "protocols",
+        "files",
+        "versions",
+        "processes",
+    ),
     ("events", "networks", "plots"),
     ("tool", "stream", "executor", "registry", "datafiles"),
     ("io",),

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import connection, resource_tracker
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +14,10 @@ import platformdirs
 
 from hepflow.errors import JobOptionsError, PropertyError, WorkerError, nearest
 from hepflow.executor import Executor
+from hepflow.processes import PATIENCE, end, new_pool, submit
 from hepflow.registry.manager import Registry
 
-__all__ = ["ProcessExecutor", "make_executor", "site_file", "site_settings", "without_interrupts"]
-
-PATIENCE = 3.0
-"""Seconds that processes have to end when they are asked to."""
+__all__ = ["ProcessExecutor", "make_executor", "site_file", "site_settings"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -125,14 +116,13 @@ class ProcessExecutor(Executor):
         return.
         """
         workers = min(self.Workers, len(waiting))
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        pool = new_pool(workers)
         running: dict[Future[Result], tuple[int, Item]] = {}
         patience = 0.0
         try:
             while waiting or running:
                 while waiting and len(running) < workers + 1:
-                    running[_submit(pool, function, waiting[0])] = waiting[0]
+                    running[submit(pool, function, waiting[0][1])] = waiting[0]
                     waiting.pop(0)
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -146,66 +136,4 @@ class ProcessExecutor(Executor):
                 else:
                     suspects.append(item)
         finally:
-            _end(pool, patience)
-
-
-def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: tuple[int, Item]) -> Future[Result]:
-    """Give an item to the pool; BrokenProcessPool where the pool is not able to take it any more, WorkerError where it
-    never was.
-    """
-    started = bool(pool._processes)
-    try:
-        with without_interrupts():
-            return pool.submit(function, item[1])
-    except BrokenProcessPool:
-        raise
-    except (OSError, RuntimeError) as error:
-        if started:  # a process died while this one was to be started
-            raise BrokenProcessPool(str(error)) from error
-        raise WorkerError(f"no worker process can be started: {error}") from error
-
-
-def _end(pool: ProcessPoolExecutor, patience: float) -> None:
-    """End a pool without ever waiting for a process that does not end: after ``patience`` seconds its processes are
-    terminated, and killed where that does not help. What they were writing can be removed when they have ended.
-    """
-    processes = pool._processes or {}
-    manager: Any = pool._executor_manager_thread
-    pool.shutdown(wait=False, cancel_futures=True)
-    if manager is None:  # nothing was ever submitted
-        return
-    try:
-        manager.join(patience)
-        for end in (BaseProcess.terminate, BaseProcess.kill):
-            limit = time.monotonic() + PATIENCE
-            while manager.is_alive() and time.monotonic() < limit:
-                for process in [*processes.values()]:  # one may be added while its pool breaks
-                    end(process)
-                manager.join(0.1)
-    except BaseException:  # a second Ctrl-C
-        for process in [*processes.values()]:
-            process.kill()
-        raise
-
-
-def _end_with_parent() -> None:
-    """End this process as soon as the main process is gone: one that was killed cannot end its workers."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Block Ctrl-C: a process started in here inherits that, and leaves Ctrl-C to the main process from the start."""
-    resource_tracker.ensure_running()  # where multiprocessing starts it later, it allows Ctrl-C again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            end(pool, patience)

@@ -31,6 +31,7 @@ from hepflow.executor import Executor
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
+from hepflow.processes import Processes
 from hepflow.registry.manager import Registry, registry
 from hepflow.tool import Tool
 from hepflow.versions import versions
@@ -298,6 +299,17 @@ def _finalize(
     reporter: Reporter,
 ) -> None:  # fmt: skip
     """Finalize the tools in job order, each on a fresh copy."""
+    processes = Processes(context.workers)
+    try:
+        _finalize_each(job, directory, replace(context, processes=processes), totals, result, reporter)
+    finally:
+        processes.close()
+
+
+def _finalize_each(
+    job: Job, directory: RunDirectory, context: Context, totals: Mapping[str, Any], result: RunResult,
+    reporter: Reporter,
+) -> None:  # fmt: skip
     for tool in job.all_tools():
         kept, value = directory.load_step(f"tool_{tool.name}")
         if not kept:

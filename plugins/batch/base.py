@@ -18,12 +18,12 @@ from typing import Any, TypeVar, cast
 
 from hepflow import Property
 from hepflow.errors import HepflowError, OutputError, PluginError, WorkerError
-from hepflow.execution.executors import without_interrupts
 from hepflow.execution.loop import UnitRunner
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.work import written_numbers
 from hepflow.executor import Detached, Executor, Jobs
 from hepflow.plugins.batch.jobs import Batch, Task
+from hepflow.processes import without_interrupts
 
 __all__ = ["BatchExecutor", "Task", "output_of"]
 

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from hepflow.errors import PluginError, WorkerError
-from hepflow.execution.executors import without_interrupts
 from hepflow.executor import Executor
+from hepflow.processes import without_interrupts
 
 __all__ = ["DaskExecutor"]
 

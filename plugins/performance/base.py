@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import ColumnError, JobOptionsError
+from hepflow.errors import ColumnError, JobOptionsError, PlotError
 from hepflow.expressions import Cut, Expression, Weight, common_values
 from hepflow.registry.variables import find_variable, split_binning
 from hepflow.variables import Variable
@@ -147,29 +148,53 @@ def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
 
 
 class Drawer:
-    """Draws the figures of a tool into its folder of the run directory, with the text that belongs to all of them."""
+    """Draws the figures of a tool into its folder of the run directory, with the text that belongs to all of them.
+
+    They are drawn in the end, by ``finish``: in parallel where the run has several workers.
+    """
 
     def __init__(self, tool: FigureTool, context: Context) -> None:
         self.context = context
         self.folder = tool.Folder or tool.name
         self.text = tool.Text or context.label
         unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
-        self.drawn: set[str] = set()
+        self.wanted: dict[str, tuple[Any, Any, Mapping[str, Any]]] = {}
         self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *tool.Lines)
 
     def __call__(self, name: str, what: Any, *, lines: Sequence[str] = (), **options: Any) -> None:
-        """Draw a plot object, several in one figure, or a comparison; ``options`` are those of ``draw``.
+        """Take note of a plot object, several in one figure, or a comparison; ``options`` are those of ``draw``.
 
         A name that another figure of the tool has ("pT < 50" and "pT > 50" are the same as names of files) gets a
         number.
         """
-        from hepflow.plots.figures import Style, draw, save
+        from hepflow.plots.figures import Style
 
-        name = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in self.drawn)
-        self.drawn.add(name)
-        figure = draw(what, style=Style(self.text, (*self.lines, *lines)), **options)
-        for path in save(figure, self.context.path(f"{self.folder}/{name}"), what):
-            self.context.path(str(path.relative_to(self.context.directory.resolve())))
+        name = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in self.wanted)
+        self.wanted[name] = (what, Style(self.text, (*self.lines, *lines)), options)
+
+    def finish(self) -> None:
+        """Draw and write everything; PlotError, naming the figure, for the first that fails, when all are done."""
+        bases = {name: self.context.path(f"{self.folder}/{name}") for name in self.wanted}
+        calls = [(bases[name], *figure) for name, figure in self.wanted.items()]
+        failed: list[PlotError] = []
+        for paths in self.context.processes.map(_drawn, calls):
+            if isinstance(paths, PlotError):
+                failed.append(paths)
+                continue
+            for path in paths:
+                self.context.path(str(path.relative_to(self.context.directory.resolve())))
+        if failed:
+            raise failed[0]
+
+
+def _drawn(path: Path, what: Any, style: Any, options: Mapping[str, Any]) -> list[Path] | PlotError:
+    """Draw a figure and write it; what is wrong with it is returned, so that the others are drawn."""
+    from hepflow.plots.figures import draw, save
+
+    try:
+        return save(draw(what, style=style, **options), path, what)
+    except PlotError as error:
+        return PlotError(error.message, where=error.where or f"figure {path.name}", hint=error.hint)
 
 
 def together(samples: Mapping[str, Plots], keys: Sequence[str]) -> list[PlotObject]:
@@ -245,7 +270,9 @@ class PlotTool(FigureTool):
     def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
         """Draw what was filled, and return it; without any event the plots are empty."""
         samples = total or {"": self.empty()}
-        self.figures(samples, Drawer(self, context))
+        draw = Drawer(self, context)
+        self.figures(samples, draw)
+        draw.finish()
         return samples
 
     def weights(self, events: Events, cut: Cut, at: str) -> Array | None:

@@ -139,6 +139,7 @@ class TauEventDisplay(FigureTool):
             for label, first in sorted(pictures.items()):
                 for number, picture in enumerate(first.found, start=1):
                     draw(f"{folder}{label}_{number}", picture)
+        draw.finish()
         drawn = {label for pictures in total.values() for label in pictures}
         missing = [number for number in self.EventNumbers if f"event{number}" not in drawn]
         if missing or not drawn:

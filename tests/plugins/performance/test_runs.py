@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from hepflow import Job
-from hepflow.errors import HepflowError
+from hepflow.context import Context
+from hepflow.errors import HepflowError, PlotError
 from hepflow.execution.options import RunOptions
 from hepflow.execution.run import run
+from hepflow.plots import Axis, Histogram
+from hepflow.plots.figures import Style, save
+from hepflow.plots.figures import draw as draw_figure
 from hepflow.plugins.performance import (
     EfficiencyPlots,
     HistogramPlots,
@@ -17,6 +21,8 @@ from hepflow.plugins.performance import (
     ResolutionPlots,
     RocPlots,
 )
+from hepflow.plugins.performance.base import Drawer
+from hepflow.processes import Processes
 
 PT = "TauJets.pt / 1000:4;0;100"
 RATIO = "TauJets.pt / TauJets.ptIntermediateAxis"
@@ -109,3 +115,24 @@ def test_a_missing_column_is_named_before_the_loop(go, change, texts):
         go("run", tools=tools)
     for text in texts:
         assert text in f"{error.value}\n{error.value.hint}"
+
+
+def test_a_figure_that_fails_is_named_and_the_others_are_drawn_by_two_processes(tmp_path):
+    processes = Processes(2)
+    draw = Drawer(HistogramPlots("figures", Lines=["a line"]), Context(tmp_path, "job", processes=processes))
+    counts = Histogram(Axis("x", (0.0, 1.0, 2.0)), "counts")
+    counts.fill([0.5, 1.5, 1.6])
+    for name, options in (("wrong", {"y_range": (2.0, 1.0)}), ("good", {}), ("good", {"log_y": True})):
+        draw(name, counts, **options)
+    with pytest.raises(PlotError, match="from a lower to a higher number") as caught:
+        draw.finish()
+    processes.close()
+    assert caught.value.where == "figure wrong"
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir() if path.suffix == ".png") == [
+        "good.png",
+        "good_2.png",
+    ]
+    alone = save(draw_figure(counts, style=Style("hepflow", ("a line",))), tmp_path / "alone", counts)
+    assert [path.read_bytes() for path in alone] == [
+        (tmp_path / "figures" / f"good{path.suffix}").read_bytes() for path in alone
+    ]

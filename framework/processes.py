@@ -1,0 +1,127 @@
+"""Spawned processes on this machine: pools that never hang, and those that tools may use while they finalize."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection, resource_tracker
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from hepflow.errors import WorkerError
+
+__all__ = ["PATIENCE", "Processes", "end", "new_pool", "submit", "without_interrupts"]
+
+PATIENCE = 3.0
+"""Seconds that processes have to end when they are asked to."""
+
+Result = TypeVar("Result")
+
+
+class Processes:
+    """What tools may use while they finalize (``context.processes``): as many processes as the run has workers.
+
+    They start when they are first needed and go on to the end of the run.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+        """Yield the results of a function of a module, in order; with one worker, or one call, in this process.
+
+        An error of the function is raised where its result would be; WorkerError where a process was killed.
+        """
+        calls = list(arguments)
+        if self.workers == 1 or len(calls) == 1:
+            yield from (function(*call) for call in calls)
+            return
+        self._pool = self._pool or new_pool(self.workers)
+        try:
+            futures = [submit(self._pool, function, *call) for call in calls]
+            for future in futures:
+                yield future.result()
+        except BrokenProcessPool as error:
+            self.close(0.0)
+            raise WorkerError("a process that helped to finalize was killed") from error
+
+    def close(self, patience: float = PATIENCE) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            end(self._pool, patience)
+        self._pool = None
+
+
+def new_pool(workers: int) -> ProcessPoolExecutor:
+    """Return a pool of processes, none of which outlives this one."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def submit(pool: ProcessPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Give a pool something to do; BrokenProcessPool where it is not able to take it any more, WorkerError where it
+    never was.
+    """
+    started = bool(pool._processes)
+    try:
+        with without_interrupts():
+            return pool.submit(function, *arguments)
+    except BrokenProcessPool:
+        raise
+    except (OSError, RuntimeError) as error:
+        if started:  # a process died while this one was to be started
+            raise BrokenProcessPool(str(error)) from error
+        raise WorkerError(f"no worker process can be started: {error}") from error
+
+
+def end(pool: ProcessPoolExecutor, patience: float) -> None:
+    """End a pool without ever waiting for a process that does not end: after ``patience`` seconds its processes are
+    terminated, and killed where that does not help. What they were writing can be removed when they have ended.
+    """
+    processes = pool._processes or {}
+    manager: Any = pool._executor_manager_thread
+    pool.shutdown(wait=False, cancel_futures=True)
+    if manager is None:  # nothing was ever submitted
+        return
+    try:
+        manager.join(patience)
+        for stop in (BaseProcess.terminate, BaseProcess.kill):
+            limit = time.monotonic() + PATIENCE
+            while manager.is_alive() and time.monotonic() < limit:
+                for process in [*processes.values()]:  # one may be added while its pool breaks
+                    stop(process)
+                manager.join(0.1)
+    except BaseException:  # a second Ctrl-C
+        for process in [*processes.values()]:
+            process.kill()
+        raise
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the main process is gone: one that was killed cannot end its workers."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Block Ctrl-C: a process started in here inherits that, and leaves Ctrl-C to the main process from the start."""
+    resource_tracker.ensure_running()  # where multiprocessing starts it later, it allows Ctrl-C again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
