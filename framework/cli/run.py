@@ -23,6 +23,7 @@ from hepflow.cli.console import (
 )
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
+from hepflow.cli.send import grid_settings, send
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted
@@ -87,12 +88,17 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
 )
 @click.option(
+    "-r",
     "--executor",
     default=RunOptions.executor,
     show_default=True,
     metavar="NAME",
     help="Where the work units run; hepflow list executors.",
 )
+@click.option("-g", "datasets", metavar="FILE", help="With -r grid: list of datasets, as --set grid.Datasets=FILE.")
+@click.option("--gridstreamname", metavar="NAME", help="As --set grid.StreamName=NAME.")
+@click.option("--gridrunversion", metavar="VERSION", help="As --set grid.RunVersion=VERSION.")
+@click.option("--nFilesPerJob", "files_per_job", metavar="N", help="As --set grid.FilesPerJob=N.")
 @click.option(
     "--chunk",
     type=click.IntRange(min=1),
@@ -139,7 +145,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     if file is None:
         return
     options = RunOptions(
-        settings=_of_executors(given["settings"], plugins),
+        settings=[*_of_executors(given["settings"], plugins), *grid_settings(given)],
         **{
             name: given[name]
             for name in (
@@ -153,6 +159,10 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         raise JobOptionsError(
             "--resume and --force exclude each other", hint="--resume continues a run, --force replaces it"
         )
+    executor = plugins.names("executors").get(options.executor)
+    if executor is not None and executor.load().whole_jobs:
+        send(file, options, given, plugins)
+        return
     if given["dry_run"]:
         _show_plan(file, options, plugins)
         return
