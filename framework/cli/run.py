@@ -282,7 +282,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     options = "".join(_shown(name, value) for name, value in file.job.options.items())
     out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
     if plan.units:
-        samples = dict.fromkeys(f.sample for f in plan.files)
+        samples = dict.fromkeys(kind.sample for kind in plan.kinds)
         out.print(
             f"input    {_number(len(plan.files), 'file')} of {', '.join(samples)}: "
             f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')}"
@@ -329,17 +329,14 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
             else:
                 tools.add_row(owner, configured(tool), "", "(finalizes)")
     out.print(tools)
-    bytes_read = sum(f.columns[name].nbytes for f in plan.files for name in plan.flow.reads if name in f.columns)
     if plan.units:
-        out.print(f"\ncolumns read ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}")
+        out.print(f"\ncolumns read ({len(plan.flow.reads)}): {_joined(plan.flow.reads)}")
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
         out.print(f"\nstream {stream.name}: {configured(stream)} writes {len(names)} columns: {_joined(names)}")
-    units = new_table("unit", "file", "entries", "blocks", title="work units")
+    units = new_table("unit", "file", "entries", title="work units")
     for unit in plan.units[:20]:
-        units.add_row(
-            str(unit.number), plan.files[unit.file].path, f"{unit.start:,}–{unit.stop:,}", str(len(unit.blocks))
-        )
+        units.add_row(str(unit.number), unit.file.path, f"{unit.start:,}–{unit.stop:,}")
     out.print(units)
     if len(plan.units) > 20:
         out.print(f"… {len(plan.units)} in all")

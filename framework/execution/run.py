@@ -21,7 +21,7 @@ from hepflow.execution.fingerprint import fingerprint_of
 from hepflow.execution.inputs import formats
 from hepflow.execution.loop import Payload, UnitResult, UnitRunner, Worker, failure
 from hepflow.execution.options import Reporter, RunOptions
-from hepflow.execution.plan import Plan, WorkUnit
+from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
 from hepflow.execution.planning import plan_job
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
@@ -199,7 +199,7 @@ def _loop(
                     done[outcome.key] = outcome
                     directory.record(outcome)
                 else:
-                    failures.append(Failure(plan.files[unit.file].path, outcome[0], unit.start, unit.stop, outcome[1]))
+                    failures.append(Failure(unit.file.path, outcome[0], unit.start, unit.stop, outcome[1]))
     except UnitsFailedError as error:
         tried = len(done) + len(failures)
         raise units_failed(failures, tried, where=str(directory.path / FAILURES), stopped=error.message) from None
@@ -226,14 +226,14 @@ def _run_on_executor(
 ) -> Generator[tuple[int, UnitResult | HepflowError], None, None]:
     """Run work units where the executor does."""
     packed = directory.state.resolve() / PAYLOAD
-    files = tuple(replace(f, path=_full(f.path)) for f in payload.plan.files)  # a worker may be in another folder
-    packed.write_bytes(replace(payload, plan=replace(payload.plan, files=files)).pack())
+    todo = [replace(unit, file=_located(unit.file)) for unit in todo]  # a worker may be in another folder
+    packed.write_bytes(replace(payload, plan=replace(payload.plan.of_workers(), units=tuple(todo))).pack())
     usual = "is there enough memory? try a smaller --chunk; finished units are kept, --resume continues"
     try:
         with closing(executor.run(UnitRunner(packed), todo)) as results:
             for position, found in results:
                 if isinstance(found, WorkerError):
-                    yield position, found.but(where=payload.plan.describe(todo[position]), hint=found.hint or usual)
+                    yield position, found.but(where=todo[position].describe(), hint=found.hint or usual)
                     continue
                 outcome: UnitResult | HepflowError = UnitRunner.unpack(found)
                 yield position, outcome
@@ -243,8 +243,9 @@ def _run_on_executor(
         packed.unlink(missing_ok=True)
 
 
-def _full(path: str) -> str:
-    return str(Path(path).absolute()) if Path(path).exists() else path
+def _located(file: PlannedFile) -> PlannedFile:
+    path, *replicas = (str(Path(p).absolute()) if Path(p).exists() else p for p in (file.path, *file.replicas))
+    return replace(file, path=path, replicas=tuple(replicas))
 
 
 def _add_up(units: Sequence[UnitResult], result: RunResult) -> dict[str, Any]:
@@ -353,7 +354,7 @@ def _check_not_inside(plan: Plan, output: Path) -> None:
 
 def _label(plan: Plan) -> str:
     """Return what figures say of the input: what hepflow did not simulate itself is not called simulation."""
-    return "hepflow simulation" if plan.files and all(file.simulation for file in plan.files) else "hepflow"
+    return "hepflow simulation" if plan.kinds and all(kind.simulation for kind in plan.kinds) else "hepflow"
 
 
 def _cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
@@ -378,7 +379,7 @@ def _now() -> str:
 def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
     """Return what the tools that made the inputs, and those of this job, say of their output, each once."""
     found: list[dict[str, Any]] = []
-    for name, record in (item for file in plan.files for item in file.records.items()):
+    for name, record in (item for kind in plan.kinds for item in kind.records.items()):
         entry = {"tool": name, "of": "inputs", "record": dict(record)}
         if entry not in found:
             found.append(entry)
@@ -424,14 +425,14 @@ def _provenance(
         "inputs": [
             {
                 "path": f.path,
-                "sample": f.sample,
-                "format": f.format,
-                "tree": f.tree,
+                "sample": plan.kinds[f.kind].sample,
+                "format": plan.kinds[f.kind].format,
+                "tree": plan.kinds[f.kind].tree,
                 "entries": f.entries,
                 "size": f.size,
                 "mtime": f.mtime,
                 "uuid": f.identity,
-                "energy_unit": f.energy_unit,
+                "energy_unit": plan.kinds[f.kind].energy_unit,
             }
             | ({"sha256": checksums[f.path]} if f.path in checksums else {})
             for f in plan.files
