@@ -26,7 +26,7 @@ from hepflow.execution.planning import plan_job
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.results import add
 from hepflow.execution.rundir import FAILURES, KEPT, PAYLOAD, PROVENANCE, RunDirectory
-from hepflow.execution.status import note_end, note_start
+from hepflow.execution.status import check_no_jobs, note_end, note_start
 from hepflow.executor import Executor
 from hepflow.files import sha256
 from hepflow.job import Job
@@ -80,6 +80,8 @@ def run(
     if taken:
         raise JobOptionsError(f"{taken[0]!r} is the name of an executor", hint="call the tool or stream otherwise")
     RunDirectory.check(options.output, job.name, resume=options.resume, force=options.force)
+    if options.force and options.output:
+        check_no_jobs(Path(options.output).expanduser(), plugins)
     plan = plan_job(job, options, plugins=plugins, reporter=reporter, run=run)
     if options.force and options.output:
         _check_not_inside(plan, Path(options.output).expanduser())

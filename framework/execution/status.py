@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hepflow.errors import HepflowError, InputError
+from hepflow.errors import HepflowError, InputError, OutputError
 from hepflow.execution.rundir import PROVENANCE, RUN, STATE, RunDirectory
 from hepflow.executor import Detached, Executor, Jobs
 from hepflow.files import write_text
 from hepflow.registry.manager import Registry
 
-__all__ = ["RunState", "note_end", "note_start", "state_of"]
+__all__ = ["RunState", "check_no_jobs", "note_end", "note_start", "state_of"]
 
 
 def note_start(directory: RunDirectory, units: int, entries: int, executor: Executor | None) -> None:
@@ -110,6 +110,17 @@ def state_of(path: Path, plugins: Registry) -> RunState:
     else:
         what = "stopped"
     return RunState(what, noted, record, done, last, directory.steps(), failures, jobs)
+
+
+def check_no_jobs(path: Path, plugins: Registry) -> None:
+    """Raise OutputError where jobs work for the run in a folder that is to be replaced."""
+    jobs = state_of(path, plugins).jobs if (path / STATE / RUN).is_file() else None
+    if jobs is not None and (jobs.unknown or {*jobs.states} - {"gone"}):
+        raise OutputError(
+            "jobs work for the run that --force would replace",
+            where=str(path),
+            hint=f"--resume collects what they do; this ends them: {shlex.join(jobs.cancel)}",
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import hepflow.errors
-from hepflow.errors import HepflowError, InputError, WorkerError
+from hepflow.errors import HepflowError, InputError, WorkerError, differences
+from hepflow.execution.fingerprint import READING
 from hepflow.execution.loop import UnitRunner
 from hepflow.execution.rundir import BATCH, PAYLOAD, STATE
 from hepflow.files import write_bytes
+from hepflow.versions import versions
 
-__all__ = ["collected", "do_units", "numbers_of", "written_numbers"]
+__all__ = [
+    "check_versions",
+    "collected",
+    "do_units",
+    "note_versions",
+    "numbers_of",
+    "refused",
+    "written_numbers",
+]
+
+VERSIONS, REFUSED = "versions.json", "refused.json"
+"""What the jobs of a batch have to have, and why one did not begin, in its folder."""
 
 
 def numbers_of(text: str) -> list[int]:
@@ -87,3 +102,44 @@ def collected(folder: Path, number: int) -> bytes | HepflowError | None:
     except (ValueError, TypeError, AttributeError, KeyError) as reason:
         return WorkerError(f"a batch job left an error that cannot be read: {reason}", where=str(path))
     return error
+
+
+# ── who does not fit ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def note_versions(batch: Path) -> None:
+    """Note in the folder of a batch which versions its jobs have to have."""
+    write_bytes(batch / VERSIONS, json.dumps(_versions()).encode())
+
+
+def check_versions(folder: Path, into: str) -> None:
+    """Raise WorkerError where this worker has other versions than the run, and leave it for the run: before anything of
+    the run is unpacked.
+    """
+    batch = folder / STATE / BATCH / into
+    try:
+        wanted = json.loads((batch / VERSIONS).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # the run has ended, which is told elsewhere
+        return
+    other = differences(_versions(), wanted)
+    if other:
+        message = f"this worker has other versions than the run: {', '.join(other)}"
+        hint = "let the prologue of a job bring what the run has; finished units are kept, --resume continues"
+        where = f"{platform.node()}, {sys.executable}"
+        write_bytes(batch / REFUSED, json.dumps({"message": message, "where": where, "hint": hint}).encode())
+        raise WorkerError(message, where=where, hint=hint)
+
+
+def refused(batch: Path) -> WorkerError | None:
+    """Return why a worker refused to begin, once."""
+    path = batch / REFUSED
+    if not path.exists():
+        return None
+    told = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    return WorkerError(told["message"], where=told["where"], hint=told["hint"])
+
+
+def _versions() -> dict[str, str]:
+    found = {name: version for name, version in versions().items() if name in READING}
+    return {**found, "python": ".".join(platform.python_version_tuple()[:2])}

@@ -304,7 +304,9 @@ def _last_words(log: str) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("error: ")]  # by hepflow: where, and what to do, stand below
+    return [*lines, *said[-1:]]
 
 
 def output_of(command: Sequence[str], *, where: str = "", folder: Path | None = None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hepflow.errors import HepflowError, OutputError
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import BATCH, JOBS, PAYLOAD, STATE
-from hepflow.execution.work import collected
+from hepflow.execution.work import collected, note_versions, refused
 from hepflow.files import link_or_copy, write_text
 
 __all__ = ["Batch", "Task"]
@@ -52,6 +52,7 @@ class Batch:
         path = payload.parent / BATCH / uuid.uuid4().hex[:8]
         path.mkdir(parents=True)
         link_or_copy(payload, path / PAYLOAD)
+        note_versions(path)
         return cls(path, executor, str(payload.parent.parent), {unit.number: unit.key for unit in units}, [])
 
     @classmethod
@@ -84,7 +85,12 @@ class Batch:
         return shlex.join([*python, "work", self.folder, "--into", self.path.name])
 
     def results(self) -> Iterator[tuple[str, bytes | HepflowError]]:
-        """Yield the key of a work unit and what a job has left for it, which is removed when the next is asked for."""
+        """Yield the key of a work unit and what a job has left for it, which is removed when the next is asked for; an
+        error that concerns all has no key.
+        """
+        unfit = refused(self.path)
+        if unfit is not None:
+            yield "", unfit
         there = sorted(path for path in self.path.iterdir() if path.stem.isdigit())
         for path in there:
             found = collected(self.path, int(path.stem))

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from hepflow.errors import InputError, WorkerError
-from hepflow.execution.work import collected, do_units, numbers_of, written_numbers
+from hepflow.execution.work import (
+    check_versions,
+    collected,
+    do_units,
+    note_versions,
+    numbers_of,
+    refused,
+    written_numbers,
+)
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("7", [7]), ("1-3,7", [1, 2, 3, 7]), ("2,4,6-7", [2, 4, 6, 7])])
@@ -37,3 +47,14 @@ def test_what_a_job_left(tmp_path):
         assert isinstance(collected(tmp_path, 1), WorkerError)
     (tmp_path / "1.pkl").write_bytes(b"result")
     assert collected(tmp_path, 1) == b"result"
+
+
+def test_a_worker_with_other_versions_tells_the_run(hepflow, tmp_path):
+    batch = tmp_path / ".hepflow" / "batch" / "b"
+    note_versions(batch)
+    check_versions(tmp_path, "b")
+    told = json.loads((batch / "versions.json").read_text())
+    (batch / "versions.json").write_text(json.dumps({**told, "uproot": "5.0.0", "python": "3.9"}))
+    hepflow("work", tmp_path, "1", "--into", "b").failed("other versions than the run: ", "→ '5.0.0'", "→ '3.9'")
+    assert "let the prologue of a job bring" in refused(batch).hint
+    assert refused(batch) is None

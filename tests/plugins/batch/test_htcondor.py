@@ -54,13 +54,18 @@ def pool(tmp_path, monkeypatch):
     return folder
 
 
-def test_held_jobs_get_more_memory_and_results_are_the_same(pool, joboptions, xaods, tmp_path, caplog):
+def test_held_jobs_get_more_memory_and_results_are_the_same(pool, joboptions, xaods, tmp_path, caplog, monkeypatch):
     path = joboptions('job = Job("j")\nstream = NtupleStream("tree")\nstream.Keep = ["TauJets.pt"]\njob += stream\n')
     (pool / "hold").touch()
     options = {"inputs": [str(xaods[0])], "executor": "htcondor"}
     refused = (*FAST, "htcondor.Requirements=(")
     with pytest.raises(WorkerError, match="condor_submit: ERROR: Parse error in expression"):
         run(load_joboptions(path), RunOptions(output=str(tmp_path / "refused"), settings=refused, **options))
+    (pool / "last").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("hepflow.execution.work._versions", lambda: {"hepflow": "0.0.1"})
+        with pytest.raises(WorkerError, match=r"this worker has other versions than the run: .*→ '0.0.1'"):
+            run(load_joboptions(path), RunOptions(output=str(tmp_path / "other"), settings=FAST, **options))
     (pool / "last").unlink()
     settings = (*FAST, "htcondor.Memory=1000")
     there = run(load_joboptions(path), RunOptions(output=str(tmp_path / "there"), settings=settings, **options))

@@ -120,6 +120,8 @@ def test_detach_scancel_a_drained_node_status_and_resume(go, here, hepflow, tmp_
     assert re.search(r"jobs     (\d running, )?\d waiting\n", out)
     with pytest.raises(OutputError, match="this run has jobs of slurm, and is to go on with processes"):
         go("out", resume=True)
+    with pytest.raises(OutputError, match="jobs work for the run that --force would replace"):
+        go("out", force=True)
     (tmp_path / "out").rename(tmp_path / "moved")
     with pytest.raises(OutputError, match=r"was moved while its jobs work: they look for it in .*out"):
         go("moved", executor="slurm", resume=True)
