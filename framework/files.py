@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from hepflow.errors import OutputError
 
-__all__ = ["link_or_copy", "read_sha256", "replacing", "sha256", "write_bytes", "write_text"]
+__all__ = ["link_or_copy", "read_sha256", "replacing", "sha256", "sync_file", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -20,14 +21,17 @@ def replacing(path: Path | str, *, hint: str = "is the disk full?") -> Iterator[
     """Yield a temporary path, with the ending of ``path``, that becomes ``path`` at the end; after an error nothing is
     left of it, and an older file stays.
 
-    The folder is made where it is missing. OutputError, with the hint, where the file cannot be written.
+    The folder is made where it is missing; what is written outlives a power failure. OutputError, with the hint, where
+    the file cannot be written.
     """
     final = Path(path)
     temporary = final.with_name(f".part{os.getpid()}-{final.name}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        sync_file(temporary)
         temporary.replace(final)
+        sync_file(final.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{final.name} cannot be written: {reason}", where=str(final), hint=hint) from error
@@ -36,14 +40,39 @@ def replacing(path: Path | str, *, hint: str = "is the disk full?") -> Iterator[
             temporary.unlink(missing_ok=True)
 
 
+def sync_file(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are safe on the disk; OSError where they cannot be written."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that know no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, replacing what has it; where a file can have one name only, it is copied."""
-    with replacing(target) as temporary:
+    """Give a file a second name, replacing what has it; where a file can have one name only, it is copied.
+
+    The name is safe from a power failure when the folder is (``sync_file``): there may be many.
+    """
+    temporary = target.with_name(f".part{os.getpid()}-{target.name}")
+    try:
         temporary.unlink(missing_ok=True)
         try:
             temporary.hardlink_to(source)
         except OSError:
             shutil.copyfile(source, temporary)
+            sync_file(temporary)
+        temporary.replace(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{target.name} cannot be written: {reason}", where=str(target), hint="is the disk full?"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path | str, content: bytes, *, hint: str = "is the disk full?") -> Path:

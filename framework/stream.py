@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hepflow.context import Context
 from hepflow.errors import JobOptionsError
-from hepflow.files import link_or_copy
+from hepflow.files import link_or_copy, sync_file
 from hepflow.properties import Configurable, Property
 from hepflow.protocols import ColumnInfo, Writer, matching
 from hepflow.tool import Tool
@@ -44,8 +44,6 @@ class Stream(Configurable):
     """
 
     suffix: ClassVar[str] = ".root"
-    joined: ClassVar[str] = ""
-    """Ending of the one file ``<stream><joined>`` that all parts become; empty where they stay numbered."""
     always: ClassVar[tuple[str, ...]] = ()
     """Columns that no Drop pattern removes."""
 
@@ -125,6 +123,7 @@ class Stream(Configurable):
             target = context.path(f"{self.name}_{number:06d}{self.suffix}")
             link_or_copy(part, target)
             files.append(target)
+        sync_file(context.directory)
         return files
 
 

@@ -5,14 +5,12 @@ and range.
 from __future__ import annotations
 
 import ctypes
-import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -23,8 +21,7 @@ from hepflow.errors import ChangedError, HepflowError, InputError, ToolError, Wo
 from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes
-from hepflow.execution.cache import FileCache
-from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
+from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
 from hepflow.files import sha256
 from hepflow.io.opening import local_path, open_reader
 from hepflow.job import Job
@@ -32,9 +29,7 @@ from hepflow.protocols import ColumnInfo, Reader, Writer
 from hepflow.stream import Stream
 from hepflow.tool import Tool
 
-__all__ = ["Payload", "UnitResult", "UnitRunner", "Worker", "failure"]
-
-T = TypeVar("T")
+__all__ = ["Payload", "UnitResult", "Worker", "failure"]
 
 OPEN_FILES = 4
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -51,6 +46,9 @@ class Payload:
     chunk: int
     parts: Path
     checksum: bool = False
+    made: str = ""
+    """Fingerprint of the run, for the entries of the ledger."""
+    session: str = ""
 
     def pack(self) -> bytes:
         """Return the payload as bytes; what the job-option file defines goes along by value."""
@@ -101,25 +99,18 @@ class Worker:
                 raise failure(error, tool, None, "initialize") from error
 
     def attempt(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult | HepflowError:
-        """Do what ``run`` does, with the file or else one of its replicas; return the error of a unit that fails, with
-        its file closed: it may be tried again.
-        """
-        errors: list[HepflowError] = []
-        for path in (unit.file.path, *unit.file.replicas):
-            file = replace(unit.file, path=path)
+        """Do what ``run`` does; return the error of a unit that fails, with its file closed: it may be tried again."""
+        file = self.payload.plan.files[unit.file]
+        try:
             try:
-                try:
-                    return self.run(replace(unit, file=file), report)
-                except ToolError:
-                    _check_unchanged(file)  # what is read of one that changes can be anything
-                    raise
-            except HepflowError as error:
-                if reader := self._readers.pop((path, self._kind(file).tree), None):
-                    reader.close()
-                errors.append(error)
-                if not isinstance(error, InputError):
-                    break
-        return errors[-1] if not isinstance(errors[-1], InputError) else errors[0]
+                return self.run(unit, report)
+            except ToolError:
+                _check_unchanged(file)  # what is read of one that changes can be anything
+                raise
+        except HepflowError as error:
+            if reader := self._readers.pop((file.path, file.tree), None):
+                reader.close()
+            return error
 
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
         """Process one work unit; ``report`` is called with the number of entries after each chunk."""
@@ -156,8 +147,7 @@ class Worker:
 
     def _metadata(self, stream: Stream, unit: WorkUnit) -> dict[str, Any]:
         """Return how an output is made, with the records that its input brings and those of the job's tools."""
-        kind = self._kind(unit.file)
-        tools = dict(kind.records)
+        tools = dict(self.payload.plan.files[unit.file].records)
         for tool in [*self.job.tools, *stream.tools]:
             record = dict(tool.record())
             if not record:
@@ -168,39 +158,31 @@ class Worker:
                 name = f"{tool.name} ({count})"
             tools[name] = record
         own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
-        told = {"simulation": kind.simulation, "energy_unit": kind.energy_unit}
+        file = self.payload.plan.files[unit.file]
+        told = {"simulation": file.simulation, "energy_unit": file.energy_unit}
         own |= {key: value for key, value in told.items() if value}
         return {**own, "tools": tools} if tools else own
 
-    def _kind(self, file: PlannedFile) -> FileKind:
-        return self.payload.plan.kinds[file.kind]
-
     def _reader(self, file: PlannedFile) -> Reader:
-        tree = self._kind(file).tree
-        if (file.path, tree) not in self._readers:
+        key = (file.path, file.tree)
+        if key not in self._readers:
             while len(self._readers) >= OPEN_FILES:
                 self._readers.pop(next(iter(self._readers))).close()
-            self._readers[file.path, tree] = reader = open_reader(file.path, self.payload.formats, tree)
-            if reader.identity != file.identity:
-                FileCache(self.payload.formats).forget(file.path, tree)
-                raise ChangedError(
-                    f"this input is not the file that it was: its UUID is {reader.identity}, not {file.identity}",
-                    where=file.path,
-                    hint="run again: it is looked into anew",
-                )
-        return self._readers[file.path, tree]
+            self._readers[key] = open_reader(file.path, self.payload.formats, file.tree)
+        return self._readers[key]
 
     def _chunks(self, unit: WorkUnit, outcome: UnitResult) -> Iterator[tuple[Scope, str]]:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
-        file, kind = unit.file, self._kind(unit.file)
+        file = self.payload.plan.files[unit.file]
         _check_unchanged(file)
-        wanted = list(kind.columns.values())
-        sample = Sample(kind.sample, kind.metadata, kind.records, kind.energy_unit)
-        for start, stop, block in self._blocks(unit, wanted):
+        wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
+        sample = Sample(file.sample, file.metadata, file.records, file.energy_unit)
+        for start, stop in unit.blocks:
+            block = self._read(file, wanted, start, stop)
             for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}
-                numbered = first if kind.repeated else None
+                numbered = first if file.repeated else None
                 scope = Scope.from_columns(
                     columns, last - first, sample=sample, seed=self.job.seed, first_entry=numbered
                 )
@@ -212,16 +194,20 @@ class Worker:
                 yield scope, f"{file.path}, entries {first}–{last}"
         _check_unchanged(file)
 
-    def _blocks(self, unit: WorkUnit, wanted: Sequence[ColumnInfo]) -> Iterator[tuple[int, int, Mapping[str, Column]]]:
-        """Yield the columns of a unit in blocks (start, stop, columns); the file is opened where it is not."""
-        file = unit.file
-        where = f"{file.path}, entries {unit.start}–{unit.stop}"
-        reader = _reading(where, lambda: self._reader(file))
-        if not wanted:
-            yield unit.start, unit.stop, {}
-            return
-        for start, stop in _reading(where, lambda: reader.blocks(wanted, unit.start, unit.stop)):
-            yield start, stop, _reading(where, partial(reader.read, wanted, start, stop))
+    def _read(self, file: PlannedFile, wanted: Sequence[ColumnInfo], start: int, stop: int) -> Mapping[str, Column]:
+        """Return the columns of one block; the file is opened where it is not."""
+        try:
+            reader = self._reader(file)
+            return reader.read(wanted, start, stop) if wanted else {}
+        except HepflowError:
+            raise
+        except Exception as error:
+            where = f"{file.path}, entries {start}–{stop}"
+            if isinstance(error, MemoryError):
+                raise _no_memory(where) from error
+            raise InputError(
+                f"reading failed: {type(error).__name__}: {error}", where=where, hint="--debug shows the traceback"
+            ) from error
 
     def _process(
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
@@ -267,87 +253,18 @@ class Worker:
             ) from error
 
 
-class InWorker(Exception):  # noqa: N818 - it is never raised: it is the cause of an error, shown by --debug
-    """The traceback of an error in another process."""
-
-
-class UnitRunner:
-    """Runs the work units of one run in whatever process it is called in. The worker is made once in each thread, and
-    gives way to that of another run: processes of a cluster outlive a run.
-    """
-
-    _thread = threading.local()
-
-    def __init__(self, payload: Path) -> None:
-        self.payload = payload
-        self.token = uuid.uuid4().hex
-
-    def __call__(self, unit: WorkUnit) -> bytes:
-        """Run a unit in this process; return, pickled, its UnitResult, with what the job-option file defines by value,
-        or the HepflowError that it failed with. What is raised concerns all units: the tools cannot be initialized.
-        """
-        outcome = self._worker().attempt(unit)
-        if isinstance(outcome, HepflowError):
-            packed: bytes = cloudpickle.dumps((outcome, "".join(traceback.format_exception(outcome))))
-            return packed
-        try:
-            packed = cloudpickle.dumps((outcome, ""))
-        except Exception as error:
-            refused = ToolError(
-                f"the results of a work unit cannot be sent to the main process: {error}",
-                where=", ".join(f"tool {name}" for name, value in outcome.results.items() if value is not None),
-                hint="a result is made of numbers, arrays, objects with +, and dicts, lists, dataclasses of these",
-            )
-            packed = cloudpickle.dumps((refused, ""))
-        return packed
-
-    def units(self) -> tuple[WorkUnit, ...]:
-        """Return the work units of the plan."""
-        return self._worker().payload.plan.units
-
-    @staticmethod
-    def unpack(packed: bytes) -> UnitResult | HepflowError:
-        """Return the result, or the error, that a call has packed; its cause is then the traceback where it was."""
-        outcome, trace = cloudpickle.loads(packed)
-        if trace:
-            outcome.__cause__ = InWorker(trace)
-        return outcome  # type: ignore[no-any-return]
-
-    def _worker(self) -> Worker:
-        token, worker = getattr(self._thread, "worker", ("", None))
-        if token != self.token or worker is None:
-            if worker is not None:
-                worker.close()
-            worker = Worker(Payload.unpack(self.payload.read_bytes()))
-            self._thread.worker = (self.token, worker)
-        return worker
-
-
 def _check_unchanged(file: PlannedFile) -> None:
     """Raise ChangedError where a local input is not the one that was planned with; others notice one that is gone."""
     local = local_path(file.path)
     if local is None or not local.is_file():
         return
     status = local.stat()
-    if status.st_size != file.size or file.mtime not in (0.0, status.st_mtime):
+    if (status.st_size, status.st_mtime) != (file.size, file.mtime):
         raise ChangedError(
             f"this input has changed since the run began: {file.size:,} bytes, now {status.st_size:,}",
             where=file.path,
             hint="leave inputs alone while a run reads them",
         )
-
-
-def _reading(where: str, function: Callable[[], T]) -> T:
-    try:
-        return function()
-    except HepflowError:
-        raise
-    except MemoryError as error:
-        raise _no_memory(where) from error
-    except Exception as error:
-        raise InputError(
-            f"reading failed: {type(error).__name__}: {error}", where=where, hint="--debug shows the traceback"
-        ) from error
 
 
 def _no_memory(where: str) -> WorkerError:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hepflow.errors import HepflowError, InputError, OutputError
 from hepflow.execution.rundir import PROVENANCE, RUN, STATE, RunDirectory
+from hepflow.execution.totals import progress
 from hepflow.executor import Detached, Executor, Jobs
 from hepflow.files import write_text
 from hepflow.registry.manager import Registry
@@ -34,7 +35,7 @@ def note_start(directory: RunDirectory, units: int, entries: int, executor: Exec
         "settings": executor.values_set if executor else {},
         "units": units,
         "entries": entries,
-        "before": directory.progress()[0],
+        "before": progress(directory.ledger)[0],
     }
     directory.write_json(f"{STATE}/{RUN}", told)
 
@@ -89,7 +90,7 @@ def state_of(path: Path, plugins: Registry) -> RunState:
         raise InputError("there is no run in this folder" if path.is_dir() else "there is no such folder",
                          where=str(path), hint=hint)  # fmt: skip
     noted, record = (_read(file) for file in (directory.state / RUN, path / PROVENANCE))
-    done, last = directory.progress()
+    done, last = progress(directory.ledger)
     jobs = None
     if noted.get("executor", "processes") != "processes":
         executor: Executor = plugins.load("executors", noted["executor"])(noted["executor"])

@@ -1,33 +1,200 @@
-"""Work units that a batch job does: read from the folder of a run, results left there for the run to collect."""
+"""One work unit, from the file to its entry in the ledger: in this process, in a worker, in a batch job."""
 
 from __future__ import annotations
 
 import json
 import platform
 import sys
+import threading
+import time
+import traceback
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hepflow.errors
-from hepflow.errors import HepflowError, InputError, WorkerError, differences
+from hepflow.errors import HepflowError, InputError, OutputError, ToolError, WorkerError, differences
 from hepflow.execution.fingerprint import READING
-from hepflow.execution.loop import UnitRunner
-from hepflow.execution.rundir import BATCH, PAYLOAD, STATE
-from hepflow.files import write_bytes
+from hepflow.execution.keys import signature, signed, worker_key
+from hepflow.execution.ledger import KEPT, Ledger, Place, Segment
+from hepflow.execution.loop import Payload, UnitResult, Worker
+from hepflow.execution.packing import PackingError
+from hepflow.execution.plan import WorkUnit
+from hepflow.execution.rundir import BATCH, LEDGER, PAYLOAD, STATE, identity_of
+from hepflow.execution.totals import UNITS
+from hepflow.files import sync_file, write_bytes
 from hepflow.versions import versions
 
 __all__ = [
+    "Recorder",
+    "UnitRunner",
+    "Work",
     "check_versions",
     "collected",
     "do_units",
     "note_versions",
     "numbers_of",
     "refused",
+    "write_payload",
     "written_numbers",
 ]
 
+SYNC_UNITS, SYNC_SECONDS = 100, 1.0
+"""What a worker has done is made safe on disk after so many units, or seconds."""
 VERSIONS, REFUSED = "versions.json", "refused.json"
 """What the jobs of a batch have to have, and why one did not begin, in its folder."""
+MARK = 32
+"""Bytes of the signature in front of a payload."""
+
+
+class Work(dict[str, Any]):
+    """What a worker says of a unit that it has done: ``about`` and ``place`` of its entry in the ledger, ``by`` whom,
+    and whether all that this one did is ``safe`` on disk.
+    """
+
+
+class InWorker(Exception):  # noqa: N818 - it is never raised: it is the cause of an error, shown by --debug
+    """The traceback of an error in another process."""
+
+
+class Recorder:
+    """Writes what one worker does into the ledger."""
+
+    def __init__(self, ledger: Ledger, made: str, parts: Path) -> None:
+        self.name = uuid.uuid4().hex[:8]
+        self._ledger = ledger
+        self._made = made
+        self._parts = parts
+        self._segment: Segment | None = None
+        self._group = -1
+        self._unsafe: list[Path] = []
+        self._units = 0
+        self._synced = time.monotonic()
+
+    def record(self, unit: WorkUnit, outcome: UnitResult) -> Work | HepflowError:
+        """Append what a unit gave; return what is to be said of it, or the error where that is not possible."""
+        parts = {
+            stream: [path.name, outcome.sizes[stream], *filter(None, [outcome.checksums.get(stream)])]
+            for stream, path in outcome.parts.items()
+        }
+        about = {"unit": unit.key, "made": self._made, "number": unit.number, "entries": unit.entries, "parts": parts}
+        try:
+            place = self._segment_of(unit).append(about, [outcome.results, outcome.cutflow, outcome.notes])
+            self._unsafe += outcome.parts.values()
+            self._units += 1
+            due = self._units >= SYNC_UNITS or time.monotonic() - self._synced >= SYNC_SECONDS
+            if due:
+                self.sync()
+        except PackingError as error:
+            return _not_recorded(outcome, error)
+        except OSError as error:
+            return OutputError(
+                f"the results of a work unit cannot be written: {error.strerror or error}",
+                where=str(error.filename or self._ledger.folder),
+                hint=KEPT,
+            )
+        return Work(about=about, place=place, by=self.name, safe=due)
+
+    def sync(self) -> None:
+        """Make safe what was recorded."""
+        for path in self._unsafe:
+            sync_file(path)
+        if self._unsafe:
+            sync_file(self._parts)
+        if self._segment is not None:
+            self._segment.sync()
+        self._unsafe.clear()
+        self._units, self._synced = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+    def _segment_of(self, unit: WorkUnit) -> Segment:
+        """Return where to append a unit: a group has files of its own, so that they can go when it is added up."""
+        if self._segment is None or unit.group != self._group:
+            if self._segment is not None:
+                self._segment.sync()
+                self.close()
+            self._group = unit.group
+            self._segment = self._ledger.segment(f"{UNITS}{self._group:06d}")
+        return self._segment
+
+
+class UnitRunner:
+    """Runs the work units of one run in whatever process it is called in. The worker is made once in each thread, and
+    gives way to that of another run: processes of a cluster outlive a run.
+
+    ``payload`` is the file that ``write_payload`` wrote, ``key`` the key of the run; without one results are data only.
+    What a ``safe`` one has done outlives a power failure.
+    """
+
+    _thread = threading.local()
+
+    def __init__(self, payload: Path, key: bytes | None, *, safe: bool = False) -> None:
+        self.payload = payload
+        self.token = uuid.uuid4().hex
+        self._key = key
+        self._safe = safe
+
+    def __call__(self, unit: WorkUnit) -> bytes:
+        """Run a unit in this process; return, as JSON, what the worker says of it, or the error that it ended with.
+        What is raised concerns all units: the tools cannot be initialized.
+        """
+        worker, recorder = self._ready()
+        outcome = worker.attempt(unit)
+        said = outcome if isinstance(outcome, HepflowError) else recorder.record(unit, outcome)
+        if self._safe and isinstance(said, Work):
+            recorder.sync()
+            said["safe"] = True
+        return json.dumps({"error": _told(said)} if isinstance(said, HepflowError) else said).encode()
+
+    def units(self) -> tuple[WorkUnit, ...]:
+        """Return the work units of the plan."""
+        return self._ready()[0].payload.plan.units
+
+    @staticmethod
+    def unpack(packed: bytes) -> Work | HepflowError:
+        """Return what a call has packed; the cause of an error is then the traceback where it was."""
+        told = json.loads(packed)
+        return _error(told["error"]) if "error" in told else Work(told, place=Place(*told["place"]))
+
+    def _ready(self) -> tuple[Worker, Recorder]:
+        token, worker, recorder = getattr(self._thread, "worker", ("", None, None))
+        if token != self.token or worker is None or recorder is None:
+            if worker is not None:
+                worker.close()
+            payload = _read_payload(self.payload, self._key)
+            worker = Worker(payload)
+            state = next(folder for folder in self.payload.parents if folder.name == STATE)
+            ledger = Ledger(state / LEDGER, state.parent, self._key, payload.session)
+            recorder = Recorder(ledger, payload.made, payload.parts)
+            self._thread.worker = (self.token, worker, recorder)
+        return worker, recorder
+
+
+def write_payload(path: Path, payload: Payload, key: bytes | None) -> None:
+    """Write a payload for workers, signed where there is a key."""
+    packed = payload.pack()
+    path.write_bytes((signature(packed, key) if key else bytes(MARK)) + packed)
+
+
+def _read_payload(path: Path, key: bytes | None) -> Payload:
+    """Return what was written; InputError where it is not signed with the key: it is code of somebody else."""
+    content = path.read_bytes()
+    if key is not None and not signed(content[MARK:], content[:MARK], key):
+        raise InputError(
+            "what this run gives its workers was not signed with your key",
+            where=str(path),
+            hint="only who started a run can do its work units",
+        )
+    return Payload.unpack(content[MARK:])
+
+
+# ── batch jobs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def numbers_of(text: str) -> list[int]:
@@ -59,49 +226,74 @@ def written_numbers(numbers: Sequence[int]) -> str:
 def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
     """Do work units of the run in a folder, one after the other; return the numbers of those that failed.
 
-    What the runner packs for each, or the error that it raises, is written into the folder ``into`` of the run.
-    InputError where the run waits for no batch jobs, or has no such unit.
+    What they give goes into the ledger of the run; what the runner says of each, or the error that it raises, into the
+    folder ``into``. InputError where the run waits for no batch jobs, or has no such unit.
     """
     state = folder / STATE
     target = state / BATCH / into
     if not into or not (target / PAYLOAD).is_file():
         raise InputError("no run here waits for work", where=str(folder), hint="has it ended, or was the folder moved?")
-    runner = UnitRunner(target / PAYLOAD)
+    runner = UnitRunner(target / PAYLOAD, worker_key(identity_of(state)), safe=True)
     units = {unit.number: unit for unit in runner.units()}
     failed = []
     for number in numbers:
         if number not in units:
             raise InputError(f"the run has no work unit {number}: it has {len(units)}", where=str(folder))
-        if (target / f"{number}.pkl").exists():
+        if (target / f"{number}.json").exists():
             continue
         try:
-            packed = runner(units[number])
-            if isinstance(UnitRunner.unpack(packed), HepflowError):
-                failed.append(number)
-            write_bytes(target / f"{number}.pkl", packed)
+            said = runner(units[number])
         except HepflowError as error:
+            said = json.dumps({"error": _told(error), "of": "all"}).encode()
+        if "error" in json.loads(said):
             failed.append(number)
-            told = {key: getattr(error, key) for key in ("message", "where", "hint", "about")}
-            write_bytes(target / f"{number}.json", json.dumps({"class": type(error).__name__, **told}).encode())
+        write_bytes(target / f"{number}.json", said)
     return failed
 
 
 def collected(folder: Path, number: int) -> bytes | HepflowError | None:
-    """Return what a batch job has left for a unit: what a runner has packed, or the error that it raised; None where
-    there is nothing.
+    """Return what a batch job has left for a unit: what a runner says of it, or the error that it raised, which
+    concerns all units; None where there is nothing.
     """
-    if (folder / f"{number}.pkl").exists():
-        return (folder / f"{number}.pkl").read_bytes()
     path = folder / f"{number}.json"
     if not path.exists():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        kind = getattr(hepflow.errors, str(told.pop("class")))
-        error: HepflowError = kind(told.pop("message"), **told)
-    except (ValueError, TypeError, AttributeError, KeyError) as reason:
-        return WorkerError(f"a batch job left an error that cannot be read: {reason}", where=str(path))
+        said = path.read_bytes()
+        told = json.loads(said)
+        if told.get("of") == "all":
+            return _error(told["error"])
+        UnitRunner.unpack(said)
+    except (ValueError, TypeError, KeyError, AttributeError) as reason:
+        return WorkerError(f"a batch job left what cannot be read: {reason}", where=str(path))
+    return said
+
+
+# ── errors as data ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _told(error: HepflowError) -> dict[str, str]:
+    kind = next(base.__name__ for base in type(error).__mro__ if getattr(hepflow.errors, base.__name__, None) is base)
+    told = {key: getattr(error, key) for key in ("message", "where", "hint", "about")}
+    return {"class": kind, **told, "trace": "".join(traceback.format_exception(error))}
+
+
+def _error(told: dict[str, str]) -> HepflowError:
+    """Return an error from what ``_told`` says of it; KeyError, TypeError or ValueError where it is none."""
+    kind = getattr(hepflow.errors, str(told["class"]), None)
+    if not isinstance(kind, type) or not issubclass(kind, HepflowError):
+        raise ValueError(f"there is no error {told['class']}")
+    error = kind(told["message"], **{key: told[key] for key in ("where", "hint", "about")})
+    error.__cause__ = InWorker(told["trace"])
     return error
+
+
+def _not_recorded(outcome: UnitResult, error: PackingError) -> ToolError:
+    return ToolError(
+        f"the results of a work unit cannot be kept: {error}",
+        where=", ".join(f"tool {name}" for name, value in outcome.results.items() if value is not None),
+        hint="a result is made of numbers, arrays, objects with +, and dicts, lists, dataclasses of these",
+    )
 
 
 # ── who does not fit ─────────────────────────────────────────────────────────────────────────────────────────────────

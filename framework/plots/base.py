@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import hist
     from typing_extensions import Self
 
-__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "plain", "write_root"]
+__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "plain", "restore", "write_root"]
 
 FORMAT = 1
 """Number of the JSON layout; a reader refuses a higher one."""
@@ -156,7 +156,7 @@ class PlotObject(ABC):
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._state(), {name: _pack(sums) for name, sums in self._sums.items()})
+        return restore, (type(self), self._state(), {name: _pack(sums) for name, sums in self._sums.items()})
 
     # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,7 +191,7 @@ class PlotObject(ABC):
             state = {name: content[name] for name in ("label", "remark", *COUNTERS)}
             state["layout"] = {name: _decoded(value) for name, value in content["layout"].items()}
             sums = {name: _arrays(part) for name, part in content["sums"].items()}
-            restored: Self = _restore(kind, state, sums)
+            restored: Self = restore(kind, state, sums)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise PlotError(f"the {kind.__name__} is damaged: {type(error).__name__}: {error}") from error
         return restored
@@ -260,7 +260,8 @@ def _arrays(part: Mapping[str, Any]) -> Packed:
     return filled, values, variances
 
 
-def _restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, Packed]) -> Any:
+def restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str, Packed]) -> Any:
+    """Return the plot object that ``__reduce__`` took apart; KeyError, TypeError or ValueError where it is none."""
     made = kind(label=state["label"], **state["layout"])
     made.remark = state["remark"]
     for counter in COUNTERS:

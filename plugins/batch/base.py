@@ -18,9 +18,8 @@ from typing import Any, TypeVar, cast
 
 from hepflow import Property
 from hepflow.errors import HepflowError, OutputError, PluginError, WorkerError
-from hepflow.execution.loop import UnitRunner
 from hepflow.execution.plan import WorkUnit
-from hepflow.execution.work import written_numbers
+from hepflow.execution.work import UnitRunner, collected, written_numbers
 from hepflow.executor import Detached, Executor, Jobs
 from hepflow.plugins.batch.jobs import Batch, Task
 from hepflow.processes import without_interrupts
@@ -178,7 +177,8 @@ class BatchExecutor(Executor):
         for key, found in batch.results():
             if isinstance(found, HepflowError):  # it concerns all; tried again, it is raised again
                 for path in batch.path.glob("[0-9]*.json"):
-                    path.unlink(missing_ok=True)
+                    if isinstance(collected(batch.path, int(path.stem)), HepflowError):
+                        path.unlink(missing_ok=True)
                 raise found
             if key in waiting:
                 yield waiting.pop(key), found
@@ -309,12 +309,10 @@ def _last_words(log: str) -> list[str]:
     return [*lines, *said[-1:]]
 
 
-def output_of(command: Sequence[str], *, where: str = "", folder: Path | None = None) -> str:
+def output_of(command: Sequence[str], *, where: str = "") -> str:
     """Return what a command of a batch system prints; WorkerError with its words where it is not there or fails."""
     try:
-        done = subprocess.run(  # noqa: S603
-            command, cwd=folder, capture_output=True, text=True, timeout=600, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
     except FileNotFoundError:
         raise WorkerError(f"there is no command {command[0]} on this machine", where=where) from None
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -100,4 +100,4 @@ class Batch:
 
     def finished(self) -> int:
         """Return how many work units the jobs have done that nobody has collected."""
-        return len(list(self.path.glob("[0-9]*.pkl")))
+        return len(list(self.path.glob("[0-9]*.json")))

@@ -11,7 +11,6 @@ from hepflow import hookimpl
 def hepflow_executors() -> Mapping[str, str]:
     """Return the executors."""
     return {
-        "grid": "hepflow.plugins.batch.grid:GridExecutor",
         "htcondor": "hepflow.plugins.batch.htcondor:HTCondorExecutor",
         "slurm": "hepflow.plugins.batch.slurm:SlurmExecutor",
     }

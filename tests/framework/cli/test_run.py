@@ -14,6 +14,9 @@ import time
 import psutil
 import pytest
 
+from hepflow.execution.ledger import Ledger
+from hepflow.execution.totals import progress
+
 SIMPLE = """
 job = Job("simple")
 level = job.option("level", default=10.0, doc="lowest pt in GeV")
@@ -452,7 +455,7 @@ def test_interrupt_keeps_finished_parts_and_resume_continues(
     deadline = time.monotonic() + 60
     wanted = 1 if workers == 1 else 2
     while time.monotonic() < deadline and process.poll() is None:
-        if (tmp_path / "waiting").exists() and len(list(finished.glob("unit_*.pkl"))) >= wanted:
+        if (tmp_path / "waiting").exists() and progress(Ledger(finished, tmp_path))[0] >= wanted:
             break
         time.sleep(0.05)
     if stop == signal.SIGINT:

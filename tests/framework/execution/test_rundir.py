@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import json
-import pickle
 
 import pytest
 
 from hepflow.errors import OutputError
-from hepflow.execution.loop import UnitResult
+from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import RunDirectory
+from hepflow.execution.totals import UNITS, Totals
 
 
 def prepare(path, resume=False, force=False, job="job"):
     directory = RunDirectory.prepare(str(path) if path else None, job, resume=resume, force=force)
     directory.release()
     return directory
+
+
+def record(directory, key, entries=10, results=None, **parts):
+    """Append a work unit to the ledger, with parts of so many bytes, as a worker does."""
+    told = {name: [f"{name}_{int(key[1:]):06d}.root", size] for name, size in parts.items()}
+    about = {"unit": key, "made": "", "entries": entries, "parts": told}
+    segment = directory.ledger.segment(UNITS)
+    segment.append(about, [results or {}, {}, {}])
+    segment.close()
+
+
+def units_done(directory):
+    totals = Totals(directory.ledger, directory.parts, "")
+    totals.read(directory.part_check(), resume=True)
+    return totals
 
 
 def noted(directory):
@@ -25,7 +40,7 @@ def noted(directory):
 def test_new_folder_is_made(tmp_path):
     directory = prepare(tmp_path / "a" / "b")
     assert directory.parts.is_dir()
-    assert directory.ledger.is_dir()
+    assert directory.ledger.folder.is_dir()
     assert directory.files() == []
 
 
@@ -93,7 +108,7 @@ def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     again = prepare(tmp_path / "run", force=True)
     assert sorted(str(p.relative_to(again.path)) for p in again.files()) == ["notes.txt", "plots/mine.png"]
     assert (again.path / "mine" / "empty").is_dir()
-    assert list(again.ledger.iterdir()) == []
+    assert list(again.ledger.folder.iterdir()) == []
 
 
 def test_only_what_a_step_wrote_is_noted(tmp_path):
@@ -120,6 +135,7 @@ def test_what_a_killed_process_wrote_belongs_to_the_run(tmp_path, ended):
     (tmp_path / "run" / "net").mkdir()
     (tmp_path / "run" / "net" / "old.txt").write_text("mine")
     directory = prepare(tmp_path / "run", resume=True)
+    directory.begin()
     (directory.path / "net" / "checkpoint").write_text("half")
     temporary = [directory.path / "net" / ".part77-model.keras", directory.state / "payload.pkl"]
     for path in temporary:
@@ -153,15 +169,17 @@ def test_numbers_that_json_does_not_know_are_written_as_text(tmp_path):
 
 def test_ledger_of_units(tmp_path):
     directory = prepare(tmp_path / "run")
-    part = directory.parts / "tree_000002.root"
-    part.write_text("part")
-    directory.record(UnitResult("1", 10, results={"t": 5}))
-    directory.record(UnitResult("2", 20, parts={"tree": part}, sizes={"tree": 4}))
-    directory.record(UnitResult("3", 30, parts={"tree": directory.parts / "tree_000003.root"}, sizes={"tree": 4}))
-    directory.record(UnitResult("4", 20, parts={"tree": part}, sizes={"tree": 5}))
-    found = directory.finished_units()
-    assert list(found) == ["1", "2"]  # the part of unit 3 is gone, that of unit 4 is not whole
-    assert found["1"].results == {"t": 5}
+    (directory.parts / "tree_000002.root").write_text("part")
+    record(directory, "u1", results={"t": 5})
+    record(directory, "u2", 20, tree=4)
+    record(directory, "u3", 30, tree=4)
+    (directory.parts / "tree_000004.root").write_text("cut")
+    record(directory, "u4", 20, tree=4)
+    totals = units_done(directory)
+    assert sorted(totals.done) == ["u1", "u2"]  # the part of unit 3 is gone, that of unit 4 is not whole
+    units = [WorkUnit(n, 0, 0, 10 * n, (), f"u{n}") for n in (1, 2)]
+    assert totals.plan(units) == []
+    assert (totals.total().entries, totals.total().results) == (30, {"t": 5})
 
 
 @pytest.fixture
@@ -169,33 +187,36 @@ def finished(tmp_path):
     """A run of one stream and the tools a, b, c; b changed a file of a."""
     directory = prepare(tmp_path / "run")
     written = [directory.path / name for name in ("tree_000001.root", "a.json", "net")]
-    directory.record(UnitResult("k1", 10, parts={"tree": directory.parts / "tree_000001.root"}, sizes={"tree": 4}))
+    record(directory, "k1", tree=len("stream_tree"))
     for step, names in (("stream_tree", ["tree_000001.root"]), ("tool_a", ["a.json"]), ("tool_b", ["net/m", "a.json"])):
         with directory.noting(step, written):
             for name in names:
                 (directory.path / name).parent.mkdir(exist_ok=True)
                 (directory.path / name).write_text(step)
-        directory.save_step(step, None)
+        if step == "stream_tree":
+            directory.save_stream("tree", [directory.path / names[0]], [directory.parts / "tree_000001.root"])
+        else:
+            directory.save_step(step, None)
     directory.save_step("tool_c", None)
     return directory
 
 
 def steps(directory):
-    return {path.stem for path in directory.ledger.iterdir()}
+    found = {path.name.removesuffix(".entries") for path in directory.ledger.folder.iterdir()}
+    return {name for name in found if not name.startswith(UNITS)} | set(units_done(directory).done)
 
 
 def test_a_run_whose_files_are_there_is_finished(finished):
     before = steps(finished)
     assert finished.check_files("abc") == []
-    assert steps(finished) == before == {"unit_k1", "stream_tree", "tool_a", "tool_b", "tool_c"}
-    assert list(finished.finished_units()) == ["k1"]
+    assert steps(finished) == before == {"k1", "stream_tree", "tool_a", "tool_b", "tool_c"}
 
 
 @pytest.mark.parametrize(
     ("name", "left"),
     [
-        ("net/m", {"unit_k1", "stream_tree", "tool_a"}),
-        ("a.json", {"unit_k1", "stream_tree"}),
+        ("net/m", {"k1", "stream_tree", "tool_a"}),
+        ("a.json", {"k1", "stream_tree"}),
         ("tree_000001.root", set()),
     ],
 )
@@ -270,23 +291,17 @@ def test_what_a_step_does_not_write_again_counts_for_none(finished):
 @pytest.mark.parametrize(
     ("name", "left"),
     [
-        ("tool_c", {"unit_k1", "stream_tree", "tool_a", "tool_b"}),
-        ("tool_a", {"unit_k1", "stream_tree"}),
-        ("stream_tree", set()),
+        ("tool_c", {"k1", "stream_tree", "tool_a", "tool_b"}),
+        ("tool_a", {"k1", "stream_tree"}),
+        ("stream_tree", {"k1"} - {"k1"}),
     ],
 )
 @pytest.mark.parametrize("blob", [b"", b"\x80\x05junk", b"cno_such_module\nthing\n."])
 def test_steps_that_cannot_be_read_are_forgotten(finished, name, left, blob):
-    (finished.ledger / f"{name}.pkl").write_bytes(blob)
+    (finished.ledger.folder / f"{name}.entries").write_bytes(blob)
     assert finished.load_step(name) == (False, None)
-    assert finished.check_files("abc") == [f".hepflow/ledger/{name}.pkl cannot be read"]
+    assert finished.check_files("abc") == [f".hepflow/ledger/{name} cannot be read"]
     assert steps(finished) == left
-
-
-def test_units_that_cannot_be_read_are_not_finished(finished):
-    finished.record(UnitResult("k2", 20))
-    (finished.ledger / "unit_k1.pkl").write_bytes(b"")
-    assert list(finished.finished_units()) == ["k2"]
 
 
 @pytest.mark.parametrize("name", ["files.json", "fingerprint.json", "before.json"])
@@ -322,12 +337,10 @@ def test_steps(tmp_path):
     assert directory.load_step("x") == (False, None)
     directory.save_step("x", {"a": 1})
     directory.save_step("y", None)
-    directory.save_step("z", lambda: 1)  # cannot be pickled: made again on resume
+    directory.save_step("z", (number for number in range(3)))  # cannot be pickled: made again on resume
     assert directory.load_step("x") == (True, {"a": 1})
     assert directory.load_step("y") == (True, None)
     assert directory.load_step("z") == (False, None)
-    assert sorted(p.name for p in directory.ledger.iterdir()) == ["x.pkl", "y.pkl"]
-    assert pickle.loads((directory.ledger / "x.pkl").read_bytes()) == {"a": 1}
 
 
 def test_paths_are_those_of_the_folder_that_is_read(tmp_path):
@@ -339,11 +352,12 @@ def test_paths_are_those_of_the_folder_that_is_read(tmp_path):
     directory.path.rename(tmp_path / "moved")
     inside = tmp_path / "moved" / "net" / "m"
     moved = {**value, "file": inside, "text": str(inside), "folder": tmp_path / "moved"}
-    assert RunDirectory(tmp_path / "moved").load_step("x") == (True, moved)
+    assert prepare(tmp_path / "moved", resume=True).load_step("x") == (True, moved)
 
 
 def made_of(settings=None, run=None, finalize=None):
-    return {"settings": settings or {}, "run": run or {}, "finalize": finalize or {}}
+    run = {"inputs": {}, "files": [], **(run or {})}
+    return {"settings": settings or {}, "run": run, "finalize": finalize or {}}
 
 
 def test_fingerprint_shows_what_differs_and_nothing_else(tmp_path):
@@ -358,19 +372,22 @@ def test_fingerprint_shows_what_differs_and_nothing_else(tmp_path):
     assert caught.value.message.splitlines()[1:] == [f"  {line}" for line in lines]
 
 
-def inputs(names):
-    return {f"{name}.root": {"path": f"{name}.root", "size": 1} for name in names}
+def inputs(names, size=1):
+    return {f"{name}.root": {"path": f"{name}.root", "size": size} for name in names}
 
 
 def test_fingerprint_of_what_was_added_and_of_many_differences(tmp_path):
     directory = prepare(tmp_path / "run")
     directory.check_fingerprint(made_of(run={"inputs": inputs("a")}), resume=False)
-    with pytest.raises(OutputError, match=r"  inputs\.b\.root: absent → \{"):
-        directory.check_fingerprint(made_of(run={"inputs": inputs("ab")}), resume=True)
+    changed = directory.check_fingerprint(made_of(run={"inputs": inputs("bc")}), resume=True)
+    assert changed == ["inputs: 2 added", "inputs: 1 taken out"]
+    with pytest.raises(OutputError, match=r"  inputs\.b\.root\.size: 1 → 2"):
+        directory.check_fingerprint(made_of(run={"inputs": inputs("b", 2)}), resume=True)
+    directory.check_fingerprint(made_of(run={"inputs": inputs(range(99))}), resume=True)
     with pytest.raises(OutputError) as caught:
-        directory.check_fingerprint(made_of(run={"inputs": inputs(range(99))}), resume=True)
+        directory.check_fingerprint(made_of(run={"inputs": inputs(range(99), 2)}), resume=True)
     assert len(caught.value.message.splitlines()) == 14
-    assert caught.value.message.endswith("  … and 88 more")
+    assert caught.value.message.endswith("  … and 87 more")
 
 
 @pytest.mark.parametrize(
@@ -395,7 +412,7 @@ def test_steps_that_only_finalize_may_change(tmp_path, finalize, left, changed):
 def test_a_ledger_of_unknown_settings_is_refused(finished):
     assert not (finished.state / "fingerprint.json").exists()
     with pytest.raises(OutputError, match="what it was made of is not known any more"):
-        finished.check_fingerprint({"settings": {}, "run": {}, "finalize": {}}, resume=True)
+        finished.check_fingerprint(made_of(), resume=True)
 
 
 def test_names_and_links_that_lead_out_are_refused(finished, tmp_path):

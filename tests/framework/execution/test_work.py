@@ -37,16 +37,21 @@ def test_a_run_that_waits_for_nothing(tmp_path):
 
 def test_what_a_job_left(tmp_path):
     assert collected(tmp_path, 1) is None
-    (tmp_path / "1.json").write_text(
-        '{"class": "InputError", "message": "bad", "where": "here", "hint": "", "about": ""}'
-    )
+    told = {"class": "InputError", "message": "bad", "where": "here", "hint": "", "about": "", "trace": ""}
+    (tmp_path / "1.json").write_text(json.dumps({"error": told, "of": "all"}))
     error = collected(tmp_path, 1)
     assert (type(error), error.message, error.where) == (InputError, "bad", "here")
-    for text in ("{", "[]", '{"class": "nothing"}', '{"class": "InputError", "mesage": "x"}'):
+    for text in (
+        "{",
+        "[]",
+        "{}",
+        '{"error": {"class": "nothing"}}',
+        '{"error": {"class": "InputError", "mesage": "x"}}',
+    ):
         (tmp_path / "1.json").write_text(text)
         assert isinstance(collected(tmp_path, 1), WorkerError)
-    (tmp_path / "1.pkl").write_bytes(b"result")
-    assert collected(tmp_path, 1) == b"result"
+    (tmp_path / "1.json").write_text(json.dumps({"error": told}))
+    assert collected(tmp_path, 1) == (tmp_path / "1.json").read_bytes()  # of this unit alone
 
 
 def test_a_worker_with_other_versions_tells_the_run(hepflow, tmp_path):

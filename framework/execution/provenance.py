@@ -1,0 +1,105 @@
+"""How the outputs of a run were made: ``provenance.json`` and ``cutflow.json``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from hepflow.events.scope import Cutflow
+from hepflow.execution.loop import failure
+from hepflow.execution.options import RunOptions
+from hepflow.execution.plan import Plan, PlannedFile
+from hepflow.execution.totals import Total
+from hepflow.files import sha256
+from hepflow.job import Job
+from hepflow.registry.manager import Registry
+from hepflow.versions import versions
+
+__all__ = ["cutflow_rows", "now", "provenance_of"]
+
+
+def cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
+    """Return a cutflow as plain data."""
+    return [
+        {
+            "stream": stream,
+            "tool": tool,
+            "container": container or "events",
+            "selection": label,
+            "before": before,
+            "after": after,
+            **({"missing": missing} if missing else {}),
+        }
+        for (stream, tool, container, label), (before, after, missing) in cutflow.items()
+    ]
+
+
+def now() -> str:
+    """Return the time, as records have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
+    """Return what the tools that made the inputs, and those of this job, say of their output, each once."""
+    found: list[dict[str, Any]] = []
+    for name, record in (item for file in plan.files for item in file.records.items()):
+        entry = {"tool": name, "of": "inputs", "record": dict(record)}
+        if entry not in found:
+            found.append(entry)
+    for tool in job.all_tools():
+        try:
+            own = dict(tool.record())
+        except (Exception, SystemExit) as error:
+            raise failure(error, tool, None, "record") from error
+        if own:
+            found.append({"tool": tool.name, "of": "job", "record": own})
+    return found
+
+
+def _input(file: PlannedFile, checksums: Mapping[str, str]) -> dict[str, Any]:
+    told = ("path", "sample", "format", "tree", "entries", "size", "mtime", "energy_unit")
+    checksum = {"sha256": checksums[file.path]} if file.path in checksums else {}
+    return {**{key: getattr(file, key) for key in told}, "uuid": file.identity, **checksum}
+
+
+def provenance_of(
+    job: Job,
+    plan: Plan,
+    options: RunOptions,
+    plugins: Registry,
+    checksums: Mapping[str, str],
+    total: Total,
+    outputs: Mapping[str, Sequence[Path]],
+    left_out: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return how the run's outputs were made."""
+    return {
+        "job": job.name,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "finished": now(),
+        "seconds": 0.0,
+        "events": total.entries,
+        "asked": {"events": options.events, "skip": options.skip, "chunk": options.chunk, "workers": options.workers}
+        | {"executor": options.executor},
+        "folder": str(Path.cwd()),
+        "options": job.options,
+        "datatype": job.datatype,
+        "seed": job.seed,
+        "properties": {m.name: {"class": type(m).__name__, **m.values} for m in job.configurables()},
+        "set": {m.name: list(m.values_set) for m in job.configurables()},
+        "records": _records(job, plan),
+        "versions": versions(),
+        "plugins": {
+            p.name: f"{p.distribution} {p.version}" + (" (off)" if p.blocked else "") for p in plugins.plugins.values()
+        },
+        "inputs": [_input(f, checksums) for f in plan.files],
+        "models": {str(path): sha256(path) for path in job.data_files().values()},
+        "units": len(plan.units),
+        "left_out": list(left_out),
+        "notes": [{"column": name, "links": count, "note": text} for (text, name), count in total.notes.items()],
+        "outputs": {name: [path.name for path in paths] for name, paths in outputs.items()},
+    }

@@ -1,0 +1,130 @@
+"""The work units of a plan, done where the executor says, until all are done or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from hepflow.errors import HepflowError, UnitsFailedError, WorkerError
+from hepflow.execution.failures import Failure, as_rows, outcomes, units_failed
+from hepflow.execution.loop import Payload, Worker
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.plan import WorkUnit
+from hepflow.execution.rundir import FAILURES, PAYLOAD, RunDirectory
+from hepflow.execution.totals import Totals
+from hepflow.execution.work import Recorder, UnitRunner, Work, write_payload
+from hepflow.executor import Executor
+
+__all__ = ["UnitLoop"]
+
+Outcomes = Generator[tuple[int, Work | HepflowError], None, None]
+USUAL = "is there enough memory? try a smaller --chunk; finished units are kept, --resume continues"
+
+
+class UnitLoop:
+    """Does the work units of a payload's plan that the ledger does not have. ``executor`` None is this process."""
+
+    def __init__(
+        self, payload: Payload, executor: Executor | None, directory: RunDirectory, reporter: Reporter
+    ) -> None:
+        self.totals = Totals(directory.ledger, directory.parts, directory.made)
+        self.ran: set[str] = set()
+        """Keys of the units that were done now."""
+        self._payload = payload
+        self._executor = executor
+        self._directory = directory
+        self._reporter = reporter
+        self._reported = 0
+
+    def run(self, options: RunOptions) -> list[Failure]:
+        """Do what is not done, and close what outputs are made of; return what failed and is left out, where that is
+        accepted, else raise UnitsFailedError.
+        """
+        plan, directory = self._payload.plan, self._directory
+        while True:
+            self.totals.read(directory.part_check(), resume=options.resume)
+            failures = self._once(options)
+            left = [unit for unit in plan.units if unit.key in self.totals.done]
+            if failures and (not options.leave_out or not left):
+                total = len(plan.units) + len(plan.failed)
+                raise units_failed(failures, total, where=str(directory.path / FAILURES))
+            reopened = directory.close_with((unit.key for unit in left), as_rows(failures))
+            options = replace(options, resume=True)
+            if not reopened and failures:
+                self.totals.read(directory.part_check(), resume=True)
+                self.totals.plan(left, whole=False)
+            if not reopened:
+                return failures
+            # what was closed is made again, and some of its parts are gone
+
+    def _once(self, options: RunOptions) -> list[Failure]:
+        plan, directory = self._payload.plan, self._directory
+        todo = self.totals.plan(plan.units, whole=not plan.failed)
+        self._show(plan.entries - sum(unit.entries for unit in todo))
+        failures = [*plan.failed]
+        try:
+            with closing(outcomes(todo, self._attempt, options.policy)) as running:
+                for unit, said in running:
+                    if isinstance(said, Work):
+                        self.ran.add(unit.key)
+                        self.totals.add(**said)
+                    else:
+                        path = plan.files[unit.file].path
+                        failures.append(Failure(path, said[0], unit.start, unit.stop, said[1]))
+            self.totals.flush()
+        except UnitsFailedError as error:
+            tried = len(self.totals.done) + len(failures)
+            raise units_failed(failures, tried, where=str(directory.path / FAILURES), stopped=error.message) from None
+        finally:
+            failures.sort(key=lambda failure: (failure.file, failure.start or 0))
+            directory.note_failures(as_rows(failures))
+            for broken in [] if directory.executors_with_jobs() else directory.parts.glob("*.part"):
+                broken.unlink()
+            self._reporter.done()
+        return failures
+
+    def _show(self, entries: int) -> None:
+        """Say how many entries are done in all: what is tried again was counted before."""
+        self._reporter.progress(entries - self._reported)
+        self._reported = entries
+
+    def _attempt(self, units: Sequence[WorkUnit]) -> Outcomes:
+        return self._run_locally(units) if self._executor is None else self._run_on(self._executor, units)
+
+    def _run_locally(self, units: Sequence[WorkUnit]) -> Outcomes:
+        """Run work units in this process, on a copy of the job."""
+        directory, payload = self._directory, self._payload
+        recorder = Recorder(directory.ledger, payload.made, directory.parts)
+        with closing(Worker(Payload.unpack(payload.pack()))) as worker, closing(recorder):
+            for position, unit in enumerate(units):
+                before = self._reported
+                outcome = worker.attempt(unit, lambda entries: self._show(self._reported + entries))
+                said = outcome if isinstance(outcome, HepflowError) else recorder.record(unit, outcome)
+                if isinstance(said, HepflowError):
+                    self._show(before)
+                yield position, said
+
+    def _run_on(self, executor: Executor, units: Sequence[WorkUnit]) -> Outcomes:
+        """Run work units where the executor does."""
+        plan, directory = self._payload.plan, self._directory
+        path = directory.state.resolve() / PAYLOAD
+        files = tuple(replace(f, path=_full(f.path)) for f in plan.files)  # a worker may be in another folder
+        write_payload(path, replace(self._payload, plan=replace(plan, files=files)), directory.ledger.key)
+        try:
+            with closing(executor.run(UnitRunner(path, directory.ledger.key), units)) as results:
+                for position, found in results:
+                    if isinstance(found, WorkerError):
+                        yield position, found.but(where=plan.describe(units[position]), hint=found.hint or USUAL)
+                        continue
+                    said = UnitRunner.unpack(found)
+                    yield position, said
+                    if isinstance(said, Work):
+                        self._show(self._reported + units[position].entries)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _full(path: str) -> str:
+    return str(Path(path).absolute()) if Path(path).exists() else path
