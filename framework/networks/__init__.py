@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hepflow.networks.lwtnn_write import to_lwtnn, write_lwtnn
     from hepflow.networks.onnx_runtime import OnnxNetwork
     from hepflow.networks.onnx_write import to_onnx, write_onnx
+    from hepflow.networks.rows import compare_rows, evaluate_rows, read_rows
 
 _PUBLIC = {
     "Evaluator": "evaluator",
@@ -27,15 +28,18 @@ _PUBLIC = {
     "Node": "graph",
     "OnnxNetwork": "onnx_runtime",
     "Output": "graph",
+    "compare_rows": "rows",
     "convert": "converting",
     "declare_as": "cases",
     "evaluate_cases": "cases",
+    "evaluate_rows": "rows",
     "from_keras": "keras3",
     "largest_difference": "cases",
     "load": "loading",
     "open_keras": "keras3",
     "read_cases": "cases",
     "read_keras2": "keras_files",
+    "read_rows": "rows",
     "read_lwtnn": "lwtnn",
     "to_lwtnn": "lwtnn_write",
     "to_onnx": "onnx_write",
@@ -51,9 +55,11 @@ __all__ = [
     "Node",
     "OnnxNetwork",
     "Output",
+    "compare_rows",
     "convert",
     "declare_as",
     "evaluate_cases",
+    "evaluate_rows",
     "from_keras",
     "largest_difference",
     "load",
@@ -61,6 +67,7 @@ __all__ = [
     "read_cases",
     "read_keras2",
     "read_lwtnn",
+    "read_rows",
     "to_lwtnn",
     "to_onnx",
     "write_lwtnn",
