@@ -163,7 +163,7 @@ def test_lightgbm_that_is_not_read(old, new, message, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('Method="BDT::BDTG_N"', 'Method="MLP::MLP"', "method MLP"),
+        ('Method="BDT::BDTG_N"', 'Method="MLP::MLP"', "method 'MLP'"),
         (">Grad<", ">AnyBoost<", "boosting 'AnyBoost'"),
         ('Name="Normalize"', 'Name="Normalise"', "did you mean 'Normalize'"),
         ('NTrees="', 'NTrees="9', "it should have 9"),
