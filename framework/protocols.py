@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from hepflow.events.column import Column
     from hepflow.networks.graph import InputNode, Output
 
-__all__ = ["NO_VALUES", "ColumnInfo", "FileSchema", "Model", "ModelReader", "Reader", "Writer", "matching"]
+__all__ = [
+    "NO_VALUES",
+    "ColumnInfo",
+    "FileSchema",
+    "Model",
+    "ModelReader",
+    "ModelWriter",
+    "Reader",
+    "Writer",
+    "matching",
+]
 
 
 @dataclass(frozen=True)
@@ -231,4 +241,21 @@ class ModelReader(Protocol):
     @staticmethod
     def read(path: Path) -> Model:
         """Open the model; NetworkError where it is damaged, or cannot be evaluated rightly."""
+        ...
+
+
+class ModelWriter(Protocol):
+    """Writes models of some kinds as files of one format."""
+
+    endings: ClassVar[tuple[str, ...]]
+    """Endings of the files, with the dot, in small letters."""
+
+    @staticmethod
+    def takes(model: Model) -> bool:
+        """Tell whether the model is of a kind that can be written."""
+        ...
+
+    @staticmethod
+    def write(model: Model, path: Path) -> Sequence[str]:
+        """Write the file; returns what a user must know of it, in lines. NetworkError for what it cannot hold."""
         ...

@@ -4,15 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hepflow.errors import NetworkError
 from hepflow.networks.graph import Network
 from hepflow.networks.keras_files import read_keras2, read_variables
 from hepflow.networks.loading import load
 
-__all__ = ["convert", "read_sources"]
+if TYPE_CHECKING:
+    from hepflow.protocols import Model
+
+__all__ = ["LwtnnWriter", "OnnxWriter", "convert", "read_sources"]
 
 HDF5 = (".h5", ".hdf5")
+
+
+class LwtnnWriter:
+    """lwtnn JSON (.json), of networks."""
+
+    endings = (".json",)
+
+    @staticmethod
+    def takes(model: Model) -> bool:
+        """Tell whether the model is a network with lwtnn's vocabulary."""
+        return isinstance(model, Network)
+
+    @staticmethod
+    def write(model: Model, path: Path) -> list[str]:
+        """Write the file."""
+        from hepflow.networks.lwtnn_write import write_lwtnn
+
+        assert isinstance(model, Network)
+        write_lwtnn(model, path)
+        return _notes(model)
+
+
+class OnnxWriter:
+    """ONNX (.onnx), of networks."""
+
+    endings = (".onnx",)
+
+    @staticmethod
+    def takes(model: Model) -> bool:
+        """Tell whether the model is a network with lwtnn's vocabulary."""
+        return isinstance(model, Network)
+
+    @staticmethod
+    def write(model: Model, path: Path) -> list[str]:
+        """Write the file."""
+        from hepflow.networks.onnx_write import write_onnx
+
+        assert isinstance(model, Network)
+        write_onnx(model, path)
+        return _notes(model)
+
+
+def _notes(network: Network) -> list[str]:
+    """Return what became of a Keras model on the way."""
+    if not network.origin.startswith("Keras"):
+        return []
+    facts = network.record["keras"]
+    notes = []
+    if folded := facts.get("folded", ()):
+        notes.append(f"batch normalisation is folded into scale and offset: {', '.join(folded)}")
+    if facts["parameters"] != network.n_parameters:
+        notes.append(f"in Keras the same network has {facts['parameters']:,} parameters")
+    return notes
 
 
 def convert(sources: Sequence[str | Path], target: str | Path, variables: str | Path | None = None) -> Network:
@@ -22,17 +79,11 @@ def convert(sources: Sequence[str | Path], target: str | Path, variables: str | 
     Raises NetworkError where sources or target are not what is expected.
     """
     ending = Path(target).suffix.lower()
-    if ending not in (".json", ".onnx"):
+    writer = next((one for one in (LwtnnWriter, OnnxWriter) if ending in one.endings), None)
+    if writer is None:
         raise NetworkError(f"the target {str(target)!r} must end in .json (lwtnn) or .onnx")
     network = read_sources(sources, variables)
-    if ending == ".json":
-        from hepflow.networks.lwtnn_write import write_lwtnn
-
-        write_lwtnn(network, target)
-    else:
-        from hepflow.networks.onnx_write import write_onnx
-
-        write_onnx(network, target)
+    writer.write(network, Path(target))
     return network
 
 

@@ -31,6 +31,15 @@ def hepflow_models() -> Mapping[str, str]:
 
 
 @hookimpl
+def hepflow_model_writers() -> Mapping[str, str]:
+    """Return the formats that networks become."""
+    return {
+        "lwtnn": "hepflow.networks.converting:LwtnnWriter",
+        "onnx": "hepflow.networks.converting:OnnxWriter",
+    }
+
+
+@hookimpl
 def hepflow_executors() -> Mapping[str, str]:
     """Return the local executors."""
     return {

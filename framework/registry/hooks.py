@@ -42,6 +42,13 @@ def hepflow_models() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_model_writers() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return what models are converted to: name → import string of a class that fulfils
+    ``hepflow.protocols.ModelWriter``.
+    """
+
+
+@hookspec
 def hepflow_executors() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return executors: name → import string of a subclass of ``hepflow.executor.Executor``."""
 

@@ -20,7 +20,18 @@ from hepflow.registry import hooks
 
 __all__ = ["KINDS", "Named", "Plugin", "Registry", "registry"]
 
-KINDS = ("tools", "streams", "readers", "models", "executors", "samples", "architectures", "variables", "commands")
+KINDS = (
+    "tools",
+    "streams",
+    "readers",
+    "models",
+    "model_writers",
+    "executors",
+    "samples",
+    "architectures",
+    "variables",
+    "commands",
+)
 
 
 @dataclass(frozen=True)

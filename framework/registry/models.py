@@ -5,18 +5,18 @@ decorated.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hepflow.errors import NetworkError, PluginError, PropertyError, nearest
-from hepflow.protocols import Model, ModelReader
+from hepflow.protocols import Model, ModelReader, ModelWriter
 from hepflow.registry.manager import registry
 from hepflow.variables import Variable
 
-__all__ = ["HEAD", "model_record", "model_sha256", "open_model", "reader_of", "recipes"]
+__all__ = ["HEAD", "model_record", "model_sha256", "open_model", "reader_of", "recipes", "write_model"]
 
 HEAD = 4096
 """Bytes by which readers recognise their files."""
@@ -63,6 +63,29 @@ def model_record(path: str | Path) -> dict[str, Any]:
 def model_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a model file."""
     return _checksum(str(path), _stamp(path))
+
+
+def write_model(model: Model, target: str | Path) -> Sequence[str]:
+    """Write a model in the format that the target's ending says; returns what a user must know of it, in lines.
+
+    NetworkError where no format with this ending takes the model, or where it cannot hold it.
+    """
+    ending = Path(target).suffix.lower()
+    writers = [named.load() for named in registry().names("model_writers").values()]
+    fitting: list[type[ModelWriter]] = [writer for writer in writers if writer.takes(model)]
+    for writer in fitting:
+        if ending in writer.endings:
+            return writer.write(model, Path(target))
+    endings = sorted({known for writer in fitting for known in writer.endings})
+    if not fitting:
+        raise NetworkError(
+            f"a model of the format {model.format} cannot be converted",
+            hint="convert what it was made from: a lwtnn JSON or Keras file, a weight file of trees",
+        )
+    raise NetworkError(
+        f"the target {str(target)!r} must end in {' or '.join(endings)}",
+        hint=f"that is what a model of the format {model.format} becomes",
+    )
 
 
 def recipes(model: Model) -> Mapping[str, Mapping[str, Variable]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from hepflow.networks.graph import InputNode, InputVariable, Output, unique
 from hepflow.networks.inputs import prepare
 from hepflow.plugins.trees.evaluation import Program
 
-__all__ = ["INPUT", "Forest", "ForestModel", "Tree", "forest_input"]
+__all__ = ["INPUT", "Forest", "ForestModel", "Tree", "at_least", "forest_input"]
 
 Floats = npt.NDArray[np.float64]
 INPUT = "variables"
@@ -109,15 +109,16 @@ class Forest:
 
     @cached_property
     def _program(self) -> Program:
-        return Program(self._scaled, self.n_features + len(self.linear), self.group, len(self.base))
+        return Program(self.summed().trees, self.n_features + len(self.linear), self.group, len(self.base))
 
-    @cached_property
-    def _scaled(self) -> tuple[Tree, ...]:
+    def summed(self) -> Forest:
+        """Return the same forest, an average as a sum: the weights are in the leaves."""
         if self.combine != "average":
-            return self.trees
+            return self
         total = sum(self.weights)
         factors = [weight / total if total > np.finfo(float).eps else 0.0 for weight in self.weights]
-        return tuple(tree.scaled(factor) for tree, factor in zip(self.trees, factors, strict=True))
+        trees = tuple(tree.scaled(factor) for tree, factor in zip(self.trees, factors, strict=True))
+        return replace(self, combine="sum", trees=trees)
 
     def __call__(self, values: npt.NDArray[Any]) -> Floats:
         """Return the answers (n_rows, n_outputs) for variables (n_rows, n_features)."""
@@ -186,6 +187,13 @@ def _medians(answers: Floats, weights: Floats) -> Floats:
     rows = np.arange(len(t))
     found: Floats = ((sums[rows, high] - sums[rows, low]) / (high - low))[:, None]
     return found
+
+
+def at_least(cuts: Floats) -> Floats:
+    """Return the least float32 that are not below the cuts: of float32 values both select the same."""
+    with np.errstate(over="ignore"):
+        near = cuts.astype(np.float32)
+    return np.where(near < cuts, np.nextafter(near, np.float32(np.inf)), near).astype(np.float64)
 
 
 def forest_input(names: Sequence[str], name: str = INPUT) -> InputNode:
