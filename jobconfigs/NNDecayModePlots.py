@@ -34,22 +34,24 @@ job += matrix
 
 if truth:
     job += TruthDecayMode("TruthDecayMode")
-    x = ["TauJets.truthPtVis:log", "TauJets.truthEtaVis", "TauJets.mu:10;20;70", "TauJets.nVtxPU:10;0;40"]
+    x = ["TauJets.truthPtVis:log", "TauJets.truthEtaVis", "TauJets.mu:10;20;70", "TauJets.nVtxPU:12;0;60"]
     for number, mode in enumerate(MODES):
         right = {name: f"{column} == {number}" for name, column in decided.items()}
         same = Cut(f"TauJets.truthDecayMode == {number}", f"truth {mode}")
         efficiency = EfficiencyPlots(f"Efficiency_{mode}", Variables=x, Passed=right, Ratio=True, **everywhere)
         efficiency.Selection = selection & same
+        efficiency.Title = "Efficiency among reconstructed taus"
         job += efficiency
         total = EfficiencyPlots(f"EfficiencyOfAllTruthTaus_{mode}", Variables=x, Passed=right, Ratio=True, **everywhere)
         total.Selection = selection & same
+        total.Title = "Efficiency among all truth taus"
         total.TruthTotals = dict.fromkeys(right, TRUTH_BASELINE & Cut(f"TruthTaus.decayMode == {number}"))
         job += total
 
-    is_mode = {mode: f"TauJets.truthDecayMode == {number}" for number, mode in enumerate(MODES)}
+    is_mode = {mode: Cut(f"TauJets.truthDecayMode == {number}", f"true {mode}") for number, mode in enumerate(MODES)}
     for number, mode in enumerate(MODES):
         roc = RocPlots(f"ROC_{mode}_against_rest", Signal=is_mode[mode], **everywhere)
-        roc.Background = f"TauJets.truthDecayMode != {number}"
+        roc.Background = Cut(f"TauJets.truthDecayMode != {number}", "other modes")
         roc.Scores = {name: f"TauJets.{name}Prob_{mode}" for name in scores}
         roc.Points = {name: f"{column} == {number}" for name, column in decided.items() if name not in scores}
         roc.Folder = "ROC"
@@ -65,6 +67,7 @@ if truth:
 
     for name in scores:
         probabilities = HistogramPlots(f"Probabilities_{name}", Split=is_mode, Normalise=True, LogY=True, **everywhere)
+        probabilities.SplitTitle = "truth decay mode"
         probabilities.Variables = [f"TauJets.{name}Prob_{mode}:50;0;1" for mode in MODES]
         job += probabilities
 

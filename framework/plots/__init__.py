@@ -8,7 +8,7 @@ from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.plots.axis import Axis
-    from hepflow.plots.base import PlotObject, load_plot, write_root
+    from hepflow.plots.base import PlotObject, load_plot, load_plots, write_root
     from hepflow.plots.comparison import Comparison, Ratio, Stack
     from hepflow.plots.display import EventDisplay
     from hepflow.plots.efficiency import EfficiencyProfile
@@ -35,6 +35,7 @@ _PUBLIC = {
     "Stack": "comparison",
     "WorkingPoint": "roc",
     "load_plot": "base",
+    "load_plots": "base",
     "write_root": "base",
 }
 
@@ -55,6 +56,7 @@ __all__ = [
     "Stack",
     "WorkingPoint",
     "load_plot",
+    "load_plots",
     "write_root",
 ]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,13 @@ __all__ = ["Axis", "bins", "boost_histogram", "closed", "to_hist", "within_reach
 
 ALIKE = 1e-9
 """Edges this close, in widths of the narrowest bin, are the same edges."""
+
+
+class Traits(NamedTuple):
+    """What UHI asks of an axis."""
+
+    circular: bool
+    discrete: bool
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,22 @@ class Axis:
         """Whether all bins have one width."""
         return _alike(self.edges, np.linspace(self.edges[0], self.edges[-1], len(self.edges)))
 
+    # ── an axis to other libraries (UHI) ─────────────────────────────────────────────────────────────────────────────
+
     def __len__(self) -> int:
         return len(self.edges) - 1
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the label of a bin, or its edges."""
+        return self.labels[index] if self.labels else (self.edges[:-1][index], self.edges[1:][index])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def traits(self) -> Traits:
+        """Whether the axis goes in a circle (no), and whether its bins are categories."""
+        return Traits(circular=False, discrete=bool(self.labels))
 
 
 def _alike(edges: tuple[float, ...], expected: npt.NDArray[np.float64]) -> bool:

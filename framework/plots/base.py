@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import hist
     from typing_extensions import Self
 
-__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "plain", "restore", "write_root"]
+__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "load_plots", "plain", "restore", "write_root"]
 
 FORMAT = 1
 """Number of the JSON layout; a reader refuses a higher one."""
@@ -76,6 +76,29 @@ class PlotObject(ABC):
     @abstractmethod
     def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return what is written to ROOT, by name."""
+
+    def to_hist(self) -> hist.Hist[Any]:
+        """Return values and squared errors as a histogram of the library ``hist``; PlotError where there are several
+        (``histograms``).
+        """
+        found = self.histograms()
+        if len(found) > 1:
+            raise PlotError(f"{self} is {len(found)} histograms", hint=f"histograms() has {', '.join(found)}")
+        return next(iter(found.values()))
+
+    def _to_boost_histogram_(self) -> hist.Hist[Any]:
+        """Let ``hist.Hist(plot)`` and ``boost_histogram.Histogram(plot)`` take it."""
+        return self.to_hist()
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return what ``to_hist()[index]`` gives: UHI's indices (``plot[2:8j]``, ``plot[sum]``)."""
+        return self.to_hist()[index]
+
+    def _repr_png_(self) -> bytes:
+        """Be a picture in a notebook."""
+        figures = importlib.import_module("hepflow.plots.figures")  # which know plot objects, not these them
+        shown: bytes = figures.draw(self)._repr_png_()
+        return shown
 
     def reasons(self) -> list[str]:
         """Return why numbers are missing or were left out; empty where all is well."""
@@ -203,18 +226,29 @@ class PlotObject(ABC):
 
 
 def load_plot(path: Path | str) -> PlotObject:
-    """Return the plot object that ``save`` wrote, of whatever kind it is.
+    """Return the plot object of a JSON file: of ``PlotObject.save``, or beside a figure that shows one.
 
-    PlotError where there is no such file, or it is damaged, of an unknown kind, or written by a newer hepflow.
+    PlotError where there is no such file, it holds several, or it is damaged, of an unknown kind, or written by a newer
+    hepflow.
     """
+    found = load_plots(path)
+    if len(found) == 1:
+        return found[0]
+    labels = ", ".join(repr(plot.label) for plot in found)
+    raise PlotError(f"the file holds {len(found)} plot objects: {labels}", where=str(path), hint="use load_plots")
+
+
+def load_plots(path: Path | str) -> list[PlotObject]:
+    """Return the plot objects of a JSON file, those of a figure in their order; errors as of ``load_plot``."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlotError(f"the plot file cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:
         raise PlotError(f"the plot file is damaged: {error}", where=str(path)) from error
+    beside_figure = isinstance(content, Mapping) and isinstance(content.get("plots"), list)
     try:
-        return PlotObject.from_json(content)
+        return [PlotObject.from_json(part) for part in (content["plots"] if beside_figure else [content])]
     except PlotError as error:
         raise PlotError(error.message, where=str(path), hint=error.hint) from error
 

@@ -37,7 +37,7 @@ def binned(plot: PlotObject, *, mode: str = "core") -> Binned:
     PlotError for objects that are not values along one axis.
     """
     if isinstance(plot, Histogram) and len(plot.axes) == 1:
-        return Binned(plot.axes[0], plot.values, plot.errors, plot.errors)
+        return Binned(plot.axes[0], plot.values(), plot.errors, plot.errors)
     if isinstance(plot, EfficiencyProfile):
         value, low, high = plot.efficiency()
         return Binned(plot.axis, value, value - low, high - value)

@@ -25,16 +25,18 @@ class EfficiencyProfile(PlotObject):
 
     ``fill`` takes entries of which some pass. ``fill_passed`` and ``fill_total`` fill numerator and denominator on
     their own, for denominators that are other objects (all truth taus, reconstructed or not); all three may be mixed.
+    ``title`` says at the y axis which efficiency it is.
     """
 
-    def __init__(self, axis: Axis, label: str = "") -> None:
+    def __init__(self, axis: Axis, label: str = "", title: str = "Efficiency") -> None:
         bh = boost_histogram()
         self.axis = axis
+        self.title = title
         super().__init__(label, {"counts": [bins(axis), bh.axis.Integer(0, 4, underflow=False, overflow=False)]})
 
     def layout(self) -> dict[str, Any]:
-        """Return the axis."""
-        return {"axis": self.axis}
+        """Return axis and title."""
+        return {"axis": self.axis, "title": self.title}
 
     def fill(self, x: Any, passed: Any, *, weight: Any = None) -> None:
         """Add entries to the denominator and, where ``passed`` (booleans) is true, to the numerator.
@@ -80,6 +82,11 @@ class EfficiencyProfile(PlotObject):
         """
         return efficiency_with_interval(self.passed, *self._total())
 
+    def to_hist(self) -> hist.Hist[Any]:
+        """Return the efficiency with symmetric errors: half of the interval."""
+        value, low, high = efficiency_with_interval(self._passed(flow=True)[0], *self._total(flow=True))
+        return to_hist([self.axis], np.nan_to_num(value), np.nan_to_num((high - low) / 2) ** 2)
+
     def reasons(self) -> list[str]:
         """Return why numbers are missing: no entries, no denominator, ratios that are no efficiencies."""
         found = [*super().reasons(), *self._signs()]
@@ -87,7 +94,7 @@ class EfficiencyProfile(PlotObject):
         if self.entries and not total.any():
             found.append("no entries in the denominator" if passed.any() else "no entries inside the axis")
         if wrong := int(np.sum(np.isnan(self.efficiency()[0]) & (passed + total > 0))):
-            found.append(f"{wrong} bins left out: passed/total is not within 0 and 1")
+            found.append(f"{wrong} bin{'s' * (wrong != 1)} left out: passed/total is not within 0 and 1")
         return found
 
     def derived(self) -> dict[str, Any]:

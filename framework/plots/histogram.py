@@ -11,6 +11,7 @@ from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column
+from hepflow.plots.statistics import effective_entries
 
 if TYPE_CHECKING:
     import hist
@@ -19,7 +20,12 @@ __all__ = ["Histogram"]
 
 
 class Histogram(PlotObject):
-    """Sums of weights, and of squared weights, in the bins of one or two axes, with under- and overflow."""
+    """Sums of weights, and of squared weights, in the bins of one or two axes, with under- and overflow.
+
+    To other libraries it is a histogram of theirs (UHI's ``PlottableHistogram``): ``mplhep.histplot(histogram)``.
+    """
+
+    kind = "COUNT"
 
     def __init__(self, axes: Axis | Sequence[Axis], label: str = "") -> None:
         self.axes = (axes,) if isinstance(axes, Axis) else tuple(axes)
@@ -43,20 +49,22 @@ class Histogram(PlotObject):
         reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
         self._sums["counts"].fill(*reached, weight=weights)
 
-    @property
-    def values(self) -> Array:
-        """Sums of weights, shape (bins of x,) or (bins of x, bins of y), without under- and overflow."""
-        return self._content("counts")[0]
+    def values(self, flow: bool = False) -> Array:
+        """Return sums of weights, shape (bins of x,) or (bins of x, bins of y), with ``flow`` under- and overflow."""
+        return self._content("counts", flow=flow)[0]
 
-    @property
-    def variances(self) -> Array:
-        """Sums of squared weights, shape as ``values``."""
-        return self._content("counts")[1]
+    def variances(self, flow: bool = False) -> Array:
+        """Return sums of squared weights, shape as ``values``."""
+        return self._content("counts", flow=flow)[1]
+
+    def counts(self, flow: bool = False) -> Array:
+        """Return effective numbers of entries, (Σw)²/Σw², shape as ``values``."""
+        return effective_entries(*self._content("counts", flow=flow))
 
     @property
     def errors(self) -> Array:
         """Square roots of the variances; those of counts are √N."""
-        return np.sqrt(self.variances)
+        return np.sqrt(self.variances())
 
     @property
     def total(self) -> float:
@@ -66,13 +74,18 @@ class Histogram(PlotObject):
     def reasons(self) -> list[str]:
         """Return why there is nothing to see: no entries, or none inside the axes."""
         found = super().reasons()
-        if self.entries and not self.variances.any():
+        if self.entries and not self.variances().any():
             found.append("no entries inside the axes" if len(self.axes) == 2 else "no entries inside the axis")
+        elif self.entries:
+            everything = self._content("counts", flow=True)[1].sum()
+            outside = 1 - self.variances().sum() / everything
+            if outside > 0.01:
+                found.append(f"{100 * outside:.0f} % are outside the range")
         return found
 
     def derived(self) -> dict[str, Any]:  # noqa: D102
         return {
-            "values": self.values,
+            "values": self.values(),
             "errors": self.errors,
             "total": self.total,
             "method": "square root of the sum of squared weights",

@@ -61,6 +61,10 @@ class Profile(PlotObject):
         variance = ratio_of(np.maximum(spread, 0), np.where(entries > 1 + 1e-9, entries - 1, 0))
         return self._middle + distance, np.sqrt(variance)
 
+    def to_hist(self) -> hist.Hist[Any]:
+        """Return the means with their errors, 0 in empty bins."""
+        return self.histograms()["mean"]
+
     def reasons(self) -> list[str]:
         """Return why numbers are missing: no entries, sums of weights below 0."""
         found = super().reasons()
@@ -68,7 +72,7 @@ class Profile(PlotObject):
         if self.entries and not weights.any():
             found.append("no entries inside the axis")
         if wrong := int(np.sum(weights < 0)):
-            found.append(f"{wrong} bins left out: the sum of weights is negative")
+            found.append(f"{wrong} bin{'s' * (wrong != 1)} left out: the sum of weights is negative")
         return found
 
     def derived(self) -> dict[str, Any]:

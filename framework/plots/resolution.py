@@ -98,7 +98,7 @@ class ResolutionProfile(PlotObject):
         if not variances.any():
             return [*found, "no entries inside the axis"] if self.entries else found
         if few := int(np.sum(variances.any(axis=1) & ~self._enough("median"))):
-            found.append(f"{few} bins left out: fewer than {MIN_ENTRIES['median']} effective entries")
+            found.append(f"{few} bin{'s' * (few != 1)} left out: fewer than {MIN_ENTRIES['median']} effective entries")
         outside = ratio_of(values[:, [0, -1]].sum(), values.sum())
         if outside > 0.01:
             found.append(f"{100 * outside:.0f} % of the responses are outside {_range(self.response)}")

@@ -76,6 +76,11 @@ class _SignalAgainstBackground(PlotObject):
         (separate,), (parts,) = self._content("signal_total")
         return float(separate) if parts else float(self._of_class(True)[0].sum())
 
+    @property
+    def sums(self) -> tuple[float, float]:
+        """Sums of weights of what was filled: signal and background."""
+        return float(self._of_class(True)[0].sum()), float(self._of_class(False)[0].sum())
+
     def _points(self, signal: Array, background: Array) -> list[Array]:
         """Return efficiency, rejection and their errors for sums of weights that are selected; NaN where undefined."""
         efficiency, efficiency_error = self._binomial(signal, *self._of_class(True), self.signal_total)

@@ -191,6 +191,11 @@ class RocPlots(PlotTool):
         return float(cut(events, at).sum() if weights is None else weights.sum())
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
-        """Draw one figure."""
-        keys = [*self.Scores, *self.Points]
-        draw(file_name(self.name), together(samples, keys), ratio=self.Ratio)
+        """Draw one figure that says what signal and background are, and how many."""
+        plots = together(samples, [*self.Scores, *self.Points])
+        sums = np.sum([cast("RocCurve | WorkingPoint", plot).sums for plot in plots[: len(samples)]], axis=0)
+        lines = [
+            f"{what}: {cut.label or 'everything'} ({number:,.0f})"
+            for what, cut, number in zip(("signal", "background"), (self.Signal, self.Background), sums, strict=True)
+        ]
+        draw(file_name(self.name), plots, ratio=self.Ratio, lines=lines)

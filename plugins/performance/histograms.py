@@ -30,6 +30,7 @@ class HistogramPlots(PlotTool):
     Split: Property[dict[str, Cut]] = Property(
         {}, "classes, each drawn as a curve: label → cut; empty: all together", item=Cut
     )
+    SplitTitle = Property("", "what the classes are (truth decay mode), above the legend")
     Normalise = Property(False, "draw each curve with area 1")
     LogY = Property(False, "logarithmic y axis")
     Ratio = Property(False, "draw the ratio to the first curve")
@@ -84,4 +85,5 @@ class HistogramPlots(PlotTool):
                     draw(file_name(f"{name}_{sample}" if len(samples) > 1 else name), plots[members[0]])
             else:
                 curves = together(samples, members)
-                draw(name, curves, log_y=self.LogY, normalise=self.Normalise, ratio=self.Ratio)
+                how: dict[str, Any] = {"log_y": self.LogY, "normalise": self.Normalise, "ratio": self.Ratio}
+                draw(name, curves, legend=self.SplitTitle, **how)

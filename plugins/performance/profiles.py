@@ -67,6 +67,7 @@ class EfficiencyPlots(AgainstVariables):
     Passed: Property[dict[str, Cut]] = Property({}, "what counts as efficient: label of the curve → cut", item=Cut)
     Totals: Property[dict[str, Cut]] = Property({}, "denominators of curves: label → cut", item=Cut)
     TruthTotals: Property[dict[str, Cut]] = Property({}, "denominators made of truth objects: label → cut", item=Cut)
+    Title = Property("Efficiency", "title of the y axis: which efficiency it is")
     YRange: Property[tuple[float, ...]] = Property((), "range of the y axis; empty: automatic", item=float)
 
     def labels(self) -> Sequence[str]:
@@ -93,7 +94,9 @@ class EfficiencyPlots(AgainstVariables):
         from hepflow.plots import EfficiencyProfile
 
         return {
-            _key(view, label): EfficiencyProfile(view.axis, label) for view in self.views() for label in self.labels()
+            _key(view, label): EfficiencyProfile(view.axis, label, self.Title)
+            for view in self.views()
+            for label in self.labels()
         }
 
     def fill(self, events: Events, plots: Plots) -> None:

@@ -138,6 +138,7 @@ class Request:
     variables: Sequence[tuple[Variable, str]]
     against: tuple[Variable, str] | None
     split: Mapping[str, Cut]
+    split_title: str
     notes: Sequence[str]
 
 
@@ -229,13 +230,15 @@ def _request(
     chosen = {name: choose_binning(seen[name]) for name in without_range}
     notes = [_range_note(name, binning, entries) for name, binning in chosen.items()]
     split: Mapping[str, Cut] = {}
+    title = ""
     if split_by:
         variable, binning = found[split_by]
+        title = variable.label if variable.label != variable.column else ""
         split = _by_bin(variable, binning) if by_bin and binning else _by_value(split_by, variable, seen[variable.name])
         where = "what is outside is not shown" if by_bin else f"all values in the first {entries:,} entries"
         notes.append(f"split    {', '.join(split) or 'no values'} ({where})")
     views = [_view(text, *found[text], chosen) for text in shown]
-    return Request(views[: len(texts)], views[-1] if against else None, split, notes)
+    return Request(views[: len(texts)], views[-1] if against else None, split, title, notes)
 
 
 def _find(text: str, bare: BareNames, plugins: Registry) -> tuple[Variable, Binning | None]:
@@ -302,7 +305,7 @@ def _job(request: Request, selection: Cut, weight: Weight, figures: Mapping[str,
         drawn = {"Pairs": [(request.against, view) for view in request.variables]}
     counted = [*request.variables, *([request.against] if request.against else [])]
     job = Job("plot")
-    job += HistogramPlots("plot", Folder=".", **figures, **drawn, **of)
+    job += HistogramPlots("plot", Folder=".", SplitTitle=request.split_title, **figures, **drawn, **of)
     job += ValueSums("numbers", Variables=counted, **of)
     return job
 

@@ -158,9 +158,9 @@ def draw_area(histogram: Histogram, options: Options) -> Any:
     options.without("a histogram of two axes", ratio=False, log_y=None, y_range=None)
     figure, (axes,) = new_figure(SIZE)
     x, y = histogram.axes
-    values = histogram.values.T
+    values = histogram.values().T
     total = float(values.sum())
-    weighted = not np.array_equal(histogram.values, histogram.variances)
+    weighted = not np.array_equal(histogram.values(), histogram.variances())
     title = "Sum of weights" if weighted else "Entries"
     if options.normalise:
         title = f"Fraction of {'weights' if weighted else 'entries'}"

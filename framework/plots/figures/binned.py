@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -94,8 +94,10 @@ def draw_stacked(stack: Stack, options: Options) -> Any:
     figure, main, below = _panels(options.ratio and stack.data is not None)
     dress_binned(below or main, "x", axis, log=options.on_log_x(axis))
     extent = Extent()
-    curves = shown.curves
     number = len(stack.histograms)
+    parts = [replace(curve, note="") for curve in shown.curves[1 : number + 1]]  # what is true of them is of the sum
+    curves = [replace(shown.curves[0], label="sum"), *parts, *shown.curves[number + 1 :]]
+    shown = replace(shown, curves=curves)
     bottom = _bottom(curves, True, options.on_log_y(), options.y_range)
     looks = [look_of(position) for position in range(1, number + 1)]
     *areas, band = draw_stack(main, curves[1 : number + 1], looks, curves[0], extent, bottom)
@@ -130,14 +132,14 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
     first = plots[0]
     if isinstance(first, Histogram):
         curves = [
-            curve if isinstance(plot, Histogram) and plot.variances.any() else nothing(curve)
+            curve if isinstance(plot, Histogram) and plot.variances().any() else nothing(curve)
             for plot, curve in zip(plots, curves, strict=True)
         ]
         if options.normalise:
             curves = [curve.scaled(factor) for curve, factor in zip(curves, _factors(plots), strict=True)]
         return _Shown(curves, _entries_title(plots, options.normalise), from_zero=True, steps=True)
     if isinstance(first, EfficiencyProfile):
-        return _Shown(curves, "Efficiency", from_zero=True, highest=1.0)
+        return _Shown(curves, first.title, from_zero=True, highest=1.0)
     if isinstance(first, ResolutionProfile):
         title = f"{MODE_TITLES[options.mode]} of {first.response.title}"
         return _Shown(curves, title, from_zero=options.mode in WIDTHS)
@@ -147,15 +149,18 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
 
 def _factors(plots: Sequence[PlotObject]) -> list[float]:
     """Return for each histogram one over its sum of what is shown; NaN where that is not above 0."""
-    sums = [float(plot.values.sum()) if isinstance(plot, Histogram) else 0.0 for plot in plots]
+    sums = [float(plot.values().sum()) if isinstance(plot, Histogram) else 0.0 for plot in plots]
     return [1 / total if total > 0 else math.nan for total in sums]
 
 
 def _entries_title(plots: Sequence[PlotObject], normalise: bool) -> str:
     histograms = [plot for plot in plots if isinstance(plot, Histogram)]
-    weighted = any(not np.array_equal(plot.values, plot.variances) for plot in histograms)
+    weighted = any(not np.array_equal(plot.values(), plot.variances()) for plot in histograms)
     axis = histograms[0].axes[0]
-    width = f" / {short(axis.widths[0])} {axis.unit}" if axis.regular and axis.unit and not axis.labels else ""
+    width = ""
+    if axis.regular and axis.unit and not axis.labels:
+        said = f"{axis.widths[0]:.2g}"  # 0.25 GeV, but no 19.22 GeV
+        width = f" / {short(float(said))} {axis.unit}" if math.isclose(float(said), axis.widths[0]) else " / bin"
     if normalise:
         return f"Fraction of {'weights' if weighted else 'entries'}{width}"
     return f"{'Sum of weights' if weighted else 'Entries'}{width}"

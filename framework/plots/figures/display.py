@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hepflow.plots.display import EventDisplay, Marks
 from hepflow.plots.figures.layout import add_header, empty, renderer_of
 from hepflow.plots.figures.options import Options
+from hepflow.plots.figures.picture import bare_figure
 from hepflow.plots.figures.style import GREY, SMALL, Look, look_of
 from hepflow.plots.figures.text import readable, wrap
 from hepflow.plots.figures.ticks import linear
@@ -41,13 +42,10 @@ def draw_display(display: EventDisplay, options: Options) -> Any:
     Areas of markers are proportional to pt, in the whole cone with a smaller factor; the frame there is the range of
     the close view. PlotError for options that a display does not have.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     options.without("an event display", log_x=None, log_y=None, ratio=False, normalise=False, y_range=None)
-    figure = Figure(figsize=(WIDTH, BOTTOM + CLOSE))
-    FigureCanvasAgg(figure)
+    figure = bare_figure(WIDTH, BOTTOM + CLOSE)
     close, whole, sizes = (figure.add_axes((0, 0, 1, 1), label=name) for name in ("close", "whole", "sizes"))
     header = add_header(close, options.style, (*options.lines, display.label, *display.texts), above=True)
     highest = max((max(group.pt) for group in display.marks if group.pt), default=0.0)

@@ -37,10 +37,12 @@ def draw(
     kind: str = "efficiency",
     y_range: tuple[float, float] | None = None,
     title: str = "",
+    legend: str = "",
 ) -> Figure:
     """Return the figure of a plot object, of several of one kind, of a comparison, a stack or a grid.
 
     - ``style``: the label and the lines below it; ``title`` is a line above these.
+    - ``legend``: what the entries of the legend are ("truth decay mode").
     - ``log_x``: as the axis says, unless given. ``log_y``: ROC curves have a logarithmic y axis unless it is False.
     - ``ratio``: a panel with the ratio to the first (a Comparison always has one, to its reference; a Stack: data over
       sum). One object alone has nothing to be compared with, and no panel.
@@ -53,7 +55,7 @@ def draw(
     write it with :func:`save`. PlotError where kinds or axes do not fit together, for an option that the kind does not
     have, and, naming the extra, where matplotlib or mplhep is not installed.
     """
-    options = Options(style or Style(), log_x, log_y, ratio, normalise, mode, kind, y_range, title)
+    options = Options(style or Style(), log_x, log_y, ratio, normalise, mode, kind, y_range, title, legend)
     with house_style():
         figure = _draw(what, options)
     drawn = asdict(options)

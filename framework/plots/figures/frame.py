@@ -19,8 +19,8 @@ __all__ = ["RATIO", "dress_binned", "dress_numbers", "finish", "finish_with_text
 
 RATIO: Final = 0.42
 """Height of a ratio panel, in heights of the main one."""
-WIDEST_RATIO: Final = 2.0
-"""Ratios farther from 1 than this are marked at the edge of the panel."""
+OUTLIERS: Final = 0.1
+"""Of the ratios, those farthest from 1, at most this part, are marked at the edge of the panel."""
 
 
 def dress_numbers(
@@ -77,14 +77,23 @@ def finish_with_texts(
     finish(figure)
 
 
-def ratio_range(values: npt.NDArray[Any], errors: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the range of a ratio panel: around 1, with all ratios that are known to 50 % and not far away."""
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(values) & (np.nan_to_num(errors).max(axis=0, initial=0) < 0.5 * np.abs(values))
-    low = np.min((values - np.nan_to_num(errors[0]))[known], initial=1.0)
-    high = np.max((values + np.nan_to_num(errors[1]))[known], initial=1.0)
-    reach = min(max(1 - low, high - 1, 0.04) * 1.15, WIDEST_RATIO)
-    return max(1 - reach, 0.0 if low >= 0 else -WIDEST_RATIO), 1 + reach
+def ratio_range(
+    values: npt.NDArray[Any], errors: npt.NDArray[Any], *, outliers: float = OUTLIERS
+) -> tuple[float, float]:
+    """Return the range of a ratio panel: 1 and all ratios but few that are far away; of those that are known to 50 %
+    the error bars, too.
+    """
+    finite = np.isfinite(values)
+    values, errors = values[finite], np.nan_to_num(errors[:, finite])
+    if not values.size:
+        return 0.96, 1.04
+    farthest = np.sort(np.abs(values - 1))[math.ceil((1 - outliers) * len(values)) - 1]
+    near = np.abs(values - 1) <= farthest
+    bars = np.where(near & (errors.max(axis=0) < 0.5 * np.abs(values)), errors, 0.0)
+    low, high = (values - bars[0])[near].min(), (values + bars[1])[near].max()
+    low, high = min(low, 0.965), max(high, 1.035)
+    room = 0.1 * (high - low)
+    return low - room if low < 0 else max(low - room, 0.0), high + room
 
 
 def show_ratio(axes: Any, title: str, limits: tuple[float, float], *, known: bool) -> None:

@@ -14,6 +14,7 @@ from hepflow.plots.figures.curves import Curve, draw_steps, nothing
 from hepflow.plots.figures.frame import dress_binned, dress_numbers, finish
 from hepflow.plots.figures.layout import Extent, add_header, empty, renderer_of, top_for
 from hepflow.plots.figures.options import Options
+from hepflow.plots.figures.picture import bare_figure
 from hepflow.plots.figures.style import SMALL, look_of
 from hepflow.plots.figures.text import readable, wrap
 from hepflow.plots.histogram import Histogram
@@ -47,13 +48,9 @@ class Grid:
 
 def draw_grid(grid: Grid, options: Options) -> Any:
     """Return the page; PlotError for options that a page does not have."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     options.without("a page of histograms", log_y=None, ratio=False, y_range=None)
     rows = -(-(len(grid.cells) + 1) // grid.columns)
-    figure = Figure(figsize=(0.2 + WIDE * grid.columns, 0.8 + HIGH * rows))
-    FigureCanvasAgg(figure)
+    figure = bare_figure(0.2 + WIDE * grid.columns, 0.8 + HIGH * rows)
     figure.set_layout_engine("constrained", rect=(0.01, 0.01, 0.98, 0.975), w_pad=0.06, h_pad=0.08, hspace=0, wspace=0)
     places = figure.subplots(rows, grid.columns, squeeze=False).flat
     handles: list[Any] = []
@@ -67,19 +64,20 @@ def draw_grid(grid: Grid, options: Options) -> Any:
     add_header(figure.axes[0], options.style, options.lines, above=True)
     finish(figure)
     if any(labels):
-        _legend(axes, handles, labels)
+        _legend(axes, handles, labels, wrap(options.legend, ENTRY) or None)
     return figure
 
 
-def _legend(axes: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def _legend(axes: Any, handles: Sequence[Any], labels: Sequence[str], title: str | None) -> None:
     """Put the legend in the middle of a cell, with letters as large as its size allows."""
-    legend = axes.legend(handles, labels, frameon=False, loc="center", borderaxespad=0.0)
+    look = {"title": title, "frameon": False, "loc": "center", "borderaxespad": 0.0}
+    legend = axes.legend(handles, labels, **look)
     renderer = renderer_of(axes.figure)
     room, size = axes.get_window_extent(renderer), legend.get_window_extent(renderer)
     shrunk = min(1.0, room.width / size.width, room.height / size.height)
     if shrunk < 1.0:
         points = shrunk * legend.get_texts()[0].get_fontsize()
-        axes.legend(handles, labels, frameon=False, loc="center", borderaxespad=0.0, fontsize=points)
+        axes.legend(handles, labels, **look, fontsize=points, title_fontsize=points)
 
 
 def _draw_cell(axes: Any, cell: Sequence[Histogram], options: Options) -> list[Any]:
@@ -100,7 +98,7 @@ def _draw_cell(axes: Any, cell: Sequence[Histogram], options: Options) -> list[A
 
 
 def _curve(plot: Histogram, normalise: bool) -> Curve:
-    values, errors = plot.values, plot.errors
+    values, errors = plot.values(), plot.errors
     total = float(values.sum())
     factor = 1.0 if not normalise else 1 / total if total > 0 else math.nan
     shown = Curve(plot.axes[0], plot.label, values, values - errors, values + errors, plot.note)

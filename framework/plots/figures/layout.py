@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.plots.figures.options import Options
-from hepflow.plots.figures.style import GREY, SMALL, Style
+from hepflow.plots.figures.picture import bare_figure
+from hepflow.plots.figures.style import EXPERIMENTS, GREY, SMALL, Style
 from hepflow.plots.figures.text import wrap
 
 __all__ = [
@@ -64,11 +65,7 @@ def new_figure(
     ``heights`` are those of the rows, ``number`` is how many axes there are (all places, if 0). In one column axes
     share x, in several they share y.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
+    figure = bare_figure(*size)
     figure.set_layout_engine("tight", rect=(0.012, 0.015, 0.988, 0.985), pad=0, w_pad=0.6, h_pad=0.6)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     first = figure.add_subplot(grid[0, 0])
@@ -90,9 +87,9 @@ def add_header(axes: Any, style: Style, lines: Sequence[str] = (), *, above: boo
     from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea, VPacker
 
     first, _, rest = style.text.partition(" ")
-    words: list[Any] = [TextArea(wrap(first, LINE), textprops={"weight": "bold", "style": "italic", "size": 17})]
-    if rest:
-        words.append(TextArea(wrap(rest, LINE), textprops={"size": 17}))
+    bold = {"weight": "bold", "style": "italic"}
+    texts = [(first, bold), (rest, {})] if first in EXPERIMENTS else [(style.text, {})]
+    words: list[Any] = [TextArea(wrap(text, LINE), textprops={"size": 17, **look}) for text, look in texts if text]
     rows: list[Any] = [HPacker(children=words, pad=0, sep=6, align="baseline")] if style.text else []
     wide = LINE if not above else LINE + 20
     rows += [TextArea(wrap(line, wide), textprops={"size": 13}) for line in (*lines, *style.lines) if line]
@@ -142,7 +139,7 @@ def place_texts(
     header = add_header(axes, options.style, options.lines)
     renderer = renderer_of(figure)
     boxes = [box_of(axes, header, renderer)] if header.get_child().get_children() else []
-    boxes += place_legend(figure, axes, extent, handles, bottom, boxes, options.y_range)
+    boxes += place_legend(figure, axes, extent, handles, bottom, boxes, options.y_range, options.legend)
     if _cost(axes, extent, boxes[:1], bottom, options.y_range) > WORTH:
         header.remove()
         header_above(figure, axes, options.style, options.lines)
@@ -152,7 +149,7 @@ def place_texts(
 
 def place_legend(
     figure: Any, axes: Any, extent: Extent, handles: Sequence[tuple[Any, str]], bottom: float,
-    taken: Sequence[Box] = (), y_range: tuple[float, float] | None = None,
+    taken: Sequence[Box] = (), y_range: tuple[float, float] | None = None, title: str = "",
 ) -> list[Box]:  # fmt: skip
     """Put a legend where it costs the least height: beside what is ``taken``, below it, or to the right of the axes.
 
@@ -163,7 +160,10 @@ def place_legend(
     if not handles:
         return []
     entries, labels = [handle for handle, _ in handles], [wrap(label, ENTRY) for _, label in handles]
-    legend = axes.legend(entries, labels, frameon=False, loc="upper right", borderaxespad=1.0)
+    legend = axes.legend(
+        entries, labels, title=wrap(title, ENTRY) or None, alignment="left", frameon=False, loc="upper right",
+        borderaxespad=1.0,
+    )  # fmt: skip
     legend.set_zorder(5)
     left, low, right, high = box_of(axes, legend, figure.canvas.get_renderer())
     places = [(left, low, right, high)]

@@ -28,6 +28,7 @@ class Options:
     kind: str = "efficiency"
     y_range: tuple[float, float] | None = None
     title: str = ""
+    legend: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

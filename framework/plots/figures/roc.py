@@ -143,4 +143,4 @@ def _draw_ratios(axes: Any, found: Sequence[_Drawn], looks: Sequence[Look], refe
             axes.plot(efficiency, ratio, color=look.colour, linestyle=look.line, linewidth=1.8)
     together = np.concatenate(values) if values else np.empty(0)
     known = bool(together.size)
-    show_ratio(axes, "Ratio", ratio_range(together, np.zeros((2, len(together)))), known=known)
+    show_ratio(axes, "Ratio", ratio_range(together, np.zeros((2, len(together))), outliers=0.0), known=known)

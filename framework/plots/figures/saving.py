@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from hepflow.errors import PlotError, nearest
 from hepflow.files import replacing, write_text
 from hepflow.plots.base import plain
 from hepflow.plots.figures.drawing import members
-from hepflow.plots.figures.style import house_style
+from hepflow.plots.figures.picture import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["picture", "save"]
-
-NO_DATE: Final[Mapping[str, Mapping[str, None]]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-"""Formats, and what is left out of them so that the same figure gives the same bytes."""
-
-
-def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
-    """Return a figure as png or pdf; PlotError for other formats."""
-    if kind not in NO_DATE:
-        raise PlotError(f"figures are not written as {kind!r}", hint=nearest(kind, NO_DATE, what="formats"))
-    buffer = io.BytesIO()
-    with house_style():
-        figure.savefig(buffer, format=kind, metadata=dict(NO_DATE[kind]), dpi=dpi)
-    return buffer.getvalue()
+__all__ = ["save"]
 
 
 def save(figure: Figure, path: Path | str, what: Any, *, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:

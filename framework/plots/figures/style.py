@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hepflow.errors import PlotError
 
-__all__ = ["GREY", "SMALL", "Look", "Style", "colour_map", "house_style", "look_of", "open_matplotlib"]
+__all__ = ["EXPERIMENTS", "GREY", "SMALL", "Look", "Style", "colour_map", "house_style", "look_of", "open_matplotlib"]
 
 SMALL: Final = 11.0
 """Points of the font for notes, errors in cells and the like."""
@@ -73,12 +73,15 @@ SETTINGS: Final[Mapping[str, Any]] = {
 }
 """What differs from mplhep's ATLAS style."""
 
+EXPERIMENTS: Final = frozenset(("ALICE", "ATLAS", "Belle", "CMS", "FCC-ee", "FCC-hh", "LHCb", "hepflow"))
+"""What stands bold in front of a label."""
+
 _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Style:
-    """The label of a figure: ``text`` (its first word bold and slanted), and ``lines`` below it.
+    """The label of a figure: ``text`` (the name of an experiment in front bold and slanted), and ``lines`` below it.
 
     The lines say what is shown: the selection, the sample, "test fold".
     """

@@ -8,16 +8,19 @@ from typing import Any, Final
 
 __all__ = ["fit", "power", "readable", "short", "wrap"]
 
+_PT: Final = re.compile(r"(?<!\w)pT(?!\w)")
 _SPACE: Final = "\x1f"
 """Stands for a space where a line must not break."""
 
 
 def readable(text: str) -> str:
-    """Return a text that matplotlib can draw: dollars that enclose no valid mathematics are plain dollars."""
+    """Return a text that matplotlib can draw: dollars that enclose no valid mathematics are plain dollars, and pT has a
+    subscript.
+    """
     from matplotlib.mathtext import MathTextParser
 
     if "$" not in text:
-        return text
+        return _PT.sub(r"$\\mathit{p}_{T}$", text)
     try:
         MathTextParser("path").parse(text)
     except ValueError:

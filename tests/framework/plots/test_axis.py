@@ -88,7 +88,7 @@ def test_values_land_in_the_bins_that_the_edges_say(axis, values):
     values = values[np.abs(values[:, np.newaxis] - edges).min(axis=1, initial=np.inf) > 1e-9]
     histogram = Histogram(axis)
     histogram.fill(values)
-    np.testing.assert_array_equal(histogram.values, np.histogram(values, edges)[0])
+    np.testing.assert_array_equal(histogram.values(), np.histogram(values, edges)[0])
     below = histogram.histograms()["histogram"].view(flow=True)["value"]
     assert below.sum() == len(values)
     if not axis.labels:
@@ -100,7 +100,7 @@ def test_values_on_the_last_edge_are_inside_where_they_are_no_whole_numbers():
         for kind, last in ((np.float64, 1), (np.float32, 1), (np.int32, 0)):
             histogram = Histogram(axis)
             histogram.fill(np.array([axis.edges[0], axis.edges[-1]], dtype=kind))
-            assert histogram.values.tolist() == [1, last]
+            assert histogram.values().tolist() == [1, last]
             assert histogram.total == 2
 
 

@@ -115,9 +115,9 @@ def test_what_does_not_go_together(make, text):
 def test_a_stack_adds_up():
     data = counts([9, 9, 9], "data")
     stack = Stack([counts([1, 2, 3], "a"), counts([3, 2, 1], "b")], data)
-    assert stack.total.values.tolist() == [4, 4, 4]
+    assert stack.total.values().tolist() == [4, 4, 4]
     assert stack.total.entries == 12
-    assert stack.histograms[0].values.tolist() == [1, 2, 3]
+    assert stack.histograms[0].values().tolist() == [1, 2, 3]
 
 
 def test_matrices_of_several_classifiers_are_compared():

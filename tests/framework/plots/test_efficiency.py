@@ -160,7 +160,7 @@ def test_a_profile_without_denominator():
     assert "no entries in the denominator" in profile.note
     cancelled = EfficiencyProfile(FEW)
     cancelled.fill([0.5, 0.5], [True, True], weight=[1.0, -1.0])
-    assert "1 bins left out" in cancelled.note
+    assert "1 bin left out" in cancelled.note
     outside = EfficiencyProfile(FEW)
     outside.fill([-3.0], [True])
     assert outside.note == "no entries inside the axis"

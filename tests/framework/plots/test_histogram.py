@@ -21,11 +21,11 @@ def test_sums_against_numpy():
     one, two = Histogram(ETA), Histogram([ETA, PT])
     one.fill(x, weight=weight)
     two.fill(x, y, weight=weight)
-    np.testing.assert_allclose(one.values, np.histogram(x, ETA.edges, weights=weight)[0])
-    np.testing.assert_allclose(one.variances, np.histogram(x, ETA.edges, weights=weight**2)[0])
-    np.testing.assert_allclose(one.errors**2, one.variances)
-    np.testing.assert_allclose(two.values, np.histogram2d(x, y, [ETA.edges, PT.edges], weights=weight)[0])
-    assert two.values.shape == (len(ETA), len(PT))
+    np.testing.assert_allclose(one.values(), np.histogram(x, ETA.edges, weights=weight)[0])
+    np.testing.assert_allclose(one.variances(), np.histogram(x, ETA.edges, weights=weight**2)[0])
+    np.testing.assert_allclose(one.errors**2, one.variances())
+    np.testing.assert_allclose(two.values(), np.histogram2d(x, y, [ETA.edges, PT.edges], weights=weight)[0])
+    assert two.values().shape == (len(ETA), len(PT))
     for histogram in (one, two):
         assert histogram.total == pytest.approx(weight.sum())
         assert (histogram.entries, histogram.negative) == (1000, np.sum(weight < 0))
@@ -34,9 +34,9 @@ def test_sums_against_numpy():
 def test_numbers_that_are_read_are_copies():
     histogram = Histogram(FEW)
     histogram.fill([0.5])
-    histogram.values[:] = 7
-    histogram.variances[:] = 7
-    assert histogram.values.tolist() == [1, 0, 0]
+    histogram.values()[:] = 7
+    histogram.variances()[:] = 7
+    assert histogram.values().tolist() == [1, 0, 0]
     assert histogram.errors.tolist() == [1, 0, 0]
 
 
@@ -118,7 +118,7 @@ def test_where_there_is_no_mean_there_is_no_number():
     assert np.isnan(mean[2])
     assert np.isnan(error).all()
     assert profile.invalid == 1
-    assert "1 bins left out: the sum of weights is negative" in profile.note
+    assert "1 bin left out: the sum of weights is negative" in profile.note
     assert profile.histograms()["mean"].values().tolist() == [1, 1, 0]
 
 

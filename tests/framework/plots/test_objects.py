@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 
+import hist
+import mplhep
 import numpy as np
 import pytest
 import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from hepflow.errors import OutputError, PlotError
 from hepflow.execution.results import add
@@ -24,9 +28,11 @@ from hepflow.plots import (
     RocCurve,
     WorkingPoint,
     load_plot,
+    load_plots,
     write_root,
 )
 from hepflow.plots.base import FORMAT, KINDS
+from hepflow.plots.figures import draw, save
 from tests.framework.plots.conftest import ETA, MAKERS, MODES, PT, RATIO, fill
 
 KIND = st.sampled_from(sorted(MAKERS))
@@ -110,9 +116,9 @@ def test_json_and_pickles_give_the_same_object(kind, seed, number, weighted):
     plot = fill(MAKERS[kind](), seed, number, weighted=weighted)
     plot.remark = "a remark with ≥ and 'quotes'"
     text = json.dumps(plot.to_json(), allow_nan=False)
-    for copy in (PlotObject.from_json(json.loads(text)), pickle.loads(pickle.dumps(plot))):
-        assert copy == plot
-        assert (copy.note, copy.to_json()) == (plot.note, plot.to_json())
+    for twin in (PlotObject.from_json(json.loads(text)), pickle.loads(pickle.dumps(plot))):
+        assert twin == plot
+        assert (twin.note, twin.to_json()) == (plot.note, plot.to_json())
 
 
 @settings(deadline=None)
@@ -122,7 +128,7 @@ def test_json_is_exact_for_any_weights(entries):
     histogram.fill([x for x, _ in entries], weight=[weight for _, weight in entries])
     copy = PlotObject.from_json(json.loads(json.dumps(histogram.to_json(), allow_nan=False)))
     assert copy == histogram
-    np.testing.assert_array_equal(copy.values, histogram.values)
+    np.testing.assert_array_equal(copy.values(), histogram.values())
 
 
 def test_what_is_filled_later_is_filled_into_the_copy_alone(make, filled):
@@ -307,10 +313,10 @@ def test_columns_of_every_kind_of_number(dtype):
     axis = Axis("x", tuple(np.arange(-0.5, 12)))
     histogram = Histogram(axis)
     histogram.fill(values)
-    np.testing.assert_array_equal(histogram.values, np.histogram(values.astype(float), axis.edges)[0])
+    np.testing.assert_array_equal(histogram.values(), np.histogram(values.astype(float), axis.edges)[0])
     weighted = Histogram(axis)
     weighted.fill(np.zeros(4), weight=values)
-    assert weighted.values[0] == values.astype(float).sum()
+    assert weighted.values()[0] == values.astype(float).sum()
 
 
 def test_filling_nothing_changes_nothing(make):
@@ -368,3 +374,37 @@ def test_negative_weights_are_counted():
     assert profile.negative == 1
     assert "1 entries have negative weights: errors from N_eff" in profile.note
     assert (profile + profile).negative == 2
+
+
+def test_other_libraries_and_notebooks_take_plot_objects(tmp_path):
+    weight = np.array([2.0, 0.5, 1.0, 1.0])
+    histogram = Histogram(Axis("pt", (0.0, 10.0, 30.0), "pT", "GeV"), "taus")
+    histogram.fill([5.0, 5.0, 20.0, 99.0], weight=weight)
+    taken = hist.Hist(histogram)
+    assert taken.values(flow=True).tolist() == [0, 2.5, 1.0, 1.0]
+    assert taken.variances().tolist() == [4.25, 1.0]
+    assert (histogram[0].value, histogram[sum].value, histogram[:10j:sum].value) == (
+        2.5,
+        4.5,
+        2.5,
+    )  # sum: with flow, as UHI has it
+    steps = mplhep.histplot(histogram, ax=Figure().subplots())
+    assert steps[0].stairs.get_data().values.tolist() == [2.5, 1.0]
+    assert histogram.counts() == pytest.approx([2.5**2 / 4.25, 1.0])
+    assert list(histogram.axes[0]) == [(0.0, 10.0), (10.0, 30.0)]
+
+    efficiency = EfficiencyProfile(histogram.axes[0], "eff")
+    efficiency.fill([5.0] * 4, [True, True, True, False])
+    value, low, high = efficiency.efficiency()
+    assert hist.Hist(efficiency)[0].value == value[0] == 0.75
+    assert efficiency.to_hist()[0].variance == pytest.approx(((high[0] - low[0]) / 2) ** 2)
+    with pytest.raises(PlotError, match="is 2 histograms"):
+        RocCurve("roc").to_hist()
+
+    assert histogram._repr_png_().startswith(b"\x89PNG")
+    both = [histogram, copy.copy(histogram)]
+    beside = save(draw(both), tmp_path / "two", both)[-1]
+    assert load_plots(beside) == both
+    with pytest.raises(PlotError, match="holds 2 plot objects"):
+        load_plot(beside)
+    assert load_plot(save(draw(histogram), tmp_path / "one", histogram)[-1]) == histogram

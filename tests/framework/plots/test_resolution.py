@@ -178,7 +178,7 @@ def test_bins_with_few_entries_are_said():
     profile = ResolutionProfile(TWO, FINE)
     profile.fill([0.5] * 3 + [1.5] * 20, np.linspace(0.9, 1.1, 23))
     assert np.isnan(profile.values("median")[0]).tolist() == [True, False]
-    assert profile.note == "1 bins left out: fewer than 10 effective entries"
+    assert profile.note == "1 bin left out: fewer than 10 effective entries"
 
 
 def test_negative_weights():

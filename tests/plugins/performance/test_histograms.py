@@ -25,7 +25,7 @@ def test_classes_cuts_and_weights(filled, taus):
         keep = (taus.pt > 30e3) & ((taus.truth == taus.reco) == same)
         weights = taus.weight[taus.event][keep].astype(np.float64)
         expected = np.histogram(taus.pt[keep] / 1000, np.linspace(10, 100, 10), weights=weights)[0]
-        np.testing.assert_allclose(plots[f"pt/{label}"].values, expected, rtol=1e-6)
+        np.testing.assert_allclose(plots[f"pt/{label}"].values(), expected, rtol=1e-6)
         assert plots[f"pt/{label}"].label == label
 
 
@@ -33,7 +33,7 @@ def test_expressions_with_their_own_bins(filled, taus):
     plots = filled(HistogramPlots("h", Variables=["TauJets.pt / 1000 + EventInfo.mu:5;0;200"]))
     (plot,) = plots.values()
     np.testing.assert_array_equal(
-        plot.values, np.histogram(taus.pt / 1000 + taus.mu[taus.event], np.linspace(0, 200, 6))[0]
+        plot.values(), np.histogram(taus.pt / 1000 + taus.mu[taus.event], np.linspace(0, 200, 6))[0]
     )
 
 
@@ -41,13 +41,13 @@ def test_missing_values_are_left_out_and_counted(filled, taus):
     true = Variable("true", "TauJets.true_pt", missing=-1111, binnings={"a": Binning.regular(1, -2000, 2e6)})
     (plot,) = filled(HistogramPlots("h", Variables=[true])).values()
     assert plot.invalid == (taus.truth == 5).sum() > 0
-    assert plot.values[0] == (taus.truth != 5).sum()
+    assert plot.values()[0] == (taus.truth != 5).sum()
 
 
 def test_pairs(filled, taus):
     (plot,) = filled(HistogramPlots("h", Pairs=[(PT, "TauJets.score:4;0;1")])).values()
     expected = np.histogram2d(taus.pt / 1000, taus.score, [np.linspace(10, 100, 10), np.linspace(0, 1, 5)])[0]
-    np.testing.assert_array_equal(plot.values, expected)
+    np.testing.assert_array_equal(plot.values(), expected)
 
 
 def test_classes_that_are_alike_as_names_of_files(fill, taus, tmp_path):
@@ -69,13 +69,13 @@ def test_no_value_and_weights_of_either_sign(filled, taus):
     assert plot.invalid == (~keep).sum() > 0
     assert plot.negative == (weights < 0).sum() > 0
     expected = np.histogram(np.sqrt(taus.score[keep] - np.float32(0.5)), np.linspace(0, 1, 5), weights=weights)[0]
-    np.testing.assert_allclose(plot.values, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(plot.values(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_transform_of_a_variable(filled, taus):
     log = Variable("log", "TauJets.pt", "log10", 1.0, binnings={"a": Binning.regular(3, 4, 5)})
     (plot,) = filled(HistogramPlots("h", Variables=[log])).values()
-    np.testing.assert_array_equal(plot.values, np.histogram(np.log10(taus.pt), np.linspace(4, 5, 4))[0])
+    np.testing.assert_array_equal(plot.values(), np.histogram(np.log10(taus.pt), np.linspace(4, 5, 4))[0])
 
 
 def test_samples_are_drawn_together(fill, taus, tmp_path):

@@ -72,7 +72,7 @@ def test_each_sample_is_counted_on_its_own(go, xaods):
         charge = np.abs([tau["charge"] for tau in taus]).astype(int)
         edges = np.linspace(0, 100, 5)
         (key, key_all) = results["histograms"][sample]
-        assert results["histograms"][sample][key].values.tolist() == np.histogram(pt[tracks == 3], edges)[0].tolist()
+        assert results["histograms"][sample][key].values().tolist() == np.histogram(pt[tracks == 3], edges)[0].tolist()
         assert results["histograms"][sample][key_all].entries == len(taus)
         matrix = np.zeros((3, 3))
         inside = tracks < 3

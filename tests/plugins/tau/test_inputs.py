@@ -97,7 +97,7 @@ def test_against_plain_python(ntuple, rows, tmp_path):
                 for mode in MODES:
                     plot = found[f"{sequence}/{variable.name}_{objects}/{mode}"]
                     sums, entries = expected(rows, sequence, variable, objects, mode)
-                    assert plot.values.tolist() == sums
+                    assert plot.values().tolist() == sums
                     assert plot.entries == entries
                     assert plot.label == mode
                     compared += entries
@@ -110,7 +110,7 @@ def test_numbers_of_objects(ntuple, rows, tmp_path):
         for number, mode in enumerate(MODES):
             lengths = [len(row[f"{sequence}.pt"]) for row in rows if row["TauJets.truthDecayMode"] == number]
             plot = found[f"{sequence}/number/{mode}"]
-            assert plot.values.tolist() == [*map(lengths.count, range(9)), sum(n >= 9 for n in lengths)]
+            assert plot.values().tolist() == [*map(lengths.count, range(9)), sum(n >= 9 for n in lengths)]
             assert plot.total == len(lengths)
 
 
@@ -131,7 +131,7 @@ def test_selection_and_weight_are_those_of_the_tau(source, xaod, ntuple, rows, t
     for mode in MODES:
         sums, entries = expected(chosen, "NeutralPFO", LOG, "all", mode, weight)
         plot = found[f"NeutralPFO/pt_log_all/{mode}"]
-        assert plot.values == pytest.approx(sums)
+        assert plot.values() == pytest.approx(sums)
         assert plot.entries == entries
         lengths = [row for row in chosen if row["TauJets.truthDecayMode"] == MODES.index(mode)]
         assert found[f"NeutralPFO/number/{mode}"].total == pytest.approx(sum(map(weight, lengths)))

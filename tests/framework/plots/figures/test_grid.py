@@ -31,6 +31,8 @@ from tests.framework.plots.figures.geometry import overlap, shown_texts
 CLASSES = ("1p0n", "1p1n", "1pXn", "3p0n", "3pXn")
 NAMED = Axis("x", (0.0, 1.0, 2.0), f"log10({LONG} / MeV)")
 
+PT_TITLE = r"truth tau $\mathit{p}_{T}$ [GeV]"
+
 
 def cell(axis, labels=CLASSES):
     return [histogram(axis, label, 500, seed) for seed, label in enumerate(labels, start=1)]
@@ -69,7 +71,7 @@ def test_cells_in_their_order_and_one_legend():
     page = PAGES["inputs"]()
     figure = draw(page)
     titles = [axes.get_xlabel().replace("\n", " ") for axes in figure.axes[:6]]
-    assert titles[:4] == ["truth decay mode", "truth tau pT [GeV]", "η", "truth tau pT [GeV]"]
+    assert titles[:4] == ["truth decay mode", PT_TITLE, "η", PT_TITLE]
     legends = [axes.get_legend() for axes in figure.axes]
     assert [legend is not None for legend in legends] == [False] * 6 + [False, True] or legends[6] is not None
     (legend,) = [one for one in legends if one is not None]
@@ -80,10 +82,10 @@ def test_cells_in_their_order_and_one_legend():
 def test_numbers_of_a_cell():
     page = Grid([cell(PT)])
     for plot, shown in zip(page.cells[0], heights(draw(page).axes[0]), strict=True):
-        assert shown.tolist() == plot.values.tolist()
+        assert shown.tolist() == plot.values().tolist()
     for plot, shown in zip(page.cells[0], heights(draw(page, normalise=True).axes[0]), strict=True):
         assert shown.sum() == pytest.approx(1)
-        assert shown == pytest.approx(plot.values / plot.values.sum())
+        assert shown == pytest.approx(plot.values() / plot.values().sum())
 
 
 def test_data_fill_the_cells():

@@ -12,7 +12,7 @@ import pytest
 from hepflow.errors import OutputError, PlotError
 from hepflow.plots import Comparison, PlotObject, Stack
 from hepflow.plots.figures import Line, Panel, Style, draw, draw_panels, save
-from hepflow.plots.figures.saving import picture
+from hepflow.plots.figures.picture import picture
 from tests.framework.plots.figures.conftest import (
     STYLE,
     area,
@@ -77,7 +77,7 @@ SCRIPT = """
 import sys, hashlib
 from tests.framework.plots.figures.conftest import STYLE, matrix, roc
 from hepflow.plots.figures import draw
-from hepflow.plots.figures.saving import picture
+from hepflow.plots.figures.picture import picture
 for what in (roc("DSNN", number=500), matrix(number=20)):
     figure = draw(what, style=STYLE)
     print(*(hashlib.sha256(picture(figure, kind)).hexdigest() for kind in ("png", "pdf")))

@@ -14,7 +14,7 @@ from matplotlib.font_manager import findfont
 
 from hepflow.errors import PlotError
 from hepflow.plots.figures import Style, draw
-from hepflow.plots.figures.saving import picture
+from hepflow.plots.figures.picture import picture
 from hepflow.plots.figures.style import FONTS, colour_map, house_style, look_of
 from tests.framework.plots.figures.conftest import histogram, roc
 

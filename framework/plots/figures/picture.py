@@ -1,0 +1,46 @@
+"""Figures as they begin and end: without a window, and as pictures that do not depend on the day."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from hepflow.errors import PlotError, nearest
+from hepflow.plots.figures.style import house_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["bare_figure", "picture"]
+
+NOTEBOOK: Final = 80
+"""Dots per inch of the picture that a notebook shows."""
+
+NO_DATE: Final[Mapping[str, Mapping[str, None]]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""Formats, and what is left out of them so that the same figure gives the same bytes."""
+
+
+def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
+    """Return a figure as png or pdf; PlotError for other formats."""
+    if kind not in NO_DATE:
+        raise PlotError(f"figures are not written as {kind!r}", hint=nearest(kind, NO_DATE, what="formats"))
+    buffer = io.BytesIO()
+    with house_style():
+        figure.savefig(buffer, format=kind, metadata=dict(NO_DATE[kind]), dpi=dpi)
+    return buffer.getvalue()
+
+
+def bare_figure(width: float, height: float) -> Any:
+    """Return a figure (inches) that belongs to no window, and is a picture in a notebook."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    figure._repr_png_ = partial(picture, figure, "png", dpi=NOTEBOOK)
+    return figure
