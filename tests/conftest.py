@@ -12,6 +12,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from filelock import FileLock
 from hypothesis import settings
 
 from hepflow.events.links import LINK_PARTS, container_id
@@ -20,6 +21,12 @@ settings.register_profile("hepflow", deadline=None)  # no test depends on how bu
 settings.load_profile("hepflow")
 
 os.environ["COLUMNS"] = "240"  # wide tables, whatever terminal the tests run in
+
+
+def pytest_collection_modifyitems(items):
+    """Put what takes long first, so that no process is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_chain.py", "test_docs.py"))
+
 
 DATA = Path(os.environ.get("HEPFLOW_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -410,3 +417,26 @@ def sample_cache():
     from hepflow.execution.samples import cache_directory
 
     return cache_directory()
+
+
+CHAIN = (
+    "hepflow run NNDecayMode -n 2000 --mode classifier -o mxaod",
+    "hepflow run NNDecayModePlots -i mxaod -o performance",
+)
+"""The first commands of docs/plots.md; ``chain`` runs them on twice as many events."""
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory, sample_cache):
+    """The folder with the runs of ``CHAIN``, made once for all processes of pytest-xdist. Not to be changed."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with FileLock(folder / "chain.lock"):
+        if not (folder / "chain/performance/report.html").exists():
+            (folder / "chain").mkdir(exist_ok=True)
+            for command in CHAIN:
+                words = command.replace("-n 2000", "-n 4000").split()[1:]
+                done = subprocess.run([*HEPFLOW, *words], cwd=folder / "chain", capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+    return folder / "chain"

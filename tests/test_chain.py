@@ -1,5 +1,5 @@
 """The chain of the house, with nothing but hepflow: sample → decorated MxAOD → plots, with the network that ships. (The
-commands of docs/tutorial.md, which train a network of their own, are run with the other pages.)"""
+commands are those of docs/plots.md; those of docs/tutorial.md, which train a network, are run with the other pages.)"""
 
 from __future__ import annotations
 
@@ -9,22 +9,7 @@ import numpy as np
 import pytest
 import uproot
 
-EVENTS = 4000
 MODES = 5
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory, sample_cache):
-    """The run directories of an MxAOD that the shipped network decorates, and of the plots made of it."""
-    from hepflow.execution import RunOptions, run
-    from hepflow.joboptions import find_joboptions, load_joboptions
-
-    folder = tmp_path_factory.mktemp("chain")
-    job = load_joboptions(find_joboptions("NNDecayMode"), {"mode": "classifier"})
-    run(job, RunOptions(events=EVENTS, output=str(folder / "mxaod"), workers=2))
-    plots = load_joboptions(find_joboptions("NNDecayModePlots"))
-    run(plots, RunOptions(inputs=[str(folder / "mxaod")], output=str(folder / "plots")))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +43,7 @@ def diagonals(truth, reco):
 
 
 def test_the_plots_show_what_a_hand_count_gives(chain, taus):
-    rows = json.loads((chain / "plots" / "Matrices" / "diagonals.json").read_text())
+    rows = json.loads((chain / "performance" / "Matrices" / "diagonals.json").read_text())
     assert [row["matrix"] for row in rows[:2]] == ["NNDecayMode", "PFOCountDecayMode"]
     for row in rows[:2]:
         assert row["total"] == len(taus["pt"]) > 500
@@ -78,7 +63,7 @@ def test_the_network_beats_the_count(taus):
 
 
 def test_the_figures_say_that_the_taus_are_unseen(chain):
-    numbers = json.loads((chain / "plots" / "Matrices" / "NNDecayMode_efficiency.json").read_text())
+    numbers = json.loads((chain / "performance" / "Matrices" / "NNDecayMode_efficiency.json").read_text())
     assert "test fold: mcEventNumber % 5 = 1" in numbers["style"]["lines"]
-    assert (chain / "plots" / "report.html").stat().st_size > 100_000
-    assert (chain / "plots" / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert (chain / "performance" / "report.html").stat().st_size > 100_000
+    assert (chain / "performance" / "report.pdf").read_bytes().startswith(b"%PDF")

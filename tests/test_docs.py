@@ -5,17 +5,36 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import CHAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(bash|python|toml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
 SETUP = ("source setup.sh", "pip install")
+TOGETHER = """
+import shlex, sys
+from hepflow.cli import main
+for line in sys.argv[1:]:
+    sys.argv = shlex.split(line)
+    try:
+        main(sys.argv[1:])
+    except SystemExit as stop:
+        if stop.code:
+            sys.exit(f"{line}: exit status {stop.code}")
+    print(end="\\0", flush=True)
+"""
+"""Commands in one process, which imports TensorFlow and the rest once; the output of each ends with NUL."""
 
 
 def _blocks(page: Path) -> list[tuple[str, str]]:
@@ -28,12 +47,27 @@ def _commands(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith(SETUP) and "setup.sh" not in line]
 
 
+def _steps(page: Path) -> Iterator[tuple[str, str]]:
+    for kind, text in _blocks(page):
+        if kind == "bash":
+            yield from (("bash", command) for command in _commands(text))
+        elif kind == "python" and not NAMED.match(text):
+            yield "python", text
+
+
 def _run(command: list[str], folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(folder)}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def _run_together(commands: list[str], folder: Path) -> None:
+    assert all(command.startswith("hepflow ") for command in commands)
+    outputs = _run([sys.executable, "-c", TOGETHER, *commands], folder).split("\0")
+    assert len(outputs) == len(commands) + 1
+    assert "" not in outputs[:-1]
 
 
 def _write_files(page: Path, folder: Path) -> None:
@@ -46,15 +80,19 @@ def _write_files(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_work(page: Path, tmp_path: Path, sample_cache: Path) -> None:
-    """Files named in their first line are written, then all commands run in order."""
+def test_the_commands_of_a_page_work(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Files named in their first line are written, then all commands run in order; those of ``chain`` have been run."""
+    request.getfixturevalue("sample_cache")
+    if page.stem == "plots":
+        shutil.copytree(request.getfixturevalue("chain"), tmp_path, dirs_exist_ok=True)
+        assert set(CHAIN) <= {text for _, text in _steps(page)}
     _write_files(page, tmp_path)
-    for kind, text in _blocks(page):
-        if kind == "bash" and page.name != "CONTRIBUTING.md":
-            for command in _commands(text):
-                assert _run(shlex.split(command), tmp_path) != ""
-        elif kind == "python" and not NAMED.match(text):
-            assert _run([sys.executable, "-c", text], tmp_path) == ""
+    for kind, steps in groupby(_steps(page), key=itemgetter(0)):
+        texts = [text for _, text in steps if text not in CHAIN]
+        if kind == "bash":
+            _run_together(texts, tmp_path)
+        else:
+            assert [_run([sys.executable, "-c", text], tmp_path) for text in texts] == [""] * len(texts)
 
 
 def test_the_tool_of_the_readme_is_found_as_a_plugin_and_runs(tmp_path: Path, sample_cache: Path) -> None:

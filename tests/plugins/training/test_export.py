@@ -87,11 +87,12 @@ def test_a_difference_is_an_error(exported):
     assert again.finalize(None, Context(context.directory, "other"))[0]["differences"]
 
 
-def test_a_run_that_was_moved_is_exported_from_its_own_training_set(tmp_path, small_training):
+def test_a_run_that_was_moved_is_exported_from_its_own_training_set(tmp_path, small_training, trained):
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(small_training["Dataset"], run / "own.h5")
     settings = {**small_training, "Dataset": str(run / "own.h5"), "Epochs": 1, "BatchSize": 200}
+    settings |= {"ArchFile": str(trained[2])}
     KerasTrainer("KerasTrainer", **settings).finalize(None, Context(run, "job"))
     moved = run.rename(tmp_path / "moved")
     assert NetworkExporter("e", Trainer=str(moved / "network")).finalize(None, Context(moved, "job"))[0]["differences"]

@@ -84,10 +84,10 @@ def test_interrupted_in_the_second_network_and_resumed(several, job_of, monkeypa
 
     monkeypatch.setattr(trainer, "_Writer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        job_of("broken", kfold(3))
+        job_of("broken", kfold(3)[:2])
     monkeypatch.undo()
-    again = job_of("broken", kfold(3), resume=True)
-    for number in "012":
+    again = job_of("broken", kfold(3)[:2], resume=True)
+    for number in "01":
         pairs = zip(
             weights(again.directory / "network" / number), weights(several.directory / "network" / number), strict=True
         )

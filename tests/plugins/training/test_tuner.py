@@ -107,22 +107,18 @@ def test_what_is_told_before_anything_is_written(small_training, tmp_path, prope
     assert not (tmp_path / "run").exists()
 
 
-def test_resumed_search_goes_on_to_more_trials(small_training, tmp_path):
+def test_resumed_search_goes_on_to_more_trials_until_its_files_are_made_anew(small_training, tmp_path):
     def states():
         return [row["state"] for row in csv.DictReader((tmp_path / "run/tuning/trials.csv").read_text().splitlines())]
 
-    search(tmp_path / "run", small_training, Trials=1)
-    assert states() == ["COMPLETE"]
-    search(tmp_path / "run", small_training, Trials=2, resume=True)
-    assert states() == ["COMPLETE", "COMPLETE"]
-
-
-def test_files_that_are_made_anew_count(small_training, tmp_path):
     files = {key: shutil.copy(path, tmp_path) for key, path in small_training.items()}
     files["Dataset"] = str(copied(small_training["Dataset"], tmp_path / "copy.h5"))
     assert tuner(files).data_files() == files
     assert Tuner("Tuner").data_files() == {}
-    search(tmp_path / "run", files)
+    search(tmp_path / "run", files, Trials=1)
+    assert states() == ["COMPLETE"]
+    search(tmp_path / "run", files, Trials=2, resume=True)
+    assert states() == ["COMPLETE", "COMPLETE"]
     with Path(files["Dataset"]).open("ab") as file:
         file.write(b"0")
     with pytest.raises(JobOptionsError, match="trials of another search"):
