@@ -358,7 +358,7 @@ def hepflow_process(tmp_path):
             env={**os.environ, "HEPFLOW_CACHE": str(tmp_path / "cache"), **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
