@@ -232,7 +232,7 @@ def test_public_names_of_the_front_door_exist():
 def loaded(statement: str, names: Sequence[str]) -> list[str]:
     """Return which of the libraries are loaded after a statement in a fresh interpreter."""
     script = f"{statement}\nimport sys\nprint('loaded:', *(n for n in {tuple(names)!r} if n in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout.rpartition("loaded:")[2].split()
 

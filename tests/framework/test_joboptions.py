@@ -120,7 +120,7 @@ def test_errors_behind_the_file_say_what_they_are_about(write):
 
 def test_run_as_plain_python_it_uses_defaults(write):
     path = write(GOOD + "print(mode, [tool.name for tool in job.tools])\n")
-    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, timeout=600)
     assert done.stdout.strip() == "one ['first']"
 
 
@@ -135,7 +135,7 @@ def test_tools_of_the_file_travel_by_value(write):
     job = load_joboptions(write(GOOD)).job
     text = cloudpickle.dumps(job.find("first"))
     script = "import sys, pickle; print(repr(pickle.load(sys.stdin.buffer)))"
-    done = subprocess.run([sys.executable, "-c", script], input=text, capture_output=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], input=text, capture_output=True, check=True, timeout=600)
     assert done.stdout.decode().strip() == "Cut('first')"
     assert pickle.loads(text).copy().PtMin == 1.0
 

@@ -462,7 +462,7 @@ def test_interrupt_keeps_finished_parts_and_resume_continues(
         os.killpg(process.pid, stop)  # as a terminal does: to the main process and its workers
     else:
         process.send_signal(stop)  # as a batch system does
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 128 + stop, out + err
     assert "Traceback" not in out + err
     assert "interrupted" in err

@@ -203,7 +203,7 @@ def test_a_full_disk(tmp_path, writer):
     """
     assert resource.RLIMIT_FSIZE
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=600, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "writing failed" in done.stdout

@@ -214,7 +214,7 @@ def test_an_installed_plugin_is_listed_and_described_on_the_command_line(install
     def hepflow(*words):
         command = [sys.executable, "-c", "from hepflow.cli import main; main()", *words]
         environment = {"PYTHONPATH": str(site), "PATH": "", "COLUMNS": "200"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
         return done.stdout + done.stderr
 
     assert "Do what is needed in two lines." in hepflow("list", "tools")

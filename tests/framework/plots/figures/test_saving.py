@@ -91,7 +91,7 @@ def test_the_same_figure_has_the_same_bytes():
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         environment.pop("SOURCE_DATE_EPOCH", None)
         command = [sys.executable, "-c", SCRIPT]
-        found.add(subprocess.run(command, capture_output=True, check=True, env=environment, timeout=120).stdout)
+        found.add(subprocess.run(command, capture_output=True, check=True, env=environment, timeout=600).stdout)
     assert len(found) == 1
 
 

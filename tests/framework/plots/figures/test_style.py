@@ -117,7 +117,7 @@ def test_what_to_install_is_said(missing):
         "try:\n    draw(Histogram(Axis('x', (0, 1))))\n"
         "except PlotError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600)
     assert f"drawing figures needs the package {missing}" in done.stdout
     assert "hepflow[plots]" in done.stdout
 
@@ -126,5 +126,5 @@ def test_naming_the_package_loads_nothing_heavy():
     script = (
         "import sys, hepflow.plots.figures as f; f.Style; print('matplotlib' in sys.modules, 'hist' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600)
     assert done.stdout.split() == ["False", "False"]
