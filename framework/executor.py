@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from hepflow.errors import WorkerError
 from hepflow.properties import Configurable, Property
 
-__all__ = ["Detached", "Executor", "Jobs"]
+__all__ = ["Detached", "Executor", "Jobs", "Order"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,12 +34,30 @@ class Jobs:
     unknown: str = ""
 
 
+@dataclass(frozen=True)
+class Order:
+    """A job that is run whole somewhere else: its file; options of ``hepflow run`` before it and words behind it; the
+    files that it needs, by the name that they have beside it; the files that its streams become, and the streams
+    (``merged``) whose parts have to be joined for that.
+    """
+
+    path: Path
+    options: Sequence[str]
+    words: Sequence[str]
+    files: Mapping[str, Path]
+    outputs: Sequence[str]
+    merged: Sequence[str] = ()
+
+
 class Executor(Configurable):
     """Runs work units somewhere and hands back results as they come.
 
     Its properties are set with ``--set NAME.Property=value`` and in the site file; ``-j`` sets ``Workers``, and
     ``--detach`` the property ``Detach`` of those that have it: their ``run`` raises Detached once all is submitted.
     """
+
+    whole_jobs: ClassVar[bool] = False
+    """Whether it takes whole jobs, with inputs that it finds itself: ``send`` instead of ``run``."""
 
     Workers = Property(1, "work units that are under way at a time (-j)", minimum=1)
 
@@ -57,6 +75,10 @@ class Executor(Configurable):
         raises ends all: no other item could be done either. Closing the generator stops what is running.
         """
         raise TypeError(f"{type(self).__name__} does not say how to run work units: override run()")
+
+    def send(self, order: Order, folder: Path, *, dry: bool) -> list[str]:
+        """Send a whole job from ``folder``, which is not there yet; return in lines what is sent, or would be (dry)."""
+        raise TypeError(f"{type(self).__name__} does not say how to send a job: override send()")
 
     def jobs(self, folder: Path) -> Jobs | None:
         """Return what is known of the jobs that go on without the run in ``folder``; None where there are none."""

@@ -67,10 +67,11 @@ NO_VALUES = "holds no values of its own"
 
 @dataclass(frozen=True)
 class FileSchema:
-    """What a file holds: made once, travels in the plan, so that workers need not look again.
+    """What a file holds: looked at once, and kept in a cache.
 
     ``boundaries`` are entry numbers, from 0 to ``entries``, at which reading may be cut without reading anything
-    twice. ``identity`` tells two files with one path apart (ROOT file UUID, or what a generator is seeded with).
+    twice, whatever columns are read. ``identity`` tells two files with one path apart (ROOT file UUID, or what a
+    generator is seeded with).
     ``repeated``: the entries are no events but, say, taus, and may repeat an event number.
     ``energy_unit`` is ``MeV``, ``GeV``, or empty where it is not known.
     ``unreadable`` names branches that hold data but cannot be read, with the reason. ``unit_entries`` is the size of
@@ -124,8 +125,15 @@ class Reader(Protocol):
         """Describe the file; raises InputError where it is no such file."""
         ...
 
-    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:
-        """Return where reading these columns may be cut without unpacking a basket or cluster twice."""
+    @property
+    def identity(self) -> str:
+        """Return what tells this input from another with the same path (``FileSchema.identity``), at no cost."""
+        ...
+
+    def blocks(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> Sequence[tuple[int, int]]:
+        """Return the pieces of ``[start, stop)`` to read in one call each: no basket or cluster is unpacked twice, and
+        memory is bounded.
+        """
         ...
 
     def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:

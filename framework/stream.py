@@ -44,6 +44,8 @@ class Stream(Configurable):
     """
 
     suffix: ClassVar[str] = ".root"
+    joined: ClassVar[str] = ""
+    """Ending of the one file ``<stream><joined>`` that all parts become; empty where they stay numbered."""
     always: ClassVar[tuple[str, ...]] = ()
     """Columns that no Drop pattern removes."""
 

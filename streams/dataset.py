@@ -47,6 +47,7 @@ class DatasetStream(Stream):
     """
 
     suffix: ClassVar[str] = ".rows"
+    joined: ClassVar[str] = ".h5"
 
     Container = Property("TauJets", "container whose objects are the rows")
     Variables: Property[dict[str, tuple[Variable, ...]]] = Property(
@@ -237,7 +238,7 @@ class DatasetStream(Stream):
         """Shuffle the rows of all parts into ``<stream>.h5``, under a temporary name until it is whole."""
         opened = [_Part(path, self) for path in parts]
         counts = self._count(opened)
-        target = context.path(f"{self.name}.h5")
+        target = context.path(f"{self.name}{self.joined}")
         temporary = target.with_name(f".{target.name}.part")
         try:
             with DatasetWriter(temporary, opened[0].layout, int(counts.sum()), compression=self.Compression) as writer:

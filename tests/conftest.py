@@ -414,7 +414,7 @@ def physlite():
 def sample_cache():
     """The folder where the built-in samples are kept: the user's own, whose name depends on all that makes a sample."""
     pytest.importorskip("pythia8mc", reason="the built-in sample needs the extra 'sample'")
-    from hepflow.execution.samples import cache_directory
+    from hepflow.execution.cache import cache_directory
 
     return cache_directory()
 

@@ -14,7 +14,7 @@ from rich.text import Text
 import hepflow
 from hepflow.cli.console import common_options, console, new_table
 from hepflow.errors import PluginError
-from hepflow.execution.samples import cache_directory
+from hepflow.execution.cache import cache_directory
 from hepflow.registry.manager import registry
 
 __all__ = ["doctor_command", "foreign_distributions"]

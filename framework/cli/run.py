@@ -23,6 +23,7 @@ from hepflow.cli.console import (
 )
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
+from hepflow.cli.send import grid_settings, send
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted
@@ -87,12 +88,17 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
 )
 @click.option(
+    "-r",
     "--executor",
     default=RunOptions.executor,
     show_default=True,
     metavar="NAME",
     help="Where the work units run; hepflow list executors.",
 )
+@click.option("-g", "datasets", metavar="FILE", help="With -r grid: list of datasets, as --set grid.Datasets=FILE.")
+@click.option("--gridstreamname", metavar="NAME", help="As --set grid.StreamName=NAME.")
+@click.option("--gridrunversion", metavar="VERSION", help="As --set grid.RunVersion=VERSION.")
+@click.option("--nFilesPerJob", "files_per_job", metavar="N", help="As --set grid.FilesPerJob=N.")
 @click.option(
     "--chunk",
     type=click.IntRange(min=1),
@@ -139,7 +145,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     if file is None:
         return
     options = RunOptions(
-        settings=_of_executors(given["settings"], plugins),
+        settings=[*_of_executors(given["settings"], plugins), *grid_settings(given)],
         **{
             name: given[name]
             for name in (
@@ -153,6 +159,10 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         raise JobOptionsError(
             "--resume and --force exclude each other", hint="--resume continues a run, --force replaces it"
         )
+    executor = plugins.names("executors").get(options.executor)
+    if executor is not None and executor.load().whole_jobs:
+        send(file, options, given, plugins)
+        return
     if given["dry_run"]:
         _show_plan(file, options, plugins)
         return
@@ -272,7 +282,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     options = "".join(_shown(name, value) for name, value in file.job.options.items())
     out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
     if plan.units:
-        samples = dict.fromkeys(f.sample for f in plan.files)
+        samples = dict.fromkeys(kind.sample for kind in plan.kinds)
         out.print(
             f"input    {_number(len(plan.files), 'file')} of {', '.join(samples)}: "
             f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')}"
@@ -319,17 +329,14 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
             else:
                 tools.add_row(owner, configured(tool), "", "(finalizes)")
     out.print(tools)
-    bytes_read = sum(f.columns[name].nbytes for f in plan.files for name in plan.flow.reads if name in f.columns)
     if plan.units:
-        out.print(f"\ncolumns read ({len(plan.flow.reads)}, {size(bytes_read)} unpacked): {_joined(plan.flow.reads)}")
+        out.print(f"\ncolumns read ({len(plan.flow.reads)}): {_joined(plan.flow.reads)}")
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
         out.print(f"\nstream {stream.name}: {configured(stream)} writes {len(names)} columns: {_joined(names)}")
-    units = new_table("unit", "file", "entries", "blocks", title="work units")
+    units = new_table("unit", "file", "entries", title="work units")
     for unit in plan.units[:20]:
-        units.add_row(
-            str(unit.number), plan.files[unit.file].path, f"{unit.start:,}–{unit.stop:,}", str(len(unit.blocks))
-        )
+        units.add_row(str(unit.number), unit.file.path, f"{unit.start:,}–{unit.stop:,}")
     out.print(units)
     if len(plan.units) > 20:
         out.print(f"… {len(plan.units)} in all")

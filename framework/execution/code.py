@@ -13,7 +13,7 @@ from types import ModuleType
 
 from hepflow.files import sha256
 
-__all__ = ["sources"]
+__all__ = ["own_modules", "sources"]
 
 
 def sources(classes: Iterable[type]) -> dict[str, str]:
@@ -35,6 +35,22 @@ def sources(classes: Iterable[type]) -> dict[str, str]:
         found[name] = sha256(file)
         waiting += [other for other in _imported(module, file) if _counts(other.__name__.partition(".")[0], package)]
     return dict(sorted(found.items()))
+
+
+def own_modules(module: ModuleType, file: Path) -> dict[str, Path]:
+    """Return name → file of the user's own modules that a job-option file imports, and those that these import."""
+    found: dict[str, Path] = {}
+    waiting = [(module, file)]
+    while waiting:
+        for other in _imported(*waiting.pop()):
+            parts = other.__name__.split(".")
+            for name in (".".join(parts[:length]) for length in range(1, len(parts) + 1)):  # its packages come first
+                one = sys.modules[name]
+                path = Path(getattr(one, "__file__", None) or "")
+                if name not in found and path.suffix == ".py" and parts[0] not in _installed() | {"hepflow"}:
+                    found[name] = path
+                    waiting.append((one, path))
+    return found
 
 
 def _imported(module: ModuleType, file: Path) -> Iterator[ModuleType]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
 from hepflow.events.access import Access
 from hepflow.expressions import quoted
@@ -125,7 +127,11 @@ def anchor(tool: Tool, container: str, columns: Mapping[str, ColumnInfo]) -> str
             where=f"tool {tool.name}",
             hint=nearest(container, known, what="containers"),
         )
-    return min(found, key=lambda info: (info.dtype in ("string", "link"), info.depth, info.nbytes, info.name)).name
+    return min(found, key=lambda info: (info.dtype in ("string", "link"), info.depth, _width(info), info.name)).name
+
+
+def _width(info: ColumnInfo) -> int:
+    return 8 if info.dtype in ("string", "link") else np.dtype(info.dtype).itemsize
 
 
 def declared(tool: Tool, method: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hepflow.errors import differences
 from hepflow.execution.code import sources
-from hepflow.execution.plan import Plan
+from hepflow.execution.plan import Plan, PlannedFile
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
@@ -38,10 +38,10 @@ def fingerprint_of(
     A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
     count as well where it defines classes or functions, which may use the options.
     """
-    read = {file.format for file in plan.files}
-    ranges: list[list[str]] = [[] for _ in plan.files]
+    read = {kind.format for kind in plan.kinds}
+    ranges: dict[int, list[str]] = {id(file): [] for file in plan.files}
     for unit in plan.units:
-        ranges[unit.file].append(f"entries {unit.start}–{unit.stop}")
+        ranges[id(unit.file)].append(f"entries {unit.start}–{unit.stop}")
     last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
     own: dict[str, Any] = {}
     if file is not None and _defines_code(file.module):
@@ -60,18 +60,18 @@ def fingerprint_of(
             "versions": {name: version for name, version in versions().items() if name in READING},
             "readers": sources(reader for reader in formats if reader.format in read),
             "inputs": {
-                f"{f.path}:{f.tree}" if f.tree else f.path: {
+                _named(f, plan): {
                     "size": f.size,
                     "mtime": f.mtime,
                     "uuid": f.identity,
-                    "unit": f.energy_unit,
+                    "unit": plan.kinds[f.kind].energy_unit,
                     "path": f.path,
-                    "units": ranges[number],
+                    "units": ranges[id(f)],
                 }
                 | ({"sha256": checksums[f.path]} if f.path in checksums else {})
-                for number, f in enumerate(plan.files)
+                for f in plan.files
             },
-            "files": [f"{f.path}:{f.tree}" if f.tree else f.path for f in plan.files],
+            "files": [_named(f, plan) for f in plan.files],
         },
         "finalize": {
             "--label": label,
@@ -121,6 +121,11 @@ def _moved(old: Iterable[str], new: Iterable[str]) -> list[str]:
     both = [name for name in old if name in new]
     pairs = [(a, b) for a, b in zip(both, (name for name in new if name in both), strict=True) if a != b]
     return [f"order: {' → '.join(', '.join(names) for names in zip(*pairs, strict=True))}"] if pairs else []
+
+
+def _named(file: PlannedFile, plan: Plan) -> str:
+    tree = plan.kinds[file.kind].tree
+    return f"{file.path}:{tree}" if tree else file.path
 
 
 def _defines_code(module: ModuleType) -> bool:

@@ -23,7 +23,8 @@ _REMOTE = ("root", "http", "https", "file", "s3", "gs", "xroot", "xrootd")
 @dataclass(frozen=True)
 class InputFile:
     """One input: its path, URL or generator, the sample it belongs to, whether it was found by searching a folder, and
-    the tree to read where the user chose one.
+    the tree to read where the user chose one. ``replicas`` are read where it cannot be; ``origin`` is the line of a
+    list that names it.
 
     A file that is not made yet is planned with the columns of another one, ``like``, and with ``entries``.
     """
@@ -35,6 +36,8 @@ class InputFile:
     tree: str = ""
     like: str = ""
     entries: int = 0
+    replicas: tuple[str, ...] = ()
+    origin: str = ""
 
 
 def formats(plugins: Registry) -> tuple[type[Any], ...]:

@@ -8,9 +8,10 @@ import ctypes
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -21,7 +22,8 @@ from hepflow.errors import ChangedError, HepflowError, InputError, ToolError, Wo
 from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes
-from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
+from hepflow.execution.cache import FileCache
+from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
 from hepflow.files import sha256
 from hepflow.io.opening import local_path, open_reader
 from hepflow.job import Job
@@ -30,6 +32,8 @@ from hepflow.stream import Stream
 from hepflow.tool import Tool
 
 __all__ = ["Payload", "UnitResult", "Worker", "failure"]
+
+T = TypeVar("T")
 
 OPEN_FILES = 4
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -99,18 +103,25 @@ class Worker:
                 raise failure(error, tool, None, "initialize") from error
 
     def attempt(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult | HepflowError:
-        """Do what ``run`` does; return the error of a unit that fails, with its file closed: it may be tried again."""
-        file = self.payload.plan.files[unit.file]
-        try:
+        """Do what ``run`` does, with the file or else one of its replicas; return the error of a unit that fails, with
+        its file closed: it may be tried again.
+        """
+        errors: list[HepflowError] = []
+        for path in (unit.file.path, *unit.file.replicas):
+            file = replace(unit.file, path=path)
             try:
-                return self.run(unit, report)
-            except ToolError:
-                _check_unchanged(file)  # what is read of one that changes can be anything
-                raise
-        except HepflowError as error:
-            if reader := self._readers.pop((file.path, file.tree), None):
-                reader.close()
-            return error
+                try:
+                    return self.run(replace(unit, file=file), report)
+                except ToolError:
+                    _check_unchanged(file)  # what is read of one that changes can be anything
+                    raise
+            except HepflowError as error:
+                if reader := self._readers.pop((path, self._kind(file).tree), None):
+                    reader.close()
+                errors.append(error)
+                if not isinstance(error, InputError):
+                    break
+        return errors[-1] if not isinstance(errors[-1], InputError) else errors[0]
 
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
         """Process one work unit; ``report`` is called with the number of entries after each chunk."""
@@ -147,7 +158,8 @@ class Worker:
 
     def _metadata(self, stream: Stream, unit: WorkUnit) -> dict[str, Any]:
         """Return how an output is made, with the records that its input brings and those of the job's tools."""
-        tools = dict(self.payload.plan.files[unit.file].records)
+        kind = self._kind(unit.file)
+        tools = dict(kind.records)
         for tool in [*self.job.tools, *stream.tools]:
             record = dict(tool.record())
             if not record:
@@ -158,31 +170,39 @@ class Worker:
                 name = f"{tool.name} ({count})"
             tools[name] = record
         own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
-        file = self.payload.plan.files[unit.file]
-        told = {"simulation": file.simulation, "energy_unit": file.energy_unit}
+        told = {"simulation": kind.simulation, "energy_unit": kind.energy_unit}
         own |= {key: value for key, value in told.items() if value}
         return {**own, "tools": tools} if tools else own
 
+    def _kind(self, file: PlannedFile) -> FileKind:
+        return self.payload.plan.kinds[file.kind]
+
     def _reader(self, file: PlannedFile) -> Reader:
-        key = (file.path, file.tree)
-        if key not in self._readers:
+        tree = self._kind(file).tree
+        if (file.path, tree) not in self._readers:
             while len(self._readers) >= OPEN_FILES:
                 self._readers.pop(next(iter(self._readers))).close()
-            self._readers[key] = open_reader(file.path, self.payload.formats, file.tree)
-        return self._readers[key]
+            self._readers[file.path, tree] = reader = open_reader(file.path, self.payload.formats, tree)
+            if reader.identity != file.identity:
+                FileCache(self.payload.formats).forget(file.path, tree)
+                raise ChangedError(
+                    f"this input is not the file that it was: its UUID is {reader.identity}, not {file.identity}",
+                    where=file.path,
+                    hint="run again: it is looked into anew",
+                )
+        return self._readers[file.path, tree]
 
     def _chunks(self, unit: WorkUnit, outcome: UnitResult) -> Iterator[tuple[Scope, str]]:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
-        file = self.payload.plan.files[unit.file]
+        file, kind = unit.file, self._kind(unit.file)
         _check_unchanged(file)
-        wanted = [file.columns[name] for name in self.payload.plan.flow.reads if name in file.columns]
-        sample = Sample(file.sample, file.metadata, file.records, file.energy_unit)
-        for start, stop in unit.blocks:
-            block = self._read(file, wanted, start, stop)
+        wanted = list(kind.columns.values())
+        sample = Sample(kind.sample, kind.metadata, kind.records, kind.energy_unit)
+        for start, stop, block in self._blocks(unit, wanted):
             for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)
                 columns = {name: column[first - start : last - start] for name, column in block.items()}
-                numbered = first if file.repeated else None
+                numbered = first if kind.repeated else None
                 scope = Scope.from_columns(
                     columns, last - first, sample=sample, seed=self.job.seed, first_entry=numbered
                 )
@@ -194,20 +214,16 @@ class Worker:
                 yield scope, f"{file.path}, entries {first}–{last}"
         _check_unchanged(file)
 
-    def _read(self, file: PlannedFile, wanted: Sequence[ColumnInfo], start: int, stop: int) -> Mapping[str, Column]:
-        """Return the columns of one block; the file is opened where it is not."""
-        try:
-            reader = self._reader(file)
-            return reader.read(wanted, start, stop) if wanted else {}
-        except HepflowError:
-            raise
-        except Exception as error:
-            where = f"{file.path}, entries {start}–{stop}"
-            if isinstance(error, MemoryError):
-                raise _no_memory(where) from error
-            raise InputError(
-                f"reading failed: {type(error).__name__}: {error}", where=where, hint="--debug shows the traceback"
-            ) from error
+    def _blocks(self, unit: WorkUnit, wanted: Sequence[ColumnInfo]) -> Iterator[tuple[int, int, Mapping[str, Column]]]:
+        """Yield the columns of a unit in blocks (start, stop, columns); the file is opened where it is not."""
+        file = unit.file
+        where = f"{file.path}, entries {unit.start}–{unit.stop}"
+        reader = _reading(where, lambda: self._reader(file))
+        if not wanted:
+            yield unit.start, unit.stop, {}
+            return
+        for start, stop in _reading(where, lambda: reader.blocks(wanted, unit.start, unit.stop)):
+            yield start, stop, _reading(where, partial(reader.read, wanted, start, stop))
 
     def _process(
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
@@ -259,12 +275,25 @@ def _check_unchanged(file: PlannedFile) -> None:
     if local is None or not local.is_file():
         return
     status = local.stat()
-    if (status.st_size, status.st_mtime) != (file.size, file.mtime):
+    if status.st_size != file.size or file.mtime not in (0.0, status.st_mtime):
         raise ChangedError(
             f"this input has changed since the run began: {file.size:,} bytes, now {status.st_size:,}",
             where=file.path,
             hint="leave inputs alone while a run reads them",
         )
+
+
+def _reading(where: str, function: Callable[[], T]) -> T:
+    try:
+        return function()
+    except HepflowError:
+        raise
+    except MemoryError as error:
+        raise _no_memory(where) from error
+    except Exception as error:
+        raise InputError(
+            f"reading failed: {type(error).__name__}: {error}", where=where, hint="--debug shows the traceback"
+        ) from error
 
 
 def _no_memory(where: str) -> WorkerError:

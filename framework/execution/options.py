@@ -65,6 +65,9 @@ class RunOptions:
 class Reporter:
     """Hears how a run goes; the command line shows it. This one keeps quiet."""
 
+    def looked(self, done: int, total: int) -> None:
+        """Hear that so many files of the plan were looked into."""
+
     def planned(self, plan: Plan, directory: Path) -> None:
         """Hear the plan before the first unit."""
 

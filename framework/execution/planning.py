@@ -13,6 +13,7 @@ from hepflow.execution.loop import failure
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.plan import Plan, make_plan
 from hepflow.execution.samples import RunJob, planned_files, sample_files
+from hepflow.executor import Executor
 from hepflow.job import Job
 from hepflow.registry.manager import Registry, registry
 
@@ -26,11 +27,12 @@ def plan_job(
     plugins: Registry | None = None,
     reporter: Reporter | None = None,
     run: RunJob | None = None,
+    executor: Executor | None = None,
 ) -> Plan:
     """Freeze the job, let its tools check it, look at its inputs, and return the plan.
 
     A sample is made on demand, as far as it is needed, with ``run``; without it nothing is generated, and what is
-    missing is planned as it will be.
+    missing is planned as it will be. Files are looked into by ``executor``, or in this process.
     """
     job.freeze()
     for tool in job.all_tools():
@@ -45,9 +47,19 @@ def plan_job(
             raise JobOptionsError(f"job {job.name} reads no events: -i has no effect", hint="its tools only finalize")
         return Plan((), (), DataFlow())
     inputs, notes = _find_inputs(job, options, plugins, reporter or Reporter(), run)
+    reporter = reporter or Reporter()
     plan = make_plan(
-        job, inputs, formats(plugins), events=options.events, skip=options.skip, energy_unit=options.units or ""
+        job,
+        inputs,
+        formats(plugins),
+        events=options.events,
+        skip=options.skip,
+        energy_unit=options.units or "",
+        executor=executor,
+        policy=options.policy,
+        tell=reporter.looked,
     )
+    reporter.done()
     if options.policy.too_many(len(plan.failed), len(plan.failed) + len(plan.files)):
         stopped = f"nothing was run: too many files failed ({options.policy.limit()})"
         raise units_failed(plan.failed, len(plan.failed) + len(plan.files), stopped=stopped)

@@ -12,7 +12,7 @@ from typing import Any
 from hepflow.events.scope import Cutflow
 from hepflow.execution.loop import failure
 from hepflow.execution.options import RunOptions
-from hepflow.execution.plan import Plan, PlannedFile
+from hepflow.execution.plan import FileKind, Plan, PlannedFile
 from hepflow.execution.totals import Total
 from hepflow.files import sha256
 from hepflow.job import Job
@@ -46,7 +46,7 @@ def now() -> str:
 def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
     """Return what the tools that made the inputs, and those of this job, say of their output, each once."""
     found: list[dict[str, Any]] = []
-    for name, record in (item for file in plan.files for item in file.records.items()):
+    for name, record in (item for kind in plan.kinds for item in kind.records.items()):
         entry = {"tool": name, "of": "inputs", "record": dict(record)}
         if entry not in found:
             found.append(entry)
@@ -60,10 +60,11 @@ def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
     return found
 
 
-def _input(file: PlannedFile, checksums: Mapping[str, str]) -> dict[str, Any]:
-    told = ("path", "sample", "format", "tree", "entries", "size", "mtime", "energy_unit")
+def _input(file: PlannedFile, kind: FileKind, checksums: Mapping[str, str]) -> dict[str, Any]:
+    told = {key: getattr(file, key) for key in ("path", "entries", "size", "mtime")}
+    told |= {key: getattr(kind, key) for key in ("sample", "format", "tree", "energy_unit")}
     checksum = {"sha256": checksums[file.path]} if file.path in checksums else {}
-    return {**{key: getattr(file, key) for key in told}, "uuid": file.identity, **checksum}
+    return {**told, "uuid": file.identity, **checksum}
 
 
 def provenance_of(
@@ -96,7 +97,7 @@ def provenance_of(
         "plugins": {
             p.name: f"{p.distribution} {p.version}" + (" (off)" if p.blocked else "") for p in plugins.plugins.values()
         },
-        "inputs": [_input(f, checksums) for f in plan.files],
+        "inputs": [_input(f, plan.kinds[f.kind], checksums) for f in plan.files],
         "models": {str(path): sha256(path) for path in job.data_files().values()},
         "units": len(plan.units),
         "left_out": list(left_out),

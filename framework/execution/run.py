@@ -210,4 +210,4 @@ def _check_not_inside(plan: Plan, output: Path) -> None:
 
 def _label(plan: Plan) -> str:
     """Return what figures say of the input: what hepflow did not simulate itself is not called simulation."""
-    return "hepflow simulation" if plan.files and all(file.simulation for file in plan.files) else "hepflow"
+    return "hepflow simulation" if plan.kinds and all(kind.simulation for kind in plan.kinds) else "hepflow"

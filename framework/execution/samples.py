@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock
 
 from hepflow.context import Context
 from hepflow.errors import InputError, OutputError
+from hepflow.execution.cache import cache_directory
 from hepflow.execution.inputs import InputFile, formats
 from hepflow.execution.loop import Payload, Worker
 from hepflow.execution.options import Reporter, RunOptions
@@ -24,7 +23,7 @@ from hepflow.execution.rundir import RunDirectory
 from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry
 
-__all__ = ["RunJob", "SampleRecipe", "cache_directory", "planned_files", "sample_files"]
+__all__ = ["RunJob", "SampleRecipe", "planned_files", "sample_files"]
 
 RunJob = Callable[..., object]
 """Runs a job as ``hepflow.execution.run.run`` does."""
@@ -56,12 +55,6 @@ class SampleRecipe:
     def folder(self) -> Path:
         """Return the folder of the cache that holds the sample."""
         return cache_directory() / "samples" / f"{self.name}-{self.version}"
-
-
-def cache_directory() -> Path:
-    """Return the user's cache folder of hepflow (``HEPFLOW_CACHE`` moves it)."""
-    own = os.environ.get("HEPFLOW_CACHE")
-    return Path(own) if own else Path(platformdirs.user_cache_dir("hepflow"))
 
 
 def sample_files(
@@ -139,7 +132,7 @@ def _columns_of(recipe: SampleRecipe, plugins: Registry) -> Path:
             parts = Path(folder)
             payload = Payload(job, plan, Context(parts, job.name), formats(plugins), 1, parts)
             with closing(Worker(payload)) as worker:
-                worker.run(WorkUnit(1, 0, 0, 0, ((0, 0),))).parts[recipe.stream].replace(path)
+                worker.run(WorkUnit(1, plan.files[0], 0, 0)).parts[recipe.stream].replace(path)
     return path
 
 

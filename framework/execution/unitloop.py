@@ -11,7 +11,7 @@ from hepflow.errors import HepflowError, UnitsFailedError, WorkerError
 from hepflow.execution.failures import Failure, as_rows, outcomes, units_failed
 from hepflow.execution.loop import Payload, Worker
 from hepflow.execution.options import Reporter, RunOptions
-from hepflow.execution.plan import WorkUnit
+from hepflow.execution.plan import PlannedFile, WorkUnit
 from hepflow.execution.rundir import FAILURES, PAYLOAD, RunDirectory
 from hepflow.execution.totals import Totals
 from hepflow.execution.work import Recorder, UnitRunner, Work, write_payload
@@ -71,8 +71,7 @@ class UnitLoop:
                         self.ran.add(unit.key)
                         self.totals.add(**said)
                     else:
-                        path = plan.files[unit.file].path
-                        failures.append(Failure(path, said[0], unit.start, unit.stop, said[1]))
+                        failures.append(Failure(unit.file.path, said[0], unit.start, unit.stop, said[1]))
             self.totals.flush()
         except UnitsFailedError as error:
             tried = len(self.totals.done) + len(failures)
@@ -110,13 +109,14 @@ class UnitLoop:
         """Run work units where the executor does."""
         plan, directory = self._payload.plan, self._directory
         path = directory.state.resolve() / PAYLOAD
-        files = tuple(replace(f, path=_full(f.path)) for f in plan.files)  # a worker may be in another folder
-        write_payload(path, replace(self._payload, plan=replace(plan, files=files)), directory.ledger.key)
+        units = [replace(unit, file=_located(unit.file)) for unit in units]  # a worker may be in another folder
+        plan = replace(plan.of_workers(), units=tuple(units))
+        write_payload(path, replace(self._payload, plan=plan), directory.ledger.key)
         try:
             with closing(executor.run(UnitRunner(path, directory.ledger.key), units)) as results:
                 for position, found in results:
                     if isinstance(found, WorkerError):
-                        yield position, found.but(where=plan.describe(units[position]), hint=found.hint or USUAL)
+                        yield position, found.but(where=units[position].describe(), hint=found.hint or USUAL)
                         continue
                     said = UnitRunner.unpack(found)
                     yield position, said
@@ -126,5 +126,6 @@ class UnitLoop:
             path.unlink(missing_ok=True)
 
 
-def _full(path: str) -> str:
-    return str(Path(path).absolute()) if Path(path).exists() else path
+def _located(file: PlannedFile) -> PlannedFile:
+    path, *replicas = (str(Path(p).absolute()) if Path(p).exists() else p for p in (file.path, *file.replicas))
+    return replace(file, path=path, replicas=tuple(replicas))

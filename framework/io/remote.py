@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from hepflow.errors import InputError
 
-__all__ = ["ANSWER", "XROOTD", "check_server"]
+__all__ = ["ANSWER", "XROOTD", "check_server", "version_of"]
 
 ANSWER = 20.0
 """Seconds that a server has to answer."""
@@ -70,3 +70,19 @@ def _silent(path: str, address: SplitResult, error: Exception) -> InputError:
         where=path,
         hint="check the address and the network",
     )
+
+
+def version_of(path: str) -> list[str] | None:
+    """Return what the server of an ``http(s)://`` address says of the version of its file: size, and tag or time; None
+    where it says neither, or is no such server.
+    """
+    from urllib.request import Request, urlopen
+
+    if urlsplit(path).scheme not in ("http", "https"):
+        return None
+    try:
+        with urlopen(Request(path, method="HEAD"), timeout=ANSWER) as answer:  # noqa: S310 - http and https only
+            size, tag, changed = (answer.headers.get(key) for key in ("Content-Length", "ETag", "Last-Modified"))
+    except (OSError, ValueError):
+        return None
+    return [size, tag or changed] if size and (tag or changed) else None

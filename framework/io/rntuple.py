@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -104,15 +104,15 @@ class RNTupleReader(RootReader):
         tops = {record.field_name: record.type_name for number, record in records if record.parent_field_id == number}
         return {name: kind for name, kind in tops.items() if "xAOD::" in kind and not name.endswith("Aux:")}
 
-    def _sizes(self) -> Mapping[int, tuple[int, int, int]]:
-        """Return (bytes, bytes on disk, elements) of every column of the RNTuple."""
+    def _sizes(self, wanted: Collection[int] = ()) -> Mapping[int, tuple[int, int, int]]:
+        """Return (bytes, bytes on disk, elements) of every column of the RNTuple, or of the wanted ones."""
         plain: dict[int, int] = defaultdict(int)
         elements: dict[int, int] = defaultdict(int)
         packed: dict[int, int] = defaultdict(int)
         bits = [int(record.nbits) for record in self._tree.column_records]
         for cluster in self._tree.page_link_list:
             for number, column in enumerate(cluster):
-                for page in column.pages:
+                for page in column.pages if number in wanted or not wanted else ():
                     plain[number] += int(page.num_elements) * bits[number] // 8
                     packed[number] += int(page.locator.num_bytes)
                     elements[number] += int(page.num_elements)
@@ -128,6 +128,11 @@ class RNTupleReader(RootReader):
 
     def _boundaries(self, columns: Iterable[ColumnInfo]) -> tuple[int, ...]:
         return tuple(sorted({0, *(int(edge) for edge in self._clusters)}))
+
+    def _size(self, columns: Iterable[ColumnInfo]) -> int:
+        fields = [self._found[0][info.sources[0]] for info in columns]
+        numbers = {number for field in fields for number in (*field.lists, *field.values) if number >= 0}
+        return sum(plain for plain, _, _ in self._sizes(numbers).values()) if numbers else 0
 
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         block = _Block(self._tree, self._clusters, start, stop)

@@ -15,6 +15,7 @@ import xxhash
 from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, nearest
 from hepflow.events.column import Column
 from hepflow.io.alignment import aligned, marked_rare, shapes_of, with_shapes
+from hepflow.io.blocks import cut_blocks
 from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling, whole_store
@@ -132,6 +133,11 @@ class RootReader(ABC):
         """Describe the file (made once)."""
         return self._schema
 
+    @property
+    def identity(self) -> str:
+        """Return the UUID of the ROOT file."""
+        return str(self._opened.file.file.uuid)
+
     @cached_property
     def _schema(self) -> FileSchema:
         try:
@@ -166,7 +172,7 @@ class RootReader(ABC):
             entries=entries,
             columns=columns,
             boundaries=boundaries,
-            identity=str(self._opened.file.file.uuid),
+            identity=self.identity,
             size=status.st_size if status else int(self._opened.file.file.fEND),
             mtime=status.st_mtime if status else 0.0,
             repeated=self.repeated,
@@ -189,6 +195,10 @@ class RootReader(ABC):
         """Return the entries at which all these columns may be cut, from 0 to the number of entries."""
 
     @abstractmethod
+    def _size(self, columns: Iterable[ColumnInfo]) -> int:
+        """Return the bytes that all entries of these columns take when they are unpacked."""
+
+    @abstractmethod
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         """Read columns; any exception is translated by ``read``."""
 
@@ -196,6 +206,11 @@ class RootReader(ABC):
         """Return where reading these columns may be cut without unpacking a basket or cluster twice."""
         self._check_sources(columns)
         return self._boundaries(columns)
+
+    def blocks(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> Sequence[tuple[int, int]]:
+        """Return the pieces of ``[start, stop)`` to read in one call each: small, and cut at baskets or clusters."""
+        per_entry = self._size(columns) / max(int(self._tree.num_entries), 1)
+        return cut_blocks(self.boundaries(columns), per_entry, start, stop)
 
     def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         """Read the entries ``[start, stop)`` of columns of this file's schema in one call; name → Column.

@@ -113,6 +113,10 @@ class TTreeReader(RootReader):
                 common = offsets if common is None else common & offsets
         return tuple(sorted({0, entries} | {edge for edge in common or () if edge < entries}))
 
+    def _size(self, columns: Iterable[ColumnInfo]) -> int:
+        keys = dict.fromkeys(self._located(source)[0] for info in columns for source in info.sources)
+        return sum(int(self._sources[key].member("fTotBytes")) for key in keys)
+
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         located = {source: self._located(source) for info in columns for source in info.sources}
         keys = dict.fromkeys(key for key, _ in located.values())

@@ -309,10 +309,12 @@ def _last_words(log: str) -> list[str]:
     return [*lines, *said[-1:]]
 
 
-def output_of(command: Sequence[str], *, where: str = "") -> str:
+def output_of(command: Sequence[str], *, where: str = "", folder: Path | None = None) -> str:
     """Return what a command of a batch system prints; WorkerError with its words where it is not there or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, cwd=folder, capture_output=True, text=True, timeout=600, check=False
+        )
     except FileNotFoundError:
         raise WorkerError(f"there is no command {command[0]} on this machine", where=where) from None
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -11,6 +11,7 @@ from hepflow import hookimpl
 def hepflow_executors() -> Mapping[str, str]:
     """Return the executors."""
     return {
+        "grid": "hepflow.plugins.batch.grid:GridExecutor",
         "htcondor": "hepflow.plugins.batch.htcondor:HTCondorExecutor",
         "slurm": "hepflow.plugins.batch.slurm:SlurmExecutor",
     }

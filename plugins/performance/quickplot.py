@@ -315,7 +315,7 @@ def _job(request: Request, selection: Cut, weight: Weight, figures: Mapping[str,
 
 def _show_header(plan: Plan, directory: Path, request: Request) -> None:
     out = console()
-    samples = ", ".join(dict.fromkeys(file.sample for file in plan.files))
+    samples = ", ".join(dict.fromkeys(kind.sample for kind in plan.kinds))
     files = f"{len(plan.files):,} file" + ("" if len(plan.files) == 1 else "s")
     out.print(f"input    {files} of {samples}: {plan.entries:,} events")
     for line in request.notes:

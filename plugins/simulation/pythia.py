@@ -8,6 +8,7 @@ reaches a detector (``StableParticles``) and ``EventInfo``, in MeV and mm.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -89,15 +90,21 @@ class PythiaReader:
             columns={info.name: info for info in _columns()},
             boundaries=(0, ENTRIES),
             energy_unit="MeV",
-            identity=f"{self._process} {sorted(self._options.items())} {pythia_version()}",
+            identity=self.identity,
             unit_entries=UNIT_EVENTS,
             endless=True,
             metadata={"generator": pythia_version(), "process": self._process.doc},
         )
 
-    def boundaries(self, columns: Sequence[ColumnInfo]) -> Sequence[int]:
-        """Return the first entry of every block that is generated on its own."""
-        return range(0, ENTRIES + 1, BLOCK_EVENTS)
+    @property
+    def identity(self) -> str:
+        """Return what the events depend on: process, options, and the version of Pythia."""
+        return f"{self._process} {sorted(self._options.items())} {pythia_version()}"
+
+    def blocks(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> Sequence[tuple[int, int]]:
+        """Return the blocks that are generated on their own, in the range: nothing is gained by larger ones."""
+        edges = [start, *range(start - start % BLOCK_EVENTS + BLOCK_EVENTS, stop, BLOCK_EVENTS), stop]
+        return list(pairwise(edges))
 
     def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         """Generate the blocks that hold the entries ``[start, stop)`` and return these entries of the given columns."""

@@ -1,4 +1,4 @@
-"""The plan: files, work units, blocks, schema report."""
+"""The plan: files, work units, what differs between files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from hepflow.errors import ColumnError, DamagedError, InputError
 from hepflow.execution import plan as planning
 from hepflow.execution.inputs import InputFile, formats
 from hepflow.execution.plan import make_plan
+from hepflow.io import blocks
+from hepflow.io.blocks import cut_range
+from hepflow.io.opening import open_reader
 from hepflow.registry.manager import registry
 from hepflow.streams import DatasetStream, MxAODStream
 from hepflow.variables import Variable
@@ -32,7 +35,7 @@ def plan_of(paths, *things, searched=False, **options):
 
 
 def ranges(plan):
-    return [(unit.file, unit.start, unit.stop) for unit in plan.units]
+    return [(plan.files.index(unit.file), unit.start, unit.stop) for unit in plan.units]
 
 
 def test_one_unit_a_small_file(xaods):
@@ -40,7 +43,7 @@ def test_one_unit_a_small_file(xaods):
     assert ranges(plan) == [(0, 0, 30), (1, 0, 25), (2, 0, 20)]
     assert [unit.number for unit in plan.units] == [1, 2, 3]
     assert plan.entries == 75
-    assert set(plan.files[0].columns) == {"TauJets.pt"}
+    assert set(plan.kinds[0].columns) == {"TauJets.pt"}
 
 
 @pytest.mark.parametrize(
@@ -60,18 +63,26 @@ def test_events_and_skip_count_over_all_files(xaods, skip, events, expected):
     assert len(plan.files) == len({file for file, _, _ in expected})  # files without events are not part of the plan
 
 
-def test_units_and_blocks_end_on_clusters(make_xaod, tmp_path, monkeypatch):
+def test_units_end_on_clusters(make_xaod, tmp_path, monkeypatch):
     file = make_xaod(tmp_path / "a.root", 70, cluster=10)
     monkeypatch.setattr(planning, "UNIT_ENTRIES", 30)
     assert ranges(plan_of([file.path])) == [(0, 0, 30), (0, 30, 60), (0, 60, 70)]
-    monkeypatch.setattr(planning, "BLOCK_BYTES", 1)  # no cluster is read twice for that
-    assert plan_of([file.path]).units[0].blocks == ((0, 10), (10, 20), (20, 30))
+
+
+def test_blocks_end_on_clusters(make_xaod, tmp_path, monkeypatch):
+    file = make_xaod(tmp_path / "a.root", 70, cluster=10)
+    reader = open_reader(str(file.path), formats(registry()))
+    pt = [reader.schema().columns["TauJets.pt"]]
+    assert reader.blocks(pt, 0, 30) == [(0, 30)]
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1)  # no cluster is read twice for that
+    assert reader.blocks(pt, 5, 30) == [(5, 10), (10, 20), (20, 30)]
     with monkeypatch.context() as small:
-        small.setattr(planning, "LARGEST_BLOCK_BYTES", 1)
-        assert plan_of([file.path]).units[0].blocks == tuple((i, i + 1) for i in range(30))
-    monkeypatch.setattr(planning, "BLOCK_BYTES", 15 * 5 * 4)  # pt of 15 events, at a few bytes each
-    edges = {edge for unit in plan_of([file.path]).units for block in unit.blocks for edge in block}
+        small.setattr(blocks, "LARGEST_BLOCK_BYTES", 1)
+        assert reader.blocks(pt, 0, 30) == [(i, i + 1) for i in range(30)]
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 15 * 5 * 4)  # pt of 15 events, at a few bytes each
+    edges = {edge for block in reader.blocks(pt, 0, 70) for edge in block}
     assert edges == {0, 10, 20, 30, 40, 50, 60, 70}
+    reader.close()
 
 
 def test_baskets_of_a_ttree(make_xaod, tmp_path, monkeypatch):
@@ -94,7 +105,7 @@ def test_cuts_depend_on_the_file_alone(make_xaod, tmp_path, monkeypatch):
 def test_intervals_cover_the_range_once(lengths, limit, first, length):
     marks = [sum(lengths[:i]) for i in range(len(lengths) + 1)]
     first, last = min(first, marks[-1]), min(first + length, marks[-1])
-    found = list(planning._merge(marks, limit, first, last)) if first < last else []
+    found = list(cut_range(marks, limit, first, last)) if first < last else []
     assert all(stop - start <= limit for start, stop in found)
     assert all(a[1] == b[0] for a, b in pairwise(found))
     if first < last:
@@ -103,7 +114,7 @@ def test_intervals_cover_the_range_once(lengths, limit, first, length):
 
 
 def test_a_source_of_billions_is_cut_at_once():
-    assert list(planning._merge([0, 10**12], 500, 10**11, 10**11 + 700)) == [
+    assert list(cut_range([0, 10**12], 500, 10**11, 10**11 + 700)) == [
         (10**11, 10**11 + 500),
         (10**11 + 500, 10**11 + 1000),
     ]
@@ -179,23 +190,28 @@ def test_optional_column_that_some_files_lack_is_noted(make_xaod, tmp_path):
     plan = plan_of([a.path, b.path], Declares("a", R=["TauJets.pt", "TauJets.charge?"]))
     (note,) = plan.notes
     assert note == f"TauJets.charge is missing in 1 of 2 files: {b.path}; it reads as missing there"
-    assert "TauJets.charge" not in plan.files[1].columns
+    assert "TauJets.charge" not in plan.kinds[1].columns
 
 
-def test_needed_column_that_some_files_lack_is_an_error(make_xaod, tmp_path):
-    a, b = make_xaod(tmp_path / "a.root", 10), make_xaod(tmp_path / "b.root", 10, drop=["TauJets.charge"])
-    with pytest.raises(ColumnError, match=r"missing in 1 of 2 files: .*b\.root") as caught:
-        plan_of([a.path, b.path], Declares("a", R=["TauJets.charge"]))
+def test_needed_column_that_some_files_lack(make_xaod, tmp_path):
+    a, b, c = (make_xaod(tmp_path / f"{n}.root", 10, drop=["TauJets.charge"] if n == "b" else []) for n in "abc")
+    three = [a.path, b.path, c.path]
+    plan = plan_of(three, Declares("a", R=["TauJets.charge"]))
+    (failed,) = plan.failed
+    assert (failed.file, failed.error.message) == (str(b.path), "TauJets.charge is not there")
+    assert [file.path for file in plan.files] == [str(a.path), str(c.path)]
+    with pytest.raises(ColumnError, match=r"missing in 1 of 3 files: .*b\.root") as caught:
+        plan_of(three, Declares("a", R=["TauJets.charge"]), skip=1)
     assert caught.value.hint == "leave these files out"
-    with pytest.raises(ColumnError) as caught:
-        plan_of([a.path, b.path], MxAODStream("out"))
+    with pytest.raises(ColumnError, match="missing in 1 of 2 files"):  # which one is wrong?
+        plan_of([a.path, b.path], Declares("a", R=["TauJets.charge"]))
     drop = "(Drop = 'TauJets.charge')"
-    assert caught.value.hint == f"leave these files out, or take it out of what out writes {drop}"
+    hint = plan_of(three, MxAODStream("out")).failed[0].error.hint
+    assert hint == f"leave these files out, or take it out of what out writes {drop}"
     data = DatasetStream("data", Variables={"TauJets": (Variable("pt"),)}, Label="TauJets.nTracks")
     data.FoldColumn, data.Spectators = "EventInfo.mcEventNumber", ["TauJets.charge"]
-    with pytest.raises(ColumnError) as caught:
-        plan_of([a.path, b.path], data)
-    assert caught.value.hint == "leave these files out, or take it out of what data writes"
+    hint = plan_of(three, data).failed[0].error.hint
+    assert hint == "leave these files out, or take it out of what data writes"
 
 
 def test_other_spelling_is_noted(make_xaod, tmp_path):

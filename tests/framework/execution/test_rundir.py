@@ -177,7 +177,7 @@ def test_ledger_of_units(tmp_path):
     record(directory, "u4", 20, tree=4)
     totals = units_done(directory)
     assert sorted(totals.done) == ["u1", "u2"]  # the part of unit 3 is gone, that of unit 4 is not whole
-    units = [WorkUnit(n, 0, 0, 10 * n, (), f"u{n}") for n in (1, 2)]
+    units = [WorkUnit(n, None, 0, 10 * n, f"u{n}") for n in (1, 2)]
     assert totals.plan(units) == []
     assert (totals.total().entries, totals.total().results) == (30, {"t": 5})
 

@@ -16,10 +16,11 @@ from hepflow import Job
 from hepflow.errors import InputError, OutputError, UnitsFailedError
 from hepflow.events.column import Column
 from hepflow.execution import samples
+from hepflow.execution.cache import cache_directory
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.planning import plan_job
 from hepflow.execution.run import run
-from hepflow.execution.samples import SampleRecipe, cache_directory
+from hepflow.execution.samples import SampleRecipe
 from hepflow.protocols import ColumnInfo, FileSchema
 from hepflow.registry.manager import Registry
 from hepflow.streams import NtupleStream
@@ -48,8 +49,10 @@ class Dice:
             *(self.path, "dice", "", 10**12, INFOS, (0, 10**12)), identity="dice 1", unit_entries=PER_FILE, endless=True
         )
 
-    def boundaries(self, columns):
-        return [0, 10**12]
+    identity = "dice 1"
+
+    def blocks(self, columns, start, stop):
+        return [(start, stop)]
 
     def read(self, columns, start, stop):
         Dice.made.append((start, stop))
@@ -150,8 +153,8 @@ def test_sample_by_name_with_its_metadata(plugins, tmp_path):
     job = Job("test")
     job += NtupleStream("tree", Keep=["TauJets.pt"])
     plan = plan_job(job, RunOptions(inputs=["mine=Six"]), plugins=plugins, run=run)
-    assert [file.sample for file in plan.files] == ["mine"] * 5
-    assert plan.files[0].metadata == {"xs": 2.5}
+    assert [plan.kinds[file.kind].sample for file in plan.files] == ["mine"] * 5
+    assert plan.kinds[0].metadata == {"xs": 2.5}
 
 
 def test_a_plan_counts_a_sample_that_is_not_made_yet_and_generates_nothing(plugins, tmp_path):

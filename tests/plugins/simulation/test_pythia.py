@@ -46,8 +46,7 @@ def test_schema_is_endless_and_starts_no_generator() -> None:
     assert schema.endless
     assert schema.entries == ENTRIES
     assert ENTRIES % UNIT_EVENTS == 0
-    marks = reader.boundaries([])
-    assert (marks[0], marks[1], marks[-1]) == (0, 100, ENTRIES)
+    assert reader.blocks([], 50, 250) == [(50, 100), (100, 200), (200, 250)]
     assert reader._generator is None
 
 

@@ -1,0 +1,121 @@
+"""What is looked up in a file for the plan, and what many files have in common: their schema, kept once, as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from hepflow.errors import ChangedError, DamagedError, HepflowError, InputError, TreeError
+from hepflow.execution.inputs import InputFile
+from hepflow.io.opening import local_path, open_reader
+from hepflow.protocols import ColumnInfo, FileSchema, Reader
+
+__all__ = ["Facts", "Look", "Looked", "Refused", "Skipped", "digest_of", "packed_schema", "read_schema"]
+
+_SHARED = ("format", "tree", "repeated", "unreadable", "unit_entries", "endless", "energy_unit", "metadata")
+_COLUMNS = ("columns", "second")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a file has of its own: the digest of its schema, its entries, where these may be cut, and what tells it from
+    another.
+    """
+
+    digest: str
+    entries: int
+    boundaries: tuple[int, ...]
+    identity: str
+    size: int
+    mtime: float
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found in a file: its facts, and its schema as ``packed_schema`` packs it."""
+
+    facts: Facts
+    schema: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Why a file that was found in a folder is no input."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The error with which one file ends the plan: nobody but the user can say what is meant."""
+
+    error: HepflowError
+
+
+class Look:
+    """Looks into one file, in whatever process it is called."""
+
+    def __init__(self, formats: Sequence[type[Reader]]) -> None:
+        self.formats = tuple(formats)
+
+    def __call__(self, file: InputFile) -> Looked | Skipped | Refused | HepflowError:
+        """Return what a file holds, itself or else one of its replicas, or why it is none to read."""
+        errors: list[HepflowError] = []
+        for path in (file.like or file.path, *file.replicas):
+            try:
+                return self._look(path, file.tree)
+            except HepflowError as error:
+                errors.append(error)
+        first = errors[0]
+        if isinstance(first, TreeError) or not isinstance(first, InputError):
+            return Refused(first)
+        if file.searched and not isinstance(first, DamagedError | ChangedError):
+            return Skipped(first.message)
+        return first.but(where=f"{first.where}, {file.origin}") if file.origin else first
+
+    def _look(self, path: str, tree: str) -> Looked:
+        before = _stamp(path)
+        with closing(open_reader(path, self.formats, tree)) as reader:
+            schema = reader.schema()
+        if _stamp(path) != before:
+            raise ChangedError("this input changed while it was looked into", where=path)
+        packed = packed_schema(schema)
+        edges = tuple(schema.boundaries)
+        told = (schema.entries, edges, schema.identity, schema.size, schema.mtime)
+        return Looked(Facts(digest_of(packed), *told), packed)
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    local = local_path(path)
+    if local is None or not local.is_file():
+        return None
+    status = local.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def packed_schema(schema: FileSchema) -> bytes:
+    """Return what a schema has in common with those of other files: columns without their sizes in this one."""
+    told: dict[str, Any] = {name: getattr(schema, name) for name in _SHARED}
+    for part in _COLUMNS:
+        infos: Mapping[str, ColumnInfo] = getattr(schema, part)
+        # whether the number of objects is known counts where a column is read, the number itself does not
+        plain = [replace(info, nbytes=0, compressed=0, objects=min(info.objects, 0)) for info in infos.values()]
+        told[part] = [[name, *astuple(info)] for name, info in zip(infos, plain, strict=True)]
+    return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+
+
+def read_schema(packed: bytes) -> FileSchema:
+    """Return a schema without what a file has of its own."""
+    told = json.loads(packed)
+    for part in _COLUMNS:
+        told[part] = {key: ColumnInfo(name, tuple(sources), *rest) for key, name, sources, *rest in told[part]}
+    return FileSchema(path="", entries=0, boundaries=(), **told)
+
+
+def digest_of(packed: bytes) -> str:
+    """Return the name of a packed schema."""
+    return hashlib.sha256(packed).hexdigest()[:32]
