@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import platform
+import re
+import shutil
 import sys
+import tarfile
 import threading
 import time
 import traceback
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hepflow.errors
@@ -23,25 +28,33 @@ from hepflow.execution.packing import PackingError
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import BATCH, LEDGER, PAYLOAD, STATE, identity_of
 from hepflow.execution.totals import UNITS
-from hepflow.files import sync_file, write_bytes
+from hepflow.files import replacing, sync_file, write_bytes
 from hepflow.versions import versions
 
 __all__ = [
+    "REFUSED",
+    "VERSIONS",
     "Recorder",
     "UnitRunner",
     "Work",
     "check_versions",
     "collected",
+    "do_packed",
     "do_units",
     "note_versions",
     "numbers_of",
     "refused",
+    "unpack",
     "write_payload",
     "written_numbers",
 ]
 
 SYNC_UNITS, SYNC_SECONDS = 100, 1.0
 """What a worker has done is made safe on disk after so many units, or seconds."""
+GIVEN = (LEDGER, "parts")
+"""Folders of a run's STATE into which work units write."""
+END = "end"
+"""Last in the archive of a job: it is whole."""
 VERSIONS, REFUSED = "versions.json", "refused.json"
 """What the jobs of a batch have to have, and why one did not begin, in its folder."""
 MARK = 32
@@ -167,9 +180,9 @@ class UnitRunner:
         if token != self.token or worker is None or recorder is None:
             if worker is not None:
                 worker.close()
-            payload = _read_payload(self.payload, self._key)
-            worker = Worker(payload)
             state = next(folder for folder in self.payload.parents if folder.name == STATE)
+            payload = replace(_read_payload(self.payload, self._key), parts=state / "parts")
+            worker = Worker(payload)
             ledger = Ledger(state / LEDGER, state.parent, self._key, payload.session)
             recorder = Recorder(ledger, payload.made, payload.parts)
             self._thread.worker = (self.token, worker, recorder)
@@ -251,6 +264,50 @@ def do_units(folder: Path, numbers: Iterable[int], into: str) -> list[int]:
     return failed
 
 
+def do_packed(payload: Path, numbers: Iterable[int], archive: Path) -> list[int]:
+    """Do work units of a run whose folder is not seen from here, given its payload; all that they give goes into one
+    file, for ``unpack``. Return the numbers of those that failed.
+    """
+    with TemporaryDirectory(dir=archive.absolute().parent) as scratch:
+        state = Path(scratch) / STATE
+        for folder in (*GIVEN, f"{BATCH}/job"):
+            (state / folder).mkdir(parents=True)
+        shutil.copyfile(payload, state / BATCH / "job" / PAYLOAD)
+        failed = do_units(Path(scratch), numbers, "job")
+        with tarfile.open(archive, "w") as packed:
+            for folder in GIVEN:
+                for path in sorted((state / folder).iterdir()):
+                    packed.add(path, f"{folder}/{path.name}")
+            for path in sorted((state / BATCH / "job").glob("[0-9]*")):
+                packed.add(path, path.name)
+            packed.addfile(tarfile.TarInfo(END))
+    return failed
+
+
+def unpack(archive: Path, batch: Path) -> bool:
+    """Put what a job sent back into the run of a batch, and remove the archive; return False where it is not there
+    whole. WorkerError where it holds what no job gives.
+    """
+    state = batch.parents[1]
+    try:
+        with tarfile.open(archive) as packed:
+            members = packed.getmembers()
+            if not members or members[-1].name != END:
+                return False
+            for member in members[:-1]:
+                folder, _, name = member.name.rpartition("/")
+                if not member.isfile() or not re.fullmatch(rf"(({'|'.join(GIVEN)})/\w[\w.-]*|\d+\.\w+)", member.name):
+                    raise WorkerError(f"a job sent back {member.name!r}, which no job gives", where=str(archive))
+                opened = packed.extractfile(member)
+                assert opened is not None
+                with replacing((state / folder if folder else batch) / name) as temporary, temporary.open("wb") as file:
+                    shutil.copyfileobj(opened, file)
+    except (tarfile.TarError, EOFError):
+        return False
+    archive.unlink()
+    return True
+
+
 def collected(folder: Path, number: int) -> bytes | HepflowError | None:
     """Return what a batch job has left for a unit: what a runner says of it, or the error that it raised, which
     concerns all units; None where there is nothing.
@@ -308,7 +365,7 @@ def check_versions(folder: Path, into: str) -> None:
     """Raise WorkerError where this worker has other versions than the run, and leave it for the run: before anything of
     the run is unpacked.
     """
-    batch = folder / STATE / BATCH / into
+    batch = folder / STATE / BATCH / into if into else folder
     try:
         wanted = json.loads((batch / VERSIONS).read_text(encoding="utf-8"))
     except FileNotFoundError:  # the run has ended, which is told elsewhere
@@ -327,8 +384,11 @@ def refused(batch: Path) -> WorkerError | None:
     path = batch / REFUSED
     if not path.exists():
         return None
-    told = json.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
     path.unlink()
+    if not text:  # sent back by a job that did begin
+        return None
+    told = json.loads(text)
     return WorkerError(told["message"], where=told["where"], hint=told["hint"])
 
 

@@ -7,24 +7,30 @@ The word of the batch system about a job is a hint only: what counts is whether 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from hepflow import Property
-from hepflow.errors import HepflowError, OutputError, PluginError, WorkerError
+from hepflow.errors import HepflowError, InputError, OutputError, PluginError, WorkerError
+from hepflow.execution.keys import RUN_KEY, worker_key
 from hepflow.execution.plan import WorkUnit
-from hepflow.execution.work import UnitRunner, collected, written_numbers
+from hepflow.execution.rundir import PAYLOAD, identity_of
+from hepflow.execution.work import REFUSED, VERSIONS, UnitRunner, collected, written_numbers
 from hepflow.executor import Detached, Executor, Jobs
-from hepflow.plugins.batch.jobs import Batch, Task
+from hepflow.io.opening import local_path
+from hepflow.plugins.batch.jobs import HEPFLOW, Batch, Task
 from hepflow.processes import without_interrupts
 
-__all__ = ["BatchExecutor", "Task", "output_of"]
+__all__ = ["GIVEN", "BatchExecutor", "Task", "output_of"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,6 +38,8 @@ Result = TypeVar("Result")
 OUT_OF_TIME = re.compile(r"TIMEOUT|DUE TO TIME LIMIT|wall ?time|allowed (execute|job) duration", re.IGNORECASE)
 OUT_OF_MEMORY = re.compile(r"OUT_OF_MEMORY|oom.kill|memory (limit|usage)|memory was exceeded", re.IGNORECASE)
 """What is said of a job, by the batch system or in its log, that needs more: it gets twice as much."""
+GIVEN = "given.tar"
+"""What a job that does not see the folder of the run gives."""
 WORDS = 4096
 """Bytes at the end of a log that are looked at."""
 
@@ -53,13 +61,20 @@ class BatchExecutor(Executor):
     Patience = Property(60.0, "seconds until what an ended job wrote is seen everywhere", unit="s", minimum=0)
     Prologue: Property[tuple[str, ...]] = Property((), "lines of shell before the work, in each job", item=str)
     LogFolder = Property("", "folder of the jobs' logs; empty: one in the folder of the run")
+    Copy = Property(
+        "",
+        "where nodes do not see the folder of the run: the command with which a job copies a file (scp -q); inputs are "
+        "then URLs",
+    )
+    Address = Property("", "what stands before a path of this machine in that command (login01:)")
+    Command = Property("", "how hepflow is called on the nodes; empty: as here")
     Detach = Property(False, "return once all is submitted (--detach); --resume collects")
 
     # ── what a batch system says ─────────────────────────────────────────────────────────────────────────────────────
 
     def submit(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
-        """Submit jobs and set their names and logs; ``command`` does the units that are appended to it. ``folder`` is
-        for files. WorkerError where they are refused.
+        """Submit jobs and set their names and logs; ``command`` (lines of shell) does the units that are in the shell
+        variable ``units``. ``folder`` is for files. WorkerError where they are refused.
         """
         raise TypeError(f"{type(self).__name__} does not say how to submit: override submit()")
 
@@ -89,6 +104,12 @@ class BatchExecutor(Executor):
         if not isinstance(function, UnitRunner):
             raise PluginError(f"the executor {self.name} does work units and nothing else")
         units = cast("Sequence[WorkUnit]", items)
+        here = {unit.file.path for unit in units if local_path(unit.file.path) is not None}
+        if here and not self.sees_folder:
+            raise InputError(
+                f"nodes that do not see the folder of the run do not see this input: {min(here)}",
+                hint="give its URL (root://…, https://…)",
+            )
         batches = Batch.of_run(function.payload.parent.parent)
         self._check_place(batches, function.payload.parent.parent)
         waiting = {unit.key: position for position, unit in enumerate(units)}
@@ -155,11 +176,38 @@ class BatchExecutor(Executor):
         """Submit jobs and note them; Ctrl-C waits until they are."""
         with without_interrupts():
             try:
-                if tasks:
-                    self.submit(tasks, batch.path, batch.command)
+                with nullcontext() if self.sees_folder else _key_in_environment(batch.path.parents[1]):
+                    if tasks:
+                        self.submit(tasks, batch.path, self._command(batch))
             finally:
                 batch.tasks += [task for task in tasks if task.name]
                 batch.save()
+
+    def _command(self, batch: Batch) -> str:
+        """Return what a job does with the units in the shell variable ``units``: with its exit status."""
+        hepflow = self.Command or shlex.join(HEPFLOW)
+        if self.sees_folder:
+            # exec: so that the signal which announces the end reaches hepflow, which keeps the units that are done
+            return f'exec {hepflow} work {shlex.quote(batch.folder)} --into {batch.path.name} "$units"'
+        work = f'{hepflow} work . "$units" --pack {GIVEN}\ncode=$?'
+        if not self.Copy:  # the batch system itself brings and takes files, whether they are there or not
+            return f"{work}\ntouch {GIVEN} {REFUSED}\nexit $code"
+        there = f"{self.Address}{batch.path}"
+        lines = [
+            'cd "$(mktemp -d)" || exit 1',
+            "trap 'rm -rf \"$PWD\"' EXIT",
+            *(f"{self.Copy} {shlex.quote(f'{there}/{name}')} {name} || exit 1" for name in (PAYLOAD, VERSIONS)),
+            work,
+            f"[ ! -e {REFUSED} ] || {self.Copy} {REFUSED} {shlex.quote(f'{there}/{REFUSED}')}",
+            f'[ ! -e {GIVEN} ] || {self.Copy} {GIVEN} {shlex.quote(there)}/"$units.tar" || exit 1',
+            "exit $code",
+        ]
+        return "\n".join(lines)
+
+    @property
+    def sees_folder(self) -> bool:
+        """Tell whether jobs see the folder of the run."""
+        return not self.Copy
 
     def _check_place(self, batches: Sequence[Batch], folder: Path) -> None:
         """Raise OutputError where jobs wait or run that work for the folder under an earlier name."""
@@ -290,6 +338,19 @@ class BatchExecutor(Executor):
         """End the jobs of the run in a folder."""
         for batch in Batch.of_run(folder):
             self._end(batch)
+
+
+@contextmanager
+def _key_in_environment(state: Path) -> Iterator[None]:
+    """Let the environment that a batch system hands to jobs have the key of the run, which they cannot read."""
+    key, before = worker_key(identity_of(state)), os.environ.get(RUN_KEY)
+    os.environ[RUN_KEY] = key.hex() if key else ""
+    try:
+        yield
+    finally:
+        os.environ.pop(RUN_KEY)
+        if before is not None:
+            os.environ[RUN_KEY] = before
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from hepflow import Property
 from hepflow.errors import WorkerError
-from hepflow.execution.work import written_numbers
+from hepflow.execution.keys import RUN_KEY
+from hepflow.execution.rundir import PAYLOAD
+from hepflow.execution.work import REFUSED, VERSIONS, written_numbers
 from hepflow.files import write_text
-from hepflow.plugins.batch.base import BatchExecutor, Task, output_of
+from hepflow.plugins.batch.base import GIVEN, BatchExecutor, Task, output_of
 
 __all__ = ["HTCondorExecutor"]
 
@@ -38,7 +40,15 @@ class HTCondorExecutor(BatchExecutor):
     Disk = Property(0, "scratch disk of a job; 0: the default of the pool", unit="MB", minimum=0)
     Cores = Property(1, "cores of a job", minimum=1)
     Requirements = Property("", 'what a machine must have, as HTCondor writes it (OpSysAndVer == "AlmaLinux9")')
+    Transfer = Property(
+        False, "nodes do not see the folder of the run: HTCondor brings and takes what is needed; inputs are then URLs"
+    )
     Directives: Property[tuple[str, ...]] = Property((), "further lines of the submit description", item=str)
+
+    @property
+    def sees_folder(self) -> bool:
+        """Tell whether jobs see the folder of the run."""
+        return super().sees_folder and not self.Transfer
 
     def check(self) -> None:
         """See that HTCondor is there."""
@@ -54,8 +64,7 @@ class HTCondorExecutor(BatchExecutor):
         logs = Path(self.LogFolder).expanduser().resolve() if self.LogFolder else folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         script = folder / "job.sh"
-        # exec: so that the signal which announces the end reaches hepflow, which keeps the units that are done
-        write_text(script, "\n".join(["#!/bin/bash", *self.Prologue, f'exec {command} "$1"', ""]))
+        write_text(script, "\n".join(["#!/bin/bash", 'units="$1"', *self.Prologue, command, ""]))
         script.chmod(0o755)
         for _, group in groupby(sorted(tasks, key=_needs), key=_needs):
             self._submit_cluster(list(group), folder, logs, script)
@@ -77,6 +86,15 @@ class HTCondorExecutor(BatchExecutor):
         flavour = (
             self.Flavour and FLAVOURS[min(FLAVOURS.index(self.Flavour) + task.time.bit_length() - 1, len(FLAVOURS) - 1)]
         )
+        batch = listed.parent
+        files = {"transfer_output_files": '""'}  # the script travels; all else is in the run's folder, which jobs see
+        if self.Transfer:
+            files = {
+                "transfer_input_files": f"{batch / PAYLOAD},{batch / VERSIONS}",
+                "transfer_output_files": f"{GIVEN},{REFUSED}",
+                "transfer_output_remaps": f'"{GIVEN}={batch}/$(units).tar;{REFUSED}={batch / REFUSED}"',
+                "when_to_transfer_output": "ON_EXIT",
+            }
         lines = {
             "batch_name": f"hepflow-{listed.parents[3].name}",
             "executable": str(script),
@@ -84,8 +102,9 @@ class HTCondorExecutor(BatchExecutor):
             "output": f"{logs}/$(ClusterId).$(ProcId).log",
             "error": f"{logs}/$(ClusterId).$(ProcId).log",
             "log": f"{listed.parent}/events.log",
-            "should_transfer_files": "YES",  # the script travels; all else is in the run's folder, which jobs see
-            "transfer_output_files": '""',
+            "should_transfer_files": "YES",
+            **files,
+            "getenv": "" if self.sees_folder else RUN_KEY,
             "request_cpus": str(self.Cores),
             "request_memory": str(self.Memory * task.memory) if self.Memory else "",
             "request_disk": f"{self.Disk}M" if self.Disk else "",

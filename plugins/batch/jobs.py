@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -13,10 +12,14 @@ from pathlib import Path
 from hepflow.errors import HepflowError, OutputError
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import BATCH, JOBS, PAYLOAD, STATE
-from hepflow.execution.work import collected, note_versions, refused
+from hepflow.execution.work import collected, note_versions, refused, unpack
 from hepflow.files import link_or_copy, write_text
 
-__all__ = ["Batch", "Task"]
+__all__ = ["HEPFLOW", "Batch", "Task"]
+
+
+HEPFLOW = (sys.executable, "-c", "from hepflow.cli import main; main()")
+"""How hepflow is called where its installation is the same as here."""
 
 
 @dataclass
@@ -78,12 +81,6 @@ class Batch:
         told = {"executor": self.executor, "folder": self.folder, "keys": self.keys, "tasks": tasks}
         write_text(self.path / JOBS, json.dumps(told))
 
-    @property
-    def command(self) -> str:
-        """Return the command of a job, to which the numbers of its work units are added."""
-        python = [sys.executable, "-c", "from hepflow.cli import main; main()"]
-        return shlex.join([*python, "work", self.folder, "--into", self.path.name])
-
     def results(self) -> Iterator[tuple[str, bytes | HepflowError]]:
         """Yield the key of a work unit and what a job has left for it, which is removed when the next is asked for; an
         error that concerns all has no key.
@@ -91,6 +88,8 @@ class Batch:
         unfit = refused(self.path)
         if unfit is not None:
             yield "", unfit
+        for archive in self.path.glob("*.tar"):
+            unpack(archive, self.path)
         there = sorted(path for path in self.path.iterdir() if path.stem.isdigit())
         for path in there:
             found = collected(self.path, int(path.stem))

@@ -60,7 +60,7 @@ class SlurmExecutor(BatchExecutor):
         options = {
             "job-name": f"hepflow-{folder.parents[2].name}",
             "array": f"0-{len(tasks) - 1}{limit}",
-            "output": f"{logs}/%A_%a.log",
+            "output": "/dev/null" if self.Copy else f"{logs}/%A_%a.log",
             "cpus-per-task": str(self.Cores),
             "partition": self.Partition,
             "account": self.Account,
@@ -69,9 +69,10 @@ class SlurmExecutor(BatchExecutor):
         }
         lines = [f"#SBATCH --{name}={value}" for name, value in options.items() if value]
         lines += [f"#SBATCH {directive}" for directive in self.Directives]
-        units = f'"$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(listed))})"'
-        # exec: so that the signal which announces the end reaches hepflow, which keeps the units that are done
-        text = "\n".join(["#!/bin/bash", *lines, *self.Prologue, f"exec {command} {units}", ""])
+        units = f'units="$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(listed))})"'
+        if self.Copy:  # the nodes do not see the list
+            units = f"units=$(sed -n $((SLURM_ARRAY_TASK_ID + 1))p <<'EOF'\n{listed.read_text()}EOF\n)"
+        text = "\n".join(["#!/bin/bash", *lines, *self.Prologue, units, command, ""])
         script.write_text(text, encoding="utf-8")
         answer = output_of(["sbatch", "--parsable", str(script)], where=f"executor {self.name}")
         job = answer.strip().partition(";")[0]

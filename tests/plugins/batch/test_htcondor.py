@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tarfile
 
 import pytest
 
-from hepflow.errors import WorkerError
+from hepflow.errors import InputError, WorkerError
 from hepflow.execution import RunOptions, run
+from hepflow.execution.work import unpack
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.batch.htcondor import HTCondorExecutor
 from hepflow.plugins.batch.jobs import Task
@@ -79,6 +81,33 @@ def test_held_jobs_get_more_memory_and_results_are_the_same(pool, joboptions, xa
     assert "request_memory = 2000\n" in (pool / "8.sub").read_text()
 
 
+def test_nodes_that_do_not_see_the_folder(pool, joboptions, xaods, tmp_path, monkeypatch, read, assert_same):
+    path = joboptions('job = Job("j")\nstream = NtupleStream("tree")\nstream.Keep = ["TauJets.pt"]\njob += stream\n')
+    inputs = [str(xaods[0])]
+    options = {"inputs": inputs, "executor": "htcondor", "settings": (*FAST, "htcondor.Copy=cp")}
+    with pytest.raises(InputError, match="do not see this input: "):
+        run(load_joboptions(path), RunOptions(output=str(tmp_path / "refused"), **options))
+    monkeypatch.setattr("hepflow.plugins.batch.base.local_path", lambda path: None)  # as if it were a URL
+    there = run(load_joboptions(path), RunOptions(output=str(tmp_path / "there"), **options))
+    here = run(load_joboptions(path), RunOptions(inputs=inputs, output=str(tmp_path / "here")))
+    assert_same(read(*there.outputs["tree"]), read(*here.outputs["tree"]))
+    assert there.outputs["tree"][0].is_relative_to(tmp_path / "there")
+
+
+def test_what_a_job_sends_back_stays_in_its_place(tmp_path):
+    batch = tmp_path / ".hepflow" / "batch" / "b"
+    batch.mkdir(parents=True)
+    for name in ("../../evil", "parts/../../evil", "other/x", "/evil", "parts/.hidden"):
+        with tarfile.open(batch / "1.tar", "w") as packed:
+            packed.addfile(tarfile.TarInfo(name))
+            packed.addfile(tarfile.TarInfo("end"))
+        with pytest.raises(WorkerError, match="which no job gives"):
+            unpack(batch / "1.tar", batch)
+    whole = (batch / "1.tar").read_bytes()
+    (batch / "1.tar").write_bytes(whole[:700])  # on its way
+    assert not unpack(batch / "1.tar", batch)
+
+
 def test_without_htcondor(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(WorkerError, match="htcondor needs the command condor_submit"):
@@ -103,5 +132,8 @@ def test_descriptions_as_htcondor_reads_them(tmp_path, monkeypatch):
     assert read["MY.MaxRuntime"] == str(90 * 60 * 2)
     assert read["MY.AccountingGroup"] == '"group_tau"'
     assert htcondor.Submit(text).getQArgs() == f"units from {listed}"
+    sent = htcondor.Submit(HTCondorExecutor(Transfer=True).description(Task((1,)), tmp_path, tmp_path, listed))
+    assert sent["transfer_input_files"] == f"{listed.parent}/payload.pkl,{listed.parent}/versions.json"
+    assert sent["transfer_output_remaps"].startswith(f'"given.tar={listed.parent}/$(units).tar;')
     plain = HTCondorExecutor().description(Task((1,)), tmp_path / "job.sh", tmp_path / "logs", listed)
     assert not {"request_memory", "request_disk", "requirements", "MY.JobFlavour"} & set(htcondor.Submit(plain))
