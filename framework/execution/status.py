@@ -76,10 +76,14 @@ class RunState:
         words = [word for word in self.noted.get("command", []) if word not in ("--force", "--resume", "--detach")]
         if words[1:2] != ["run"]:  # a script of the user's own
             return ""
-        named = any(word in ("-o", "--output") or word.startswith(("--output=", "-o")) for word in words)
-        place = [] if named else ["-o", str(folder)]
-        there = "" if str(Path.cwd()) == self.noted["folder"] else f"cd {shlex.quote(self.noted['folder'])} && "
-        return there + shlex.join([*words, *place, "--resume"])
+        there = Path(self.noted["folder"])
+        places = [place + 1 for place, word in enumerate(words[:-1]) if word in ("-o", "--output")]
+        if not places:
+            words += ["-o", str(folder.resolve())]
+        elif (there / words[places[-1]]).resolve() != folder.resolve():  # the run was moved
+            words[places[-1]] = str(folder.resolve())
+        before = "" if Path.cwd() == there else f"cd {shlex.quote(str(there))} && "
+        return before + shlex.join([*words, "--resume"])
 
 
 def state_of(path: Path, plugins: Registry) -> RunState:

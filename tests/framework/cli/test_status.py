@@ -50,6 +50,11 @@ def test_finished_failed_interrupted_and_damaged(hepflow, joboptions, xaods, tmp
     out = hepflow("status", "bad").fine().out
     assert "bad: stopped\n" in out
     assert "its process is gone without a word" in out
+    noted.write_text(json.dumps({**told, "command": ["hepflow", "run", "job.py", "-o", "bad"]}))
+    assert "hepflow run job.py -o bad --resume\n" in hepflow("status", "bad").fine().out
+    (tmp_path / "bad").rename(tmp_path / "moved")
+    assert f"-o {tmp_path / 'moved'} --resume" in hepflow("status", "moved").fine().out
+    (tmp_path / "moved").rename(tmp_path / "bad")
     noted.write_text("{")
     hepflow("status", "bad").failed("the record of this run is damaged")
 
