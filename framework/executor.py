@@ -56,6 +56,9 @@ class Executor(Configurable):
     ``--detach`` the property ``Detach`` of those that have it: their ``run`` raises Detached once all is submitted.
     """
 
+    units_only: ClassVar[bool] = False
+    """Whether it calls nothing but what does work units, which it hands on by their numbers: files are looked into by
+    processes of this machine then."""
     whole_jobs: ClassVar[bool] = False
     """Whether it takes whole jobs, with inputs that it finds itself: ``send`` instead of ``run``."""
 

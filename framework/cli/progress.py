@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from hepflow.cli.console import console, memory, size
@@ -44,6 +44,22 @@ class ConsoleReporter(Reporter):
         self._began = self._shown = 0.0
         self.directory: Path | None = None
         self.peak = 0
+
+    def looked(self, done: int, total: int) -> None:
+        """Show how many files of the plan were looked into."""
+        now = time.monotonic()
+        if done == 1 or not self._shown:
+            self._began = self._shown = now
+        if console().is_terminal and self._bar is None and now - self._began > 1:
+            columns = (TextColumn(f"{self._indent}{{task.description}}"), BarColumn(), MofNCompleteColumn())
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console(), transient=True)
+            self._task = self._bar.add_task("looking into files", total=total)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+        elif now - self._shown >= self.INTERVAL:
+            self._shown = now
+            console().print(f"{self._indent}looked into {done:,} of {total:,} files")
 
     def planned(self, plan: Plan, directory: Path) -> None:
         """Show the header and start the bar."""

@@ -25,8 +25,9 @@ from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.cli.send import grid_settings, send
 from hepflow.errors import JobOptionsError, nearest
+from hepflow.execution.cache import cache_directory
 from hepflow.execution.executors import make_executor
-from hepflow.execution.failures import counted
+from hepflow.execution.failures import counted, units_failed
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
@@ -58,10 +59,25 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "inputs",
             multiple=True,
             metavar="[NAME=]PATTERN[:TREE]",
-            help="File, glob, folder, URL, sample or generator; may be given several times.",
+            help="File, glob, folder, URL, sample, generator or @LIST; may be given several times.",
         ),
         tree_option,
         units_option,
+        click.option(
+            "-j",
+            "--workers",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Processes that work in parallel.",
+        ),
+        click.option(
+            "--executor",
+            default=RunOptions.executor,
+            show_default=True,
+            metavar="NAME",
+            help="Where the work is done; hepflow list executors.",
+        ),
         click.option(
             "-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"
         ),
@@ -84,21 +100,6 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("run", context_settings=_SETTINGS)
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/<job>-<time>]")
-@click.option(
-    "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
-)
-@click.option(
-    "-r",
-    "--executor",
-    default=RunOptions.executor,
-    show_default=True,
-    metavar="NAME",
-    help="Where the work units run; hepflow list executors.",
-)
-@click.option("-g", "datasets", metavar="FILE", help="With -r grid: list of datasets, as --set grid.Datasets=FILE.")
-@click.option("--gridstreamname", metavar="NAME", help="As --set grid.StreamName=NAME.")
-@click.option("--gridrunversion", metavar="VERSION", help="As --set grid.RunVersion=VERSION.")
-@click.option("--nFilesPerJob", "files_per_job", metavar="N", help="As --set grid.FilesPerJob=N.")
 @click.option(
     "--chunk",
     type=click.IntRange(min=1),
@@ -192,8 +193,9 @@ def plan_command(ctx: click.Context, /, **given: Any) -> None:
     """Show what a job would do: work units, tools in order, columns read and written, outputs. Nothing is run."""
     file, plugins = _load(ctx, given)
     if file is not None:
-        names = ("inputs", "tree", "events", "skip", "units")
-        _show_plan(file, RunOptions(**{name: given[name] for name in names}), plugins)
+        names = ("inputs", "tree", "events", "skip", "units", "workers", "executor")
+        settings = _of_executors(given["settings"], plugins)
+        _show_plan(file, RunOptions(settings=settings, **{name: given[name] for name in names}), plugins)
 
 
 def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Registry]:
@@ -343,6 +345,15 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     out.print(
         f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')} of {_number(len(plan.files), 'file')}"
     )
+    known = len(plan.files) + len(plan.skipped) + len(plan.failed) - plan.looked
+    if known > 0:
+        out.print(f"{_number(known, 'file')} known from before: {cache_directory() / 'files'}", style="dim")
+    if plan.failed:
+        raise units_failed(
+            plan.failed,
+            len(plan.failed) + len(plan.units),
+            hint="a run goes on with the others; then --resume tries these again, --resume --leave-out does without",
+        )
 
 
 def _number(count: int, what: str) -> str:

@@ -123,7 +123,12 @@ def as_rows(failures: Sequence[Failure]) -> list[Mapping[str, Any]]:
     return [failure.row() for failure in failures]
 
 
-def units_failed(failures: Sequence[Failure], total: int, *, where: str = "", stopped: str = "") -> HepflowError:
+WAYS_ON = "the others are kept: --resume tries these again, --resume --leave-out gives the outputs without them"
+
+
+def units_failed(
+    failures: Sequence[Failure], total: int, *, where: str = "", stopped: str = "", hint: str = WAYS_ON
+) -> HepflowError:
     """Return the error that ends a run with failures: by cause, with one of each, and the two ways on; where the only
     unit failed, its own.
     """
@@ -138,5 +143,5 @@ def units_failed(failures: Sequence[Failure], total: int, *, where: str = "", st
     return UnitsFailedError(
         "\n".join(filter(None, (text + "".join(reversed(examples)), stopped))),
         where=where,
-        hint="the others are kept: --resume tries these again, --resume --leave-out gives the outputs without them",
+        hint=hint,
     )

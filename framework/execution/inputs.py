@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,11 @@ from typing import Any
 from hepflow.errors import InputError, nearest
 from hepflow.registry.manager import Registry
 
-__all__ = ["InputFile", "expand", "formats", "split_tree"]
+__all__ = ["InputFile", "expand", "formats", "read_list", "split_tree"]
 
 _NAMED = re.compile(r"^([A-Za-z_][\w.+-]*)=(.+)$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+]*):")
+_COMMENT = re.compile(r"(^|\s)#.*")
 _TREE = re.compile(r"(?P<file>[^?#]+\.root[^/:?#]*):(?P<tree>[^:?#]+)(?P<query>[?#].*)?")
 _REMOTE = ("root", "http", "https", "file", "s3", "gs", "xroot", "xrootd")
 
@@ -74,7 +76,8 @@ def expand(
     """Return the files of all patterns, in order; InputError where one matches nothing or a file comes twice.
 
     A pattern is a file, a glob, a folder (searched recursively for ROOT files), a URL, each with an optional ``:TREE``
-    behind it, a generator (``pythia:Gammatautau``) or the name of a sample; with an optional ``NAME=`` in front.
+    behind it, a generator (``pythia:Gammatautau``), the name of a sample, or a list (``@FILES.txt``, see
+    ``read_list``); with an optional ``NAME=`` in front.
     ``tree`` is read where a pattern names none.
     """
     files: list[InputFile] = []
@@ -85,20 +88,67 @@ def expand(
         if pattern in samples and not Path(pattern).exists():
             made = make_sample(pattern)
             files += [replace(f, sample=name or f.sample) for f in made]
+        elif pattern.startswith("@") and not Path(pattern).exists():
+            files += read_list(Path(pattern[1:]).expanduser(), name)
         else:
             files += _expand_one(pattern, name, schemes, list(samples))
     files = [replace(file, tree=file.tree or tree) for file in files]
     seen: dict[str, set[str]] = {}
     for file in files:
-        same = str(Path(file.path).resolve()) if Path(file.path).exists() else file.path
+        same = os.path.realpath(file.path) if "://" not in file.path else file.path
         others = seen.setdefault(same, set())
         if others and (file.tree in others or not file.tree or "" in others):
             raise InputError(
                 f"the input {file.path} is given twice",
+                where=file.origin,
                 hint="its events would be counted twice; leave one out, or name the tree of each: FILE:TREE",
             )
         others.add(file.tree)
     return files
+
+
+def read_list(path: Path, name: str = "") -> list[InputFile]:
+    """Return the files that the lines of a list name, each with its replicas behind it, separated by blanks.
+
+    Paths are relative to the folder of the list; ``:TREE`` may stand behind the file. What follows a ``#`` at the
+    beginning or behind a blank is a comment. The sample is ``name``, else that of the list. InputError names the
+    line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        folder = path.parent
+        beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        hint = nearest(path.name, beside, what="files there") if isinstance(error, FileNotFoundError) else ""
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"the list of inputs {path} cannot be read: {reason}", hint=hint) from error
+    files = []
+    for number, line in enumerate(lines, start=1):
+        words = _COMMENT.sub("", line).split()
+        if words:
+            files.append(_of_line(words, path, f"{path}, line {number}", name or path.stem))
+    if not files:
+        raise InputError(f"the list of inputs {path} names no file", hint="a line is a file, behind it its replicas")
+    return files
+
+
+def _of_line(words: Sequence[str], path: Path, origin: str, name: str) -> InputFile:
+    places = []
+    for word in words:
+        place, tree = split_tree(word if "://" in word else str(path.parent / Path(word).expanduser()))
+        if _is_glob(place) and "://" not in place and not Path(place).exists():
+            raise InputError(f"{word!r} in a list is a pattern, not a file", where=origin, hint=f"-i {word!r}")
+        if Path(place).is_dir():
+            raise InputError(f"{word!r} in a list is a folder, not a file", where=origin, hint=f"-i {word!r}")
+        places.append((place, tree))
+    (first, tree), replicas = places[0], [place for place, _ in places[1:]]
+    if any(other not in ("", tree) for _, other in places[1:]):
+        raise InputError(
+            "the replicas of a file have its tree", where=origin, hint="name the tree behind the file only"
+        )
+    if len({first, *replicas}) < len(words):
+        raise InputError("a file is named twice in a line", where=origin, hint="replicas are copies elsewhere")
+    return InputFile(first, name, tree=tree, replicas=tuple(replicas), origin=origin)
 
 
 def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequence[str]) -> list[InputFile]:

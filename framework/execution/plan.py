@@ -212,7 +212,7 @@ def _kinds_and_files(
     numbers: dict[tuple[str, str, int], int] = {}
     files = []
     for file, facts in opened:
-        key = (facts.digest, file.sample, id(file.metadata))
+        key = (facts.digest, file.sample, id(file.metadata) if file.metadata else 0)
         if key not in kinds:
             numbers[key] = len(kinds)
             kinds[key] = _kind(file, schemas[facts.digest], flow)

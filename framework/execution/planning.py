@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hepflow.errors import JobOptionsError
 from hepflow.execution.dataflow import DataFlow
+from hepflow.execution.executors import ProcessExecutor, make_executor
 from hepflow.execution.failures import units_failed
 from hepflow.execution.inputs import InputFile, expand, formats
 from hepflow.execution.loop import failure
@@ -27,12 +28,11 @@ def plan_job(
     plugins: Registry | None = None,
     reporter: Reporter | None = None,
     run: RunJob | None = None,
-    executor: Executor | None = None,
 ) -> Plan:
     """Freeze the job, let its tools check it, look at its inputs, and return the plan.
 
     A sample is made on demand, as far as it is needed, with ``run``; without it nothing is generated, and what is
-    missing is planned as it will be. Files are looked into by ``executor``, or in this process.
+    missing is planned as it will be. Files are looked into by the workers of the run.
     """
     job.freeze()
     for tool in job.all_tools():
@@ -55,15 +55,25 @@ def plan_job(
         events=options.events,
         skip=options.skip,
         energy_unit=options.units or "",
-        executor=executor,
+        executor=_lookers(options, plugins),
         policy=options.policy,
         tell=reporter.looked,
     )
     reporter.done()
-    if options.policy.too_many(len(plan.failed), len(plan.failed) + len(plan.files)):
-        stopped = f"nothing was run: too many files failed ({options.policy.limit()})"
-        raise units_failed(plan.failed, len(plan.failed) + len(plan.files), stopped=stopped)
+    tried = len(plan.failed) + len(plan.files)
+    if options.policy.too_many(len(plan.failed), tried):
+        raise units_failed(
+            plan.failed, tried, stopped=f"nothing was run: too many files failed ({options.policy.limit()})"
+        )
     return replace(plan, notes=(*notes, *plan.notes))
+
+
+def _lookers(options: RunOptions, plugins: Registry) -> Executor | None:
+    """Return whose workers look into files; None for this process."""
+    kind: type[Executor] = plugins.load("executors", options.executor)
+    if not kind.units_only and not kind.whole_jobs and options.executor != RunOptions.executor:
+        return make_executor(options.executor, options.workers, options.settings, plugins)
+    return ProcessExecutor(RunOptions.executor, Workers=options.workers) if options.workers > 1 else None
 
 
 def _check_order(job: Job) -> None:

@@ -49,6 +49,8 @@ class BatchExecutor(Executor):
     under the same paths and have the same installation.
     """
 
+    units_only = True
+
     UnitsPerJob = Property(1, "work units of one job", minimum=1)
     JobTime = Property(
         0.0,

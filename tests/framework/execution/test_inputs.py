@@ -164,3 +164,35 @@ def test_two_trees_of_one_file(folder, paths):
     for again in ("a.root:one", "a.root"):
         with pytest.raises(InputError, match="given twice"):
             paths(f"{folder}/a.root:one", folder / again)
+
+
+def test_list_of_files_with_replicas_and_comments(folder, paths, monkeypatch):
+    text = "# of today\na.root /elsewhere/a.root  # nearer\n\nsub/c.root:nominal root://host//c.root\nroot://host//d#1.root\n"
+    (folder / "files.txt").write_text(text)
+    for pattern, sample in ((f"@{folder / 'files.txt'}", "files"), (f"Ztt=@{folder / 'files.txt'}", "Ztt")):
+        assert [(f.path, f.tree, f.replicas, f.sample, f.origin[-6:]) for f in paths(pattern)] == [
+            (str(folder / "a.root"), "", ("/elsewhere/a.root",), sample, "line 2"),
+            (str(folder / "sub/c.root"), "nominal", ("root://host//c.root",), sample, "line 4"),
+            ("root://host//d#1.root", "", (), sample, "line 5"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a.root\nsub", 2, "'sub' in a list is a folder"),
+        ("*.root", 1, "is a pattern"),
+        ("a.root a.root", 1, "named twice in a line"),
+        ("a.root\n\na.root", 3, "is given twice"),
+        ("a.root:x b.root:y", 1, "replicas of a file have its tree"),
+        ("# nothing", 0, "names no file"),
+    ],
+)
+def test_lists_that_are_wrong_say_where(folder, paths, text, line, message):
+    (folder / "files.txt").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        paths(f"@{folder}/files.txt")
+    assert (f"files.txt, line {line}" in caught.value.where) == bool(line)
+    with pytest.raises(InputError, match="cannot be read: No such file") as caught:
+        paths(f"@{folder}/file.txt")
+    assert "files.txt" in caught.value.hint
