@@ -28,6 +28,7 @@ from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.cache import cache_directory
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted, units_failed
+from hepflow.execution.forecast import Forecast, forecast
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
@@ -72,6 +73,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Processes that work in parallel.",
         ),
         click.option(
+            "-r",
             "--executor",
             default=RunOptions.executor,
             show_default=True,
@@ -100,6 +102,10 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("run", context_settings=_SETTINGS)
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/<job>-<time>]")
+@click.option("-g", "datasets", metavar="FILE", help="With -r grid: list of datasets, as --set grid.Datasets=FILE.")
+@click.option("--gridstreamname", metavar="NAME", help="As --set grid.StreamName=NAME.")
+@click.option("--gridrunversion", metavar="VERSION", help="As --set grid.RunVersion=VERSION.")
+@click.option("--nFilesPerJob", "files_per_job", metavar="N", help="As --set grid.FilesPerJob=N.")
 @click.option(
     "--chunk",
     type=click.IntRange(min=1),
@@ -187,6 +193,13 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 
 @click.command("plan", context_settings=_SETTINGS)
+@click.option(
+    "--try",
+    "tried",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run N work units, keep nothing of them, and say what all will take.",
+)
 @_plan_options
 @click.pass_context
 def plan_command(ctx: click.Context, /, **given: Any) -> None:
@@ -195,7 +208,8 @@ def plan_command(ctx: click.Context, /, **given: Any) -> None:
     if file is not None:
         names = ("inputs", "tree", "events", "skip", "units", "workers", "executor")
         settings = _of_executors(given["settings"], plugins)
-        _show_plan(file, RunOptions(settings=settings, **{name: given[name] for name in names}), plugins)
+        options = RunOptions(settings=settings, **{name: given[name] for name in names})
+        _show_plan(file, options, plugins, tried=given["tried"])
 
 
 def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Registry]:
@@ -313,7 +327,7 @@ def _show_notes(plan: Plan, file: JobFile) -> None:
         console().print(f"note     {note}", style="yellow")
 
 
-def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
+def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: int | None = None) -> None:
     job = file.job
     plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter())
     out = console()
@@ -348,12 +362,39 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry) -> None:
     known = len(plan.files) + len(plan.skipped) + len(plan.failed) - plan.looked
     if known > 0:
         out.print(f"{_number(known, 'file')} known from before: {cache_directory() / 'files'}", style="dim")
+    if tried and plan.units:
+        _show_forecast(forecast(job, plan, options, tried, plugins), options)
     if plan.failed:
         raise units_failed(
             plan.failed,
             len(plan.failed) + len(plan.units),
             hint="a run goes on with the others; then --resume tries these again, --resume --leave-out does without",
         )
+
+
+def _show_forecast(found: Forecast, options: RunOptions) -> None:
+    """Show what a run will take."""
+    out = console()
+    out.print(f"\nforecast, from {_number(len(found.tried), 'work unit')}:", style="bold")
+    together = (
+        f", {_duration(found.seconds / options.workers)} with -j {options.workers}" if options.workers > 1 else ""
+    )
+    out.print(
+        f"time     {_duration(found.seconds)} of one worker{together}; {found.start:.1f} s until a worker is ready"
+    )
+    out.print(f"memory   {size(found.memory)} a worker")
+    for name, total in found.outputs.items():
+        out.print(f"output   {name}: {size(total)}")
+    jobs = -(-found.units // found.units_per_job)
+    length = _duration(found.start + found.seconds * found.units_per_job / found.units)
+    units = _number(found.units_per_job, "work unit")
+    out.print(f"batch    {_number(jobs, 'job')} of {units}, {length} each")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _number(count: int, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -45,6 +46,15 @@ def test_skipped_files_and_notes_are_listed(hepflow, joboptions, make_xaod, tmp_
     assert f"skipped  {folder}/c.root: holds no TauTracks" in out
     assert f"skipped  {folder}/d.root: this input is not a ROOT file" in out
     assert "note     TauJets.pt is spelled TauJetsAuxDyn:pt in" in out
+
+
+def test_forecast_of_a_few_units(hepflow, joboptions, xaods):
+    out = hepflow("plan", joboptions(JOB), "-i", xaods[0], "--try", 2).fine().out
+    assert "forecast, from 2 work units:" in out
+    assert re.search(r"time +[\d.]+ s of one worker", out)
+    assert re.search(r"memory +[\d.]+ MB a worker", out)
+    assert re.search(r"output +tree: [\d.]+ kB", out)
+    assert re.search(r"batch +1 job of 3 work units, [\d.]+ s each", out)
 
 
 def test_takes_no_option_of_run(hepflow, joboptions, xaod):
