@@ -17,8 +17,8 @@ from hepflow.protocols import FileSchema, Reader
 
 __all__ = ["Survey", "survey"]
 
-ALONE = 1.0
-"""Seconds for which files are looked into in this process: others take as long to start."""
+ALONE = 1.5
+"""Seconds of work that this process does alone: others take about as long to start."""
 SLICE = 4096
 """Most files that are looked into together where only so many are needed as have the entries."""
 
@@ -106,7 +106,6 @@ class _Surveyor:
         self._look = look
         self._executor = executor
         self._policy = policy
-        self._left = ALONE
 
     def schema(self, facts: Facts) -> FileSchema:
         """Return the schema of a file that was looked up."""
@@ -140,12 +139,14 @@ class _Surveyor:
         return [found[number] for number in range(len(files))]
 
     def _attempt(self, files: Sequence[InputFile]) -> Generator[tuple[int, object], None, None]:
-        """Look into files: for a moment in this process, then where the executor does."""
+        """Look into files: in this process where that is quick, else, from the second on, where the executor does."""
         position, began = 0, time.monotonic()
-        while position < len(files) and (self._executor is None or time.monotonic() - began < self._left):
+        while position < len(files):
+            left = (time.monotonic() - began) * (len(files) - position) / max(position, 1)
+            if self._executor is not None and left > ALONE:
+                break
             yield position, self._look(files[position])
             position += 1
-        self._left = max(0.0, self._left - (time.monotonic() - began))
         if position < len(files) and self._executor is not None:
             with closing(self._executor.run(self._look, files[position:])) as running:
                 for number, outcome in running:
