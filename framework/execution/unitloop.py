@@ -110,7 +110,7 @@ class UnitLoop:
         plan, directory = self._payload.plan, self._directory
         path = directory.state.resolve() / PAYLOAD
         units = [replace(unit, file=_located(unit.file)) for unit in units]  # a worker may be in another folder
-        plan = replace(plan.of_workers(), units=tuple(units))
+        plan = replace(plan.of_workers(), units=tuple(units) if executor.units_only else ())
         write_payload(path, replace(self._payload, plan=plan), directory.ledger.key)
         try:
             with closing(executor.run(UnitRunner(path, directory.ledger.key), units)) as results:
