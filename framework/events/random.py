@@ -69,7 +69,7 @@ class EventRandom:
         """Return one numpy generator for each event, for code that goes event by event."""
         words = self._pair(1)
         seeds = np.stack([(word * 2.0**53).astype(np.uint64) for word in words], axis=1)
-        return [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
+        return [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
 
     def _pair(self, counts: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return two independent uniform numbers for each requested one."""

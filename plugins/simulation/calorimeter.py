@@ -1,20 +1,22 @@
-"""The cells around one tau candidate: deposits, noise and pile-up, clusters around local maxima."""
+"""The cells around tau candidates: deposits, noise and pile-up, clusters around local maxima."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import CELLS, LAYERS
-from hepflow.plugins.simulation.particles import delta_phi
 from hepflow.plugins.simulation.showers import Spots
 
-__all__ = ["HALF_WIDTH", "Grid", "make_grid", "noise_of", "watershed"]
+__all__ = ["HALF_WIDTH", "SHAPES", "Cells", "Grid", "make_grid", "noise_of", "offsets", "watershed"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Cells = npt.NDArray[np.float32]
 
 COARSE = 4
 """HAD cells on each side of the middle; the finer layers cover the same square."""
@@ -24,6 +26,8 @@ SHAPES = {
     name: (round(2 * HALF_WIDTH / d_eta), round(2 * COARSE * COARSE_PHI / d_phi))
     for name, (d_eta, d_phi) in CELLS.items()
 }
+
+SIZES = {name: shape[0] * shape[1] for name, shape in SHAPES.items()}
 
 ELECTRONIC_NOISE = {"EM1": 15.0, "EM2": 30.0, "EM3": 25.0, "HAD": 40.0}
 """MeV a cell (ATLAS, "Topological cell clustering", EPJ C77 (2017) 490; without pile-up, order of magnitude)."""
@@ -38,81 +42,121 @@ away."""
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of all layers in a square around (``eta``, ``phi``), energies in MeV, one array (η × φ) a layer."""
+    """Cells of all layers in squares around candidates at (``eta``, ``phi``), energies in MeV, one array (candidate ×
+    η × φ) a layer, in single precision."""
 
-    eta: float
-    phi: float
-    energy: dict[str, Floats]
+    eta: Floats
+    phi: Floats
+    energy: dict[str, Cells]
 
-    def etas(self, layer: str) -> Floats:
-        """Return the η of the cell centres of a layer (seen from the middle of the detector)."""
-        size, n = CELLS[layer][0], SHAPES[layer][0]
-        centres: Floats = (self.eta + size * (np.arange(n) - (n - 1) / 2.0)).astype(np.float64)
-        return centres
+    def __len__(self) -> int:
+        return len(self.eta)
 
-    def phis(self, layer: str) -> Floats:
-        """Return the φ of the cell centres of a layer, not wrapped."""
-        size, n = CELLS[layer][1], SHAPES[layer][1]
-        centres: Floats = (self.phi + size * (np.arange(n) - (n - 1) / 2.0)).astype(np.float64)
-        return centres
+    def __getitem__(self, chosen: npt.NDArray[Any]) -> Grid:
+        """Return the cells of some of the candidates (mask or positions)."""
+        return Grid(self.eta[chosen], self.phi[chosen], {name: cells[chosen] for name, cells in self.energy.items()})
 
-    def cell(self, layer: str, eta: Floats, phi: Floats) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-        """Return the indices of the cells that hold these directions, and which lie inside."""
-        (d_eta, d_phi), (n_eta, n_phi) = CELLS[layer], SHAPES[layer]
-        i = np.floor((eta - self.eta) / d_eta + n_eta / 2.0).astype(np.int64)
-        j = np.floor(delta_phi(phi, self.phi) / d_phi + n_phi / 2.0).astype(np.int64)
-        return i, j, (i >= 0) & (i < n_eta) & (j >= 0) & (j < n_phi)
-
-    def with_energy(self, energy: dict[str, Floats]) -> Grid:
+    def with_energy(self, energy: dict[str, Cells]) -> Grid:
         """Return the same cells with other energies."""
         return replace(self, energy=energy)
 
 
-def make_grid(rng: np.random.Generator, spots: Spots, eta: float, phi: float, mu: float) -> Grid:
-    """Return the cells around (``eta``, ``phi``) with the deposits, noise, and the pulse-shape shift for ``mu``
-    collisions.
+def offsets(layer: str, axis: int) -> Floats:
+    """Return the distances of the cell centres of a layer from the middle of a square, along η (0) or φ (1)."""
+    size, n = CELLS[layer][axis], SHAPES[layer][axis]
+    centres: Floats = (size * (np.arange(n) - (n - 1) / 2.0)).astype(np.float64)
+    return centres
 
-    The middle is moved to the nearest corner of HAD cells, so that cells are those of one fixed detector.
+
+def make_grid(draws: Draws, spots: Spots, candidate: Ints, event: Ints, eta: Floats, phi: Floats, mu: Floats) -> Grid:
+    """Return the cells around candidates at (``eta``, ``phi``) with the deposits, noise, and the pulse-shape shift for
+    ``mu`` collisions.
+
+    ``candidate`` is that of each particle that made spots; ``event`` that of each candidate, which only rises. The
+    middle is moved to the nearest corner of HAD cells, so that cells are those of one fixed detector.
     """
-    grid = Grid(COARSE_ETA * round(eta / COARSE_ETA), COARSE_PHI * round(phi / COARSE_PHI), {})
-    cosh = np.cosh(grid.eta)
-    for number, layer in enumerate(LAYERS):
-        here = spots.layer == number
-        i, j, inside = grid.cell(layer, spots.eta[here], spots.phi[here])
-        shape = SHAPES[layer]
-        flat = np.bincount(
-            i[inside] * shape[1] + j[inside], weights=spots.energy[here][inside], minlength=shape[0] * shape[1]
-        )
+    eta, phi = COARSE_ETA * np.rint(eta / COARSE_ETA), COARSE_PHI * np.rint(phi / COARSE_PHI)
+    deposits = _deposits(spots, candidate, eta, phi)
+    energy = {}
+    per_event = np.bincount(event, minlength=len(draws))
+    begin = 0
+    for layer in LAYERS:
+        cells = draws.normal(per_event * SIZES[layer], np.float32).reshape(len(eta), SIZES[layer])
+        cells *= np.float32(ELECTRONIC_NOISE[layer])
         area = CELLS[layer][0] * CELLS[layer][1]
-        shift = PULSE_CANCELLATION * PILE_UP_MEAN[layer] * mu * area * cosh
-        grid.energy[layer] = flat.reshape(shape) + ELECTRONIC_NOISE[layer] * rng.standard_normal(shape) - shift
-    return grid
+        shift = PULSE_CANCELLATION * PILE_UP_MEAN[layer] * mu * area * np.cosh(eta)
+        cells += deposits[:, begin : begin + SIZES[layer]] - shift[:, None]
+        energy[layer] = cells.reshape(len(eta), *SHAPES[layer])
+        begin += SIZES[layer]
+    return Grid(eta, phi, energy)
 
 
-def noise_of(layer: str, eta: float, mu: float) -> float:
+def _cell_tables() -> tuple[Ints, Ints]:
+    """Return the parts of a cell's number that come from the strip of EM1 in η and from the column of EM2 in φ; shape
+    (layer, strip or column). Cells of all layers are whole groups of these."""
+    first = np.cumsum([0, *SIZES.values()])
+    strip, column = np.arange(SHAPES["EM1"][0]), np.arange(SHAPES["EM2"][1])
+    along = [
+        begin + strip * rows // len(strip) * width for begin, (rows, width) in zip(first, SHAPES.values(), strict=False)
+    ]
+    around = [column * width // len(column) for _, width in SHAPES.values()]
+    return np.stack(along), np.stack(around)
+
+
+ALONG, AROUND = _cell_tables()
+
+
+def _deposits(spots: Spots, candidate: Ints, eta: Floats, phi: Floats) -> Floats:
+    """Return the energy of the spots in each cell; shape (candidates, cells of all layers one after the other)."""
+    strips, columns, size = ALONG.shape[1], AROUND.shape[1], sum(SIZES.values())
+    owner = candidate[spots.owner]
+    strip = spots.eta - eta.astype(np.float32)[owner]
+    strip *= np.float32(1.0 / CELLS["EM1"][0])
+    strip += np.float32(strips / 2.0)
+    column = spots.phi - phi.astype(np.float32)[owner]
+    column -= np.float32(2.0 * np.pi) * np.rint(column * np.float32(0.5 / np.pi))
+    column *= np.float32(1.0 / CELLS["EM2"][1])
+    column += np.float32(columns / 2.0)
+    inside = np.flatnonzero((strip >= 0.0) & (strip < strips) & (column >= 0.0) & (column < columns))
+    layer = spots.layer[inside].astype(np.int64)
+    cell = owner[inside] * size + ALONG.ravel()[layer * strips + strip[inside].astype(np.int64)]
+    cell += AROUND.ravel()[layer * columns + column[inside].astype(np.int64)]
+    energy: Floats = np.bincount(cell, weights=spots.energy[inside], minlength=len(eta) * size).astype(np.float64)
+    return energy.reshape(len(eta), size)
+
+
+def noise_of(layer: str, eta: Floats, mu: Floats) -> Floats:
     """Return the expected spread of a cell's energy (MeV), electronics and pile-up together."""
-    return float(np.hypot(ELECTRONIC_NOISE[layer], PILE_UP_NOISE[layer] * np.sqrt(mu) * np.cosh(eta)))
+    noise: Floats = np.hypot(ELECTRONIC_NOISE[layer], PILE_UP_NOISE[layer] * np.sqrt(mu) * np.cosh(eta))
+    return noise
 
 
-def watershed(energy: Floats, noise: float, *, seed: float = 4.0, grow: float = 2.0) -> tuple[Ints, int]:
-    """Return (label of each cell, −1 for none; number of clusters).
+def watershed(energy: Cells, noise: Floats, *, seed: float = 4.0, grow: float = 2.0) -> tuple[Ints, Ints]:
+    """Return (label of each cell, −1 for none; candidate of each cluster) for cells of shape (candidates, rows,
+    columns) and one noise for each candidate.
 
     A cluster is what lies uphill of one local maximum (among its 8 neighbours) above ``seed`` × noise: cells above
     ``grow`` × noise and their neighbours, each given to the maximum that steepest ascent leads to.
     """
-    rows, columns = energy.shape
-    padded = np.full((rows + 2, columns + 2), -np.inf)
-    padded[1:-1, 1:-1] = energy
-    steps = [(i, j) for i in range(3) for j in range(3)]
-    around = np.stack([padded[i : i + rows, j : j + columns] for i, j in steps])
-    best = around.argmax(axis=0)
-    offset = np.array([(i - 1) * columns + (j - 1) for i, j in steps])
-    target = (np.arange(rows * columns).reshape(rows, columns) + offset[best]).ravel()
+    n, rows, columns = energy.shape
+    padded = np.full((n, rows + 2, columns + 2), -np.inf, dtype=energy.dtype)
+    padded[:, 1:-1, 1:-1] = energy
+    along = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    highest = np.maximum(np.maximum(along[:, :, :-2], along[:, :, 1:-1]), along[:, :, 2:])
+    included = np.flatnonzero(highest > (grow * noise)[:, None, None].astype(energy.dtype))
+    candidate, place = np.divmod(included, rows * columns)
+    row, column = np.divmod(place, columns)
+    centre = (candidate * (rows + 2) + row + 1) * (columns + 2) + column + 1
+    flat, top = padded.ravel(), highest.ravel()[included]
+    target = np.zeros(len(included), dtype=np.int64)
+    for i, j in [(i, j) for i in (1, 0, -1) for j in (1, 0, -1)]:  # of equal ones the first cell wins
+        target[flat[centre + (i * (columns + 2) + j)] == top] = i * columns + j
+    is_top = (target == 0) & (top > (seed * noise)[candidate].astype(energy.dtype))
+    position = np.full(energy.size, -1, dtype=np.int64)
+    position[included] = np.arange(len(included))
+    target = position[included + target]
     for _ in range(5):
         target = target[target]
-    flat = energy.ravel()
-    top = np.flatnonzero((best.ravel() == 4) & (flat > seed * noise))
-    number = np.full(rows * columns, -1, dtype=np.int64)
-    number[top] = np.arange(len(top))
-    included = (around > grow * noise).any(axis=0).ravel()
-    return np.where(included, number[target], -1).reshape(rows, columns), len(top)
+    number = np.where(is_top, np.cumsum(is_top) - 1, -1)
+    position[included] = number[target]
+    return position.reshape(energy.shape), candidate[is_top]

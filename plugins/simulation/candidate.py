@@ -1,24 +1,33 @@
-"""One tau candidate from its cells and tracks: axes, energies, particle-flow objects and what belongs to them."""
+"""Tau candidates from their cells and tracks: axes, energies, particle-flow objects and what belongs to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hepflow.plugins.simulation.calorimeter import Grid
-from hepflow.plugins.simulation.clusters import cluster_cells, cluster_hadronic, moments
-from hepflow.plugins.simulation.geometry import eta_from
+from hepflow.plugins.simulation.clusters import (
+    Cells,
+    cluster_cells,
+    cluster_hadronic,
+    moments,
+    shape_moments,
+)
+from hepflow.plugins.simulation.geometry import calorimeter_radius, eta_from
+from hepflow.plugins.simulation.identification import identification, scale_inputs
 from hepflow.plugins.simulation.particleflow import find_shots, subtract_charged
-from hepflow.plugins.simulation.particles import delta_phi
+from hepflow.plugins.simulation.particles import delta_phi, pairs
 from hepflow.plugins.simulation.tracking import BITS, Tracks, Vertices, choose_vertex, classify
+from hepflow.plugins.simulation.vectors import Momenta, Objects, add_up
 
-__all__ = ["Candidate", "build_candidate"]
+__all__ = ["MOMENTS", "Candidates", "Seeds", "build_candidates"]
 
 Floats = npt.NDArray[np.float64]
-Columns = Mapping[str, npt.NDArray[np.generic]]
+Ints = npt.NDArray[np.int64]
 
 CORE, WIDE = 0.2, 0.4
 PION_MASS, NEUTRAL_PION_MASS = 139.57, 134.98
@@ -50,131 +59,179 @@ MOMENTS = (
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A tau candidate: its own values, and the columns of its tracks, neutral objects, shots and clusters."""
+class Seeds:
+    """Where candidates are made: event in the block, η and φ (as seen from the middle of the detector), and of their
+    events the mean number of collisions, which noise thresholds depend on, and of reconstructed pile-up vertices."""
 
-    tau: Mapping[str, float]
-    tracks: Columns
-    neutral: Columns
-    shots: Columns
-    clusters: Columns
+    event: Ints
+    eta: Floats
+    phi: Floats
+    mu: Floats
+    n_vertices: Ints
+
+    def __len__(self) -> int:
+        return len(self.event)
 
 
-def build_candidate(grid: Grid, tracks: Tracks, vertices: Vertices, mu: float, eta: float, phi: float) -> Candidate:
-    """Reconstruct the candidate of a seed at (``eta``, ``phi``), as seen from the middle of the detector.
+@dataclass(frozen=True)
+class Candidates:
+    """Tau candidates: their own columns, and their tracks, neutral objects, shots and clusters."""
 
-    ``tracks`` are those of the whole event, ``mu`` the mean number of collisions, which the noise thresholds depend on.
+    tau: Mapping[str, npt.NDArray[np.generic]]
+    tracks: Objects
+    neutral: Objects
+    shots: Objects
+    clusters: Objects
+
+
+def build_candidates(grid: Grid, seeds: Seeds, tracks: Tracks, vertices: Vertices) -> Candidates:
+    """Reconstruct the candidates of the seeds; ``tracks`` and ``vertices`` are all of the block."""
+    z = choose_vertex(tracks, vertices, seeds.event, seeds.eta, seeds.phi)
+    clusters, cells = _clusters(grid, seeds, z)
+    axes, levels = _axes(clusters, seeds, z)
+    own, owner = _own_tracks(tracks, seeds, axes)
+    flags = classify(own, owner, z, axes.eta, axes.phi, axes.pt)
+    is_charged = (flags >> BITS["charged"]) & 1 == 1
+    charged, charged_owner = own[is_charged], owner[is_charged]
+    remaining = subtract_charged(grid, charged_owner, charged.calo_eta, charged.calo_phi, charged.momentum)
+    neutral = _neutral_objects(remaining, seeds.mu, z, axes)
+    shots = _shots(grid, seeds.mu, z, axes)
+    tau: dict[str, npt.NDArray[Any]] = levels | _energies(axes, seeds, charged, charged_owner, neutral)
+    count = np.bincount(charged_owner, minlength=len(seeds))
+    tau |= {"charge": np.bincount(charged_owner, weights=charged.charge, minlength=len(seeds)), "nTracks": count}
+    columns = Objects(owner, _track_columns(own, flags, z[owner]))
+    tau |= identification(axes, z, columns, own, clusters, cells)
+    tau |= scale_inputs(axes, columns, clusters, neutral.where(neutral["pt"] > PANTAU_NEUTRAL_PT))
+    return Candidates(tau, columns, neutral, shots, clusters)
+
+
+def _own_tracks(tracks: Tracks, seeds: Seeds, axes: Momenta) -> tuple[Tracks, Ints]:
+    """Return the tracks within 0.4 of the candidates' axes, and their candidates."""
+    owner, track = pairs(seeds.event, tracks.event, int(seeds.event.max(initial=-1)) + 1)
+    near = axes.distance(owner, tracks.eta[track], tracks.phi[track]) < WIDE
+    return tracks[track[near]], owner[near]
+
+
+def _clusters(grid: Grid, seeds: Seeds, z: Floats) -> tuple[Objects, tuple[Cells, Cells]]:
+    """Return the calibrated clusters within 0.4 of the seeds, and the electromagnetic and hadronic cells of clusters.
+
+    η is seen from the vertex; ``middle_eta`` from the middle of the detector.
     """
-    z = choose_vertex(tracks, vertices, eta, phi)
-    clusters, axis = _clusters_and_axis(grid, mu, z, eta, phi)
-    own = tracks[np.hypot(tracks.eta - axis["eta"], delta_phi(tracks.phi, axis["phi"])) < WIDE]
-    flags = classify(own, z, axis["eta"], axis["phi"], axis["pt"])
-    charged = own[(flags >> BITS["charged"]) & 1 == 1]
-    remaining = subtract_charged(grid, charged.calo_eta, charged.calo_phi, charged.momentum)
-    neutral = _neutral_objects(remaining, mu, z, axis)
-    shots = _shots(grid, mu, z, axis)
-    tau = _energies(axis, charged, neutral, vertices.n_pile_up)
-    tau |= {"charge": float(charged.charge.sum()), "nTracks": float(len(charged))}
-    return Candidate(tau, _track_columns(own, flags, z), neutral, shots, clusters)
-
-
-def _clusters_and_axis(
-    grid: Grid, mu: float, z: float, eta: float, phi: float
-) -> tuple[dict[str, Floats], dict[str, float]]:
-    """Return the calibrated clusters within 0.4 of the seed, and the sum of those within 0.2 of their own sum (the
-    intermediate axis)."""
-    electromagnetic = moments(cluster_cells(grid, mu), full=False)
-    energy, had_eta, had_phi = cluster_hadronic(grid, mu)
-    hadronic = 1.0 / (1.0 + np.exp(-(electromagnetic["CENTER_LAMBDA"] - HADRON_LAMBDA) / HADRON_LAMBDA_WIDTH))
-    zero = np.zeros(len(energy))
-    weight = np.concatenate([1.0 + (HADRON_WEIGHT - 1.0) * hadronic, np.full(len(energy), HADRON_WEIGHT)])
-    all_eta = eta_from(np.concatenate([electromagnetic["eta"], had_eta]), z)
-    e = np.concatenate([electromagnetic["energy"], energy]) * weight
-    columns = {
-        "e": e,
-        "pt": e / np.cosh(all_eta),
-        "eta": all_eta,
-        "phi": delta_phi(np.concatenate([electromagnetic["phi"], had_phi]), 0.0),
-        "CENTER_LAMBDA": np.concatenate([electromagnetic["CENTER_LAMBDA"], zero + 1100.0]),
-        "SECOND_R": np.concatenate([electromagnetic["SECOND_R"], zero]),
-        "EM_PROBABILITY": np.concatenate([1.0 - hadronic, zero]),
+    pillars = cluster_cells(grid, seeds.mu)
+    electromagnetic = shape_moments(pillars)
+    had_cells, had_owner, hadronic = cluster_hadronic(grid, seeds.mu)
+    probability = 1.0 / (1.0 + np.exp(-(electromagnetic["CENTER_LAMBDA"] - HADRON_LAMBDA) / HADRON_LAMBDA_WIDTH))
+    owner, n = np.concatenate([pillars.owner, had_owner]), len(had_owner)
+    columns = {name: np.concatenate([electromagnetic[name], hadronic[name]]) for name in hadronic}
+    energy, middle_eta = columns.pop("energy"), columns["eta"]
+    eta = eta_from(middle_eta, z[owner])
+    probability = np.concatenate([1.0 - probability, np.zeros(n)])
+    weight = HADRON_WEIGHT - (HADRON_WEIGHT - 1.0) * probability
+    columns |= {
+        "rawE": energy,
+        "e": energy * weight,
+        "pt": energy * weight / np.cosh(eta),
+        "eta": eta,
+        "phi": delta_phi(columns["phi"], 0.0),
+        "middle_eta": middle_eta,
+        "CENTER_MAG": calorimeter_radius(middle_eta) * np.cosh(middle_eta) + columns["CENTER_LAMBDA"],
+        "EM_PROBABILITY": probability,
+        "electromagnetic": np.concatenate([electromagnetic["energy"], np.zeros(n)]),
+        "front": np.concatenate([electromagnetic["energy_EM1"] + electromagnetic["energy_EM2"], np.zeros(n)]),
     }
-    columns = _chosen(columns, columns["pt"] > CLUSTER_PT_MIN)
-    start = float(eta_from(eta, z)), phi
-    columns = _chosen(columns, _distance(columns, *start) < WIDE)
-    total = _sum(columns, *start)
-    core = _chosen(columns, _distance(columns, total["eta"], total["phi"]) < CORE)
-    return columns, _sum(core, *start)
+    distance = np.hypot(eta - eta_from(seeds.eta, z)[owner], delta_phi(columns["phi"], seeds.phi[owner]))
+    kept = Objects(owner, columns).where((columns["pt"] > CLUSTER_PT_MIN) & (distance < WIDE))
+    return kept.where(np.argsort(kept.owner, kind="stable")), (pillars.cells, had_cells)
 
 
-def _neutral_objects(remaining: Grid, mu: float, z: float, axis: Mapping[str, float]) -> dict[str, Floats]:
+def _axes(clusters: Objects, seeds: Seeds, z: Floats) -> tuple[Momenta, dict[str, Floats]]:
+    """Return the intermediate axes, which are the sums of the clusters within 0.2 of the sum of all, and the columns
+    of the levels that are made from clusters alone."""
+    n, owner, phi = len(seeds), clusters.owner, clusters["phi"]
+    start = eta_from(seeds.eta, z), seeds.phi
+    total = add_up(n, owner, clusters["pt"], clusters["eta"], phi, empty=start)
+    core = clusters.where(total.distance(owner, clusters["eta"], phi) < CORE)
+    axes = add_up(n, core.owner, core["pt"], core["eta"], core["phi"], empty=start)
+    raw_pt = core["rawE"] / np.cosh(core["eta"])
+    raw = add_up(n, core.owner, raw_pt, core["eta"], core["phi"], empty=start)
+    middle = seeds.eta, seeds.phi
+    seed = add_up(n, owner, clusters["e"] / np.cosh(clusters["middle_eta"]), clusters["middle_eta"], phi, empty=middle)
+    near = clusters.where(seed.distance(owner, clusters["middle_eta"], phi) < CORE)
+    near_pt = near["e"] / np.cosh(near["middle_eta"])
+    detector = add_up(n, near.owner, near_pt, near["middle_eta"], near["phi"], empty=middle)
+    levels = axes.columns("IntermediateAxis", mass=True) | {"ptIntermediateAxisEM": raw.pt}
+    return axes, levels | seed.columns("JetSeed") | detector.columns("DetectorAxis")
+
+
+def _neutral_objects(remaining: Grid, mu: Floats, z: Floats, axes: Momenta) -> Objects:
     """Return the neutral particle-flow objects: what is left in the electromagnetic calorimeter within 0.2 of the
     axis."""
-    seen_from_middle = float(eta_from(axis["eta"], -z))
-    found = moments(cluster_cells(remaining, mu, (seen_from_middle, axis["phi"], CORE)))
-    eta = eta_from(found["eta"], z)
+    pillars = cluster_cells(remaining, mu, (eta_from(axes.eta, -z), axes.phi, CORE))
+    found = moments(pillars)
+    eta = eta_from(found["eta"], z[pillars.owner])
     columns = {"pt": found["energy"] / np.cosh(eta), "eta": eta, "phi": delta_phi(found["phi"], 0.0)}
     columns["m"] = np.full(len(eta), NEUTRAL_PION_MASS)
     columns |= {f"cellBased_{name}": found[name] for name in MOMENTS}
-    return _in_core(columns, axis, NEUTRAL_PT_MIN)
+    return _in_core(Objects(pillars.owner, columns), axes, NEUTRAL_PT_MIN)
 
 
-def _shots(grid: Grid, mu: float, z: float, axis: Mapping[str, float]) -> dict[str, Floats]:
-    found = find_shots(grid, mu)
-    eta = eta_from(found["eta"], z)
+def _shots(grid: Grid, mu: Floats, z: Floats, axes: Momenta) -> Objects:
+    owner, found = find_shots(grid, mu)
+    eta = eta_from(found["eta"], z[owner])
     columns = found | {
         "eta": eta,
         "phi": delta_phi(found["phi"], 0.0),
         "pt": found["pt"] * np.cosh(found["eta"]) / np.cosh(eta),
     }
-    return _in_core(columns, axis, 0.0)
+    return _in_core(Objects(owner, columns), axes, 0.0)
 
 
-def _in_core(columns: dict[str, Floats], axis: Mapping[str, float], pt_min: float) -> dict[str, Floats]:
-    """Return the objects near the axis above a pt, hardest first."""
-    near = np.flatnonzero((_distance(columns, axis["eta"], axis["phi"]) < CORE) & (columns["pt"] > pt_min))
-    return _chosen(columns, near[np.argsort(-columns["pt"][near], kind="stable")])
+def _in_core(objects: Objects, axes: Momenta, pt_min: float) -> Objects:
+    """Return the objects near the axes above a pt, hardest first."""
+    near = axes.distance(objects.owner, objects["eta"], objects["phi"]) < CORE
+    return objects.where(near & (objects["pt"] > pt_min)).ordered()
 
 
-def _energies(
-    axis: Mapping[str, float], charged: Tracks, neutral: Mapping[str, Floats], n_vertices: int
-) -> dict[str, float]:
-    """Return the momenta of the candidate at its levels: clusters, corrected clusters, particle flow, and both
-    combined (``pt``)."""
-    used = neutral["pt"] > PANTAU_NEUTRAL_PT
-    flow = {
-        "pt": np.concatenate([charged.pt, neutral["pt"][used]]),
-        "eta": np.concatenate([charged.eta, neutral["eta"][used]]),
-        "phi": np.concatenate([charged.phi, neutral["phi"][used]]),
-    }
-    mass = np.concatenate([np.full(len(charged), PION_MASS), neutral["m"][used]])
-    pantau = _sum(flow, axis["eta"], axis["phi"], mass) if len(mass) else dict(axis)
-    scaled = max((axis["pt"] - OFFSET * n_vertices) / SCALE, 1.0)
+def _energies(axes: Momenta, seeds: Seeds, charged: Tracks, owner: Ints, neutral: Objects) -> dict[str, Floats]:
+    """Return the momenta of the candidates at their levels: corrected clusters, particle flow, and both combined
+    (``pt``)."""
+    used = neutral.where(neutral["pt"] > PANTAU_NEUTRAL_PT)
+    pantau = add_up(
+        len(seeds),
+        np.concatenate([owner, used.owner]),
+        np.concatenate([charged.pt, used["pt"]]),
+        np.concatenate([charged.eta, used["eta"]]),
+        np.concatenate([charged.phi, used["phi"]]),
+        np.concatenate([np.full(len(owner), PION_MASS), used["m"]]),
+    )
+    empty = np.bincount(np.concatenate([owner, used.owner]), minlength=len(seeds)) == 0
+    pantau = Momenta(
+        *(np.where(empty, getattr(axes, name), getattr(pantau, name)) for name in ("pt", "eta", "phi", "m"))
+    )
+    scaled = np.maximum((axes.pt - OFFSET * seeds.n_vertices) / SCALE, 1.0)
+    combined = _combine(scaled, pantau.pt)
     return {
-        "pt": _combine(scaled, pantau["pt"]), "eta": pantau["eta"], "phi": pantau["phi"], "m": 0.0,
-        "ptIntermediateAxis": axis["pt"], "etaIntermediateAxis": axis["eta"], "phiIntermediateAxis": axis["phi"],
-        "mIntermediateAxis": axis["m"],
-        "ptTauEnergyScale": scaled, "etaTauEnergyScale": axis["eta"], "phiTauEnergyScale": axis["phi"],
-        "ptPanTauCellBased": pantau["pt"], "etaPanTauCellBased": pantau["eta"], "phiPanTauCellBased": pantau["phi"],
-        "mPanTauCellBased": pantau["m"],
+        "pt": combined, "eta": pantau.eta, "phi": pantau.phi, "m": np.zeros(len(seeds)), "ptCombined": combined,
+        "ptTauEnergyScale": scaled, "etaTauEnergyScale": axes.eta, "phiTauEnergyScale": axes.phi,
+        **pantau.columns("PanTauCellBased", mass=True),
     }  # fmt: skip
 
 
-def _combine(calo: float, flow: float) -> float:
-    """Return the mean of two pt (MeV) weighted by their assumed resolutions; the calorimeter's where they disagree."""
+def _combine(calo: Floats, flow: Floats) -> Floats:
+    """Return the means of two pt (MeV) weighted by their assumed resolutions; the calorimeter's where they disagree."""
     gev = calo / 1000.0
     constant, stochastic, noise = CALO_RESOLUTION
-    calo_error = calo * float(np.sqrt(constant**2 + stochastic**2 / gev + (noise / gev) ** 2))
+    calo_error = calo * np.sqrt(constant**2 + stochastic**2 / gev + (noise / gev) ** 2)
     constant, _, rise = FLOW_RESOLUTION
-    flow_error = flow * float(np.hypot(constant, rise * flow / 1000.0))
-    if abs(calo - flow) > LARGEST_DIFFERENCE * np.hypot(calo_error, flow_error):
-        return calo
+    flow_error = flow * np.hypot(constant, rise * flow / 1000.0)
     weight = flow_error**2 / (calo_error**2 + flow_error**2)
-    return weight * calo + (1.0 - weight) * flow
+    disagree = np.abs(calo - flow) > LARGEST_DIFFERENCE * np.hypot(calo_error, flow_error)
+    mean: Floats = np.where(disagree, calo, weight * calo + (1.0 - weight) * flow)
+    return mean
 
 
-def _track_columns(tracks: Tracks, flags: npt.NDArray[np.uint16], z: float) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the columns of the candidate's tracks, impact parameters relative to its vertex."""
+def _track_columns(tracks: Tracks, flags: npt.NDArray[np.uint16], z: Floats) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the columns of the candidates' tracks, impact parameters relative to their vertices."""
     sine = 1.0 / np.cosh(tracks.eta)
     z0 = (tracks.z0 - z) * sine
     return {
@@ -182,32 +239,6 @@ def _track_columns(tracks: Tracks, flags: npt.NDArray[np.uint16], z: float) -> d
         "d0TJVA": tracks.d0, "d0SigTJVA": tracks.d0 / tracks.d0_error,
         "z0sinthetaTJVA": z0, "z0sinthetaSigTJVA": z0 / (tracks.z0_error * sine),
         "CaloSamplingEtaEM": eta_from(tracks.calo_eta, z), "CaloSamplingPhiEM": tracks.calo_phi,
+        "nInnermostPixelHits": tracks.innermost, "nPixelHits": tracks.pixels + tracks.innermost,
+        "nSCTHits": 2 * tracks.strips,
     }  # fmt: skip
-
-
-def _chosen(columns: Mapping[str, Floats], which: npt.NDArray[np.generic]) -> dict[str, Floats]:
-    return {name: values[which] for name, values in columns.items()}
-
-
-def _distance(columns: Mapping[str, Floats], eta: float, phi: float) -> Floats:
-    distance: Floats = np.hypot(columns["eta"] - eta, delta_phi(columns["phi"], phi))
-    return distance
-
-
-def _sum(columns: Mapping[str, Floats], eta: float, phi: float, mass: Floats | float = 0.0) -> dict[str, float]:
-    """Return pt, η, φ, m of a sum of momenta; (1 MeV, ``eta``, ``phi``) for nothing."""
-    pt = columns["pt"]
-    if not len(pt):
-        return {"pt": 1.0, "eta": eta, "phi": float(delta_phi(phi, 0.0)), "m": 0.0}
-    px, py, pz = (
-        float(v.sum()) for v in (pt * np.cos(columns["phi"]), pt * np.sin(columns["phi"]), pt * np.sinh(columns["eta"]))
-    )
-    energy = float(np.hypot(pt * np.cosh(columns["eta"]), mass).sum())
-    total = max(float(np.hypot(px, py)), 1.0)
-    square = energy**2 - px**2 - py**2 - pz**2
-    return {
-        "pt": total,
-        "eta": float(np.arcsinh(pz / total)),
-        "phi": float(np.arctan2(py, px)),
-        "m": float(np.sqrt(max(square, 0.0))),
-    }

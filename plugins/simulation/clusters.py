@@ -1,7 +1,10 @@
-"""Clusters of electromagnetic cells and their moments: where, how deep, how wide, how dense.
+"""Clusters of cells and their moments: where, how deep, how wide, how dense.
 
 Moments are defined as in ATLAS, "Topological cell clustering in the ATLAS calorimeters and its performance in LHC Run
 1", EPJ C77 (2017) 490. Lengths in mm, energies in MeV; sums over cells of positive energy, as there.
+
+A cell of EM2 with its shares of the cells in front and behind is the unit: of its eight strips of EM1 only sums are
+kept (powers of energy and of η), which is all that moments of second order need.
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.plugins.simulation.calorimeter import Grid, noise_of, watershed
+from hepflow.plugins.simulation.calorimeter import SHAPES, Grid, noise_of, offsets, watershed
 from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
 from hepflow.plugins.simulation.particles import delta_phi, sum_by
 
-__all__ = ["LAYER_CENTRE", "Pixels", "cluster_cells", "cluster_hadronic", "moments"]
+__all__ = ["LAYER_CENTRE", "Cells", "Pillars", "cluster_cells", "cluster_hadronic", "moments", "shape_moments"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,157 +28,248 @@ LAYER_CENTRE = (45.0, 250.0, 440.0, 1100.0)
 LAYER_THICKNESS = (90.0, 320.0, 60.0, 1200.0)
 STRIPS = round(CELLS["EM2"][0] / CELLS["EM1"][0])
 """Strips of EM1 in front of a cell of EM2."""
+GROUP = round(CELLS["EM1"][1] / CELLS["EM2"][1])
+"""Cells of EM2 along φ that share a strip."""
 LONGITUDINAL_CORE = 100.0
 """mm: distance that the two hottest cells get in the normalised second moment (EPJ C77 (2017) 490)."""
-MANY_CELLS = 2**16
-"""More than a layer has cells; makes one number of cluster and cell."""
 LARGEST_TILT = np.radians(30.0)
 """A principal axis further than this from the line to the vertex is replaced by that line."""
 
+STRIP_ETA = CELLS["EM1"][0] * (np.arange(STRIPS) - (STRIPS - 1) / 2.0)
+"""η of the strips in front of a cell of EM2, from its middle."""
+AREA = [CELLS[name][0] * CELLS[name][1] for name in CELLS]
+
 
 @dataclass(frozen=True)
-class Pixels:
-    """Cells, or shares of cells, that belong to clusters: their cluster, layer, cell number in the layer, η, φ,
-    energy."""
+class Cells:
+    """Cells that belong to clusters: their candidate, η and φ (as seen from the middle), signed energy (MeV)."""
 
-    n_clusters: int
-    label: Ints
-    layer: Ints
-    cell: Ints
+    owner: Ints
     eta: Floats
     phi: Floats
     energy: Floats
 
 
-def cluster_cells(grid: Grid, mu: float, near: tuple[float, float, float] | None = None) -> Pixels:
+@dataclass(frozen=True)
+class Pillars:
+    """EM2 cells that belong to clusters, with their shares of EM1 and EM3: cluster, candidate, η and φ of the middle
+    (as seen from the middle of the detector), and what they hold.
+
+    ``energy`` has the signed energies of EM1, EM2, EM3; shape (3, n). ``strips`` are the signed energies of the eight
+    strips in front, of which the cell has the share ``share``; ``first`` marks the first of those cells of a cluster
+    that share the same strips. ``owner`` is the candidate of each cluster.
+    """
+
+    label: Ints
+    eta: Floats
+    phi: Floats
+    energy: Floats
+    strips: Floats
+    share: Floats
+    first: npt.NDArray[np.bool_]
+    owner: Ints
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    @property
+    def cells(self) -> Cells:
+        """Return the cells with all that they hold."""
+        return Cells(self.owner[self.label], self.eta, self.phi, self.energy.sum(axis=0))
+
+
+def cluster_cells(grid: Grid, mu: Floats, near: tuple[Floats, Floats, float] | None = None) -> Pillars:
     """Cluster the electromagnetic cells: maxima of EM2 collect EM2 cells and what lies in front and behind.
 
-    ``near`` (η, φ, distance; as seen from the middle) keeps only clusters of which a cell lies within that distance.
-    A strip of EM1 covers four EM2 cells in φ and is shared by their energies; a cell of EM3 covers two in η.
+    ``near`` (η and φ of each candidate, distance; as seen from the middle) keeps only clusters of which a cell lies
+    within that distance. A strip of EM1 covers four EM2 cells in φ and is shared by their energies; a cell of EM3
+    covers two in η.
     """
     em2 = grid.energy["EM2"]
-    label, n = watershed(em2, noise_of("EM2", grid.eta, mu))
+    label, owner = watershed(em2, noise_of("EM2", grid.eta, mu))
     if near is not None:
-        label, n = _keep_near(grid, label, near)
-    positive = np.where(label >= 0, np.maximum(em2, 1.0), 0.0)
-    em1 = np.repeat(grid.energy["EM1"], 4, axis=1) * np.repeat(_shares(positive, 1, 4), STRIPS, axis=0)
-    em3 = np.repeat(grid.energy["EM3"], 2, axis=0) * _shares(positive, 2, 1)
-    eta, phi = grid.etas("EM2"), grid.phis("EM2")
-    parts = [
-        _pixels(0, np.repeat(label, STRIPS, axis=0), em1, grid.etas("EM1"), phi, (1, 4)),
-        _pixels(1, label, em2, eta, phi, (1, 1)),
-        _pixels(2, label, em3, eta, phi, (2, 1)),
-    ]
-    return Pixels(n, *(np.concatenate([part[k] for part in parts]) for k in range(6)))
+        label, owner = _keep_near(grid, label, owner, near)
+    rows, columns = SHAPES["EM2"]
+    inside = np.flatnonzero(label.ravel() >= 0)
+    candidate, place = np.divmod(inside, rows * columns)
+    row, column = np.divmod(place, columns)
+    own = em2.ravel()[inside].astype(np.float64)
+    positive = np.maximum(own, 1.0)
+    group = (candidate * rows + row) * (columns // GROUP) + column // GROUP
+    pair = (candidate * (rows // 2) + row // 2) * columns + column
+    share = positive / np.bincount(group, weights=positive)[group]
+    share_behind = positive / np.bincount(pair, weights=positive)[pair]
+    strips = grid.energy["EM1"].reshape(-1, rows, STRIPS, columns // GROUP)[candidate, row, :, column // GROUP]
+    behind = grid.energy["EM3"].ravel()[pair] * share_behind
+    cluster = label.ravel()[inside]
+    energy = np.stack([strips.sum(axis=1, dtype=np.float64) * share, own, behind])
+    eta, phi = grid.eta[candidate] + offsets("EM2", 0)[row], grid.phi[candidate] + offsets("EM2", 1)[column]
+    return Pillars(cluster, eta, phi, energy, strips.astype(np.float64), share, _first(group, cluster), owner)
 
 
-def _keep_near(grid: Grid, label: Ints, near: tuple[float, float, float]) -> tuple[Ints, int]:
-    """Return labels and number of the clusters close to a direction, numbered anew."""
+def _first(group: Ints, label: Ints) -> npt.NDArray[np.bool_]:
+    """Return which cells are the first of their cluster in a group of neighbours in φ."""
+    first = np.ones(len(group), dtype=bool)
+    for step in range(1, GROUP):
+        first[step:] &= (group[step:] != group[:-step]) | (label[step:] != label[:-step])
+    return first
+
+
+def _keep_near(grid: Grid, label: Ints, owner: Ints, near: tuple[Floats, Floats, float]) -> tuple[Ints, Ints]:
+    """Return labels and candidates of the clusters close to a direction, numbered anew."""
     eta, phi, distance = near
-    close = np.hypot(grid.etas("EM2")[:, None] - eta, delta_phi(grid.phis("EM2"), phi)) < distance
-    kept = np.unique(label[close & (label >= 0)])
-    number = np.full(int(label.max(initial=-1)) + 2, -1, dtype=np.int64)
-    number[kept] = np.arange(len(kept))
-    return number[label], len(kept)
+    d_eta = (grid.eta - eta)[:, None, None] + offsets("EM2", 0)[:, None]
+    d_phi = delta_phi(grid.phi, phi)[:, None, None] + offsets("EM2", 1)
+    close = (d_eta**2 + d_phi**2 < distance**2) & (label >= 0)
+    kept = np.zeros(len(owner) + 1, dtype=bool)
+    kept[label[close]] = True
+    number = np.where(kept, np.cumsum(kept) - 1, -1)
+    return number[label], owner[kept[:-1]]
 
 
-def _shares(positive: Floats, per_eta: int, per_phi: int) -> Floats:
-    """Return each EM2 cell's share of the energy of the ``per_eta`` × ``per_phi`` cells that it forms a group with."""
-    rows, columns = positive.shape
-    groups = positive.reshape(rows // per_eta, per_eta, columns // per_phi, per_phi)
-    shares: Floats = (groups / np.maximum(groups.sum(axis=(1, 3), keepdims=True), 1e-9)).reshape(rows, columns)
-    return shares
-
-
-def _pixels(
-    layer: int, label: Ints, energy: Floats, etas: Floats, phis: Floats, group: tuple[int, int]
-) -> tuple[Ints | Floats, ...]:
-    """Return the labelled pixels of a layer; ``group`` neighbouring ones in η and φ are shares of one cell."""
-    i, j = np.nonzero(label >= 0)
-    cell = (i // group[0]) * label.shape[1] + j // group[1]
-    return label[i, j], np.full(len(i), layer), cell, etas[i], phis[j], energy[i, j]
-
-
-def cluster_hadronic(grid: Grid, mu: float) -> tuple[Floats, Floats, Floats]:
-    """Return energy (MeV), η and φ of the clusters of hadronic cells."""
+def cluster_hadronic(grid: Grid, mu: Floats) -> tuple[Cells, Ints, dict[str, Floats]]:
+    """Cluster the hadronic cells; return these, the candidates of the clusters, and energy (MeV), η, φ and moments of
+    the clusters."""
     energy = grid.energy["HAD"]
-    label, n = watershed(energy, noise_of("HAD", grid.eta, mu))
-    i, j = np.nonzero(label >= 0)
-    owner, weight = label[i, j], np.maximum(energy[i, j], 0.0)
-    total = sum_by(owner, weight, n)
-    eta = sum_by(owner, weight * grid.etas("HAD")[i], n) / np.maximum(total, 1e-9)
-    phi = sum_by(owner, weight * grid.phis("HAD")[j], n) / np.maximum(total, 1e-9)
-    return sum_by(owner, energy[i, j], n), eta, phi
+    label, owner = watershed(energy, noise_of("HAD", grid.eta, mu))
+    candidate, i, j = np.nonzero(label >= 0)
+    n, cluster, signed = len(owner), label[candidate, i, j], energy[candidate, i, j].astype(np.float64)
+    weight = np.maximum(signed, 0.0)
+    total = np.maximum(sum_by(cluster, weight, n), 1e-9)
+    d_eta, d_phi = offsets("HAD", 0)[i], offsets("HAD", 1)[j]
+    eta, phi = sum_by(cluster, weight * d_eta, n) / total, sum_by(cluster, weight * d_phi, n) / total
+    square = (d_eta - eta[cluster]) ** 2 + (d_phi - phi[cluster]) ** 2
+    eta, phi = eta + grid.eta[owner], phi + grid.phi[owner]
+    cells = Cells(candidate, grid.eta[candidate] + d_eta, grid.phi[candidate] + d_phi, signed)
+    radius = calorimeter_radius(eta)
+    volume = LAYER_THICKNESS[3] * AREA[3] * radius**2
+    return (
+        cells,
+        owner,
+        {
+            "energy": sum_by(cluster, signed, n),
+            "eta": eta,
+            "phi": phi,
+            "CENTER_LAMBDA": np.full(n, LAYER_CENTRE[3]),
+            "SECOND_R": radius**2 * sum_by(cluster, weight * square, n) / total,
+            "SECOND_LAMBDA": np.zeros(n),  # one layer: all cells are equally deep
+            "FIRST_ENG_DENS": sum_by(cluster, weight**2, n) / volume / total,
+        },
+    )
 
 
-def moments(pixels: Pixels, *, full: bool = True) -> dict[str, Floats]:
-    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by
-    ATLAS's names.
+class _Sums:
+    """Sums over the cells of clusters: positive energies, and moments in η and φ from the clusters' centres."""
 
-    Unless ``full`` there are only CENTER_LAMBDA and SECOND_R, both along the line to the middle instead of the
-    cluster's own axis.
-    """
-    n, label = pixels.n_clusters, pixels.label
-    weight = np.maximum(pixels.energy, 0.0)
-    total = np.maximum(sum_by(label, weight, n), 1e-9)
-    eta, phi = sum_by(label, weight * pixels.eta, n) / total, sum_by(label, weight * pixels.phi, n) / total
-    radius = calorimeter_radius(eta)[label]
-    depth = np.array(LAYER_CENTRE)[pixels.layer]
-    centre = sum_by(label, weight * depth, n) / total
-    result = {"energy": sum_by(label, pixels.energy, n), "eta": eta, "phi": phi, "CENTER_LAMBDA": centre}
-    across_eta, across_phi = (pixels.eta - eta[label]) * radius, (pixels.phi - phi[label]) * radius
-    square = across_eta**2 + across_phi**2
-    if not full:
-        return result | {"SECOND_R": sum_by(label, weight * square, n) / total}
-    place = np.stack([across_eta, across_phi, depth - centre[label]], axis=1)
-    axis, tilt = _axes(place, weight, label, n)
-    along = np.einsum("ij,ij->i", place, axis[label])
-    across = np.maximum(square + place[:, 2] ** 2 - along**2, 0.0)
-    thickness, width = np.array(LAYER_THICKNESS), np.array([CELLS[name] for name in ("EM1", "EM2", "EM3")])
-    volume = thickness[pixels.layer] * width[pixels.layer].prod(axis=1) * radius**2
-    result |= {
-        "FIRST_ETA": eta,
-        "SECOND_R": sum_by(label, weight * across, n) / total,
-        "DELTA_THETA": tilt,
-        "LONGITUDINAL": _longitudinal(weight, along, label, n),
-        "ENG_FRAC_CORE": sum(_largest(weight * (pixels.layer == layer), label, n) for layer in range(3)) / total,
-        "SECOND_ENG_DENS": sum_by(label, weight * (weight / volume) ** 2, n) / total,
+    def __init__(self, pillars: Pillars) -> None:
+        self.label, self.n = pillars.label, len(pillars)
+        self.strips = np.maximum(pillars.strips, 0.0)
+        front = np.stack([(self.strips * STRIP_ETA**power).sum(axis=1) for power in range(3)])
+        self.front = front * pillars.share  # Σ E, Σ E η, Σ E η² of the strips, η from the cell's middle
+        self.weight = np.stack([self.front[0], *np.maximum(pillars.energy[1:], 0.0)])
+        self.layers = np.stack([self(weight) for weight in self.weight])
+        self.total = np.maximum(self.layers.sum(axis=0), 1e-9)
+        here = self.weight.sum(axis=0)
+        self.eta = self(here * pillars.eta + self.front[1]) / self.total
+        self.phi = self(here * pillars.phi) / self.total
+        self.centre = (np.array(LAYER_CENTRE[:3])[:, None] * self.layers).sum(axis=0) / self.total
+        self.radius = calorimeter_radius(self.eta)
+        self.d_eta, self.d_phi = pillars.eta - self.eta[self.label], pillars.phi - self.phi[self.label]
+        self.front_eta = self.front[0] * self.d_eta + self.front[1]
+        self.front_square = (self.front[0] * self.d_eta + 2.0 * self.front[1]) * self.d_eta + self.front[2]
+        behind = self.weight[1] + self.weight[2]
+        self.across = self.radius**2 * np.stack(
+            [
+                self(behind * self.d_eta**2 + self.front_square),
+                self((behind * self.d_eta + self.front_eta) * self.d_phi),
+                self(here * self.d_phi**2),
+            ]
+        )  # Σ E of ηη, ηφ, φφ in mm²
+
+    def __call__(self, values: Floats) -> Floats:
+        return sum_by(self.label, values, self.n)
+
+    def depths(self) -> Floats:
+        """Return the depths of the layers from the clusters' centres; shape (3, clusters)."""
+        depths: Floats = np.array(LAYER_CENTRE[:3])[:, None] - self.centre
+        return depths
+
+    def powers(self, pillars: Pillars, power: int) -> Floats:
+        """Return the sums of this power of the cells' energies over that of their volumes, less one power."""
+        strips = (self.strips**power).sum(axis=1) * pillars.share**power
+        sums = [self(strips), *(self(weight**power) for weight in self.weight[1:])]
+        volumes = [thickness * area * self.radius**2 for thickness, area in zip(LAYER_THICKNESS, AREA, strict=False)]
+        total: Floats = sum(
+            (part / volume ** (power - 1) for part, volume in zip(sums, volumes, strict=False)), np.zeros(self.n)
+        )
+        return total
+
+
+def shape_moments(pillars: Pillars) -> dict[str, Floats]:
+    """Return energy, eta, phi (as seen from the middle, energy-weighted), the energies in EM1 and EM2, and the moments
+    of clusters with respect to the line from the middle of the detector."""
+    sums = _Sums(pillars)
+    along = (sums.layers * sums.depths() ** 2).sum(axis=0)
+    return _position(sums, pillars) | {
+        "SECOND_R": (sums.across[0] + sums.across[2]) / sums.total,
+        "SECOND_LAMBDA": along / sums.total,
+        "FIRST_ENG_DENS": sums.powers(pillars, 2) / sums.total,
     }
-    return result | _layer_moments(pixels, eta)
 
 
-def _layer_moments(pixels: Pixels, eta: Floats) -> dict[str, Floats]:
-    """Return what is measured in EM1 and EM2 alone."""
-    n, result = pixels.n_clusters, {}
-    for layer, name in ((0, "EM1"), (1, "EM2")):
-        here = pixels.layer == layer
-        label, energy = pixels.label[here], pixels.energy[here]
-        weight, offset = np.maximum(energy, 0.0), pixels.eta[here] - eta[label]
-        total = np.maximum(sum_by(label, weight, n), 1e-9)
-        cells = np.unique(label[energy > 0.0] * MANY_CELLS + pixels.cell[here][energy > 0.0]) // MANY_CELLS
-        result[f"NPosECells_{name}"] = np.bincount(cells, minlength=n).astype(np.float64)
-        result[f"energy_{name}"] = sum_by(label, energy, n)
-        result[f"firstEtaWRTClusterPosition_{name}"] = sum_by(label, weight * offset, n) / total
-        result[f"secondEtaWRTClusterPosition_{name}"] = sum_by(label, weight * offset**2, n) / total
-        if layer == 0:
-            near = np.abs(offset) < 2.0 * CELLS["EM1"][0]
-            result["EM1CoreFrac"] = sum_by(label[near], weight[near], n) / total
-    return result
+def _position(sums: _Sums, pillars: Pillars) -> dict[str, Floats]:
+    signed = [sums(energy) for energy in pillars.energy]
+    return {
+        "energy": signed[0] + signed[1] + signed[2],
+        "eta": sums.eta,
+        "phi": sums.phi,
+        "CENTER_LAMBDA": sums.centre,
+        "energy_EM1": signed[0],
+        "energy_EM2": signed[1],
+    }
 
 
-def _axes(place: Floats, weight: Floats, label: Ints, n: int) -> tuple[Floats, Floats]:
+def moments(pillars: Pillars) -> dict[str, Floats]:
+    """Return energy, eta, phi (as seen from the middle, energy-weighted) and the moments of each cluster, by
+    ATLAS's names, with respect to the cluster's own axis."""
+    sums = _Sums(pillars)
+    spread = _spread(sums)
+    axis, tilt = _axes(spread)
+    along = np.einsum("ni,nij,nj->n", axis, spread, axis)
+    trace = spread[:, 0, 0] + spread[:, 1, 1] + spread[:, 2, 2]
+    result = _position(sums, pillars) | {
+        "FIRST_ETA": sums.eta,
+        "SECOND_R": np.maximum(trace - along, 0.0) / sums.total,
+        "DELTA_THETA": tilt,
+        "LONGITUDINAL": _longitudinal(sums, pillars, axis, along),
+        "SECOND_ENG_DENS": sums.powers(pillars, 3) / sums.total,
+    }
+    hottest = [sums.strips.max(axis=1, initial=0.0) * pillars.share, sums.weight[1], sums.weight[2]]
+    result["ENG_FRAC_CORE"] = sum((_largest(w, sums.label, sums.n) for w in hottest), np.zeros(sums.n)) / sums.total
+    return result | _layer_moments(sums, pillars)
+
+
+def _spread(sums: _Sums) -> Floats:
+    """Return Σ E x x for x = (η, φ, depth) from the centre in mm; shape (clusters, 3, 3)."""
+    depths = sums.depths()
+    leaning = [sums.front_eta, sums.weight[1] * sums.d_eta, sums.weight[2] * sums.d_eta]
+    eta_depth = sum((z * sums(part) for z, part in zip(depths, leaning, strict=True)), np.zeros(sums.n))
+    phi_depth = sum((z * sums(w * sums.d_phi) for z, w in zip(depths, sums.weight, strict=True)), np.zeros(sums.n))
+    depth_depth = (sums.layers * depths**2).sum(axis=0)
+    spread = np.zeros((sums.n, 3, 3))
+    spread[:, 0, 0], spread[:, 1, 1], spread[:, 2, 2] = sums.across[0], sums.across[2], depth_depth
+    spread[:, 0, 1] = spread[:, 1, 0] = sums.across[1]
+    spread[:, 0, 2] = spread[:, 2, 0] = sums.radius * eta_depth
+    spread[:, 1, 2] = spread[:, 2, 1] = sums.radius * phi_depth
+    return spread
+
+
+def _axes(spread: Floats) -> tuple[Floats, Floats]:
     """Return the principal axes of clusters (n, 3) and their angles to the line to the vertex."""
-    straight = np.tile([0.0, 0.0, 1.0], (n, 1))
-    if n == 0:
-        return straight, np.zeros(0)
-    spread = np.zeros((n, 3, 3))
-    for a in range(3):
-        for b in range(a + 1):
-            spread[:, a, b] = spread[:, b, a] = sum_by(label, weight * place[:, a] * place[:, b], n)
     axis = np.linalg.eigh(spread)[1][:, :, 2]
     tilt = np.arccos(np.clip(np.abs(axis[:, 2]), 0.0, 1.0))
     wrong = tilt > LARGEST_TILT
-    return np.where(wrong[:, None], straight, axis), tilt
+    return np.where(wrong[:, None], (0.0, 0.0, 1.0), axis), tilt
 
 
 def _largest(weight: Floats, label: Ints, n: int) -> Floats:
@@ -184,14 +278,48 @@ def _largest(weight: Floats, label: Ints, n: int) -> Floats:
     return largest
 
 
-def _longitudinal(weight: Floats, along: Floats, label: Ints, n: int) -> Floats:
+def _longitudinal(sums: _Sums, pillars: Pillars, axis: Floats, along: Floats) -> Floats:
     """Return the normalised second longitudinal moment: Σ E λ² without the two hottest cells, over the same plus
     those two at 100 mm."""
-    order = np.lexsort((-weight, label))
-    first = np.searchsorted(label[order], np.arange(n))
-    rank = np.arange(len(order)) - first[label[order]]
-    hot = np.zeros(len(order), dtype=bool)
-    hot[order] = rank < 2
-    rest = sum_by(label, np.where(hot, 0.0, weight * along**2), n)
-    core = sum_by(label, np.where(hot, weight, 0.0), n) * LONGITUDINAL_CORE**2
-    return rest / np.maximum(rest + core, 1e-9)
+    order = np.argsort(sums.strips, axis=1)[:, :-3:-1]  # the two hottest strips in front of each cell
+    rows = np.arange(len(order))
+    weight = [sums.strips[rows, order[:, k]] * pillars.share for k in range(2)] + [*sums.weight[1:]]
+    d_eta = [sums.d_eta + STRIP_ETA[order[:, k]] for k in range(2)] + [sums.d_eta] * 2
+    depths = sums.depths()
+    depth = [depths[layer][sums.label] for layer in (0, 0, 1, 2)]
+    hot, label = np.concatenate(weight), np.tile(sums.label, 4)
+    radius, direction = sums.radius[sums.label], axis[sums.label]
+    away = [
+        radius * (eta * direction[:, 0] + sums.d_phi * direction[:, 1]) + z * direction[:, 2]
+        for eta, z in zip(d_eta, depth, strict=True)
+    ]
+    taken, moved = np.zeros(sums.n), np.zeros(sums.n)
+    square = np.concatenate(away) ** 2
+    for _ in range(2):
+        largest = _largest(hot, label, sums.n)
+        taken += largest
+        at = np.flatnonzero((hot == largest[label]) & (hot > 0.0))[::-1]
+        chosen = np.full(sums.n, -1)
+        chosen[label[at]] = at
+        chosen = chosen[chosen >= 0]
+        moved[label[chosen]] += hot[chosen] * square[chosen]
+        hot[chosen] = 0.0
+    rest = np.maximum(along - moved, 0.0)
+    return rest / np.maximum(rest + taken * LONGITUDINAL_CORE**2, 1e-9)
+
+
+def _layer_moments(sums: _Sums, pillars: Pillars) -> dict[str, Floats]:
+    """Return what is measured in EM1 and EM2 alone."""
+    total = np.maximum(sums.layers, 1e-9)
+    near = np.flatnonzero(np.abs(sums.d_eta) < CELLS["EM2"][0])
+    offset = sums.d_eta[near][:, None] + STRIP_ETA
+    core = (sums.strips[near] * (np.abs(offset) < 2.0 * CELLS["EM1"][0])).sum(axis=1) * pillars.share[near]
+    return {
+        "NPosECells_EM1": sums((pillars.strips > 0.0).sum(axis=1) * pillars.first),
+        "NPosECells_EM2": sums(pillars.energy[1] > 0.0),
+        "firstEtaWRTClusterPosition_EM1": sums(sums.front_eta) / total[0],
+        "firstEtaWRTClusterPosition_EM2": sums(sums.weight[1] * sums.d_eta) / total[1],
+        "secondEtaWRTClusterPosition_EM1": sums(sums.front_square) / total[0],
+        "secondEtaWRTClusterPosition_EM2": sums(sums.weight[1] * sums.d_eta**2) / total[1],
+        "EM1CoreFrac": sum_by(sums.label[near], core, sums.n) / total[0],
+    }

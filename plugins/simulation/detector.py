@@ -1,27 +1,30 @@
-"""The simulated detector: from the stable particles of one event to its tau candidates.
+"""The simulated detector: from the stable particles of a block of events to tau candidates.
 
-Nothing here knows what decayed into what: particles come as momentum, charge, PDG id and production vertex.
+Nothing here knows what decayed into what: particles come as momentum, charge, PDG id and production vertex. All events
+of a block go through each step together, as flat arrays; their random numbers stay their own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from hepflow.plugins.simulation.calorimeter import HALF_WIDTH, make_grid
-from hepflow.plugins.simulation.candidate import Candidate, build_candidate
+from hepflow.plugins.simulation.candidate import Candidates, Seeds, build_candidates
+from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import propagate
-from hepflow.plugins.simulation.minbias import Library, pile_up
-from hepflow.plugins.simulation.particles import INVISIBLE, Particles, delta_phi
+from hepflow.plugins.simulation.minbias import Cones, Library, pile_up
+from hepflow.plugins.simulation.particles import INVISIBLE, Particles, delta_phi, pairs
 from hepflow.plugins.simulation.seeding import find_jets
 from hepflow.plugins.simulation.showers import shower_spots
 from hepflow.plugins.simulation.tracking import convert_photons, make_vertices, reconstruct_tracks
 
-__all__ = ["EventResult", "simulate_event"]
+__all__ = ["BlockResult", "simulate"]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 UNDERLYING_COLLISIONS = 2
 """The underlying event of a hard collision is about twice as active as a minimum-bias one (ATLAS, JHEP 03 (2017)
@@ -38,72 +41,69 @@ softer)."""
 
 
 @dataclass(frozen=True)
-class EventResult:
-    """What the detector makes of one event: mean collisions per crossing, reconstructed pile-up vertices, tau
-    candidates hardest first."""
+class BlockResult:
+    """What the detector makes of a block of events: mean and actual number of pile-up collisions and reconstructed
+    pile-up vertices of each, and the tau candidates of all, hardest first, with the event of each."""
 
-    mu: float
-    n_collisions: int
-    n_vertices: int
-    candidates: list[Candidate]
-
-
-def simulate_event(
-    rng: np.random.Generator, hard: Particles, library: Library, mu_range: tuple[float, float] = (20.0, 70.0)
-) -> EventResult:
-    """Simulate one event: ``hard`` are the stable particles of the hard collision, produced around (0, 0, 0)."""
-    mu = float(rng.uniform(*mu_range))
-    vertices = make_vertices(rng, int(rng.poisson(mu)))
-    z = vertices.true_z
-    beam_x, beam_y = BEAM_WIDTH * rng.standard_normal(2)
-    underlying = pile_up(rng, library, np.full(UNDERLYING_COLLISIONS, z[0]), 0)
-    event = Particles.join([_visible(hard, float(beam_x), float(beam_y), float(z[0])), underlying])
-    jets = find_jets(rng, event, propagate(event))
-    n_collisions = len(z) - 1
-    if not len(jets):
-        return EventResult(mu, n_collisions, vertices.n_pile_up, [])
-    others = pile_up(rng, library, z[1:], 1)
-    event = convert_photons(rng, Particles.join([event, others[_near(others, jets)]]))
-    tracks = reconstruct_tracks(rng, event)
-    impact = propagate(event)
-    candidates = []
-    for _, eta, phi in jets:
-        inside = impact.hit & (np.abs(impact.eta - eta) < REGION) & (np.abs(delta_phi(impact.phi, phi)) < REGION)
-        spots = shower_spots(rng, event[inside], impact.eta[inside], impact.phi[inside])
-        grid = make_grid(rng, spots, float(eta), float(phi), mu)
-        candidates.append(build_candidate(grid, tracks, vertices, mu, float(eta), float(phi)))
-    return EventResult(mu, n_collisions, vertices.n_pile_up, candidates)
+    mu: Floats
+    n_collisions: Ints
+    n_vertices: Ints
+    event: Ints
+    candidates: Candidates
 
 
-def _visible(particles: Particles, x: float, y: float, z: float) -> Particles:
-    """Return what the detector can see, moved to the vertex."""
+def simulate(
+    draws: Draws, hard: Particles, library: Library, mu_range: tuple[float, float] = (20.0, 70.0)
+) -> BlockResult:
+    """Simulate a block of events: ``hard`` are the stable particles of the hard collisions, produced around (0, 0,
+    0)."""
+    lowest, highest = mu_range
+    mu = lowest + (highest - lowest) * draws.uniform()
+    n_collisions = draws.poisson(mu)
+    vertices = make_vertices(draws, n_collisions)
+    first = np.flatnonzero(np.diff(vertices.true_event, prepend=-1))
+    z = vertices.true_z[first]
+    beam = [BEAM_WIDTH * draws.normal() for _ in range(2)]
+    double = np.repeat(np.arange(len(draws)), UNDERLYING_COLLISIONS)
+    underlying = pile_up(draws, library, z[double], double, 0)
+    particles = Particles.join([_visible(hard, beam[0], beam[1], z), underlying])
+    jets = find_jets(draws, particles, propagate(particles))
+    seeds = Seeds(jets.event, jets.eta, jets.phi, mu[jets.event], vertices.n_pile_up[jets.event])
+    further = np.delete(np.arange(len(vertices.true_z)), first)
+    cones = Cones(jets.event, jets.eta, jets.phi, REGION + MARGIN, _reach)
+    z, event = vertices.true_z[further], vertices.true_event[further]
+    wanted = np.bincount(jets.event, minlength=len(draws)) > 0
+    others = pile_up(draws, library, z, event, 1, cones)
+    particles = convert_photons(draws, Particles.join([particles[wanted[particles.event]], others]))
+    tracks = reconstruct_tracks(draws, particles)
+    impact = propagate(particles)
+    candidate, particle = pairs(jets.event, particles.event, len(draws))
+    eta, phi = impact.eta[particle], impact.phi[particle]
+    inside = impact.hit[particle] & (np.abs(eta - jets.eta[candidate]) < REGION)
+    inside &= np.abs(delta_phi(phi, jets.phi[candidate])) < REGION
+    spots = shower_spots(draws, particles[particle[inside]], eta[inside], phi[inside])
+    grid = make_grid(draws, spots, candidate[inside], jets.event, jets.eta, jets.phi, seeds.mu)
+    return BlockResult(
+        mu, n_collisions, vertices.n_pile_up, jets.event, build_candidates(grid, seeds, tracks, vertices)
+    )
+
+
+def _visible(particles: Particles, x: Floats, y: Floats, z: Floats) -> Particles:
+    """Return what the detector can see, moved to the vertices of the events."""
     seen = (
         ~np.isin(particles.code, INVISIBLE)
         & (np.abs(particles.eta) < PARTICLE_ETA_MAX)
         & (particles.pt > PARTICLE_PT_MIN)
     )
     chosen = particles[seen]
-    return Particles(
-        chosen.pt,
-        chosen.eta,
-        chosen.phi,
-        chosen.pdg,
-        chosen.charge,
-        chosen.x + x,
-        chosen.y + y,
-        chosen.z + z,
-        chosen.vertex,
-    )
+    event = chosen.event
+    return replace(chosen, x=chosen.x + x[event], y=chosen.y + y[event], z=chosen.z + z[event])
 
 
-def _near(particles: Particles, jets: Floats) -> npt.NDArray[np.bool_]:
-    """Return which particles may reach the region of a jet."""
-    reach = (
-        REGION
-        + MARGIN / HALF_WIDTH * 0.1
-        + np.where(particles.charge != 0, np.minimum(BENDING / particles.pt * 1.4, np.pi), 0.0)
+def _reach(pt: Floats, charge: Floats) -> Floats:
+    """Return how far in φ from the middle of a region particles with this pt and charge can start and still get
+    there."""
+    reach: Floats = (
+        REGION + MARGIN / HALF_WIDTH * 0.1 + np.where(charge != 0, np.minimum(BENDING / pt * 1.4, np.pi), 0.0)
     )
-    near = np.zeros(len(particles), dtype=bool)
-    for _, eta, phi in jets:
-        near |= (np.abs(particles.eta - eta) < REGION + MARGIN) & (np.abs(delta_phi(particles.phi, phi)) < reach)
-    return near
+    return reach

@@ -18,6 +18,7 @@ __all__ = [
     "CURVATURE",
     "ETA_MAX",
     "LAYERS",
+    "LAYER_DEPTH",
     "Impact",
     "calorimeter_radius",
     "depth_edges",
@@ -99,34 +100,44 @@ class Impact:
 def propagate(particles: Particles) -> Impact:
     """Follow particles from their production vertex to the front of the calorimeter, charged ones on a helix.
 
-    The transverse path length s to the barrel radius is found by Newton's method (the chord of an arc of curvature κ is
-    s sinc(κs/2)); what crosses the endcap plane first stops there. Curlers do not arrive.
+    A helix crosses the barrel where its circle in the transverse plane does; what crosses the endcap plane first stops
+    there. Curlers do not arrive.
     """
-    kappa = -particles.charge * CURVATURE / particles.pt
-    r_start = np.hypot(particles.x, particles.y)
+    charged = particles.charge != 0
+    kappa = np.where(charged, -particles.charge, 1.0) * CURVATURE / particles.pt
     sine = np.sinh(particles.eta)
-    s = np.maximum(BARREL_RADIUS - r_start, 1.0)
-    limit = np.pi / np.maximum(np.abs(kappa), 1e-9)
-    for _ in range(4):
-        x, y, direction = _point(particles, kappa, s)
-        radius = np.hypot(x, y)
-        slope = (x * np.cos(direction) + y * np.sin(direction)) / np.maximum(radius, 1.0)
-        s = np.clip(s + (BARREL_RADIUS - radius) / np.maximum(slope, 0.05), 0.0, limit)
-    x, y, _ = _point(particles, kappa, s)
-    hit = np.abs(np.hypot(x, y) - BARREL_RADIUS) < 5.0
-    z = particles.z + s * sine
+    cosine, direction = np.cos(particles.phi), np.sin(particles.phi)
+    limit = np.where(charged, np.pi / np.abs(kappa), np.inf)
+    s = _straight(particles, cosine, direction)
+    s[charged] = _bent(particles[charged], kappa[charged], cosine[charged], direction[charged])
+    hit = s < limit
+    s = np.where(hit, s, np.pi / np.abs(kappa))
     to_plane = (np.copysign(ENDCAP_Z, sine) - particles.z) / np.where(np.abs(sine) < 1e-3, 1e-3, sine)
-    endcap = (np.abs(z) > ENDCAP_Z) | (~hit & (to_plane < limit))
+    endcap = (np.abs(particles.z + s * sine) > ENDCAP_Z) | (~hit & (to_plane < limit))
     s = np.where(endcap, np.maximum(to_plane, 0.0), s)
-    x, y, _ = _point(particles, kappa, s)
-    radius = np.maximum(np.hypot(x, y), 1.0)
-    inside = (r_start < BARREL_RADIUS) & (np.abs(particles.z) < ENDCAP_Z)
-    return Impact(np.arcsinh((particles.z + s * sine) / radius), np.arctan2(y, x), (hit | endcap) & inside)
+    half = np.where(charged, kappa * s / 2.0, 0.0)
+    chord = s * np.where(np.abs(half) > 1e-6, np.sin(half) / np.where(half == 0.0, 1.0, half), 1.0)
+    x, y = particles.x + chord * np.cos(particles.phi + half), particles.y + chord * np.sin(particles.phi + half)
+    inside = (np.hypot(particles.x, particles.y) < BARREL_RADIUS) & (np.abs(particles.z) < ENDCAP_Z)
+    z, radius = particles.z + s * sine, np.maximum(np.hypot(x, y), 1.0)
+    return Impact(np.arcsinh(z / radius), np.arctan2(y, x), (hit | endcap) & inside)
 
 
-def _point(particles: Particles, kappa: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return x, y and the direction after a transverse path s."""
-    half = kappa * s / 2.0
-    chord = s * np.sinc(half / np.pi)
-    angle = particles.phi + half
-    return particles.x + chord * np.cos(angle), particles.y + chord * np.sin(angle), particles.phi + kappa * s
+def _straight(particles: Particles, cosine: Floats, sine: Floats) -> Floats:
+    """Return the transverse paths of straight lines to the barrel's radius."""
+    along = particles.x * cosine + particles.y * sine
+    square = along**2 + BARREL_RADIUS**2 - particles.x**2 - particles.y**2
+    path: Floats = np.sqrt(np.maximum(square, 0.0)) - along
+    return path
+
+
+def _bent(particles: Particles, kappa: Floats, cosine: Floats, sine: Floats) -> Floats:
+    """Return the transverse paths along circles of curvature ``kappa`` to the barrel's radius, infinite for those that
+    never get there."""
+    x, y = particles.x - sine / kappa, particles.y + cosine / kappa  # the middle of the circle
+    distance = np.hypot(x, y)
+    value = (BARREL_RADIUS**2 - distance**2 - kappa**-2) * kappa / (2.0 * distance)
+    turn, middle = np.arcsin(np.clip(value, -1.0, 1.0)), np.arctan2(y, x) - particles.phi
+    ways = [np.mod((middle + angle) * np.sign(kappa), 2.0 * np.pi) for angle in (turn, np.pi - turn)]
+    path: Floats = np.where(np.abs(value) <= 1.0, np.minimum(*ways) / np.abs(kappa), np.inf)
+    return path

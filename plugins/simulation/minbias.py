@@ -9,6 +9,7 @@ in η.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,23 +17,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.plugins.simulation.particles import INVISIBLE, Particles
+from hepflow.plugins.simulation.draws import Draws
+from hepflow.plugins.simulation.particles import INVISIBLE, Particles, delta_phi, pairs, ranges
 
-__all__ = ["Library", "load_library", "make_library", "pile_up"]
+__all__ = ["Cones", "Library", "load_library", "make_library", "pile_up"]
 
 EVENTS, SEED = 800, 42
 ETA_MAX, PT_MIN = 3.1, 0.2
 """What the library keeps: |η| below this, pt (GeV) above; softer particles neither reach the calorimeter nor rise
 above its noise."""
 
+SEPARATE = 100.0
+"""More than all of η: keeps collisions apart in one sorted list."""
+
 PHI_STEPS = 2.0 * np.pi / 2**16
 
 
 @dataclass(frozen=True)
 class Library:
-    """Particles of all collisions one after the other; collision i owns ``[offsets[i], offsets[i+1])``. pt in MeV."""
+    """Particles of all collisions one after the other, each by rising η; collision i owns ``[offsets[i],
+    offsets[i+1])``. pt in MeV; ``order`` is η plus SEPARATE for each collision."""
 
     offsets: npt.NDArray[np.int64]
+    order: npt.NDArray[np.float64]
     pt: npt.NDArray[np.float64]
     eta: npt.NDArray[np.float64]
     phi: npt.NDArray[np.float64]
@@ -43,30 +50,79 @@ class Library:
         return len(self.offsets) - 1
 
 
+@dataclass(frozen=True)
+class Cones:
+    """Directions (event in the block, which only rises, η, φ) around which pile-up counts: closer than ``half_width``
+    in η, and in φ than ``reach`` of a particle."""
+
+    event: npt.NDArray[np.int64]
+    eta: npt.NDArray[np.float64]
+    phi: npt.NDArray[np.float64]
+    half_width: float
+    reach: Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+    """Of pt and charge."""
+
+    def reached(
+        self,
+        library: Library,
+        chosen: npt.NDArray[np.int64],
+        turn: npt.NDArray[np.float64],
+        mirror: npt.NDArray[np.float64],
+        event: npt.NDArray[np.int64],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return collision and particle in the library of what reaches a cone, for collisions of the library that are
+        turned in φ and mirrored in η."""
+        n = int(max(event.max(initial=-1), self.event.max(initial=-1))) + 1
+        collision, cone = pairs(event, self.event, n)
+        eta = mirror[collision] * self.eta[cone]
+        begin = SEPARATE * chosen[collision] + eta
+        first, last = (np.searchsorted(library.order, begin + side * self.half_width) for side in (-1.0, 1.0))
+        counts = last - first
+        index, pair = ranges(first, counts), np.repeat(np.arange(len(first)), counts)
+        away = np.abs(delta_phi(library.phi[index] + turn[collision[pair]], self.phi[cone[pair]]))
+        inside = np.flatnonzero(away < self.reach(library.pt[index], library.charge[index]))
+        found = np.unique(collision[pair[inside]] * len(library.pt) + index[inside])  # once, where cones overlap
+        return np.divmod(found, len(library.pt))
+
+
 @lru_cache(maxsize=1)
 def load_library() -> Library:
     """Return the library that ships with hepflow."""
     with np.load(Path(__file__).with_name("minbias.npz"), allow_pickle=False) as stored:
-        counts, pdg = stored["counts"], stored["pdg"].astype(np.int32)
+        counts, pdg, eta = stored["counts"], stored["pdg"].astype(np.int32), stored["eta"].astype(np.float64) / 10_000.0
+        position = SEPARATE * np.repeat(np.arange(len(counts)), counts) + eta
+        order = np.argsort(position, kind="stable")
         return Library(
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            pt=np.exp(stored["log_pt"].astype(np.float64)),
-            eta=stored["eta"].astype(np.float64) / 10_000.0,
-            phi=stored["phi"].astype(np.float64) * PHI_STEPS,
-            pdg=pdg,
-            charge=stored["charge"].astype(np.float64),
+            order=position[order],
+            pt=np.exp(stored["log_pt"].astype(np.float64))[order],
+            eta=eta[order],
+            phi=(stored["phi"].astype(np.float64) * PHI_STEPS)[order],
+            pdg=pdg[order],
+            charge=stored["charge"].astype(np.float64)[order],
         )
 
 
-def pile_up(rng: np.random.Generator, library: Library, z: npt.NDArray[np.float64], first_vertex: int) -> Particles:
-    """Return the particles of one random collision at each of the positions ``z`` (mm), numbered from
-    ``first_vertex``."""
-    chosen = rng.integers(len(library), size=len(z))
-    turn = rng.uniform(0.0, 2.0 * np.pi, len(z))
-    mirror = np.where(rng.random(len(z)) < 0.5, -1.0, 1.0)
-    first, counts = library.offsets[chosen], np.diff(library.offsets)[chosen]
-    collision = np.repeat(np.arange(len(z)), counts)
-    index = np.arange(len(collision)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+def pile_up(
+    draws: Draws,
+    library: Library,
+    z: npt.NDArray[np.float64],
+    event: npt.NDArray[np.int64],
+    first_vertex: int,
+    near: Cones | None = None,
+) -> Particles:
+    """Return the particles of one random collision at each of the positions ``z`` (mm) in these events, which only
+    rise; an event's collisions are numbered from ``first_vertex``. With ``near`` only those that may reach a cone."""
+    per_event = np.bincount(event, minlength=len(draws))
+    chosen = draws.integers(len(library), per_event)
+    turn = 2.0 * np.pi * draws.uniform(per_event)
+    mirror = np.where(draws.uniform(per_event) < 0.5, -1.0, 1.0)
+    number = first_vertex + ranges(np.zeros(len(draws), dtype=np.int64), per_event)
+    if near is None:
+        counts = np.diff(library.offsets)[chosen]
+        collision, index = np.repeat(np.arange(len(z)), counts), ranges(library.offsets[chosen], counts)
+    else:
+        collision, index = near.reached(library, chosen, turn, mirror, event)
     zero = np.zeros(len(index))
     return Particles(
         pt=library.pt[index],
@@ -77,7 +133,8 @@ def pile_up(rng: np.random.Generator, library: Library, z: npt.NDArray[np.float6
         x=zero,
         y=zero,
         z=z[collision],
-        vertex=(first_vertex + collision).astype(np.int32),
+        vertex=number.astype(np.int32)[collision],
+        event=event[collision],
     )
 
 

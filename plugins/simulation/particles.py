@@ -1,4 +1,4 @@
-"""Particles as arrays: what the simulated detector gets to see of an event."""
+"""Particles as arrays: what the simulated detector gets to see of a block of events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ELECTRON", "INVISIBLE", "MASSES", "MUON", "PHOTON", "Particles", "delta_phi", "sum_by"]
+__all__ = ["ELECTRON", "INVISIBLE", "MASSES", "MUON", "PHOTON", "Particles", "delta_phi", "pairs", "ranges", "sum_by"]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 ELECTRON, MUON, PHOTON = 11, 13, 22
 INVISIBLE = (12, 14, 16)
@@ -28,7 +29,8 @@ class Particles:
     """Final-state particles: momentum (MeV), charge, PDG id, production vertex (mm) relative to the middle of the
     detector.
 
-    ``vertex`` numbers the collision that a particle comes from, 0 for the hard one. All arrays have the same length.
+    ``vertex`` numbers the collision that a particle comes from, 0 for the hard one; ``event`` is the number of the
+    event in its block, which only rises. All arrays have the same length.
     """
 
     pt: Floats
@@ -40,11 +42,12 @@ class Particles:
     y: Floats
     z: Floats
     vertex: npt.NDArray[np.int32]
+    event: Ints
 
     def __len__(self) -> int:
         return len(self.pt)
 
-    def __getitem__(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Particles:
+    def __getitem__(self, chosen: npt.NDArray[np.bool_] | Ints) -> Particles:
         """Return some of the particles (mask or positions)."""
         return Particles(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
@@ -70,10 +73,11 @@ class Particles:
 
     @classmethod
     def join(cls, parts: Sequence[Particles]) -> Particles:
-        """Return all particles of several sets, in order."""
-        return cls(
+        """Return all particles of several sets, event by event, in order."""
+        joined = cls(
             **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
         )
+        return joined[np.argsort(joined.event, kind="stable")]
 
 
 _KNOWN = np.array(sorted(MASSES), dtype=np.int32)
@@ -88,11 +92,27 @@ def _mass(code: npt.NDArray[np.int32]) -> Floats:
 
 
 def delta_phi(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
-    """Return first − second wrapped to [−π, π)."""
-    difference: Floats = np.mod(np.asarray(first) - np.asarray(second) + np.pi, 2.0 * np.pi) - np.pi
-    return difference
+    """Return first − second wrapped to [−π, π]."""
+    difference = np.asarray(first) - np.asarray(second)
+    wrapped: Floats = difference - 2.0 * np.pi * np.rint(difference / (2.0 * np.pi))
+    return wrapped
 
 
-def sum_by(label: npt.NDArray[np.int64], values: npt.ArrayLike, n: int) -> Floats:
+def sum_by(label: Ints, values: npt.ArrayLike, n: int) -> Floats:
     """Return the sums of ``values`` over the entries with label 0, 1, …, n − 1."""
     return np.asarray(np.bincount(label, weights=np.asarray(values), minlength=n), dtype=np.float64)
+
+
+def ranges(first: Ints, counts: Ints) -> Ints:
+    """Return first[0], first[0] + 1, … (``counts[0]`` numbers), then those from first[1] on, and so on."""
+    ends = np.cumsum(counts)
+    numbers: Ints = np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - (ends - counts), counts)
+    return numbers
+
+
+def pairs(left: Ints, right: Ints, n: int) -> tuple[Ints, Ints]:
+    """Return the positions of all pairs of one in ``left`` and one in ``right`` that have the same event (0 … n − 1,
+    rising in ``right``), in the order of ``left``."""
+    counts = np.bincount(right, minlength=n)
+    first = np.cumsum(counts) - counts
+    return np.repeat(np.arange(len(left)), counts[left]), ranges(first[left], counts[left])

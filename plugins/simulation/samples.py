@@ -28,7 +28,7 @@ def _recipe(name: str) -> SampleRecipe:
         name=name,
         job=name,
         stream="AOD",
-        version=f"{_content()}-seed{SAMPLE_SEED}",
+        version=f"2-{_content()}-seed{SAMPLE_SEED}",
         doc=PROCESSES[name].doc,
         metadata={"process": PROCESSES[name].doc, "simulation": "parametrised detector, not ATLAS simulation"},
     )

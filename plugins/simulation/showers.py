@@ -10,18 +10,22 @@ counts less (h/e < 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.plugins.simulation.geometry import calorimeter_radius, depth_edges, upstream_material
-from hepflow.plugins.simulation.particles import ELECTRON, MUON, PHOTON, Particles
+from hepflow.plugins.simulation.draws import Draws
+from hepflow.plugins.simulation.geometry import LAYER_DEPTH, calorimeter_radius, depth_edges, upstream_material
+from hepflow.plugins.simulation.particles import ELECTRON, MUON, PHOTON, Particles, sum_by
 
 __all__ = ["Spots", "shower_spots"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Singles = npt.NDArray[np.float32]
+"""Spots are many: single precision is exact enough for them, and twice as fast."""
 
 CRITICAL_ENERGY = 12.0
 """MeV, of the lead and liquid-argon mixture: between lead (7.4) and argon (32)."""
@@ -54,122 +58,164 @@ EM1, EM2, EM3, HAD = range(4)
 
 @dataclass(frozen=True)
 class Spots:
-    """Deposits: layer (0…3 = EM1, EM2, EM3, HAD), η and φ of the spot at the calorimeter (seen from the middle),
-    energy in MeV."""
+    """Deposits: position of the particle, layer (0…3 = EM1, EM2, EM3, HAD), η and φ of the spot at the calorimeter
+    (seen from the middle), energy in MeV."""
 
-    layer: Ints
-    eta: Floats
-    phi: Floats
-    energy: Floats
+    owner: Ints
+    layer: npt.NDArray[np.int8]
+    eta: Singles
+    phi: Singles
+    energy: Singles
 
     @classmethod
     def join(cls, parts: Sequence[Spots]) -> Spots:
         """Return all spots of several sets."""
-        names = ("layer", "eta", "phi", "energy")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def shower_spots(rng: np.random.Generator, particles: Particles, eta: Floats, phi: Floats) -> Spots:
+@dataclass(frozen=True)
+class _Entering:
+    """Particles at the calorimeter: their positions among all, event in the block, η and φ there, and how many events
+    the block has."""
+
+    owner: Ints
+    event: Ints
+    eta: Floats
+    phi: Floats
+    events: int
+
+    def __getitem__(self, chosen: npt.NDArray[Any]) -> _Entering:
+        return _Entering(self.owner[chosen], self.event[chosen], self.eta[chosen], self.phi[chosen], self.events)
+
+    @property
+    def counts(self) -> Ints:
+        return np.bincount(self.event, minlength=self.events)
+
+    def spots(self, number: Ints) -> Ints:
+        """Return the spots of each event, for so many of each particle."""
+        return sum_by(self.event, number, self.events).astype(np.int64)
+
+
+def shower_spots(draws: Draws, particles: Particles, eta: Floats, phi: Floats) -> Spots:
     """Return the deposits of particles that enter the calorimeter at (``eta``, ``phi``)."""
     code = particles.code
     electromagnetic = (code == PHOTON) | (code == ELECTRON)
     muon = code == MUON
-    hadron = ~electromagnetic & ~muon
-    parts = []
-    if electromagnetic.any():
-        chosen = electromagnetic
-        start = np.where(code[chosen] == PHOTON, rng.exponential(9.0 / 7.0, int(chosen.sum())), 0.0)
-        parts.append(_electromagnetic(rng, particles.energy[chosen], start, eta[chosen], phi[chosen]))
-    if muon.any():
-        depth = np.full(int(muon.sum()), np.inf)
-        parts.append(_ionisation(rng, depth, eta[muon], phi[muon]))
-    if hadron.any():
-        kinetic = particles.energy[hadron] - particles.mass[hadron]
-        charged = particles.charge[hadron] != 0
-        parts.extend(_hadrons(rng, kinetic, charged, eta[hadron], phi[hadron]))
-    if not parts:
-        return Spots(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
-    return Spots.join(parts)
+    hadron = np.flatnonzero(~electromagnetic & ~muon)
+    entering = _Entering(np.arange(len(particles)), particles.event, eta, phi, len(draws))
+    showering, passing, hadronic = (entering[part] for part in (electromagnetic, muon, hadron))
+    start = np.where(code[electromagnetic] == PHOTON, 9.0 / 7.0 * draws.exponential(showering.counts), 0.0)
+    energy = particles.energy
+    kinetic, charged = energy[hadron] - particles.mass[hadron], particles.charge[hadron] != 0
+    return Spots.join(
+        [
+            _electromagnetic(draws, showering, energy[electromagnetic], start),
+            _ionisation(draws, passing, np.full(len(passing.eta), np.inf)),
+            *_hadrons(draws, hadronic, kinetic, charged),
+        ]
+    )
 
 
-def _electromagnetic(rng: np.random.Generator, energy: Floats, start: Floats, eta: Floats, phi: Floats) -> Spots:
+def _electromagnetic(draws: Draws, entering: _Entering, energy: Floats, start: Floats) -> Spots:
     """Return the spots of electromagnetic showers that begin ``start`` radiation lengths deep."""
     log_y = np.log(np.maximum(energy / CRITICAL_ENERGY, 8.0))
     spread_t = 1.0 / np.maximum(-1.4 + 1.26 * log_y, 1.5)
     spread_a = 1.0 / np.maximum(-0.58 + 0.86 * log_y, 1.5)
-    first, second = rng.standard_normal((2, len(energy)))
+    first, second, third = (draws.normal(entering.counts) for _ in range(3))
     correlation = np.clip(0.705 - 0.023 * log_y, 0.0, 1.0)
     peak = np.maximum(log_y - 0.858, 0.6) * np.exp(spread_t * first)
     mixed = correlation * first + np.sqrt(1.0 - correlation**2) * second
     alpha = np.maximum((0.21 + (0.492 + 2.38 / ATOMIC_NUMBER) * log_y) * np.exp(spread_a * mixed), 1.1)
     number = np.clip(10.0 + 18.0 * (energy / 1000.0) ** 0.68, 10, 600).astype(np.int64)
-    owner = np.repeat(np.arange(len(energy)), number)
     gigas = np.maximum(energy / 1000.0, 0.05)
-    measured = energy * np.maximum(1.0 + SAMPLING_TERM / np.sqrt(gigas) * rng.standard_normal(len(energy)), 0.1)
-    inner = rng.standard_gamma(alpha[owner]) * (peak / (alpha - 1.0 + 0.3))[owner]
-    radius = MOLIERE * _radial(rng, inner / peak[owner], np.log(gigas)[owner])
-    return _place(rng, owner, start[owner] + inner, radius, (measured / number)[owner], eta, phi)
+    measured = energy * np.maximum(1.0 + SAMPLING_TERM / np.sqrt(gigas) * third, 0.1)
+    counts = entering.spots(number)
+    shape = _repeat(alpha, number)
+    tau = draws.gamma(shape, counts)
+    tau /= shape - np.float32(0.7)
+    radius = MOLIERE * _radial(draws, counts, np.minimum(tau, 3.5), np.log(gigas), number)
+    return _place(draws, counts, entering, number, tau * _repeat(peak, number), start, radius, measured)
 
 
-def _radial(rng: np.random.Generator, tau: Floats, log_e: Floats) -> Floats:
+def _repeat(values: Floats, number: Ints) -> Singles:
+    return np.repeat(values.astype(np.float32), number)
+
+
+def _radial(draws: Draws, counts: Ints, tau: Singles, log_e: Floats, number: Ints) -> Singles:
     """Return radii in units of the Molière radius at depths τ = t / T (core and tail, each r = R √(u / (1 − u)))."""
-    tau = np.minimum(tau, 3.5)
-    core = 0.0251 + 0.00319 * log_e + (0.1162 - 0.000381 * ATOMIC_NUMBER) * tau
+    core = _repeat(0.0251 + 0.00319 * log_e, number) + (0.1162 - 0.000381 * ATOMIC_NUMBER) * tau
     k1 = 0.659 - 0.00309 * ATOMIC_NUMBER
-    tail = k1 * (np.exp(-2.59 * (tau - 0.645)) + np.exp((0.3585 + 0.0421 * log_e) * (tau - 0.645)))
-    x = ((0.401 + 0.00187 * ATOMIC_NUMBER) - tau) / np.maximum(1.313 - 0.0686 * log_e, 0.5)
+    late = tau - 0.645
+    tail = k1 * (np.exp(-2.59 * late) + np.exp(_repeat(0.3585 + 0.0421 * log_e, number) * late))
+    x = ((0.401 + 0.00187 * ATOMIC_NUMBER) - tau) * _repeat(1.0 / np.maximum(1.313 - 0.0686 * log_e, 0.5), number)
     share = (2.632 - 0.00094 * ATOMIC_NUMBER) * np.exp(x - np.exp(x))
-    scale = np.where(rng.random(len(tau)) < share, np.maximum(core, 0.01), tail)
-    u = rng.random(len(tau)) * 0.97
-    radius: Floats = scale * np.sqrt(u / (1.0 - u))
-    return radius
+    scale = np.where(draws.uniform(counts, np.float32) < share, np.maximum(core, 0.01), tail)
+    return scale * _spread(draws, counts)
+
+
+def _spread(draws: Draws, counts: Ints) -> Singles:
+    """Return √(u / (1 − u)) of uniform u up to 0.97."""
+    u = draws.uniform(counts, np.float32) * np.float32(0.97)
+    spread: Singles = np.sqrt(u / (1.0 - u))
+    return spread
 
 
 def _place(
-    rng: np.random.Generator, owner: Ints, depth: Floats, radius: Floats, energy: Floats, eta: Floats, phi: Floats
-) -> Spots:
-    """Put spots at a depth (radiation lengths) and a distance (mm) from the axis into layers and directions."""
-    edges = depth_edges(eta)[:, owner]
-    layer = (depth > edges[1]).astype(np.int64) + (depth > edges[2]) + (depth > edges[3])
-    energy = np.where(depth < edges[0], UPSTREAM_WEIGHT * energy, energy)
-    behind = edges[3] + HADRONIC_DEPTH * X0_PER_LAMBDA
-    energy = np.where(depth > behind, 0.0, energy)
-    angle = rng.uniform(0.0, 2.0 * np.pi, len(owner))
-    width = radius / calorimeter_radius(eta)[owner]
-    return Spots(layer, eta[owner] + width * np.cos(angle), phi[owner] + width * np.sin(angle), energy)
+    draws: Draws, counts: Ints, entering: _Entering, number: Ints, depth: Singles, start: Floats, radius: Singles,
+    energy: Floats,
+) -> Spots:  # fmt: skip
+    """Put spots, ``number`` a particle, which share its ``energy``, at a depth (radiation lengths behind ``start``) and
+    a distance (mm) from the axis into layers and directions."""
+    eta = entering.eta
+    depth += _repeat(start - upstream_material(eta), number)
+    first, second, third = np.cumsum(LAYER_DEPTH).tolist()
+    layer = (depth > first).astype(np.int8) + (depth > second) + (depth > third)
+    share = _repeat(energy / number, number)
+    share *= np.where(depth < 0.0, np.float32(UPSTREAM_WEIGHT), np.float32(1.0))
+    share *= depth <= third + HADRONIC_DEPTH * X0_PER_LAMBDA
+    angle = draws.uniform(counts, np.float32)
+    angle *= np.float32(2.0 * np.pi)
+    radius *= _repeat(1.0 / calorimeter_radius(eta), number)
+    spot_eta, spot_phi = _repeat(eta, number), _repeat(entering.phi, number)
+    spot_eta += radius * np.cos(angle)
+    spot_phi += radius * np.sin(angle)
+    return Spots(np.repeat(entering.owner, number), layer, spot_eta, spot_phi, share)
 
 
-def _ionisation(rng: np.random.Generator, depth: Floats, eta: Floats, phi: Floats) -> Spots:
+def _ionisation(draws: Draws, entering: _Entering, depth: Floats) -> Spots:
     """Return the track-like signal of particles down to ``depth`` (radiation lengths): one spot a layer, with a
     tail upwards."""
-    edges = np.vstack([depth_edges(eta), np.full(len(eta), np.inf)])
+    n = len(entering.eta)
+    edges = np.vstack([depth_edges(entering.eta), np.full(n, np.inf)])
     passed = np.clip((depth - edges[:-1]) / np.where(np.isfinite(edges[1:]), edges[1:] - edges[:-1], 60.0), 0.0, 1.0)
-    energy = passed * np.array(IONISATION)[:, None] * np.exp(0.25 * rng.standard_normal(passed.shape))
-    layer = np.repeat(np.arange(4), len(eta))
-    return Spots(layer, np.tile(eta, 4), np.tile(phi, 4), energy.ravel())
+    noise = np.stack([draws.normal(entering.counts) for _ in range(4)])
+    energy = passed * np.array(IONISATION)[:, None] * np.exp(0.25 * noise)
+    layer = np.repeat(np.arange(4, dtype=np.int8), n)
+    eta, phi = (np.tile(values.astype(np.float32), 4) for values in (entering.eta, entering.phi))
+    return Spots(np.tile(entering.owner, 4), layer, eta, phi, energy.ravel().astype(np.float32))
 
 
-def _hadrons(
-    rng: np.random.Generator, energy: Floats, charged: npt.NDArray[np.bool_], eta: Floats, phi: Floats
-) -> list[Spots]:
+def _hadrons(draws: Draws, entering: _Entering, energy: Floats, charged: npt.NDArray[np.bool_]) -> list[Spots]:
     """Return the spots of hadrons with this kinetic energy: ionisation, electromagnetic part, hadronic part."""
+    counts, n = entering.counts, len(energy)
     gigas = np.maximum(energy / 1000.0, 0.02)
-    start = X0_PER_LAMBDA * rng.exponential(1.0, len(energy)) + 0.2 * upstream_material(eta)
-    ionised = _ionisation(rng, np.where(charged, start, 0.0), eta, phi)
-    lost = np.bincount(np.tile(np.arange(len(eta)), 4), weights=ionised.energy, minlength=len(eta))
-    scale = np.minimum(1.0, energy / np.maximum(lost, 1e-9))
-    ionised = Spots(ionised.layer, ionised.eta, ionised.phi, ionised.energy * np.tile(scale, 4))
+    start = X0_PER_LAMBDA * draws.exponential(counts) + 0.2 * upstream_material(entering.eta)
+    ionised = _ionisation(draws, entering, np.where(charged, start, 0.0))
+    lost = ionised.energy.reshape(4, n).sum(axis=0, dtype=np.float64)
+    scale = np.minimum(1.0, energy / np.maximum(lost, 1e-9)).astype(np.float32)
+    ionised = replace(ionised, energy=ionised.energy * np.tile(scale, 4))
     left = np.maximum(energy - lost, 0.0)
     mean = np.clip(1.0 - np.maximum(gigas, 1.2) ** EM_FRACTION_POWER, 0.05, 0.8)
-    fraction = rng.beta(EM_FRACTION_SPREAD * mean, EM_FRACTION_SPREAD * (1.0 - mean))
-    smear = np.maximum(1.0 + HADRON_SAMPLING / np.sqrt(gigas) * rng.standard_normal(len(energy)), 0.1)
+    fraction = draws.beta(EM_FRACTION_SPREAD * mean, EM_FRACTION_SPREAD * (1.0 - mean), counts)
+    smear = np.maximum(1.0 + HADRON_SAMPLING / np.sqrt(gigas) * draws.normal(counts), 0.1)
     shower = left > 50.0
-    electromagnetic = _electromagnetic(rng, (left * fraction)[shower], start[shower], eta[shower], phi[shower])
+    electromagnetic = _electromagnetic(draws, entering[shower], (left * fraction)[shower], start[shower])
     hadronic = HADRON_RESPONSE * left * (1.0 - fraction) * smear
     number = np.clip(6.0 + 7.0 * np.sqrt(gigas), 6, 100).astype(np.int64)
-    owner = np.repeat(np.arange(len(energy)), number)
-    depth = start[owner] + X0_PER_LAMBDA * rng.gamma(1.6, 0.75, len(owner))
-    u = rng.random(len(owner)) * 0.97
-    scale = np.where(rng.random(len(owner)) < HADRON_CORE_SHARE, HADRON_CORE, HADRON_TAIL)
-    widths = scale * np.sqrt(u / (1.0 - u))
-    return [ionised, electromagnetic, _place(rng, owner, depth, widths, (hadronic / number)[owner], eta, phi)]
+    spots = entering.spots(number)
+    depth = draws.gamma(np.array(1.6, dtype=np.float32), spots)
+    depth *= np.float32(X0_PER_LAMBDA * 0.75)
+    core = draws.uniform(spots, np.float32) < HADRON_CORE_SHARE
+    widths = _spread(draws, spots)
+    widths *= np.where(core, np.float32(HADRON_CORE), np.float32(HADRON_TAIL))
+    return [ionised, electromagnetic, _place(draws, spots, entering, number, depth, start, widths, hadronic)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy.typing as npt
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import PropertyError
 from hepflow.plugins.simulation.candidate import MOMENTS
-from hepflow.plugins.simulation.detector import EventResult, simulate_event
+from hepflow.plugins.simulation.detector import BlockResult, simulate
+from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.minbias import load_library
 from hepflow.plugins.simulation.particles import Particles
 from hepflow.plugins.simulation.truth import build_truth_taus
@@ -24,14 +26,27 @@ __all__ = ["CONTAINERS", "TauDetector", "TruthTauBuilder"]
 RECORD = ("pdgId", "status", "parentIndex", "px", "py", "pz", "e", "charge")
 STABLE = ("pdgId", "px", "py", "pz", "charge", "prodX", "prodY", "prodZ")
 
-_AXES = ("IntermediateAxis", "TauEnergyScale", "PanTauCellBased")
+AT_ONCE = 50
+"""Events that go through the detector together; their number changes memory and speed, nothing else."""
+
+_AXES = ("IntermediateAxis", "TauEnergyScale", "PanTauCellBased", "JetSeed", "DetectorAxis")
+_IDENTIFICATION = (
+    *("centFrac", "isolFrac", "etEMAtEMScale", "etHadAtEMScale", "EMPOverTrkSysP", "massTrkSys", "trFlightPathSig"),
+    *("dRmax", "innerTrkAvgDist", "SumPtTrkFrac", "absipSigLeadTrk", "etOverPtLeadTrk", "ABS_ETA_LEAD_TRACK"),
+    *("ptRatioEflowApprox", "mEflowApprox"),
+)
+_SCALE = (
+    *("ClustersMeanCenterLambda", "ClustersMeanSecondLambda", "ClustersMeanFirstEngDens", "ClustersMeanEMProbability"),
+    *("LeadClusterFrac", "UpsilonCluster", "ClusterTotalEnergy", "PFOEngRelDiff", "ptIntermediateAxisEM", "ptCombined"),
+)
 TAU_COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("pt", "eta", "phi", "m", "charge"), "float32"),
     **{f"{name}{axis}": "float32" for axis in _AXES for name in ("pt", "eta", "phi")},
-    **dict.fromkeys(("mIntermediateAxis", "mPanTauCellBased", "mu"), "float32"),
+    **dict.fromkeys(("mIntermediateAxis", "mPanTauCellBased", "mu", *_IDENTIFICATION, *_SCALE), "float32"),
     **dict.fromkeys(("nTracks", "nVtxPU"), "int32"),
 }
 """Columns of ``TauJets`` besides links. ``pt`` combines calorimeter and particle flow; momenta in MeV."""
+_OF_EVENT = {"mu": "mu", "nVtxPU": "n_vertices"}
 
 CONTAINERS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "TauTracks": (
@@ -39,7 +54,8 @@ CONTAINERS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
         "tauTrackLinks",
         dict.fromkeys(("pt", "eta", "phi", "charge", "CaloSamplingEtaEM", "CaloSamplingPhiEM"), "float32")
         | dict.fromkeys(("d0TJVA", "d0SigTJVA", "z0sinthetaTJVA", "z0sinthetaSigTJVA"), "float32")
-        | {"flagSet": "uint16"},
+        | {"flagSet": "uint16"}
+        | dict.fromkeys(("nInnermostPixelHits", "nPixelHits", "nSCTHits"), "uint8"),
     ),
     "TauNeutralParticleFlowObjects": (
         "neutral",
@@ -53,7 +69,8 @@ CONTAINERS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "CaloCalTopoClusters": (
         "clusters",
         "clusterLinks",
-        dict.fromkeys(("e", "pt", "eta", "phi", "CENTER_LAMBDA", "SECOND_R", "EM_PROBABILITY"), "float32"),
+        dict.fromkeys(("e", "pt", "eta", "phi", "rawE", "CENTER_LAMBDA", "CENTER_MAG", "SECOND_R"), "float32")
+        | dict.fromkeys(("SECOND_LAMBDA", "FIRST_ENG_DENS", "EM_PROBABILITY"), "float32"),
     ),
 }  # fmt: skip
 """Container → (field of a candidate, link column of ``TauJets``, columns and types)."""
@@ -112,22 +129,29 @@ class TauDetector(Tool):
         self.library = load_library()
 
     def execute(self, events: Events, result: Any) -> None:
-        """Simulate event by event; each has its own random numbers."""
+        """Simulate some events at a time; each has its own random numbers."""
         stable = events["StableParticles"]
-        particles = _particles({name: stable.flat(name).astype(np.float64) for name in STABLE})
+        particles = _particles({name: stable.flat(name).astype(np.float64) for name in STABLE}, stable.counts)
         edges = np.concatenate([[0], np.cumsum(stable.counts)])
+        generators = events.random(self).generators()
         simulated = []
-        for number, rng in enumerate(events.random(self).generators()):
-            hard = particles[np.arange(edges[number], edges[number + 1])]
-            simulated.append(simulate_event(rng, hard, self.library, (self.MuMin, self.MuMax)))
+        for first in range(0, max(len(events), 1), AT_ONCE):
+            last = min(first + AT_ONCE, len(events))
+            hard = particles[np.arange(edges[first], edges[last])]
+            hard = replace(hard, event=hard.event - first)
+            simulated.append(simulate(Draws(generators[first:last]), hard, self.library, (self.MuMin, self.MuMax)))
         info = events["EventInfo"]
-        info["averageInteractionsPerCrossing"] = np.array([event.mu for event in simulated], dtype=np.float32)
-        info["actualInteractionsPerCrossing"] = np.array([event.n_collisions for event in simulated], dtype=np.float32)
-        info["nPileUpVertices"] = np.array([event.n_vertices for event in simulated], dtype=np.int32)
+        mu, n_collisions, n_vertices = (
+            np.concatenate([getattr(block, name) for block in simulated])
+            for name in ("mu", "n_collisions", "n_vertices")
+        )
+        info["averageInteractionsPerCrossing"] = mu.astype(np.float32)
+        info["actualInteractionsPerCrossing"] = n_collisions.astype(np.float32)
+        info["nPileUpVertices"] = n_vertices.astype(np.int32)
         _write(events, simulated)
 
 
-def _particles(columns: Mapping[str, npt.NDArray[np.float64]]) -> Particles:
+def _particles(columns: Mapping[str, npt.NDArray[np.float64]], counts: npt.NDArray[np.int64]) -> Particles:
     pt = np.hypot(columns["px"], columns["py"])
     return Particles(
         pt=pt,
@@ -139,45 +163,30 @@ def _particles(columns: Mapping[str, npt.NDArray[np.float64]]) -> Particles:
         y=columns["prodY"],
         z=columns["prodZ"],
         vertex=np.zeros(len(pt), dtype=np.int32),
+        event=np.repeat(np.arange(len(counts)), counts),
     )
 
 
-def _write(events: Events, simulated: Sequence[EventResult]) -> None:
+def _write(events: Events, simulated: Sequence[BlockResult]) -> None:
     """Make the containers of all candidates and link the taus to what belongs to them."""
-    candidates = [candidate for event in simulated for candidate in event.candidates]
-    per_event = np.array([len(event.candidates) for event in simulated], dtype=np.int64)
-    owners = np.repeat(np.arange(len(simulated)), per_event)
-    pile_up = {
-        "mu": np.array([event.mu for event in simulated]),
-        "nVtxPU": np.array([event.n_vertices for event in simulated]),
-    }
+    per_event = np.concatenate([np.bincount(block.event, minlength=len(block.mu)) for block in simulated])
+    owners = np.repeat(np.arange(len(per_event)), per_event)
     taus = events.add("TauJets", {}, counts=per_event)
     for name, dtype in TAU_COLUMNS.items():
-        values = (
-            pile_up[name][owners] if name in pile_up else np.array([candidate.tau[name] for candidate in candidates])
-        )
+        if name in _OF_EVENT:
+            values = np.concatenate([getattr(block, _OF_EVENT[name])[block.event] for block in simulated])
+        else:
+            values = np.concatenate([block.candidates.tau[name] for block in simulated])
         taus[name] = values.astype(dtype)
     for container, (field, link, types) in CONTAINERS.items():
-        per_tau = _add(events, container, [getattr(candidate, field) for candidate in candidates], owners, types)
+        parts = [getattr(block.candidates, field) for block in simulated]
+        per_tau = np.concatenate(
+            [np.bincount(part.owner, minlength=len(block.event)) for part, block in zip(parts, simulated, strict=True)]
+        )
+        counts = np.bincount(owners, weights=per_tau, minlength=len(events)).astype(np.int64)
+        columns = {name: np.concatenate([part[name] for part in parts]).astype(dtype) for name, dtype in types.items()}
+        events.add(container, columns, counts=counts)
         taus[link] = events.link(container, _indices(per_tau, per_event))
-
-
-def _add(
-    events: Events,
-    container: str,
-    parts: Sequence[Mapping[str, npt.NDArray[Any]]],
-    owners: npt.NDArray[np.int64],
-    types: Mapping[str, str],
-) -> npt.NDArray[np.int64]:
-    """Make a container of the objects of all candidates; return how many each candidate has."""
-    per_tau = np.array([len(part["pt"]) for part in parts], dtype=np.int64)
-    counts = np.bincount(owners, weights=per_tau, minlength=len(events)).astype(np.int64)
-    columns = {
-        name: np.concatenate([np.zeros(0), *(part[name] for part in parts)]).astype(dtype)
-        for name, dtype in types.items()
-    }
-    events.add(container, columns, counts=counts)
-    return per_tau
 
 
 def _indices(per_tau: npt.NDArray[np.int64], per_event: npt.NDArray[np.int64]) -> ak.Array:

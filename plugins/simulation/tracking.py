@@ -7,13 +7,14 @@ S08003, chapter 10 (momentum, efficiency), and for the impact parameters, which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import CURVATURE, ETA_MAX, inner_material, propagate
-from hepflow.plugins.simulation.particles import ELECTRON, MUON, PHOTON, Particles, delta_phi
+from hepflow.plugins.simulation.particles import ELECTRON, MUON, PHOTON, Particles, delta_phi, pairs, ranges, sum_by
 
 __all__ = [
     "BITS",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 PT_MIN = 1000.0
@@ -35,10 +37,17 @@ INNERMOST_RADIUS, LAST_START_RADIUS = 33.0, 300.0
 """mm: radius of the innermost layer, and the largest radius at which a particle may start and still leave a track."""
 TWO_TRACK_DISTANCE = 0.10
 """mm at the innermost layer below which two tracks merge (a few pixels of 50 µm)."""
+CLOSE = 0.05
+"""Difference in η beyond which two tracks do not (exp(−16) of them)."""
+SEPARATE = 100.0
+"""More than all of η: keeps events apart in one sorted list."""
 TRANSITION_RATIO = {"electron": 0.85, "other": 0.05}
 """Chance that the transition radiation tracker calls a track an electron (S08003, chapter 10)."""
 INNERMOST_HIT = {"inside": 0.98, "outside": 0.04}
 """Chance of a hit in the innermost layer for particles that start before and behind it."""
+PIXEL_RADII, STRIP_RADII = (50.5, 88.5, 122.5), (299.0, 371.0, 443.0, 514.0)
+"""mm: pixel layers behind the innermost one, and double layers of strips (S08003, chapter 4; barrel values, used
+everywhere)."""
 
 BEAM_LENGTH = 40.0
 """mm, spread of the collisions along the beam."""
@@ -62,9 +71,10 @@ PAIR_ETA, PAIR_PHI = 0.005, 0.1
 @dataclass(frozen=True)
 class Tracks:
     """Reconstructed tracks: perigee to the beam line (MeV, mm), errors, impact on the calorimeter as seen from the
-    middle, and two hints.
+    middle, two hints, the numbers of hits, and the event in the block.
 
     ``electron_like`` and ``innermost`` are what the transition radiation tracker and the innermost pixel layer say.
+    ``pixels`` and ``strips`` count the further layers behind the point where the particle starts.
     """
 
     pt: Floats
@@ -79,11 +89,14 @@ class Tracks:
     calo_phi: Floats
     electron_like: Bools
     innermost: Bools
+    pixels: Ints
+    strips: Ints
+    event: Ints
 
     def __len__(self) -> int:
         return len(self.pt)
 
-    def __getitem__(self, chosen: Bools | npt.NDArray[np.int64]) -> Tracks:
+    def __getitem__(self, chosen: Bools | Ints) -> Tracks:
         """Return some of the tracks (mask or positions)."""
         return Tracks(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
@@ -95,29 +108,41 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Vertices:
-    """True z of all collisions (number 0 is the hard one), and z of the reconstructed vertices, the hard one first
-    (mm)."""
+    """True z of all collisions (an event's first is the hard one), and z of the reconstructed vertices, the hard one
+    first (mm); the event in the block of each."""
 
     true_z: Floats
+    true_event: Ints
     reconstructed_z: Floats
+    event: Ints
 
     @property
-    def n_pile_up(self) -> int:
-        """Return the number of reconstructed vertices besides the hard one."""
-        return len(self.reconstructed_z) - 1
+    def n_pile_up(self) -> Ints:
+        """Return the number of reconstructed vertices besides the hard one, of each event."""
+        return np.bincount(self.event) - 1
+
+    @property
+    def hard(self) -> Ints:
+        """Return the position of each event's hard vertex among the reconstructed ones."""
+        return np.flatnonzero(np.diff(self.event, prepend=-1))
 
 
-def make_vertices(rng: np.random.Generator, n_pile_up: int) -> Vertices:
-    """Return the vertices of an event with this many further collisions."""
-    true = rng.normal(0.0, BEAM_LENGTH, n_pile_up + 1)
-    found = true[1:][rng.random(n_pile_up) < VERTEX_EFFICIENCY]
-    found = np.sort(found[np.abs(found - true[0]) > VERTEX_MERGING])
-    separate = np.concatenate([[True], np.diff(found) > VERTEX_MERGING])[: len(found)]
-    measured = np.concatenate([true[:1], found[separate]])
-    return Vertices(true, measured + VERTEX_RESOLUTION * rng.standard_normal(len(measured)))
+def make_vertices(draws: Draws, n_pile_up: Ints) -> Vertices:
+    """Return the vertices of events with these numbers of further collisions."""
+    event = np.repeat(np.arange(len(draws)), n_pile_up + 1)
+    true = BEAM_LENGTH * draws.normal(n_pile_up + 1)
+    hard = np.diff(event, prepend=-1) > 0
+    far = np.abs(true - true[hard][event]) > VERTEX_MERGING
+    found = np.flatnonzero(hard | ((draws.uniform(n_pile_up + 1) < VERTEX_EFFICIENCY) & far))
+    found = found[np.lexsort((true[found], ~hard[found], event[found]))]
+    z, owner, first = true[found], event[found], hard[found]
+    after_hard = np.concatenate([[False], first[:-1]])[: len(first)]
+    kept = first | after_hard | (np.diff(z, prepend=0.0) > VERTEX_MERGING)
+    z, owner = z[kept], owner[kept]
+    return Vertices(true, event, z + VERTEX_RESOLUTION * draws.normal(np.bincount(owner, minlength=len(draws))), owner)
 
 
-def convert_photons(rng: np.random.Generator, particles: Particles, pt_min: float = PT_MIN) -> Particles:
+def convert_photons(draws: Draws, particles: Particles, pt_min: float = PT_MIN) -> Particles:
     """Return the particles with some photons turned into electron pairs.
 
     The chance is 1 − exp(−7/9 x) for x radiation lengths; the pair shares the momentum evenly distributed and starts
@@ -125,25 +150,24 @@ def convert_photons(rng: np.random.Generator, particles: Particles, pt_min: floa
     """
     photon = (particles.code == PHOTON) & (particles.pt > pt_min) & (np.abs(particles.eta) < ETA_MAX)
     candidates = np.flatnonzero(photon)
-    if not len(candidates):
-        return particles
     chance = -np.expm1(-7.0 / 9.0 * inner_material(particles.eta[candidates]))
-    converted = candidates[rng.random(len(candidates)) < chance]
-    share, radius = rng.uniform(0.02, 0.98, len(converted)), rng.uniform(25.0, 400.0, len(converted))
+    counts = np.bincount(particles.event[candidates], minlength=len(draws))
+    happens, share, place = (draws.uniform(counts) for _ in range(3))
+    converts = happens < chance
+    converted = candidates[converts]
+    share, radius = 0.02 + 0.96 * share[converts], 25.0 + 375.0 * place[converts]
     photons = particles[converted]
     pair = []
     for sign, part in ((1.0, share), (-1.0, 1.0 - share)):
         pair.append(
-            Particles(
+            replace(
+                photons,
                 pt=photons.pt * part,
-                eta=photons.eta,
-                phi=photons.phi,
                 pdg=np.full(len(converted), -int(sign) * ELECTRON, dtype=np.int32),
                 charge=np.full(len(converted), sign),
                 x=photons.x + radius * np.cos(photons.phi),
                 y=photons.y + radius * np.sin(photons.phi),
                 z=photons.z + radius * np.sinh(photons.eta),
-                vertex=photons.vertex,
             )
         )
     kept = np.ones(len(particles), dtype=bool)
@@ -151,14 +175,14 @@ def convert_photons(rng: np.random.Generator, particles: Particles, pt_min: floa
     return Particles.join([particles[kept], *pair])
 
 
-def reconstruct_tracks(rng: np.random.Generator, particles: Particles) -> Tracks:
+def reconstruct_tracks(draws: Draws, particles: Particles) -> Tracks:
     """Return the tracks of charged particles with pt above 1 GeV and |η| < 2.5."""
     charged = particles[(particles.charge != 0) & (particles.pt > 0.9 * PT_MIN) & (np.abs(particles.eta) < ETA_MAX)]
-    charged = charged[_found(rng, charged)]
+    charged = charged[_found(draws, charged)]
     d0, z0, phi = _perigee(charged)
     gev, cosh = charged.pt / 1000.0, np.cosh(charged.eta)
-    n = len(charged)
-    noise = rng.standard_normal((5, n))
+    n = np.bincount(charged.event, minlength=len(draws))
+    noise = [draws.normal(n) for _ in range(7)]
     d0_error = np.hypot(0.012, 0.080 * np.sqrt(cosh) / gev)
     z0_error = np.hypot(0.060, 0.100 * cosh / gev) * np.sqrt(cosh)
     curvature = (1.0 + np.hypot(0.013, 0.00036 * gev) * noise[0]) * np.where(charged.charge > 0, 1.0, -1.0) / charged.pt
@@ -166,21 +190,23 @@ def reconstruct_tracks(rng: np.random.Generator, particles: Particles) -> Tracks
     phi = phi + np.hypot(0.00007, 0.0017 / gev) * noise[2]
     start = np.hypot(charged.x, charged.y)
     impact = propagate(charged)
-    electron = rng.random(n) < np.where(
+    electron = draws.uniform(n) < np.where(
         charged.code == ELECTRON, TRANSITION_RATIO["electron"], TRANSITION_RATIO["other"]
     )
-    innermost = rng.random(n) < np.where(start < INNERMOST_RADIUS, INNERMOST_HIT["inside"], INNERMOST_HIT["outside"])
-    spread = np.hypot(0.001, 0.004 / gev) * rng.standard_normal((2, n))
+    innermost = draws.uniform(n) < np.where(start < INNERMOST_RADIUS, INNERMOST_HIT["inside"], INNERMOST_HIT["outside"])
+    spread = np.hypot(0.001, 0.004 / gev)
     made = Tracks(
         pt=1.0 / np.maximum(np.abs(curvature), 1e-9), eta=eta, phi=delta_phi(phi, 0.0), charge=np.sign(curvature),
         d0=d0 + d0_error * noise[3], z0=z0 + z0_error * noise[4], d0_error=d0_error, z0_error=z0_error,
-        calo_eta=impact.eta + spread[0], calo_phi=delta_phi(impact.phi + spread[1], 0.0),
+        calo_eta=impact.eta + spread * noise[5], calo_phi=delta_phi(impact.phi + spread * noise[6], 0.0),
         electron_like=electron, innermost=innermost,
+        pixels=(start[:, None] < PIXEL_RADII).sum(axis=1), strips=(start[:, None] < STRIP_RADII).sum(axis=1),
+        event=charged.event,
     )  # fmt: skip
     return made[(made.pt > PT_MIN) & impact.hit]
 
 
-def _found(rng: np.random.Generator, charged: Particles) -> Bools:
+def _found(draws: Draws, charged: Particles) -> Bools:
     """Return which particles leave a track: less with material (hadrons), start radius, and when two are too close
     at the innermost layer."""
     eta, code = np.abs(charged.eta), charged.code
@@ -188,16 +214,25 @@ def _found(rng: np.random.Generator, charged: Particles) -> Bools:
     efficiency = np.where(code == ELECTRON, 0.93, np.where(code == MUON, 0.99, efficiency))
     start = np.hypot(charged.x, charged.y)
     efficiency = efficiency * np.clip((LAST_START_RADIUS - start) / (LAST_START_RADIUS - 120.0), 0.0, 1.0)
-    found: Bools = rng.random(len(charged)) < efficiency
-    draws = rng.random(len(charged))
-    order = np.argsort(-charged.pt)
-    eta, phi = charged.eta[order], charged.phi[order]
-    distance = INNERMOST_RADIUS * np.hypot(eta[:, None] - eta, delta_phi(phi[:, None], phi))
-    distance[np.triu_indices(len(order))] = np.inf
-    prompt = start[order] < INNERMOST_RADIUS
-    closest = np.where(prompt[:, None] & prompt, distance, np.inf).min(axis=1, initial=np.inf)
-    found[order] &= draws[order] > 0.6 * np.exp(-closest / TWO_TRACK_DISTANCE)
-    return found
+    counts = np.bincount(charged.event, minlength=len(draws))
+    found: Bools = draws.uniform(counts) < efficiency
+    return found & (draws.uniform(counts) > 0.6 * np.exp(-_closest(charged, start) / TWO_TRACK_DISTANCE))
+
+
+def _closest(charged: Particles, start: Floats) -> Floats:
+    """Return the distance (mm) at the innermost layer to the closest harder particle there, infinite for none."""
+    inside = np.flatnonzero(start < INNERMOST_RADIUS)
+    inside = inside[np.lexsort((charged.eta[inside], charged.event[inside]))]
+    eta, phi, pt = charged.eta[inside], charged.phi[inside], charged.pt[inside]
+    key = eta + SEPARATE * charged.event[inside]
+    last = np.searchsorted(key, key + CLOSE)
+    following = last - np.arange(len(key)) - 1
+    one, other = np.repeat(np.arange(len(key)), following), ranges(np.arange(len(key)) + 1, following)
+    softer = np.where(pt[one] < pt[other], one, other)
+    between = INNERMOST_RADIUS * np.hypot(eta[one] - eta[other], delta_phi(phi[one], phi[other]))
+    distance = np.full(len(charged), np.inf)
+    np.minimum.at(distance, inside[softer], between)
+    return distance
 
 
 def _perigee(charged: Particles) -> tuple[Floats, Floats, Floats]:
@@ -212,38 +247,47 @@ def _perigee(charged: Particles) -> tuple[Floats, Floats, Floats]:
     return d0, charged.z - path * np.sinh(charged.eta), phi
 
 
-def choose_vertex(tracks: Tracks, vertices: Vertices, eta: float, phi: float) -> float:
-    """Return the z of the vertex of a tau candidate (TJVA): the one with the largest sum of pt of the tracks in its
-    core."""
-    near = np.hypot(tracks.eta - eta, delta_phi(tracks.phi, phi)) < CORE
-    z = vertices.reconstructed_z
-    if not near.any():
-        return float(z[0])
-    distance = np.abs(tracks.z0[near][:, None] - z) / np.cosh(tracks.eta[near])[:, None]
-    belongs = (distance == distance.min(axis=1, keepdims=True)) & (distance < Z0_MAX)
-    return float(z[np.argmax((belongs * tracks.pt[near][:, None]).sum(axis=0))])
+def choose_vertex(tracks: Tracks, vertices: Vertices, event: Ints, eta: Floats, phi: Floats) -> Floats:
+    """Return the z of the vertices of tau candidates (TJVA): the one with the largest sum of pt of the tracks in the
+    core.
+
+    The candidates are given by their event in the block, which only rises, and their directions.
+    """
+    n_events = len(vertices.hard)
+    tau, track = pairs(event, tracks.event, n_events)
+    near = np.hypot(tracks.eta[track] - eta[tau], delta_phi(tracks.phi[track], phi[tau])) < CORE
+    tau, track = tau[near], track[near]
+    link, vertex = pairs(event[tau], vertices.event, n_events)
+    tau, track = tau[link], track[link]
+    distance = np.abs(tracks.z0[track] - vertices.reconstructed_z[vertex])
+    smallest = np.full(len(near), np.inf)
+    np.minimum.at(smallest, link, distance)
+    belongs = (distance == smallest[link]) & (distance / np.cosh(tracks.eta[track]) < Z0_MAX)
+    tau, track, vertex = tau[belongs], track[belongs], vertex[belongs]
+    chosen = vertices.hard[event]
+    pair, number = np.unique(tau * len(vertices.event) + vertex, return_inverse=True)
+    total = sum_by(number, tracks.pt[track], len(pair))
+    tau, vertex = np.divmod(pair, max(len(vertices.event), 1))
+    order = np.lexsort((-vertex, total, tau))
+    chosen[tau[order]] = vertex[order]  # the last of each candidate stays: the largest sum, the first of equals
+    return vertices.reconstructed_z[chosen]
 
 
-def classify(tracks: Tracks, z: float, eta: float, phi: float, pt: float) -> npt.NDArray[np.uint16]:
-    """Return ``flagSet`` of the tracks of a candidate with axis (``eta``, ``phi``), ``pt`` (MeV) and vertex ``z``;
-    one class bit each.
+def classify(tracks: Tracks, tau: Ints, z: Floats, eta: Floats, phi: Floats, pt: Floats) -> npt.NDArray[np.uint16]:
+    """Return ``flagSet`` of the tracks of candidates with axes (``eta``, ``phi``), ``pt`` (MeV) and vertices ``z``;
+    one class bit each. ``tau`` is the candidate of each track, which only rises.
 
     Only measured quantities enter, so the classes are mistaken where these are: conversions before the innermost layer,
     soft tracks of the underlying event in the cone, pile-up at the same z, pions that look like electrons.
     """
-    distance = np.hypot(tracks.eta - eta, delta_phi(tracks.phi, phi))
-    z0_sine = (tracks.z0 - z) / np.cosh(tracks.eta)
+    distance = np.hypot(tracks.eta - eta[tau], delta_phi(tracks.phi, phi[tau]))
+    z0_sine = (tracks.z0 - z[tau]) / np.cosh(tracks.eta)
     displaced = np.abs(tracks.d0) > np.maximum(4.0 * tracks.d0_error, 0.3)
-    pair = (
-        (tracks.charge[:, None] * tracks.charge < 0)
-        & (np.abs(tracks.eta[:, None] - tracks.eta) < PAIR_ETA)
-        & (np.abs(delta_phi(tracks.phi[:, None], tracks.phi)) < PAIR_PHI)
-    ).any(axis=1)
-    hints = tracks.electron_like.astype(int) + ~tracks.innermost + pair + displaced
+    hints = tracks.electron_like.astype(int) + ~tracks.innermost + _paired(tracks, tau, len(z)) + displaced
     conversion = (hints >= 3) | (tracks.electron_like & ~tracks.innermost)
     selected = (np.abs(z0_sine) < Z0_MAX) & (np.abs(tracks.d0) < D0_MAX)
     conversion &= np.abs(z0_sine) < 2.0 * Z0_MAX
-    in_cone = distance < np.clip(SIGNAL_CONE / max(pt, 1.0), *CONE_RANGE)
+    in_cone = distance < np.clip(SIGNAL_CONE / np.maximum(pt[tau], 1.0), *CONE_RANGE)
     bit = np.select(
         [conversion & (distance < CORE), ~selected, in_cone],
         [BITS["conversion"], BITS["fake"], BITS["charged"]],
@@ -252,3 +296,15 @@ def classify(tracks: Tracks, z: float, eta: float, phi: float, pt: float) -> npt
     flags = (1 << bit) | np.where(distance < CORE, 1 << BITS["coreTrack"], 1 << BITS["wideTrack"])
     result: npt.NDArray[np.uint16] = (flags | np.where(selected, 1 << BITS["passTrkSelector"], 0)).astype(np.uint16)
     return result
+
+
+def _paired(tracks: Tracks, tau: Ints, n: int) -> Bools:
+    """Return which tracks have one of opposite charge close by in the same candidate."""
+    one, other = pairs(tau, tau, n)
+    close = (
+        (tracks.charge[one] * tracks.charge[other] < 0)
+        & (np.abs(tracks.eta[one] - tracks.eta[other]) < PAIR_ETA)
+        & (np.abs(delta_phi(tracks.phi[one], tracks.phi[other])) < PAIR_PHI)
+    )
+    found: Bools = np.bincount(one[close], minlength=len(tau)) > 0
+    return found

@@ -18,7 +18,7 @@ from hepflow.plugins.simulation.truth import build_truth_taus
 
 pytest.importorskip("pythia8mc", reason="generating events needs pythia8mc")
 
-GENERATED, SIMULATED = 1300, 240
+GENERATED, SIMULATED = 1300, 500
 
 
 def run_tools(columns: Mapping[str, Column], n: int, *tools: Tool) -> Events:

@@ -21,13 +21,16 @@ from hepflow.plugins.simulation import (
     candidate,
     clusters,
     detector,
+    draws,
     geometry,
+    identification,
     minbias,
     particleflow,
     particles,
     seeding,
     showers,
     tracking,
+    vectors,
 )
 from hepflow.plugins.simulation.tools import CONTAINERS, STABLE
 
@@ -38,13 +41,16 @@ MODULES = (
     candidate,
     clusters,
     detector,
+    draws,
     geometry,
+    identification,
     minbias,
     particleflow,
     particles,
     seeding,
     showers,
     tracking,
+    vectors,
 )
 CHARGED, CONVERSION = 5, 7
 
@@ -94,12 +100,15 @@ def test_events_do_not_depend_on_their_neighbours(generated: dict[str, Column], 
 
 
 def test_an_event_without_particles_has_no_taus(generated: dict[str, Column]) -> None:
+    """Events without a hard collision have candidates of the underlying event at most; no events have none."""
     names = [f"StableParticles.{name}" for name in STABLE]
-    columns = {name: Column(np.zeros(3, dtype=np.int64), generated[name].content[:0]) for name in names}
-    columns["EventInfo.eventNumber"] = generated["EventInfo.eventNumber"][0:2]
-    events = run_tools(columns, 2, TauDetector("TauDetector"))
-    assert events["TauJets"].counts.tolist() == [0, 0]
-    assert len(events["TauTracks"]) == 0
+    for n in (20, 0):
+        columns = {name: Column(np.zeros(n + 1, dtype=np.int64), generated[name].content[:0]) for name in names}
+        columns["EventInfo.eventNumber"] = generated["EventInfo.eventNumber"][0:n]
+        events = run_tools(columns, n, TauDetector("TauDetector"))
+        assert len(events["TauJets"].counts) == n
+        assert len(events["TauJets"]) < 0.5 * n + 1
+        assert np.all(events["TauJets"].flat("ptJetSeed") < 60_000.0)
 
 
 def test_mu_range_is_checked(generated: dict[str, Column]) -> None:
