@@ -207,8 +207,14 @@ class RunDirectory(WrittenFiles):
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
+            who = ""
+            with suppress(OSError, ValueError, KeyError, TypeError):  # it is only about to begin
+                told = json.loads((self.state / RUN).read_text(encoding="utf-8"))
+                who = f"process {told['pid']} on {told['host']}"
             raise OutputError(
-                f"another run is writing to {self.path}", hint="wait for it, or give another folder with -o"
+                f"another run is writing to {self.path}",
+                where=who,
+                hint="wait for it (hepflow status shows how far it is), or give another folder with -o",
             ) from None
 
     def _check(self, resume: bool, force: bool) -> None:

@@ -157,6 +157,9 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     for options in ({"resume": True, "force": False}, {"resume": False, "force": True}):
         with pytest.raises(OutputError, match="another run is writing"):
             RunDirectory.prepare(str(tmp_path / "run"), "job", **options)
+    first.write_json(".hepflow/run.json", {"pid": 77, "host": "login01"})
+    with pytest.raises(OutputError, match="where: process 77 on login01"):
+        RunDirectory.prepare(str(tmp_path / "run"), "job", resume=True, force=False)
     first.release()
     RunDirectory.prepare(str(tmp_path / "run"), "job", resume=True, force=False).release()
 
