@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hepflow.errors import JobOptionsError, nearest
+from hepflow.files import matching_files
 from hepflow.registry.manager import registry
 
 __all__ = ["PATH_VARIABLE", "data_folders", "find_data_file"]
@@ -21,7 +22,8 @@ def data_folders() -> list[Path]:
 
 
 def find_data_file(name: str, folders: Sequence[Path], *, where: str = "") -> Path:
-    """Return the file: ``name`` as a path, or in the first of the folders that has it.
+    """Return the file: ``name`` as a path, or in the first of the folders that has it. Of a pattern, the pattern where
+    files match it.
 
     JobOptionsError names the folders searched and the nearest files there.
     """
@@ -30,6 +32,9 @@ def find_data_file(name: str, folders: Sequence[Path], *, where: str = "") -> Pa
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is not None:
         return found.resolve()
+    matched = next((path for path in candidates if matching_files(str(path)) not in ((), (str(path),))), None)
+    if matched is not None:
+        return matched.absolute()
     beside = {
         file.name
         for folder in [path.parent, *folders]

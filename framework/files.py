@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -13,7 +14,25 @@ from pathlib import Path
 
 from hepflow.errors import OutputError
 
-__all__ = ["link_or_copy", "read_sha256", "replacing", "sha256", "sync_file", "write_bytes", "write_text"]
+__all__ = [
+    "link_or_copy",
+    "matching_files",
+    "read_sha256",
+    "replacing",
+    "sha256",
+    "sync_file",
+    "write_bytes",
+    "write_text",
+]
+
+
+def matching_files(text: str) -> tuple[str, ...]:
+    """Return the files that a path with wildcards (``network/*/model.onnx``) means, sorted; of a path without, or of a
+    file with such a name, the path itself.
+    """
+    if not set(text) & set("*?[") or os.path.exists(text):  # noqa: PTH110 - as it is written
+        return (text,)
+    return tuple(sorted(glob.glob(text)))  # noqa: PTH207 - Path takes no absolute patterns
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from hepflow.errors import PropertyError, nearest
+from hepflow.files import matching_files
 
 __all__ = ["Configurable", "Property", "on_made"]
 
@@ -36,7 +37,8 @@ class Property(Generic[T]):
     is the type of the elements of a tuple or the values of a dict (by default that of the first). An int is accepted
     for a float, and a text for a class that can ``parse`` it. ``choices``, ``minimum`` and ``maximum`` narrow the
     values; for a tuple they apply to each element.
-    ``file`` marks names of data files: they are searched when the job is frozen, and recorded with their checksums.
+    ``file`` marks names of data files, or patterns of names: they are searched when the job is frozen, and recorded
+    with their checksums.
 
     >>> class Cut(Configurable):
     ...     PtMin = Property(15_000.0, "lowest pt", unit="MeV", minimum=0)
@@ -260,8 +262,8 @@ class Configurable:
         found: dict[str, str] = {}
         for name, value in self.values.items():
             if self._properties[name].file and value:
-                several = isinstance(value, tuple)
-                paths = value if several else (value,)
+                paths = value if isinstance(value, tuple) else matching_files(value)
+                several = isinstance(value, tuple) or len(paths) > 1
                 found |= {f"{name}[{i}]" if several else name: path for i, path in enumerate(paths)}
         return found
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from glob import glob
-from pathlib import Path
-
 from hepflow import Job, run_file
 from hepflow.errors import JobOptionsError
 from hepflow.plugins.tau import (
@@ -47,12 +44,7 @@ if mode != "tree":
     stream += PFOCountDecayMode("PFOCountDecayMode")
     if mode != "pfo":
         classifier = NNDecayModeClassifier("NNDecayModeClassifier")
-        if set(weights) & set("*?[") and not Path(weights).exists():
-            classifier.WeightFile = ""
-            classifier.FoldWeightFiles = sorted(glob(weights))  # noqa: PTH207 - Path takes no absolute patterns
-            if not classifier.FoldWeightFiles:
-                raise JobOptionsError(f"no file matches --weights {weights!r}", hint="is the training's folder right?")
-        elif weights:
+        if weights:
             classifier.WeightFile = weights
         stream += classifier
     job += stream

@@ -1,4 +1,4 @@
-"""Applying any network to any container."""
+"""Applying any model to any container."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hepflow.plugins.networks.decorators import LwtnnDecorator, OnnxDecorator
+    from hepflow.plugins.networks.decorators import LwtnnDecorator, ModelDecorator, OnnxDecorator
 
-__all__ = ["LwtnnDecorator", "OnnxDecorator"]
+__all__ = ["LwtnnDecorator", "ModelDecorator", "OnnxDecorator"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"LwtnnDecorator": "decorators", "OnnxDecorator": "decorators"},
+    {"LwtnnDecorator": "decorators", "ModelDecorator": "decorators", "OnnxDecorator": "decorators"},
 )

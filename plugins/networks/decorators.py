@@ -1,16 +1,19 @@
-"""Decorating any container with the outputs of any network, also of one that hepflow has never seen."""
+"""Decorating any container with the outputs of any model, also of one that hepflow has never seen."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from hepflow import Context, Events, Property, Tool
+from hepflow import Events, Property
 from hepflow import events as views
-from hepflow.errors import NetworkError, nearest
-from hepflow.registry.models import model_record, open_model
+from hepflow.errors import NetworkError, PropertyError, nearest
+from hepflow.expressions import Expression, qualified
+from hepflow.plugins.networks.models import ModelTool
+from hepflow.registry.models import recipes
 from hepflow.variables import Variable
 
 if TYPE_CHECKING:
@@ -18,18 +21,25 @@ if TYPE_CHECKING:
     from hepflow.networks.onnx_runtime import OnnxNetwork
     from hepflow.protocols import Model
 
-__all__ = ["LwtnnDecorator", "OnnxDecorator"]
+__all__ = ["LwtnnDecorator", "ModelDecorator", "OnnxDecorator"]
+
+_OPERATOR = re.compile(r"[()+*/<>,&|!=?\[\]`\s]|->")
 
 
-class _Decorator(Tool):
-    """What the decorators share: where inputs come from and what outputs are called."""
+class ModelDecorator(ModelTool):
+    """Decorate objects, or events, with the outputs of a model of any format: networks (lwtnn JSON, ONNX, Keras), trees
+    (TMVA, XGBoost, LightGBM, MVAUtils).
 
-    WeightFile = Property("", "the network", file=True)
+    Where its variables come from (column or expression, transform) is what the file says of them; ``Variables`` says it
+    for a file that does not, or replaces it. With the models of a k-fold training every object gets the model that was
+    tested on its fold, and therefore has not seen it.
+    """
+
     Container = Property("TauJets", "container whose objects (or events) are decorated")
     Variables: Property[dict[str, Any]] = Property(
         {},
-        "where a variable of the network comes from: variable (or input.variable) → column, or a Variable with a "
-        "transform; by default the column of the same name",
+        "where a variable of the model comes from: variable (or input.variable) → column or expression, or a Variable "
+        "with a transform; by default what the file says, else the column of the same name",
         item=object,
     )
     Sequences: Property[dict[str, str]] = Property(
@@ -44,72 +54,104 @@ class _Decorator(Tool):
     OutputPrefix = Property("", "what stands before the labels of the outputs in the names of the decorations")
     Exponentiate = Property(False, "the outputs are logarithms (log-softmax): decorate their exponentials")
 
-    def _model(self) -> Model:
-        """Return the network with its inputs and outputs named."""
-        if not self.WeightFile:
-            raise NetworkError(f"{self.name} has no WeightFile", hint="set it to the file of the network")
-        return open_model(self.WeightFile)
+    @property
+    def energy_unit(self) -> str:  # type: ignore[override]
+        """The energy unit that the model was trained with, where its file says one of a plain column."""
+        model = self.models()[0]
+        told = [
+            v.unit for node in model.used_inputs for _, v in self._variables(model, node) if v.column.isidentifier()
+        ]
+        return next((unit for unit in told if unit in ("MeV", "GeV")), "")
 
     def reads(self) -> Sequence[str]:
-        """Return the columns of the network's inputs; the network is checked here, before any event."""
-        model = self._model()
+        """Return the columns of the model's inputs; the model is checked here, before any event."""
+        model = self.models()[0]
         self._check(model)
-        names = [f"{self.Container}.{v.column}" for node in model.used_inputs for v in self._variables(node)]
+        names: list[str] = []
+        for node in model.used_inputs:
+            for _, variable in self._variables(model, node):
+                expression = self._expression(variable)
+                names += [f"{self.Container}.{variable.column}"] if expression is None else expression.columns
         for node in model.used_sequences:
             link, target = self._source(node.name)
             extra = [self.SortBy[node.name]] if node.name in self.SortBy else []
-            names += [f"{self.Container}.{link}", *(f"{target}.{v.column}" for v in self._variables(node))]
+            names += [f"{self.Container}.{link}", *(f"{target}.{v.column}" for _, v in self._variables(model, node))]
             names += [f"{target}.{column}" for column in extra]
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys([*names, *self.number_reads()]))
 
     def writes(self) -> Sequence[str]:
         """Return one decoration for each label of each output, of the container or of a sequence's target."""
-        return [f"{container}.{name}" for _, _, container, name in self._decorations(self._model())]
+        return [f"{container}.{name}" for _, _, container, name in self._decorations(self.models()[0])]
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return the expressions that inputs are calculated with."""
+        model = self.models()[0]
+        made = [self._expression(v) for node in model.used_inputs for _, v in self._variables(model, node)]
+        return [expression for expression in made if expression is not None]
 
     def record(self) -> Mapping[str, Any]:
-        """Return which network decorated, and what is known of it."""
-        return model_record(self.WeightFile) | {"OutputPrefix": self.OutputPrefix}
-
-    def initialize(self, context: Context) -> None:
-        """Open the network."""
-        self._opened = self._model()
+        """Return which models decorated, and what is known of them."""
+        return self.decorated(self.writes()) | {"OutputPrefix": self.OutputPrefix}
 
     def execute(self, events: Events, result: Any) -> None:
         """Collect the inputs of the chunk, evaluate, decorate."""
+        model = self._models[0]
         objects = events[self.Container]
-        inputs = {node.name: self._values(node, objects) for node in self._opened.used_inputs}
+        inputs = {node.name: self._scalars(model, node, events) for node in model.used_inputs}
         linked: dict[str, views.Linked] = {}
-        for node in self._opened.used_sequences:
+        for node in model.used_sequences:
             found = objects.follow(*self._source(node.name))
             if node.name in self.SortBy:
                 found = found.sort(found.flat(self.SortBy[node.name]))
-            most = self._most(self._opened, node.name)
+            most = self._most(model, node.name)
             linked[node.name] = found if most is None else found.first(most)
         sequences = {
-            node.name: (self._values(node, linked[node.name]), linked[node.name].counts)
-            for node in self._opened.used_sequences
+            node.name: (
+                {name: v(linked[node.name].flat(v.column)) for name, v in self._variables(model, node)},
+                linked[node.name].counts,
+            )
+            for node in model.used_sequences
         }
-        values = self._opened.evaluate(inputs, sequences)
-        owners = {output.name: self._opened.sequence_of(output) for output in self._opened.outputs}
-        for output, position, _, name in self._decorations(self._opened):
+        values = self.evaluate(events, self.Container, inputs, sequences)
+        owners = {output.name: model.sequence_of(output) for output in model.outputs}
+        for output, position, _, name in self._decorations(model):
             column = np.exp(values[output][:, position]) if self.Exponentiate else values[output][:, position]
             owner = owners[output]
             (objects if owner is None else linked[owner[0]])[name] = column
 
     def _most(self, model: Model, sequence: str) -> int | None:
-        """Return how many objects of a sequence the network gets at most."""
+        """Return how many objects of a sequence the model gets at most."""
         return self.MaxObjects.get(sequence)
 
-    def _variables(self, node: InputNode) -> Iterator[Variable]:
+    def _variables(self, model: Model, node: InputNode) -> Iterator[tuple[str, Variable]]:
+        """Yield the variables of an input with what they are made of."""
+        told = recipes(model).get(node.name, {})
         for name in node.names:
-            given = self.Variables.get(f"{node.name}.{name}", self.Variables.get(name, name))
-            yield given if isinstance(given, Variable) else Variable(name, given)
+            given = self.Variables.get(f"{node.name}.{name}", self.Variables.get(name, told.get(name, name)))
+            yield name, given if isinstance(given, Variable) else Variable(name, given)
 
-    def _values(self, node: InputNode, objects: views.Container | views.Linked) -> dict[str, Any]:
-        return {
-            name: variable(objects.flat(variable.column))
-            for name, variable in zip(node.names, self._variables(node), strict=True)
-        }
+    def _expression(self, variable: Variable) -> Expression | None:
+        """Return what a scalar variable is calculated with, None for a column of the container."""
+        if not _OPERATOR.search(variable.column) and "." not in variable.column:
+            return None
+        try:
+            return Expression(qualified(variable.column, f"{self.Container}.{{}}".format))
+        except PropertyError as error:
+            raise NetworkError(
+                f"the variable {variable.name!r} comes from {variable.column!r}, which hepflow cannot calculate",
+                where=self.WeightFile,
+                hint=f"say it in other words: Variables = {{{variable.name!r}: …}}; {error.message}",
+            ) from None
+
+    def _scalars(self, model: Model, node: InputNode, events: Events) -> dict[str, Any]:
+        made = {}
+        for name, variable in self._variables(model, node):
+            expression = self._expression(variable)
+            if expression is None:
+                made[name] = variable(events[self.Container].flat(variable.column))
+            else:
+                made[name] = variable(expression(events, self.Container))
+        return made
 
     def _source(self, sequence: str) -> tuple[str, str]:
         link, arrow, target = self.Sequences.get(sequence, "").partition("->")
@@ -148,7 +190,7 @@ class _Decorator(Tool):
             for name in given:
                 if name not in allowed:
                     raise NetworkError(
-                        f"{self.name}.{what} names {name!r}, which the network does not have",
+                        f"{self.name}.{what} names {name!r}, which the model does not have",
                         where=self.WeightFile,
                         hint=nearest(name, allowed, what="inputs"),
                     )
@@ -161,19 +203,18 @@ class _Decorator(Tool):
                 )
 
 
-class LwtnnDecorator(_Decorator):
+class LwtnnDecorator(ModelDecorator):
     """Decorate objects with the outputs of an lwtnn network (graph or sequential JSON)."""
 
-    def _model(self) -> Model:
-        from hepflow.networks.graph import Network
-
-        model = super()._model()
-        if not isinstance(model, Network):
-            raise NetworkError("this file is ONNX, not lwtnn JSON", where=self.WeightFile, hint="use OnnxDecorator")
+    def open(self, path: str) -> Model:
+        """Return the network; NetworkError where the file is of another format."""
+        model = super().open(path)
+        if model.format != "lwtnn JSON":
+            raise NetworkError(f"this file is {model.format}, not lwtnn JSON", where=path, hint="use ModelDecorator")
         return model
 
 
-class OnnxDecorator(_Decorator):
+class OnnxDecorator(ModelDecorator):
     """Decorate objects with the outputs of any ONNX model, run by ONNX Runtime on one thread.
 
     For a model that hepflow did not write, ``Inputs`` and ``InputSequences`` say which variables its tensors hold.
@@ -202,14 +243,13 @@ class OnnxDecorator(_Decorator):
     )
     Provider = Property("CPUExecutionProvider", "execution provider of ONNX Runtime")
 
-    def _model(self) -> Model:
-        if not self.WeightFile:
-            return super()._model()
+    def open(self, path: str) -> Model:
+        """Return the model with its variables named; NetworkError where the file is of another format."""
         from hepflow.networks.onnx_runtime import with_provider
 
-        model = open_model(self.WeightFile)
+        model = super().open(path)
         if not _is_onnx(model):
-            raise NetworkError("this file is lwtnn JSON, not ONNX", where=self.WeightFile, hint="use LwtnnDecorator")
+            raise NetworkError(f"this file is {model.format}, not ONNX", where=path, hint="use ModelDecorator")
         if self.Provider != model.provider:
             model = with_provider(model, self.Provider)
         if self.Inputs or self.InputSequences or self.Labels or self.Axes or self.Masks:

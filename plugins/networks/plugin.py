@@ -1,4 +1,4 @@
-"""The plugin that brings the general network decorators."""
+"""The plugin that brings the general decorators with models."""
 
 from __future__ import annotations
 
@@ -12,5 +12,6 @@ def hepflow_tools() -> Mapping[str, str]:
     """Return the decorators."""
     return {
         "LwtnnDecorator": "hepflow.plugins.networks.decorators:LwtnnDecorator",
+        "ModelDecorator": "hepflow.plugins.networks.decorators:ModelDecorator",
         "OnnxDecorator": "hepflow.plugins.networks.decorators:OnnxDecorator",
     }

@@ -79,7 +79,7 @@ class UnseenTaus(Tool):
 
     def _folds(self, classifier: str, records: Mapping[str, Mapping[str, Any]]) -> Iterator[Roles]:
         """Yield the folds of the network behind a decoration; nothing where it has seen none of the events."""
-        found = {str(record.get("OutputName")): record for record in records.values() if record.get("OutputName")}
+        found = _by_decoration(records)
         hint = "say which events with --folds 1 or --all-events (properties Folds, AllEvents); the figures will tell"
         if classifier not in found:
             known = nearest(classifier, found, what="classifiers with a record")
@@ -99,6 +99,17 @@ class UnseenTaus(Tool):
                 hint=f"set EventNumber of {self.name}",
             )
         yield rule
+
+
+def _by_decoration(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the record behind each name of a decoration, with and without container, and behind names of outputs."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for record in records.values():
+        decorations = [str(name) for name in record.get("decorations", ())]
+        for name in (*decorations, *(text.rpartition(".")[2] for text in decorations), record.get("OutputName")):
+            if name:
+                found[str(name)] = record
+    return found
 
 
 def _text(column: str, number: int, folds: Sequence[int], what: str) -> str:

@@ -11,7 +11,9 @@ from hepflow.registry.manager import registry
 
 def load(weights):
     path = find_joboptions("NNDecayMode", registry())
-    return load_joboptions(path, {"mode": "classifier", "weights": str(weights)}).job.find("NNDecayModeClassifier")
+    job = load_joboptions(path, {"mode": "classifier", "weights": str(weights)}).job
+    job.freeze()
+    return job.find("NNDecayModeClassifier")
 
 
 @pytest.fixture
@@ -27,19 +29,17 @@ def network(tmp_path):
     ("pattern", "numbers"), [("*", ["0", "1", "10", "2"]), ("?", ["0", "1", "2"]), ("[01]", ["0", "1"])]
 )
 def test_networks_of_a_pattern(network, pattern, numbers):
-    found = load(network / pattern / "net.json")
-    assert found.WeightFile == ""
-    assert found.FoldWeightFiles == tuple(str(network / number / "net.json") for number in numbers)
+    assert load(network / pattern / "net.json").files() == tuple(str(network / n / "net.json") for n in numbers)
 
 
 def test_a_file_may_be_called_like_a_pattern(network):
     path = network / "net[1].json"
     path.write_text("{}")
-    assert load(path).WeightFile == str(path)
+    assert load(path).files() == (str(path),)
 
 
 def test_a_pattern_without_files(network):
-    with pytest.raises(JobOptionsError, match=r"no file matches --weights '.*/\[3-9\]/net\.json'"):
+    with pytest.raises(JobOptionsError, match=r"there is no data file '.*/\[3-9\]/net\.json'"):
         load(network / "[3-9]" / "net.json")
 
 

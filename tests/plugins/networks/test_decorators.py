@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 
 from hepflow import Context, Events
+from hepflow.context import Sample
 from hepflow.errors import ColumnError, NetworkError
 from hepflow.events.links import container_id
-from hepflow.networks import load
-from hepflow.plugins.networks import LwtnnDecorator, OnnxDecorator
+from hepflow.networks import load, write_lwtnn
+from hepflow.plugins.networks import LwtnnDecorator, ModelDecorator, OnnxDecorator
+from hepflow.plugins.performance import UnseenTaus
+from hepflow.plugins.training import kfold
 from hepflow.variables import Variable
 
 VECTORS = Path(__file__).parents[4] / "shared" / "lwtnn-vectors"
@@ -314,12 +318,67 @@ def test_inputs_that_do_not_fit_are_named(properties, message):
 def test_the_kinds_of_files_are_not_mixed_up(hh_weights, tmp_path):
     w1, b1, w2, b2 = hh_weights
     lwtnn = _dense(tmp_path / "net.json", [(w1, b1, "rectified"), (w2, b2, "linear")], list("abcde"))
-    with pytest.raises(NetworkError, match="use LwtnnDecorator"):
+    with pytest.raises(NetworkError, match="lwtnn JSON, not ONNX"):
         OnnxDecorator("net", WeightFile=str(lwtnn)).reads()
     onnx = _hh_onnx(tmp_path / "hh.onnx", hh_weights)
-    with pytest.raises(NetworkError, match="use OnnxDecorator"):
+    with pytest.raises(NetworkError, match="ONNX, not lwtnn JSON"):
         LwtnnDecorator("net", WeightFile=str(onnx)).reads()
     with pytest.raises(NetworkError, match="hh_inputs"):
         OnnxDecorator("net", WeightFile=str(onnx), Inputs={"hh_inputs": HH}).reads()
     with pytest.raises(NetworkError, match="5 variables, 2"):
         OnnxDecorator("net", WeightFile=str(onnx), Inputs={"hh_input": HH[:2]}).reads()
+
+
+TMVA = VECTORS.parent / "tmva"
+
+
+def test_trees_of_tmva_with_the_expressions_of_their_file():
+    """Inputs are what the weight file says: abs(eta), min(mEflow, 4000); the answers are those of TMVA."""
+    if not TMVA.is_dir():
+        pytest.skip(f"{TMVA} is not there: weight files and answers of TMVA")
+    reference = json.loads((TMVA / "cls_BDTG.reference.json").read_text())
+    rows, wanted = np.array(reference["rows"]), np.ravel(reference["outputs"])
+    possible = (rows[:, 1] >= 0) & (rows[:, 4] <= 4000)
+    rows, wanted = rows[possible], wanted[possible]
+    names = ("pt", "eta", "centFrac", "innerTrkAvgDist", "mEflow", "nTracks")
+    columns = {f"TauJets.{name}": ak.unflatten(rows[:, k], [40, 0, len(rows) - 40]) for k, name in enumerate(names)}
+    columns["TauJets.eta"] = -columns["TauJets.eta"]
+    tool = ModelDecorator("bdt", WeightFile=str(TMVA / "cls_BDTG.weights.xml"), OutputPrefix="BDT_")
+    taus = _execute(tool, Events.from_arrays(columns))
+    np.testing.assert_allclose(taus.flat("BDT_score"), wanted, atol=2e-6)
+    assert sorted(tool.reads()) == sorted(columns)
+    assert tool.record()["decorations"] == ["TauJets.BDT_score"]
+    replaced = ModelDecorator("b", WeightFile=tool.WeightFile, Variables={"abseta": "EventInfo.x", "pt": "pt / 2"})
+    assert {"EventInfo.x", "TauJets.pt"} <= set(replaced.reads())
+    wrong = ModelDecorator("b", WeightFile=tool.WeightFile, Variables={"pt": "pt ^ 2"})
+    with pytest.raises(NetworkError, match="hepflow cannot calculate"):
+        wrong.reads()
+
+
+def test_each_event_gets_the_model_that_has_not_seen_it(hh_weights, tmp_path):
+    """Three networks of two formats as a k-fold set, on events; recipes are those of the files."""
+    w1, b1, w2, b2 = hh_weights
+    for number, folds in enumerate(kfold(3, "event.number")):
+        made = load(
+            _dense(tmp_path / "n.json", [(w1, b1, "rectified"), (w2, b2 + number, "linear")], [*"abcd", "x_log"])
+        )
+        recipe = {"name": "x_log", "column": "x", "transform": "log10", "floor": 1.0}
+        record = {"folds": folds.record(), "variables": {"event": [recipe]}}
+        (tmp_path / str(number)).mkdir()
+        write_lwtnn(replace(made, record=record), tmp_path / str(number) / "net.json")
+    rng = np.random.default_rng(5)
+    columns = {f"event.{name}": rng.normal(size=30) for name in "abcdx"} | {"event.number": np.arange(30)}
+    tool = ModelDecorator(
+        "nn", WeightFile=str(tmp_path / "[0-9]" / "net.json"), Container="event", EventNumber="event.number"
+    )
+    found = _execute(tool, Events.from_arrays(columns))
+    x = np.stack([*(columns[f"event.{name}"] for name in "abcd"), np.log10(np.maximum(columns["event.x"], 1))], axis=1)
+    wanted = np.maximum((x + 0.5) * 2 @ w1 + b1, 0) @ w2 + b2 + (np.arange(30) % 3)[:, None]
+    np.testing.assert_allclose(found["signal"], wanted[:, 0], rtol=1e-4, atol=1e-4)
+    record = tool.record()
+    assert record["kfold"]["number"] == 3
+    sample = Sample("s", records={"nn": record})
+    seen = Events.from_arrays(columns, sample=sample)
+    unseen = UnseenTaus("u", Classifiers=["signal"], EventNumber="event.number")
+    unseen.execute(seen, result := unseen.start())
+    assert result == {"all events are unseen": 30}
