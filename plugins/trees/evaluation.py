@@ -8,7 +8,7 @@ search and a line a variable instead of a walk through each tree (Lucchese et al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ __all__ = ["Program"]
 Floats = npt.NDArray[np.float64]
 TABLE_BYTES = 2**20
 """The tables of the trees that are worked on together have about this size, to stay in the cache."""
-ROWS = 256
-"""Rows worked on together."""
+ROWS, TOGETHER = 512, 8192
+"""Rows worked on at once, and rows that go through the trees of one table before those of the next."""
 WIDEST = 64
 """Trees with more leaves are walked through."""
 
@@ -63,26 +63,30 @@ class Program:
     def sums(self, rows: Floats) -> Floats:
         """Return the sums over the trees of each group, (n_rows, n_sums)."""
         found = np.zeros((len(rows), self.n_sums))
-        for first in range(0, len(rows), ROWS):
-            part = rows[first : first + ROWS]
-            places = self._places(part)
-            for block in self._blocks:
-                block.add(places, found[first : first + ROWS])
-            for number, tree in self._walked.items():
-                found[first : first + ROWS, self._groups[number]] += _walk(tree, part)
+        for block, first, values in self._values(rows):
+            block.add(values, found[first : first + len(values)])
+        for number, tree in self._walked.items():
+            found[:, self._groups[number]] += _walk(tree, rows)
         return found
 
     def answers(self, rows: Floats) -> Floats:
         """Return the answer of each tree, (n_rows, n_trees)."""
         found = np.empty((len(rows), self.n_trees))
-        for first in range(0, len(rows), ROWS):
-            part = rows[first : first + ROWS]
-            places = self._places(part)
-            for block in self._blocks:
-                found[first : first + ROWS, block.numbers] = block.values(places)
-            for number, tree in self._walked.items():
-                found[first : first + ROWS, number] = _walk(tree, part)
+        for block, first, values in self._values(rows):
+            found[first : first + len(values), block.numbers] = values
+        for number, tree in self._walked.items():
+            found[:, number] = _walk(tree, rows)
         return found
+
+    def _values(self, rows: Floats) -> Iterator[tuple[_Block, int, Floats]]:
+        """Yield the answers of the trees of a block for some rows from a first one on. They are overwritten."""
+        scratch = [_Scratch.of(block, min(len(rows), ROWS)) for block in self._blocks]
+        for start in range(0, len(rows), TOGETHER):
+            places = self._places(rows[start : start + TOGETHER])
+            for block, room in zip(self._blocks, scratch, strict=True):
+                for first in range(0, min(TOGETHER, len(rows) - start), ROWS):
+                    part = [place[first : first + ROWS] for place in places]
+                    yield block, start + first, block.values(part, room)
 
     def _places(self, rows: Floats) -> list[npt.NDArray[np.intp]]:
         """Return for each variable how many of its cuts are at most the value; one more than there are for NaN."""
@@ -149,35 +153,60 @@ class _Block:
         own = groups[self.numbers]
         self.edges = [(0, None)] if n_sums == 1 else [(g, np.flatnonzero(own == g)) for g in np.unique(own)]
 
-    def add(self, places: Sequence[npt.NDArray[np.intp]], sums: Floats) -> None:
+    def add(self, values: Floats, sums: Floats) -> None:
         """Add the answers of the trees to the sums of their groups."""
-        values = self.values(places)
         for group, columns in self.edges or ():
             sums[:, group] += (values if columns is None else values[:, columns]).sum(axis=1)
 
-    def values(self, places: Sequence[npt.NDArray[np.intp]]) -> Floats:
-        """Return the answer of each tree, (n_rows, n_trees)."""
+    def values(self, places: Sequence[npt.NDArray[np.intp]], room: _Scratch) -> Floats:
+        """Return the answer of each tree, (n_rows, n_trees), in the scratch."""
         n = len(places[0])
-        kind = np.dtype(f"u{self.width // 8}")
-        left = np.full((n, len(self.numbers)), np.iinfo(kind).max, kind)
-        lines = np.empty_like(left)
+        left, lines, index, values = room.left[:n], room.lines[:n], room.index[:n], room.values[:n]
+        left[...] = np.iinfo(left.dtype).max
         for feature, line_of, table in self.tables:
             place = places[feature] if line_of is None else line_of[places[feature]]
             np.take(table, place, axis=0, out=lines, mode="clip")
             np.bitwise_and(left, lines, out=left)
-        found: Floats = self.leaves.take(_lowest(left) + self.starts, mode="clip")
-        return found
+        np.add(_lowest(left, lines, room.bits[:n]), self.starts, out=index)
+        return np.take(self.leaves, index, out=values, mode="clip")
+
+
+@dataclass
+class _Scratch:
+    """Room for the numbers of a block of trees and rows: made once a call, for arrays of this size are dear to make."""
+
+    left: npt.NDArray[Any]
+    lines: npt.NDArray[Any]
+    bits: npt.NDArray[np.uint8]
+    index: npt.NDArray[np.intp]
+    values: Floats
+
+    @classmethod
+    def of(cls, block: _Block, rows: int) -> _Scratch:
+        shape, kind = (rows, len(block.numbers)), f"u{block.width // 8}"
+        return cls(
+            np.empty(shape, kind),
+            np.empty(shape, kind),
+            np.empty(shape, np.uint8),
+            np.empty(shape, np.intp),
+            np.empty(shape),
+        )
 
 
 _LOWEST8 = np.array([0] + [(n & -n).bit_length() - 1 for n in range(1, 256)], dtype=np.intp)
 
 
-def _lowest(bits: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Return the number of the lowest bit that is set."""
-    if bits.dtype.itemsize == 1:
+def _lowest(bits: npt.NDArray[Any], other: npt.NDArray[Any], count: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Return the number of the lowest bit that is set; ``other`` and ``count`` are room for it, ``bits`` is lost."""
+    if hasattr(np, "bitwise_count"):
+        np.subtract(bits, bits.dtype.type(1), out=other)
+        np.invert(bits, out=bits)
+        np.bitwise_and(bits, other, out=other)
+        return np.bitwise_count(other, out=count)
+    if bits.dtype.itemsize == 1:  # numpy before 2.0
         return _LOWEST8.take(bits, mode="clip")
     lowest = (bits & (~bits + bits.dtype.type(1))).astype(np.float64)
-    found: npt.NDArray[np.intp] = (lowest.view(np.int64) >> 52) - 1023
+    found: npt.NDArray[np.int64] = (lowest.view(np.int64) >> 52) - 1023
     return found
 
 
