@@ -202,7 +202,8 @@ def _lowest(bits: npt.NDArray[Any], other: npt.NDArray[Any], count: npt.NDArray[
         np.subtract(bits, bits.dtype.type(1), out=other)
         np.invert(bits, out=bits)
         np.bitwise_and(bits, other, out=other)
-        return np.bitwise_count(other, out=count)
+        np.bitwise_count(other, out=count)
+        return count
     if bits.dtype.itemsize == 1:  # numpy before 2.0
         return _LOWEST8.take(bits, mode="clip")
     lowest = (bits & (~bits + bits.dtype.type(1))).astype(np.float64)
