@@ -19,13 +19,15 @@ class Sample:
     """A named input with metadata, as tools see it (``events.sample``).
 
     ``records`` is what the tools that made the file say of their output (``Tool.record``), by the name of the tool.
-    ``energy_unit`` is that of the columns, ``MeV`` or ``GeV``, empty where it is not known.
+    ``energy_unit`` is that of the columns, ``MeV`` or ``GeV``, empty where it is not known. ``factor`` is the L·σ/Σw of
+    ``--lumi``, with which the column ``Sample.weight`` is made, None without.
     """
 
     name: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     energy_unit: str = ""
+    factor: float | None = None
 
 
 @dataclass(frozen=True)

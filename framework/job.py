@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import atexit
 import contextvars
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import JobOptionsError, PropertyError, nearest
+from hepflow.expressions import Expression
 from hepflow.properties import Configurable, Property
 from hepflow.stream import Stream, as_tools
 from hepflow.tool import Tool
 
-__all__ = ["DATATYPES", "Job", "Option", "OptionValues", "option_values", "remind"]
+__all__ = ["DATATYPES", "Job", "Option", "OptionValues", "SampleSettings", "option_values", "remind"]
 
 T = TypeVar("T")
 
@@ -38,6 +41,24 @@ class OptionValues:
         self.declared: dict[str, Option] = {}
         self.values: dict[str, Any] = {}
         self.jobs: list[Job] = []
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """What job options say of a sample (``Job.sample``); None: what its files say."""
+
+    cross_section: float | None = None
+    filter_efficiency: float | None = None
+    k_factor: float | None = None
+    events: float | None = None
+    sum_of_weights: float | None = None
+    weight: str = ""
+    data: bool = False
+
+    def numbers(self) -> dict[str, float | None]:
+        """Return the numbers by name."""
+        names = ("cross_section", "filter_efficiency", "k_factor", "events", "sum_of_weights")
+        return {name: getattr(self, name) for name in names}
 
 
 option_values: contextvars.ContextVar[OptionValues | None] = contextvars.ContextVar("option_values", default=None)
@@ -64,6 +85,7 @@ class Job:
         self.default_sample = default_sample
         self.seed = seed
         self._members: list[Tool | Stream] = []
+        self.samples: dict[str, SampleSettings] = {}
         self._options = context if context is not None else OptionValues()
         self._options.jobs.append(self)
         self._frozen = False
@@ -118,6 +140,43 @@ class Job:
             raise JobOptionsError(f"--{error.message}", where=f"job {self.name}", hint=error.hint) from None
         self._options.values[name] = value
         return value
+
+    def sample(
+        self,
+        name: str,
+        *,
+        cross_section: float | None = None,
+        filter_efficiency: float | None = None,
+        k_factor: float | None = None,
+        events: float | None = None,
+        sum_of_weights: float | None = None,
+        weight: str = "",
+        data: bool = False,
+    ) -> None:
+        """Say what ``--lumi`` needs to know of a sample (``-i NAME=FILE``) where its files do not, or say otherwise.
+
+        ``cross_section`` is in pb; ``events`` and ``sum_of_weights`` are those of the whole sample before any
+        selection; ``weight`` is an expression for the generator's weight of an event. Events of ``data`` count 1.
+        JobOptionsError where a number makes no sense or the sample is there already.
+        """
+        where = f"job {self.name}, sample {name}"
+        if name in self.samples or self._frozen:
+            raise JobOptionsError(f"the sample {name!r} is described twice, or too late", where=where)
+        made = SampleSettings(
+            cross_section,
+            filter_efficiency,
+            k_factor,
+            events,
+            sum_of_weights,
+            Expression(weight).text if weight else "",
+            data,
+        )
+        for key, value in made.numbers().items():
+            if value is not None and not (math.isfinite(value) and (value > 0 or key == "sum_of_weights")):
+                raise JobOptionsError(f"{key} = {value:g} makes no sense", where=where, hint="a number above 0")
+        if data and made != SampleSettings(data=True):
+            raise JobOptionsError("events of data count 1: nothing else can be said of them", where=where)
+        self.samples[name] = made
 
     def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:
         if self._frozen:

@@ -31,6 +31,7 @@ FLOORS = (
         "files",
         "versions",
         "processes",
+        "normalisation",
     ),
     ("events", "networks", "plots"),
     ("tool", "stream", "executor", "registry", "datafiles"),

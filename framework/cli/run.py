@@ -29,6 +29,7 @@ from hepflow.execution.cache import cache_directory
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted, units_failed
 from hepflow.execution.forecast import Forecast, forecast
+from hepflow.execution.normalisation import yields
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
@@ -64,6 +65,12 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         tree_option,
         units_option,
+        click.option(
+            "--lumi",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="FB⁻¹",
+            help="Integrated luminosity: events weigh L·σ·w/Σw in plots and cutflow, and have Sample.weight.",
+        ),
         click.option(
             "-j",
             "--workers",
@@ -157,7 +164,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             name: given[name]
             for name in (
                 *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
-                *("resume", "force", "checksum", "label", "units"),
+                *("resume", "force", "checksum", "label", "units", "lumi"),
                 *("retries", "max_failures", "keep_going", "leave_out", "detach"),
             )
         },
@@ -206,7 +213,7 @@ def plan_command(ctx: click.Context, /, **given: Any) -> None:
     """Show what a job would do: work units, tools in order, columns read and written, outputs. Nothing is run."""
     file, plugins = _load(ctx, given)
     if file is not None:
-        names = ("inputs", "tree", "events", "skip", "units", "workers", "executor")
+        names = ("inputs", "tree", "events", "skip", "units", "lumi", "workers", "executor")
         settings = _of_executors(given["settings"], plugins)
         options = RunOptions(settings=settings, **{name: given[name] for name in names})
         _show_plan(file, options, plugins, tried=given["tried"])
@@ -350,6 +357,7 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
         out.print(f"\nstream {stream.name}: {configured(stream)} writes {len(names)} columns: {_joined(names)}")
+    _show_samples(file.job, plan, options.lumi)
     units = new_table("unit", "file", "entries", title="work units")
     for unit in plan.units[:20]:
         units.add_row(str(unit.number), unit.file.path, f"{unit.start:,}–{unit.stop:,}")
@@ -397,6 +405,20 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def _show_samples(job: Job, plan: Plan, lumi: float | None) -> None:
+    """Show how the samples are normalised: what is read, and with --lumi how many events that stands for."""
+    if lumi is None:
+        return
+    table = new_table("sample", "σ·ε·k [pb]", "events", "Σw", "L·σ", "L·σ/Σw", title=f"normalised to {lumi:g} fb⁻¹")
+    for name, made in yields(plan, lumi, job.samples).items():
+        numbers, sigma = made.normalisation, made.normalisation.effective
+        told = ("data", "") if sigma is None else (f"{sigma:.5g}", f"{1000 * lumi * sigma:,.1f}")
+        table.add_row(
+            name, told[0], f"{numbers.events:,.0f}", f"{numbers.sum_of_weights:.6g}", told[1], f"{made.factor:.6g}"
+        )
+    console().print(table)
+
+
 def _number(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
@@ -417,13 +439,18 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
     if result.cutflow:
         some = any(missing for _, _, missing in result.cutflow.values())
         header = ("stream", "tool", "selection", "of", "before", "after", "kept", *(("missing",) if some else ()))
+        samples = list(result.yields)
+        header = (*header, *samples)  # the yields after each cut
         table = new_table(*header, title="cutflow")
         for column in table.columns[4:]:
             column.justify = "right"
-        for (stream, tool, container, label), (before, after, missing) in result.cutflow.items():
+        for line, (before, after, missing) in result.cutflow.items():
+            stream, tool, container, label = line
             share = f"{after / before:.1%}" if before else "-"
             cells = (stream or "job", tool, label, container or "events", f"{before:,}", f"{after:,}", share)
-            table.add_row(*cells, *((f"{missing:,}" if missing else "",) if some else ()))
+            of_samples = (result.yields[name].get(line) for name in samples)
+            after_cut = ("" if found is None else f"{found[1]:,.2f}" for found in of_samples)
+            table.add_row(*cells, *((f"{missing:,}" if missing else "",) if some else ()), *after_cut)
         out.print(table)
     for text in dict.fromkeys(text for text, _ in result.notes):
         counts = {name: count for (other, name), count in result.notes.items() if other == text}

@@ -108,16 +108,20 @@ class Events:
         """
         objects = self[container]
         values = self._mask(flatten(mask, objects._structure(), f"the selection {label!r}"), len(objects), label)
+        before = self._scope.weights(container)
         unknown = 0 if missing is None else int(np.count_nonzero(flatten(missing, objects._structure(), label)))
         self._scope.hide(container, values)
-        self._scope.count(self._tool, container, label, len(values), int(values.sum()), unknown)
+        weights = (*before, *self._scope.weights(container))
+        self._scope.count(self._tool, container, label, len(values), int(values.sum()), unknown, *weights)
 
     def select_events(self, mask: Any, label: str, *, missing: Any = None) -> None:
         """Hide the events for which ``mask`` is false, and add a line to the cutflow; ``missing`` as of ``select``."""
         values = self._mask(plain(mask), len(self), label)
+        before = self._scope.weights()
         self._scope.hide_events(values)
         unknown = 0 if missing is None else int(np.count_nonzero(missing))
-        self._scope.count(self._tool, "", label, len(values), int(values.sum()), unknown)
+        weights = (*before, *self._scope.weights())
+        self._scope.count(self._tool, "", label, len(values), int(values.sum()), unknown, *weights)
 
     def add(
         self, container: str, columns: Mapping[str, Any], *, counts: npt.ArrayLike | None = None, parent: str = ""

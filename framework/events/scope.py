@@ -16,8 +16,21 @@ import numpy.typing as npt
 from hepflow.context import Sample
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
+from hepflow.normalisation import WEIGHT
 
-__all__ = ["Bools", "Cutflow", "Group", "Ints", "Notes", "Scope", "counts_of", "flat_take", "offsets_from", "taken"]
+__all__ = [
+    "Bools",
+    "Cutflow",
+    "Group",
+    "Ints",
+    "Notes",
+    "Scope",
+    "Yields",
+    "counts_of",
+    "flat_take",
+    "offsets_from",
+    "taken",
+]
 
 T = TypeVar("T")
 
@@ -25,6 +38,8 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Cutflow: TypeAlias = dict[tuple[str, str, str, str], list[int]]
 """(stream or "", tool, container or "", label) → [before, after, how many do not pass for a missing value]."""
+Yields: TypeAlias = dict[tuple[str, str, str, str], list[float]]
+"""Line of the cutflow → sums of weights [before, after], with ``--lumi``."""
 Notes: TypeAlias = dict[tuple[str, str], int]
 """(where links point that cannot be followed, column) → number of links."""
 
@@ -82,6 +97,7 @@ class Scope:
         self._parent = parent
         self.cutflow: Cutflow = {} if parent is None else parent.cutflow
         self.notes: Notes = {} if parent is None else parent.notes
+        self.yields: Yields = {} if parent is None else parent.yields
         self._noted: set[tuple[str, str]] = set() if parent is None else parent._noted
         self.draws: dict[str, int] = {}
         self._counted: dict[tuple[str, str, str], int] = {}
@@ -286,13 +302,29 @@ class Scope:
 
     # ── cutflow ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def count(self, tool: str, container: str, label: str, before: int, after: int, missing: int = 0) -> None:
+    def weights(self, container: str = "") -> tuple[float, ...]:
+        """Return the sum of the weights of what is visible, of events or of the objects of a container; nothing where
+        events have no weights (``--lumi``).
+        """
+        column = self.find(WEIGHT)
+        if column is None:
+            return ()
+        if not container:
+            return (float(flat_take(column.content, self.event_index()).sum()),)
+        return (float(column.content[flat_take(self.event_of(container), self.index(container))].sum()),)
+
+    def count(
+        self, tool: str, container: str, label: str, before: int, after: int, missing: int = 0, *weights: float
+    ) -> None:
         """Add to a line of the cutflow; a label that a tool uses again in the same chunk gets a line of its own."""
         times = self._counted[tool, container, label] = self._counted.get((tool, container, label), 0) + 1
         shown = label if times == 1 else f"{label} ({times})"
         line = self.cutflow.setdefault((self.label, tool, container, shown), [0, 0, 0])
         for position, number in enumerate((before, after, missing)):
             line[position] += number
+        if weights:
+            known = self.yields.get((self.label, tool, container, shown), [0.0, 0.0])
+            self.yields[self.label, tool, container, shown] = [a + b for a, b in zip(known, weights, strict=True)]
 
     def note(self, text: str, column: str, count: int) -> None:
         """Add to what is told at the end of the run; the same is added once a chunk, whoever finds it."""

@@ -10,6 +10,7 @@ from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.survey import Survey
 from hepflow.execution.units import unit_of
 from hepflow.job import Job
+from hepflow.normalisation import WEIGHT
 from hepflow.protocols import NO_VALUES, ColumnInfo, FileSchema
 from hepflow.stream import Stream
 
@@ -150,4 +151,5 @@ def _explain(error: ColumnError, groups: Sequence[Group]) -> ColumnError:
     unreadable = {name: why for group in groups for name, why in group.schema.unreadable.items() if why != NO_VALUES}
     why = unreadable.get(error.about) or unreadable.get(f"{error.about.partition('.')[0]}.*")
     hint = f"{error.about} is in the file but cannot be read: {why}" if why else error.hint
+    hint = "--lumi makes it" if error.about == WEIGHT else hint
     return error.but(where=f"{error.where}, input {groups[0].path}", hint=hint)

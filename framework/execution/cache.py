@@ -100,6 +100,7 @@ class FileCache:
         if state is not None and (local is None or state == [looked.facts.size, looked.facts.mtime]):
             facts = looked.facts
             told = [facts.digest, facts.entries, facts.boundaries, facts.identity, facts.size, facts.mtime]
+            told.append(facts.normalisation)
             text = json.dumps([_key(path, file.tree), state, told])
             self._keep(path, text)
             if self._schemas[digest] is None:
@@ -193,8 +194,8 @@ def _read_shard(path: Path) -> dict[str, tuple[_State, Facts]]:
         found.pop(key, None)
         kept.pop(key, None)
         if told is not None:
-            digest, entries, boundaries, *rest = told
-            found[key] = (state, Facts(digest, entries, tuple(boundaries), *rest))
+            digest, entries, boundaries, identity, size, mtime, numbers = told
+            found[key] = (state, Facts(digest, entries, tuple(boundaries), identity, size, mtime, tuple(numbers)))
             kept[key] = line
     if len(lines) > STALE * (len(kept) + 1000):
         with suppress(OutputError):  # what another process adds meanwhile may be lost, and is looked up again

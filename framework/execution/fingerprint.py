@@ -57,6 +57,7 @@ def fingerprint_of(
                 for owner, tools in (("job", job.tools), *((stream.name, stream.tools) for stream in job.streams))
             },
             "seed": job.seed,
+            **({"--lumi": factors} if (factors := {k.sample: k.factor for k in plan.kinds if k.factor}) else {}),
             "versions": {name: version for name, version in versions().items() if name in READING},
             "readers": sources(reader for reader in formats if reader.format in read),
             "inputs": {

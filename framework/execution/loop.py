@@ -21,12 +21,15 @@ from hepflow.context import Context, Sample
 from hepflow.errors import ChangedError, HepflowError, InputError, ToolError, WorkerError
 from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
-from hepflow.events.scope import Cutflow, Group, Notes
+from hepflow.events.scope import Cutflow, Group, Notes, Yields
 from hepflow.execution.cache import FileCache
+from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
+from hepflow.expressions import Expression
 from hepflow.files import sha256
 from hepflow.io.opening import local_path, open_reader
 from hepflow.job import Job
+from hepflow.normalisation import NORMALISATION, WEIGHT
 from hepflow.protocols import ColumnInfo, Reader, Writer
 from hepflow.stream import Stream
 from hepflow.tool import Tool
@@ -90,6 +93,8 @@ class Worker:
         self.payload = payload
         self.job = payload.job
         self._readers: dict[tuple[str, str], Reader] = {}
+        self._numbers: dict[str, Any] = {}  # the normalisation of what the unit reads
+        self._yields: Yields = {}
         accesses = payload.plan.flow.access.values()
         made = {name for access in accesses for name in access.created}
         self._optional = {name.partition(".")[0] for access in accesses for name in access.optional} - made
@@ -130,12 +135,18 @@ class Worker:
             if tool.has_loop:
                 results[tool.name] = _guarded(tool, None, "start", tool.start)
         outcome = UnitResult(unit.key, unit.entries, results=results)
+        self._yields = {}
+        self._numbers = _numbers(unit, counted=self._kind(unit.file).counted)
         writers: dict[str, Writer] = {}
         try:
             for scope, where in self._chunks(unit, outcome):
                 self._process(scope, where, outcome, writers, unit)
                 if report is not None:
                     report(scope.n_events)
+            if self._numbers or self._yields:
+                sums = {name: self._numbers[name] for name in ("events", "sum_of_weights") if self._numbers}
+                sample = self._kind(unit.file).sample
+                results[NORMALISATION] = {sample: {"numbers": sums, "yields": self._yields}}
             while writers:
                 writers.popitem()[1].close()
         except BaseException:
@@ -169,9 +180,13 @@ class Worker:
                 count += 1
                 name = f"{tool.name} ({count})"
             tools[name] = record
-        own = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
+        own: dict[str, Any] = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
         told = {"simulation": kind.simulation, "energy_unit": kind.energy_unit}
         own |= {key: value for key, value in told.items() if value}
+        if kind.factor is not None:
+            own[WEIGHTED] = True
+        if self._numbers:
+            own[NORMALISATION] = [self._numbers]  # the sums may still grow: a writer takes them when it closes
         return {**own, "tools": tools} if tools else own
 
     def _kind(self, file: PlannedFile) -> FileKind:
@@ -196,8 +211,8 @@ class Worker:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
         file, kind = unit.file, self._kind(unit.file)
         _check_unchanged(file)
-        wanted = list(kind.columns.values())
-        sample = Sample(kind.sample, kind.metadata, kind.records, kind.energy_unit)
+        wanted = [info for name, info in kind.columns.items() if name != WEIGHT]
+        sample = Sample(kind.sample, kind.metadata, kind.records, kind.energy_unit, kind.factor)
         for start, stop, block in self._blocks(unit, wanted):
             for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)
@@ -206,10 +221,11 @@ class Worker:
                 scope = Scope.from_columns(
                     columns, last - first, sample=sample, seed=self.job.seed, first_entry=numbered
                 )
+                self._weigh(scope, kind, f"{file.path}, entries {first}–{last}")
                 for container in self._optional:
                     if not scope.knows(container):  # nothing of it in this file: no objects, so all reads as missing
                         scope.define(container, Group(np.zeros(scope.n_events + 1, dtype=np.int64)))
-                scope.cutflow, scope.notes = outcome.cutflow, outcome.notes
+                scope.cutflow, scope.notes, scope.yields = outcome.cutflow, outcome.notes, self._yields
                 note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
         _check_unchanged(file)
@@ -224,6 +240,22 @@ class Worker:
             return
         for start, stop in _reading(where, lambda: reader.blocks(wanted, unit.start, unit.stop)):
             yield start, stop, _reading(where, partial(reader.read, wanted, start, stop))
+
+    def _weigh(self, scope: Scope, kind: FileKind, where: str) -> None:
+        """Count the events of a chunk and their weights, and make the column of weights; before any selection."""
+        if not kind.counted and kind.factor is None:
+            return
+        weights = np.ones(scope.n_events)
+        if kind.weight:
+            weights = np.asarray(Expression(kind.weight)(Events(scope)), dtype=np.float64)
+        if not np.isfinite(weights).all():
+            raise InputError(f"the weight {kind.weight} is missing or infinite for some events", where=where)
+        if kind.counted:
+            self._numbers["events"] += scope.n_events
+            self._numbers["sum_of_weights"] += float(weights.sum())
+        if kind.factor is not None:
+            scope.define(WEIGHT.partition(".")[0], Group(None))
+            scope.put(WEIGHT, Column(None, kind.factor * weights))
 
     def _process(
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
@@ -267,6 +299,17 @@ class Worker:
                 where=where,
                 hint="--debug shows the traceback",
             ) from error
+
+
+def _numbers(unit: WorkUnit, *, counted: bool) -> dict[str, Any]:
+    """Return the normalisation of a work unit, as the metadata of its outputs say it: the unit's share of the file, or
+    nothing counted yet.
+    """
+    file = unit.file
+    if file.normalisation is None:
+        return {}
+    share = unit.entries / file.entries if file.entries else 1.0
+    return file.normalisation.share(0.0 if counted else share).told()
 
 
 def _check_unchanged(file: PlannedFile) -> None:

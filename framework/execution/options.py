@@ -35,6 +35,8 @@ class RunOptions:
     checksum: bool = False
     label: str = ""
     units: str | None = None
+    lumi: float | None = None
+    """Integrated luminosity, fb⁻¹: events get the weights L·σ·w/Σw."""
     tree: str = ""
     retries: int = Policy.retries
     max_failures: int | None = None

@@ -15,12 +15,15 @@ from hepflow.execution.agreement import agree, groups_of, seconds
 from hepflow.execution.dataflow import DataFlow, declared
 from hepflow.execution.failures import Failure, Policy
 from hepflow.execution.inputs import InputFile
+from hepflow.execution.normalisation import gathered, normalisation_of, normalised, weight_of, with_weight
 from hepflow.execution.schemas import Facts
 from hepflow.execution.survey import Survey, survey
 from hepflow.execution.units import check_units
 from hepflow.executor import Executor
+from hepflow.expressions import Expression
 from hepflow.io.blocks import cut_range
 from hepflow.job import Job
+from hepflow.normalisation import Normalisation
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
 
 __all__ = ["UNIT_ENTRIES", "FileKind", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
@@ -34,6 +37,9 @@ GROUP, LARGEST_GROUP = 64, 256
 class FileKind:
     """What many inputs have in common: the sample, the columns they are asked for, as they spell them, the records of
     the tools that made them, how hepflow simulated them (empty where it did not), and nothing more of their schema.
+
+    ``weight`` is the expression for the weight of an event, ``factor`` what it is multiplied with for ``--lumi``.
+    Events and weights are ``counted`` while a generator makes them.
     """
 
     sample: str
@@ -45,6 +51,9 @@ class FileKind:
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulation: str = ""
     energy_unit: str = ""
+    weight: str = ""
+    counted: bool = False
+    factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class PlannedFile:
     size: int
     mtime: float
     replicas: tuple[str, ...] = ()
+    normalisation: Normalisation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,7 @@ def make_plan(
     events: int | None = None,
     skip: int = 0,
     energy_unit: str = "",
+    lumi: float | None = None,
     executor: Executor | None = None,
     policy: Policy | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
@@ -126,8 +137,8 @@ def make_plan(
     """Look at the inputs, with the workers of an executor, and plan the job; no event is read.
 
     ``events`` and ``skip`` count entries over all files in plan order. ``energy_unit`` is that of the inputs that do
-    not tell theirs. Raises InputError for files that cannot be used, ColumnError for columns that are not there; where
-    that concerns some of many files, these are in ``failed``.
+    not tell theirs. With ``lumi`` (fb⁻¹) there is a column ``Sample.weight``. Raises InputError for files that cannot
+    be used, ColumnError for columns that are not there; where that concerns some of many, these are in ``failed``.
     """
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         return Plan((), (), DataFlow())
@@ -144,12 +155,17 @@ def make_plan(
     if not found.opened:
         raise _nothing(job, found)
     groups = groups_of(job, found, energy_unit)
+    if lumi is not None:
+        groups = [replace(group, schema=with_weight(group.schema, group.path)) for group in groups]
     agreed = agree(job, groups, lenient=lenient and len(inputs) > 1)
     failed = [Failure(f.path, agreed.refused[one.digest]) for f, one in found.opened if one.digest in agreed.refused]
     opened = [(file, one) for file, one in found.opened if one.digest not in agreed.refused]
     first = {group.path: group.schema.energy_unit for group in agreed.groups}
     notes = [*agreed.notes, *check_units(job, agreed.flow, agreed.columns, [*first.items()])]
-    kinds, files = _kinds_and_files(opened, {group.digest: group.schema for group in agreed.groups}, agreed.flow)
+    kinds, files = _kinds_and_files(
+        opened, {group.digest: group.schema for group in agreed.groups}, agreed.flow, job, lumi
+    )
+    files = gathered(files, kinds)
     units = tuple(_grouped(_units(files, opened, found.schemas, skip, events)))
     if not units and events != 0 and not any(file.entries for file in files):
         notes.append("the input has no entries: outputs are empty")
@@ -160,7 +176,7 @@ def make_plan(
     if empty and any(unit.stop for unit in units):
         notes.append(f"without entries: {', '.join(empty)}")
     used = {id(unit.file) for unit in units}
-    return Plan(
+    plan = Plan(
         files=tuple(file for file in files if not file.entries or id(file) in used),
         units=units,
         flow=agreed.flow,
@@ -171,6 +187,7 @@ def make_plan(
         failed=(*found.failed, *failed),
         looked=found.looked,
     )
+    return normalised(plan, lumi, job.samples)
 
 
 def _lacking(job: Job) -> Callable[[FileSchema], str]:
@@ -205,7 +222,7 @@ _Opened = Sequence[tuple[InputFile, Facts]]
 
 
 def _kinds_and_files(
-    opened: _Opened, schemas: Mapping[str, FileSchema], flow: DataFlow
+    opened: _Opened, schemas: Mapping[str, FileSchema], flow: DataFlow, job: Job, lumi: float | None
 ) -> tuple[tuple[FileKind, ...], list[PlannedFile]]:
     """Return what files have in common, and the files."""
     kinds: dict[tuple[str, str, int], FileKind] = {}
@@ -215,25 +232,31 @@ def _kinds_and_files(
         key = (facts.digest, file.sample, id(file.metadata) if file.metadata else 0)
         if key not in kinds:
             numbers[key] = len(kinds)
-            kinds[key] = _kind(file, schemas[facts.digest], flow)
+            kinds[key] = _kind(file, facts, schemas[facts.digest], flow, job, lumi)
         mtime = 0.0 if file.replicas else facts.mtime
         told = (facts.entries, facts.identity, facts.size, mtime, file.replicas)
-        files.append(PlannedFile(file.path, numbers[key], *told))
+        normalisation = normalisation_of(facts, file, job.samples)
+        files.append(PlannedFile(file.path, numbers[key], *told, normalisation))
     return tuple(kinds.values()), files
 
 
-def _kind(file: InputFile, schema: FileSchema, flow: DataFlow) -> FileKind:
+def _kind(file: InputFile, facts: Facts, schema: FileSchema, flow: DataFlow, job: Job, lumi: float | None) -> FileKind:
     simulation = file.metadata.get("simulation") or schema.metadata.get("simulation")
+    counted = schema.endless and bool(facts.normalisation)
+    weight = weight_of(schema, file.path, job.samples.get(file.sample)) if counted or lumi is not None else ""
+    names = (*flow.reads, *(Expression(weight).columns if weight else ()))
     return FileKind(
         sample=file.sample,
         format=schema.format,
         tree="" if schema.endless else schema.tree,
         repeated=schema.repeated,
-        columns={name: schema.columns[name] for name in flow.reads if name in schema.columns},
+        columns={name: schema.columns[name] for name in names if name in schema.columns},
         metadata=file.metadata,
         records=schema.metadata.get("tools", {}),
         simulation=str(simulation or (schema.format if schema.endless else "")),
         energy_unit=schema.energy_unit,
+        weight=weight,
+        counted=counted,
     )
 
 

@@ -55,6 +55,7 @@ def plan_job(
         events=options.events,
         skip=options.skip,
         energy_unit=options.units or "",
+        lumi=options.lumi,
         executor=_lookers(options, plugins),
         policy=options.policy,
         tell=reporter.looked,

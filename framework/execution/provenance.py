@@ -9,21 +9,40 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from hepflow.events.scope import Cutflow
+from hepflow.events.scope import Yields
 from hepflow.execution.loop import failure
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import FileKind, Plan, PlannedFile
 from hepflow.execution.totals import Total
 from hepflow.files import sha256
 from hepflow.job import Job
+from hepflow.normalisation import NORMALISATION
 from hepflow.registry.manager import Registry
 from hepflow.versions import versions
 
-__all__ = ["cutflow_rows", "now", "provenance_of"]
+__all__ = ["cutflow_rows", "now", "provenance_of", "yields_of"]
 
 
-def cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
+def yields_of(total: Total) -> dict[str, Yields]:
+    """Return sample → line of the cutflow → sums of weights before and after."""
+    return {sample: found["yields"] for sample, found in total.results.get(NORMALISATION, {}).items()}
+
+
+def _normalisation(plan: Plan, total: Total) -> list[dict[str, Any]]:
+    """Return the numbers of what was read of each sample, and the factor of its weights with ``--lumi``."""
+    factors = {kind.sample: {"factor": kind.factor} for kind in plan.kinds if kind.factor is not None}
+    known = {plan.kinds[f.kind].sample: f.normalisation for f in plan.files if f.normalisation is not None}
+    read = total.results.get(NORMALISATION, {})
+    return [
+        {**known[sample].told(), **read[sample]["numbers"], **factors.get(sample, {})}
+        for sample in read
+        if sample in known and read[sample]["numbers"]
+    ]
+
+
+def cutflow_rows(total: Total) -> list[dict[str, Any]]:
     """Return a cutflow as plain data."""
+    yields = yields_of(total)
     return [
         {
             "stream": stream,
@@ -33,8 +52,10 @@ def cutflow_rows(cutflow: Cutflow) -> list[dict[str, Any]]:
             "before": before,
             "after": after,
             **({"missing": missing} if missing else {}),
+            **({"yields": found} if (found := {name: of[line] for name, of in yields.items() if line in of}) else {}),
         }
-        for (stream, tool, container, label), (before, after, missing) in cutflow.items()
+        for line, (before, after, missing) in total.cutflow.items()
+        for stream, tool, container, label in [line]
     ]
 
 
@@ -90,6 +111,8 @@ def provenance_of(
         "options": job.options,
         "datatype": job.datatype,
         "seed": job.seed,
+        "luminosity": options.lumi,
+        "normalisation": _normalisation(plan, total),
         "properties": {m.name: {"class": type(m).__name__, **m.values} for m in job.configurables()},
         "set": {m.name: list(m.values_set) for m in job.configurables()},
         "records": _records(job, plan),

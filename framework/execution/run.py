@@ -11,7 +11,7 @@ from typing import Any
 
 from hepflow.context import Context
 from hepflow.errors import JobOptionsError, OutputError, listed
-from hepflow.events.scope import Cutflow, Notes
+from hepflow.events.scope import Cutflow, Notes, Yields
 from hepflow.execution.closing import close_streams, finalize_tools
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import Failure, as_rows
@@ -21,7 +21,7 @@ from hepflow.execution.loop import Payload
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
-from hepflow.execution.provenance import cutflow_rows, now, provenance_of
+from hepflow.execution.provenance import cutflow_rows, now, provenance_of, yields_of
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.rundir import KEPT, PROVENANCE, RunDirectory
 from hepflow.execution.status import check_no_jobs, note_end, note_start
@@ -50,6 +50,8 @@ class RunResult:
     seconds: float = 0.0
     kept: int = 0
     left_out: list[Failure] = field(default_factory=list)
+    yields: dict[str, Yields] = field(default_factory=dict)
+    """Sample → line of the cutflow → weights before and after, with ``--lumi``."""
 
 
 def run(
@@ -119,9 +121,9 @@ class _Run:
         if self.directory.checksum and loop.ran:
             out = {failure.file for failure in left_out}
             check_unchanged({path: one for path, one in self.checksums.items() if path not in out}, self.reporter.step)
-        total = loop.totals.total()
+        self.plan, total = loop.plan, loop.totals.total()
         context = replace(context, events=total.entries, left_out=as_rows(left_out))
-        self.directory.write_json("cutflow.json", cutflow_rows(total.cutflow))
+        self.directory.write_json("cutflow.json", cutflow_rows(total))
         outputs = close_streams(self.job, self.directory, context, loop.totals, self.reporter)
         provenance = provenance_of(
             self.job, self.plan, self.options, self.plugins, self.checksums, total, outputs, context.left_out
@@ -134,7 +136,16 @@ class _Run:
         self.directory.finish((path for paths in outputs.values() for path in paths), keep_parts=bool(left_out))
         kept = sum(unit.key in loop.totals.done and unit.key not in loop.ran for unit in self.plan.units)
         return RunResult(
-            self.directory.path, results, outputs, total.cutflow, total.notes, total.entries, seconds, kept, left_out
+            self.directory.path,
+            results,
+            outputs,
+            total.cutflow,
+            total.notes,
+            total.entries,
+            seconds,
+            kept,
+            left_out,
+            yields_of(total),
         )
 
     def _context(self) -> Context:

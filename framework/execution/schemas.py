@@ -12,6 +12,7 @@ from typing import Any
 from hepflow.errors import ChangedError, DamagedError, HepflowError, InputError, TreeError
 from hepflow.execution.inputs import InputFile
 from hepflow.io.opening import local_path, open_reader
+from hepflow.normalisation import NORMALISATION, Normalisation
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
 
 __all__ = ["Facts", "Look", "Looked", "Refused", "Skipped", "digest_of", "packed_schema", "read_schema"]
@@ -23,7 +24,7 @@ _COLUMNS = ("columns", "second")
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a file has of its own: the digest of its schema, its entries, where these may be cut, and what tells it from
-    another.
+    another; ``normalisation`` is what it tells of its samples.
     """
 
     digest: str
@@ -32,6 +33,7 @@ class Facts:
     identity: str
     size: int
     mtime: float
+    normalisation: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Look:
         packed = packed_schema(schema)
         edges = tuple(schema.boundaries)
         told = (schema.entries, edges, schema.identity, schema.size, schema.mtime)
-        return Looked(Facts(digest_of(packed), *told), packed)
+        numbers = tuple(one.told() for one in Normalisation.read(schema.metadata, path))
+        return Looked(Facts(digest_of(packed), *told, numbers), packed)
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -100,6 +103,7 @@ def _stamp(path: str) -> tuple[int, int] | None:
 def packed_schema(schema: FileSchema) -> bytes:
     """Return what a schema has in common with those of other files: columns without their sizes in this one."""
     told: dict[str, Any] = {name: getattr(schema, name) for name in _SHARED}
+    told["metadata"] = {name: value for name, value in schema.metadata.items() if name != NORMALISATION}
     for part in _COLUMNS:
         infos: Mapping[str, ColumnInfo] = getattr(schema, part)
         # whether the number of objects is known counts where a column is read, the number itself does not

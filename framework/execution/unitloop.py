@@ -10,8 +10,9 @@ from pathlib import Path
 from hepflow.errors import HepflowError, UnitsFailedError, WorkerError
 from hepflow.execution.failures import Failure, as_rows, outcomes, units_failed
 from hepflow.execution.loop import Payload, Worker
+from hepflow.execution.normalisation import normalised
 from hepflow.execution.options import Reporter, RunOptions
-from hepflow.execution.plan import PlannedFile, WorkUnit
+from hepflow.execution.plan import Plan, PlannedFile, WorkUnit
 from hepflow.execution.rundir import FAILURES, PAYLOAD, RunDirectory
 from hepflow.execution.totals import Totals
 from hepflow.execution.work import Recorder, UnitRunner, Work, write_payload
@@ -38,18 +39,30 @@ class UnitLoop:
         self._reporter = reporter
         self._reported = 0
 
+    @property
+    def plan(self) -> Plan:
+        """Return the plan, with the weights of what is not left out."""
+        return self._payload.plan
+
     def run(self, options: RunOptions) -> list[Failure]:
         """Do what is not done, and close what outputs are made of; return what failed and is left out, where that is
         accepted, else raise UnitsFailedError.
         """
-        plan, directory = self._payload.plan, self._directory
+        directory = self._directory
         while True:
+            plan = self.plan
             self.totals.read(directory.part_check(), resume=options.resume)
             failures = self._once(options)
             left = [unit for unit in plan.units if unit.key in self.totals.done]
             if failures and (not options.leave_out or not left):
                 total = len(plan.units) + len(plan.failed)
                 raise units_failed(failures, total, where=str(directory.path / FAILURES))
+            lost = {(failure.file, failure.start) for failure in failures}
+            out = {unit.key for unit in plan.units if (unit.file.path, unit.start) in lost}
+            renewed = normalised(plan, options.lumi, self._payload.job.samples, out) if out else plan
+            if renewed.kinds != plan.kinds:  # other weights: the others of the sample are done again
+                self._payload, options = replace(self._payload, plan=renewed), replace(options, resume=True)
+                continue
             reopened = directory.close_with((unit.key for unit in left), as_rows(failures))
             options = replace(options, resume=True)
             if not reopened and failures:

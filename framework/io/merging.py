@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from hepflow.errors import InputError
 from hepflow.io.ntuple import NtupleRNTupleReader, NtupleTTreeReader
@@ -14,6 +15,7 @@ from hepflow.io.root import RootReader
 from hepflow.io.spelling import counters_of
 from hepflow.io.ttree import TTreeReader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
+from hepflow.normalisation import NORMALISATION, joined
 from hepflow.protocols import FileSchema
 
 __all__ = ["merge_files"]
@@ -30,12 +32,14 @@ def merge_files(parts: Sequence[Path], target: Path, compression: str = "ZSTD") 
     first: FileSchema | None = None
     writer: TTreeWriter | RNTupleWriter | None = None
     entries = 0
+    metadata: dict[str, Any] = {}
+    told: list[Any] = []
     for path in parts:
         with closing(open_reader(str(path), FORMATS)) as reader:
             assert isinstance(reader, RootReader)
             schema = reader.schema()
             if first is None or writer is None:
-                first = schema
+                first, metadata = schema, dict(schema.metadata)
                 spelled = {name: info.sources[0] for name, info in schema.columns.items()}
                 counters = counters_of(schema.columns)
                 make = TTreeWriter if isinstance(reader, TTreeReader) else RNTupleWriter
@@ -45,15 +49,20 @@ def merge_files(parts: Sequence[Path], target: Path, compression: str = "ZSTD") 
                     spell=spelled.__getitem__,
                     counters=counters,
                     compression=compression,
-                    metadata=schema.metadata,
+                    metadata=metadata,
                 )
             _check_same(first, schema)
+            told.append(schema.metadata.get(NORMALISATION, []))
             columns = [schema.columns[name] for name in first.columns]
             for start in range(0, max(schema.entries, 1), BLOCK_ENTRIES):
                 writer.write(reader.read(columns, start, min(start + BLOCK_ENTRIES, schema.entries)))
             entries += schema.entries
     if writer is None:
         raise InputError("there are no files to merge")
+    if all(told):
+        metadata[NORMALISATION] = joined(one for part in told for one in part)
+    else:
+        metadata.pop(NORMALISATION, None)  # of a part it is not known
     writer.close()
     return entries
 

@@ -16,12 +16,14 @@ from hepflow.errors import ColumnError, DamagedError, HepflowError, InputError, 
 from hepflow.events.column import Column
 from hepflow.io.alignment import aligned, marked_rare, shapes_of, with_shapes
 from hepflow.io.blocks import cut_blocks
+from hepflow.io.bookkeeping import bookkept
 from hepflow.io.cpptypes import LINK
 from hepflow.io.links import LinkReader
 from hepflow.io.names import canonical_names, split_spelling, whole_store
 from hepflow.io.opening import first_line, local_path, open_root
 from hepflow.io.spelling import Notes
 from hepflow.io.trees import TTREE, OpenTree, choose_tree, count_entries, find_trees, open_tree
+from hepflow.normalisation import NORMALISATION
 from hepflow.protocols import ColumnInfo, FileSchema
 
 __all__ = ["METADATA_KEY", "RootReader", "metadata_text", "read_metadata"]
@@ -142,6 +144,8 @@ class RootReader(ABC):
     def _schema(self) -> FileSchema:
         try:
             metadata = self._metadata()
+            if not metadata and (numbers := bookkept(self._opened)) is not None:
+                metadata = {NORMALISATION: [numbers.told()]}
             found, reasons = self._describe()
             notes = Notes.read(metadata)
             found = {spelling: info for spelling, info in found.items() if spelling not in notes.counters}

@@ -41,10 +41,10 @@ class _RootWriter(ABC):
     ``path`` is the (temporary) file, which is replaced where it exists; ``tree`` the name of the tree in it; ``spell``
     maps hepflow's name of a column to its name in the file (by default they are the same); ``counters`` names the
     column that counts the objects of a container (``{"Muon": "Events.nMuon"}``): it is written anew, for some objects
-    may be hidden. ``metadata`` is written as JSON under ``hepflow``, with the names that spellings do not tell,
-    and a note on who can read an MxAOD. The first ``write`` fixes names and types, also with no events: so a file
-    without events has all columns. Later chunks are cast where nothing but precision is lost. Raises OutputError where
-    the file cannot be written.
+    may be hidden. ``metadata`` is written as JSON under ``hepflow`` when the file is closed, with the names that
+    spellings do not tell, and a note on who can read an MxAOD. The first ``write`` fixes names and types, also with no
+    events: so a file without events has all columns. Later chunks are cast where nothing but precision is lost. Raises
+    OutputError where the file cannot be written.
     """
 
     fields: ClassVar[bool]
@@ -72,7 +72,8 @@ class _RootWriter(ABC):
         self.entries = 0
         self._spell = spell
         self._counters = dict(counters or {})
-        self._metadata = dict(metadata or {})
+        self._metadata = {} if metadata is None else metadata
+        self._told: Mapping[str, Any] = {}
         self._types: dict[str, ColumnType] = {}
         self._link: LinkWriter | None = None
         self._narrowed: set[str] = set()
@@ -128,6 +129,7 @@ class _RootWriter(ABC):
             for piece in self._pieces.rest():
                 self._write_piece(piece)
             self._begin()
+            self._file[METADATA_KEY] = metadata_text({**self._metadata, **self._told})
             self._file.close()
 
     def _begin(self) -> None:
@@ -141,8 +143,7 @@ class _RootWriter(ABC):
             counters = {owner: spelled[name] for owner, name in self._counters.items() if name in spelled}
             lists = noted_lists(self._types, counters, shared=self.fields and bool(names or counters))
             note = {"note": NOTE} if self.tree in XAOD_TREES else {}
-            metadata = {**self._metadata, **names, **lists, **self._made_counters(), **note}
-            self._file[METADATA_KEY] = metadata_text(metadata)
+            self._told = {**names, **lists, **self._made_counters(), **note}
             self._output = self._make()
 
     def _write_piece(self, columns: Mapping[str, Column]) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import ColumnError, JobOptionsError, PlotError
 from hepflow.expressions import Cut, Expression, Weight, common_values
+from hepflow.normalisation import WEIGHT
 from hepflow.registry.variables import find_variable, split_binning
 from hepflow.variables import Variable
 
@@ -30,6 +31,7 @@ __all__ = [
     "View",
     "as_views",
     "file_name",
+    "normalised",
     "together",
     "values_of",
     "weights_of",
@@ -132,6 +134,13 @@ def weights_of(events: Events, weight: Weight, cut: Cut, at: str) -> Array | Non
             hint=f"leave them out with a cut, isfinite({weight.text}), or give them one: where(isfinite(…), …, 1)",
         )
     return weights
+
+
+def normalised(events: Events, weight: Weight) -> Weight:
+    """Return the weight of an object with that of its event, where ``--lumi`` gives events one."""
+    if events.sample.factor is None:
+        return weight
+    return Weight(WEIGHT if weight.trivial else f"({weight.text}) * {WEIGHT}")
 
 
 def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
@@ -254,7 +263,7 @@ class PlotTool(FigureTool):
     def reads(self) -> Sequence[str]:
         """Return the columns of variables, cuts and weights."""
         all_of_them = [*self.expressions(), self.Selection, self.Weight]
-        return list(dict.fromkeys(name for expression in all_of_them for name in expression.columns))
+        return list(dict.fromkeys([*(name for one in all_of_them for name in one.columns), f"{WEIGHT}?"]))
 
     def start(self) -> dict[str, Plots]:
         """Return no plots: they are made with the first chunk of a sample."""
@@ -277,7 +286,7 @@ class PlotTool(FigureTool):
 
     def weights(self, events: Events, cut: Cut, at: str) -> Array | None:
         """Return the weights of the objects that pass a cut, None where all are 1."""
-        return weights_of(events, self.Weight, cut, at)
+        return weights_of(events, normalised(events, self.Weight), cut, at)
 
     def at(self, events: Events, *expressions: Expression) -> str:
         """Return the container whose objects are filled."""

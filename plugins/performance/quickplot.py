@@ -32,8 +32,9 @@ from hepflow.execution.planning import plan_job
 from hepflow.execution.run import run
 from hepflow.execution.rundir import RunDirectory
 from hepflow.expressions import Cut, Expression, Weight, common_values, qualified
+from hepflow.normalisation import WEIGHT
 from hepflow.plots.axis import closed
-from hepflow.plugins.performance.base import as_views, values_of, weights_of
+from hepflow.plugins.performance.base import as_views, normalised, values_of, weights_of
 from hepflow.plugins.performance.histograms import HistogramPlots
 from hepflow.plugins.performance.look import Look, choose_binning, look
 from hepflow.protocols import ColumnInfo
@@ -105,7 +106,7 @@ class ValueSums(Tool):
         """Return the columns of variables, cuts and weight."""
         variables = [Expression(variable.column) for variable, _ in self.Variables]
         everything = [*variables, self.Selection, self.Weight, *self.Split.values()]
-        return list(dict.fromkeys(name for expression in everything for name in expression.columns))
+        return list(dict.fromkeys([*(name for one in everything for name in one.columns), f"{WEIGHT}?"]))
 
     def start(self) -> dict[str, dict[tuple[str, str], Any]]:
         """Return no sums."""
@@ -120,7 +121,7 @@ class ValueSums(Tool):
             taken = np.asarray(values_of(events, view.variable, chosen, at))
             edges = view.variable.binning().edges
             values = closed(taken, *edges[-2:]).astype(np.float64)
-            given = weights_of(events, self.Weight, chosen, at)
+            given = weights_of(events, normalised(events, self.Weight), chosen, at)
             weights = np.ones(len(values)) if given is None else given.astype(np.float64)
             known = ~np.isnan(values)
             inside = known & (values >= edges[0]) & (values < edges[-1])
