@@ -10,7 +10,7 @@ from hepflow import Events, Property
 from hepflow.errors import OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, filled, no_entry, object_column
-from hepflow.io.spelling import check_spelling, counters_of, ntuple_spelling
+from hepflow.io.spelling import Spelling, check_spelling, counters_of, ntuple_spelling
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
 
@@ -23,7 +23,7 @@ class NtupleStream(RootStream):
     Branches are called as in the input where that is an ntuple (``Muon_pt``, and ``Muon_isGood`` for a new one), else
     ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one group share the counter
     ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each
-    object.
+    object; what belongs to a container called as the tree has plain names (``mHH``).
     """
 
     Container = Property("TauJets", "container whose objects are the entries; empty for one entry an event")
@@ -45,7 +45,7 @@ class NtupleStream(RootStream):
             listed = info is not None and info.depth > 0 and not info.single
             if listed and self.Container not in ("", name.partition(".")[0]):
                 raise no_entry(name, self.Container).but(where=f"stream {self.name}")
-        check_spelling(columns, ntuple_spelling(inputs), f"stream {self.name}", fields=self.Format == "RNTuple")
+        check_spelling(columns, self._spelling(inputs), f"stream {self.name}", fields=self.Format == "RNTuple")
 
     def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:
         """Return a TTree or RNTuple writer."""
@@ -55,11 +55,21 @@ class NtupleStream(RootStream):
         return writer(
             path,
             self.TreeName,
-            spell=ntuple_spelling(inputs),
+            spell=self._spelling(inputs),
             counters=counters_of(inputs),
             compression=self.Compression,
             metadata=metadata,
         )
+
+    def _spelling(self, inputs: Mapping[str, ColumnInfo]) -> Spelling:
+        """Return how columns are spelled: those of a container called as the tree have no prefix."""
+        usual = ntuple_spelling(inputs)
+
+        def spell(name: str) -> str:
+            container, _, variable = name.partition(".")
+            return variable if container == self.TreeName and name not in inputs else usual(name)
+
+        return spell
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the visible entries of the columns."""

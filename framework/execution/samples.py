@@ -34,14 +34,15 @@ class SampleRecipe:
     """How a named sample is made.
 
     ``job`` (a job-option file by name) writes it through its stream ``stream``, ``events`` in all, ``per_file`` in
-    each file. ``version`` names everything its content depends on (generator, detector, seed); another version is
-    another folder of the cache.
+    each file; it reads ``source``, or its default sample. ``version`` names everything its content depends on
+    (generator, detector, seed); another version is another folder of the cache.
     """
 
     name: str
     job: str
     stream: str
     version: str
+    source: str = ""
     events: int = 20_000
     per_file: int = 500
     doc: str = ""
@@ -127,7 +128,7 @@ def _columns_of(recipe: SampleRecipe, plugins: Registry) -> Path:
         _make_folder(recipe)
         job = load_joboptions(find_joboptions(recipe.job, plugins)).job
         job.freeze()
-        plan = make_plan(job, [InputFile(job.default_sample, recipe.name)], formats(plugins), events=1)
+        plan = make_plan(job, [InputFile(recipe.source or job.default_sample, recipe.name)], formats(plugins), events=1)
         with tempfile.TemporaryDirectory(dir=recipe.folder) as folder:
             parts = Path(folder)
             payload = Payload(job, plan, Context(parts, job.name), formats(plugins), 1, parts)
@@ -161,6 +162,7 @@ def _make(
     events = (last - first + 1) * recipe.per_file
     scratch = recipe.folder / f".making-{first}-{last}"
     options = RunOptions(
+        inputs=(recipe.source,) if recipe.source else (),
         output=str(scratch),
         events=events,
         skip=(first - 1) * recipe.per_file,

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hepflow.plugins.simulation.events import EventDetector
     from hepflow.plugins.simulation.tools import TauDetector, TruthTauBuilder
 
-__all__ = ["TauDetector", "TruthTauBuilder"]
+__all__ = ["EventDetector", "TauDetector", "TruthTauBuilder"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"TauDetector": "tools", "TruthTauBuilder": "tools"},
+    {"EventDetector": "events", "TauDetector": "tools", "TruthTauBuilder": "tools"},
 )

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from hepflow.errors import InputError
 
-__all__ = ["BLOCK_EVENTS", "PROCESSES", "Block", "Generator", "Process", "block_seed"]
+__all__ = ["BLOCK_EVENTS", "PROCESSES", "Block", "Generator", "Process", "block_seed", "pythia_module"]
 
 BLOCK_EVENTS = 100
 LARGEST_SEED = 900_000_000
 """Largest seed that Pythia accepts."""
 
-TAU, LEPTONS = 15, (11, 13)
+TAU, HIGGS, LEPTONS = 15, 25, (11, 13)
 
 COMMON = (
     "Print:quiet = on",
@@ -37,13 +37,19 @@ COMMON = (
     "PartonLevel:MPI = off",  # the underlying event comes from the minimum-bias library
 )
 
+HADRONIC = 0.6479
+"""Part of tau decays without electron or muon (Particle Data Group 2024)."""
+
 
 @dataclass(frozen=True)
 class Process:
     """What is generated: Pythia settings and the selection bias (scale / ``lowest``) ** ``power``.
 
     The scale is the mass of the hard process, or its transverse momentum where ``transverse``; ``lowest`` in GeV.
-    ``channel`` is the number written to ``EventInfo.mcChannelNumber``.
+    ``channel`` is the number written to ``EventInfo.mcChannelNumber``. ``cross_section`` (pb) is that of all decays
+    that Pythia is told to make; ``filter_efficiency`` is the part of it that is generated, ``k_factor`` what a better
+    calculation multiplies. ``pairs``: only events where each of two Higgs bosons decays to another one of these pairs
+    of particles are made.
     """
 
     name: str
@@ -53,9 +59,13 @@ class Process:
     channel: int
     transverse: bool = False
     doc: str = ""
+    cross_section: float | None = None
+    filter_efficiency: float = 1.0
+    k_factor: float = 1.0
+    pairs: tuple[int, ...] = ()
 
 
-PROCESSES: Mapping[str, Process] = {
+PROCESSES: dict[str, Process] = {
     "Gammatautau": Process(
         "Gammatautau",
         (
@@ -70,6 +80,8 @@ PROCESSES: Mapping[str, Process] = {
         power=3.0,
         channel=425200,
         doc="pure γ* → ττ, 60–2000 GeV, selection biased by mass³",
+        cross_section=51.5,  # Pythia
+        filter_efficiency=HADRONIC**2,
     ),
     "Dijet": Process(
         "Dijet",
@@ -79,6 +91,69 @@ PROCESSES: Mapping[str, Process] = {
         channel=364700,
         transverse=True,
         doc="quark and gluon jets, pT-hat 18–1000 GeV, selection biased by pT-hat⁴",
+        cross_section=1.257e9,  # Pythia
+    ),
+}
+
+
+WHOLE_EVENTS = ("Beams:eCM = 13600.", "PartonLevel:MPI = on")
+"""What differs where whole events are made: Run 3, and the underlying event is Pythia's own."""
+
+PROCESSES |= {
+    "HHbbtautau": Process(
+        "HHbbtautau",
+        (
+            *WHOLE_EVENTS,
+            "Higgs:useBSM = on",
+            "HiggsBSM:gg2H2 = on",
+            "35:m0 = 500.",
+            "35:mWidth = 0.5",
+            "35:doForceWidth = on",
+            "35:mMin = 251.",
+            "35:onMode = off",
+            "35:onIfMatch = 25 25",
+            "25:m0 = 125.",
+            "25:oneChannel = 1 0.5 100 5 -5",
+            "25:addChannel = 1 0.5 100 15 -15",
+        ),
+        lowest=1.0,
+        power=0.0,
+        channel=600500,
+        pairs=(5, 15),
+        doc="X → HH → bbττ of a scalar of 500 GeV, hadronic taus, 13.6 TeV",
+        cross_section=1.0,  # stand-in: of X → HH, which no theory fixes
+        filter_efficiency=2 * 0.5824 * 0.06272 * HADRONIC**2,  # H → bb, ττ: LHCHWG, arXiv:1610.07922
+    ),
+    "TTbar": Process(
+        "TTbar",
+        (*WHOLE_EVENTS, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off", "24:onIfAny = 15"),
+        lowest=1.0,
+        power=0.0,
+        channel=600410,
+        doc="tt̄ with both W → τν, hadronic taus, 13.6 TeV",
+        cross_section=7.46,  # Pythia's 642 pb, W → τν 0.1078 each
+        filter_efficiency=HADRONIC**2,
+        k_factor=924.0 / 642.0,  # NNLO + NNLL, LHC top working group, 13.6 TeV
+    ),
+    "Zjets": Process(
+        "Zjets",
+        (
+            *WHOLE_EVENTS,
+            "WeakBosonAndParton:qqbar2gmZg = on",
+            "WeakBosonAndParton:qg2gmZq = on",
+            "PhaseSpace:pTHatMin = 20.",
+            "PhaseSpace:mHatMin = 60.",
+            "23:mMin = 60.",
+            "23:onMode = off",
+            "23:onIfAny = 15",
+        ),
+        lowest=20.0,
+        power=0.0,
+        channel=600700,
+        transverse=True,
+        doc="Z/γ* → ττ with a jet, pT-hat from 20 GeV, hadronic taus, 13.6 TeV",
+        cross_section=457.0,  # Pythia
+        filter_efficiency=HADRONIC**2,
     ),
 }
 
@@ -111,9 +186,9 @@ class Generator:
 
     def __init__(self, process: Process, *, seed: int, decays: str = "hadronic", power: float | None = None) -> None:
         self.process, self.seed = process, seed
-        pythia8 = _pythia_module()
+        pythia8 = pythia_module()
         self._pythia = pythia8.Pythia("", False)
-        self._hook = _bias_hook(pythia8, process, process.power if power is None else power)
+        self._hook = _hooks(pythia8, process, process.power if power is None else power)
         for setting in (*COMMON, *process.settings, f"Random:seed = {1 + seed % LARGEST_SEED}"):
             if not self._pythia.readString(setting):
                 raise InputError(f"Pythia does not accept {setting!r}", where=f"pythia:{process.name}")
@@ -154,7 +229,8 @@ class Generator:
         return np.array([self._charges[int(code)] for code in unique], dtype=np.float32)[inverse]
 
 
-def _pythia_module() -> Any:
+def pythia_module() -> Any:
+    """Return the package pythia8mc; InputError where it is not installed."""
     try:
         import pythia8mc
     except ImportError as error:
@@ -164,16 +240,18 @@ def _pythia_module() -> Any:
     return pythia8mc
 
 
-def _bias_hook(pythia8: Any, process: Process, power: float) -> Any:
-    """Return user hooks that bias the selection of events and give each the inverse bias as its weight."""
+def _hooks(pythia8: Any, process: Process, power: float) -> Any:
+    """Return user hooks that bias the selection of events and give each the inverse bias as its weight, and that have
+    the decays of two Higgs bosons made again until they are of different pairs.
+    """
 
-    class Bias(pythia8.UserHooks):  # type: ignore[misc]
+    class Hooks(pythia8.UserHooks):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.bias = 1.0
 
         def canBiasSelection(self) -> bool:  # noqa: N802 - names of Pythia
-            return True
+            return power != 0.0
 
         def biasSelectionBy(self, sigma: Any, phase_space: Any, in_event: bool) -> float:  # noqa: N802
             scale = phase_space.pTHat() if process.transverse else phase_space.mHat
@@ -183,7 +261,17 @@ def _bias_hook(pythia8: Any, process: Process, power: float) -> Any:
         def biasedSelectionWeight(self) -> float:  # noqa: N802
             return 1.0 / self.bias
 
-    return Bias()
+        def canVetoResonanceDecays(self) -> bool:  # noqa: N802
+            return bool(process.pairs)
+
+        def doVetoResonanceDecays(self, record: Any) -> bool:  # noqa: N802
+            particles = [record.at(number) for number in range(record.size())]
+            made = [
+                abs(record.at(one.daughter1()).id()) for one in particles if one.id() == HIGGS and one.daughter1() > 0
+            ]
+            return sorted(made) != sorted(process.pairs)
+
+    return Hooks()
 
 
 def _close_leptonic_channels(pythia: Any) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 from hepflow import hookimpl
 
+NAMES = ("Gammatautau", "Dijet", "HHbbtautau", "TTbar", "Zjets")
+
 
 @hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the tools that make the sample."""
     return {
+        "EventDetector": "hepflow.plugins.simulation.events:EventDetector",
         "TauDetector": "hepflow.plugins.simulation.tools:TauDetector",
         "TruthTauBuilder": "hepflow.plugins.simulation.tools:TruthTauBuilder",
     }
@@ -25,4 +28,4 @@ def hepflow_readers() -> Mapping[str, str]:
 @hookimpl
 def hepflow_samples() -> Mapping[str, str]:
     """Return the samples that are made on demand."""
-    return {name: f"hepflow.plugins.simulation.samples:{name.upper()}" for name in ("Gammatautau", "Dijet")}
+    return {name: f"hepflow.plugins.simulation.samples:{name.upper()}" for name in NAMES}

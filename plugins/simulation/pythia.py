@@ -17,6 +17,7 @@ import numpy as np
 
 from hepflow.errors import ColumnError, InputError, nearest
 from hepflow.events.column import Column
+from hepflow.normalisation import NORMALISATION, Normalisation
 from hepflow.plugins.simulation.generator import BLOCK_EVENTS, PROCESSES, Block, Generator
 from hepflow.protocols import ColumnInfo, FileSchema
 
@@ -93,7 +94,11 @@ class PythiaReader:
             identity=self.identity,
             unit_entries=UNIT_EVENTS,
             endless=True,
-            metadata={"generator": pythia_version(), "process": self._process.doc},
+            metadata={
+                "generator": pythia_version(),
+                "process": self._process.doc,
+                NORMALISATION: [self._normalisation().told()],
+            },
         )
 
     @property
@@ -123,6 +128,11 @@ class PythiaReader:
             made = self._block(block)
             pieces.append({info.name: made[info.name][inside] for info in columns})
         return {info.name: _join([piece[info.name] for piece in pieces]) for info in columns}
+
+    def _normalisation(self) -> Normalisation:
+        """Return the cross-section of the process; events and weights are counted while they are made."""
+        process = self._process
+        return Normalisation(process.name, process.cross_section, process.filter_efficiency, process.k_factor)
 
     def close(self) -> None:
         """Let go of the generator."""

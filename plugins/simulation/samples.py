@@ -10,7 +10,7 @@ from hepflow.execution.samples import SampleRecipe
 from hepflow.plugins.simulation.generator import PROCESSES
 from hepflow.plugins.simulation.pythia import SAMPLE_SEED, pythia_version
 
-__all__ = ["DIJET", "GAMMATAUTAU"]
+__all__ = ["DIJET", "GAMMATAUTAU", "HHBBTAUTAU", "TTBAR", "ZJETS"]
 
 
 @cache
@@ -23,10 +23,11 @@ def _content() -> str:
     return digest.hexdigest()[:12]
 
 
-def _recipe(name: str) -> SampleRecipe:
+def _recipe(name: str, job: str = "", source: str = "") -> SampleRecipe:
     return SampleRecipe(
         name=name,
-        job=name,
+        job=job or name,
+        source=source,
         stream="AOD",
         version=f"2-{_content()}-seed{SAMPLE_SEED}",
         doc=PROCESSES[name].doc,
@@ -36,3 +37,6 @@ def _recipe(name: str) -> SampleRecipe:
 
 GAMMATAUTAU = _recipe("Gammatautau")
 DIJET = _recipe("Dijet")
+HHBBTAUTAU = _recipe("HHbbtautau", "EventSample", "pythia:HHbbtautau")
+TTBAR = _recipe("TTbar", "EventSample", "pythia:TTbar")
+ZJETS = _recipe("Zjets", "EventSample", "pythia:Zjets")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TRUTH_COLUMNS", "build_truth_taus"]
+__all__ = ["TRUTH_COLUMNS", "build_truth_taus", "decay_products"]
 
 TAU = 15
 NEUTRINOS = (12, 14, 16)
@@ -50,6 +50,21 @@ def build_truth_taus(record: Mapping[str, Array], counts: Array) -> tuple[Array,
     per_event = np.bincount(events[taus], minlength=len(counts))
     per_tau = np.bincount(owner[products], minlength=len(taus))
     return per_event, {name: columns[name].astype(dtype) for name, dtype in TRUTH_COLUMNS.items()}, per_tau
+
+
+def decay_products(record: Mapping[str, Array], counts: Array) -> Array:
+    """Return for each particle the number of the tau (as in ``build_truth_taus``) that it comes from, π⁰ and their
+    photons included, or is; -1 where there is none.
+    """
+    parent = _global_parents(record["parentIndex"], np.asarray(counts, dtype=np.int64))
+    taus = _decaying_taus(np.abs(record["pdgId"]), record["status"], parent)
+    owner = np.full(len(parent), -1, dtype=np.int64)
+    owner[taus] = np.arange(len(taus))
+    while True:
+        new = (owner < 0) & (parent >= 0) & (owner[parent] >= 0)
+        if not new.any():
+            return owner
+        owner[new] = owner[parent[new]]
 
 
 def _global_parents(parent: Array, counts: Array) -> Array:

@@ -1,0 +1,103 @@
+"""Whole events: tagging probabilities, labels, missing ET and HH → bbττ kinematics."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow import Job
+from hepflow.execution import RunOptions, run
+from hepflow.io.merging import FORMATS
+from hepflow.io.opening import open_reader
+from hepflow.plugins.simulation import EventDetector, objects
+from hepflow.streams import MxAODStream
+
+pytest.importorskip("pythia8mc")
+NAMES = ("Jets", "TauJets", "MET", "EventInfo")
+
+
+def test_two_tags_are_drawn_as_often_as_their_probability_says():
+    """Against the sum over all sets of two tagged and the others untagged jets."""
+    chance = np.array([0.77, 0.2, 0.77, 1 / 130])
+    expected = {
+        pair: np.prod([chance[k] if k in pair else 1 - chance[k] for k in range(4)])
+        for pair in combinations(range(4), 2)
+    }
+    total, _ = objects.pair_of_tags(chance, 0.0)
+    assert total == pytest.approx(sum(expected.values()))
+    draws = (np.arange(20_000) + 0.5) / 20_000
+    found = [objects.pair_of_tags(chance, draw)[1] for draw in draws]
+    for pair, value in expected.items():
+        assert found.count(pair) / len(draws) == pytest.approx(value / total, abs=1e-4)
+    assert objects.pair_of_tags(chance[:1], 0.5) == (0.0, (-1, -1))
+
+
+def test_efficiencies_and_resolutions_are_those_that_are_said():
+    label, pt, eta = np.array([5, 4, 0, 5, 5]), np.array([3e4, 3e4, 3e4, 1e4, 3e4]), np.array([0.0, 1.0, 2.0, 0.0, 2.6])
+    assert objects.tag_efficiency(label, pt, eta) == pytest.approx([0.77, 0.2, 1 / 130, 0.0, 0.0])
+    assert objects.tau_efficiency(np.array([1, 3, 2])) == pytest.approx([0.85, 0.75, 0.0])
+    assert objects.jet_resolution(np.array([50e3])) == pytest.approx(np.sqrt(0.06**2 + 0.49 / 50 + 0.035**2))
+
+
+def test_hadrons_that_decay_weakly_label_jets():
+    pdg, parents = np.array([5, 513, 511, 421, 211, 413, 421]), np.array([-1, 0, 1, 2, 3, -1, 5])
+    assert list(np.flatnonzero(objects.weak_hadrons(pdg, parents, 5))) == [2]
+    assert list(np.flatnonzero(objects.weak_hadrons(pdg, parents, 4))) == [3, 6]
+    jets = {"eta": np.array([0.0, 2.0]), "phi": np.array([3.1, 0.0])}
+    near = {"eta": np.array([0.1]), "phi": np.array([-3.1])}
+    none = {"eta": np.zeros(0), "phi": np.zeros(0)}
+    assert list(objects.flavour(jets, {5: near, 4: near})) == [5, 0]
+    assert list(objects.flavour(jets, {5: none, 4: none})) == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """300 events of HH → bbττ as they are written: {column: array}, and what the file says of their number."""
+    job = Job("events", default_sample="pythia:HHbbtautau")
+    job += MxAODStream("AOD", Keep=["EventInfo.*"])
+    job.streams[0].tools.append(EventDetector("EventDetector"))
+    result = run(job, RunOptions(events=300, output=str(tmp_path_factory.mktemp("events") / "out")))
+    reader = open_reader(str(result.outputs["AOD"][0]), FORMATS)
+    schema = reader.schema()
+    columns = [info for info in schema.columns.values() if info.container in NAMES]
+    found = {
+        name: column.content if column.offsets is None else ak.unflatten(column.content, np.diff(column.offsets))
+        for name, column in reader.read(columns, 0, schema.entries).items()
+    }
+    record = json.loads((result.directory / "provenance.json").read_text())["normalisation"]
+    return found, schema.metadata["normalisation"], record
+
+
+def test_a_generated_sample_counts_its_events(events):
+    _, (told,), (record,) = events
+    assert (told["events"], told["sum_of_weights"], told["cross_section"]) == (300, 300.0, 1.0)
+    assert told["filter_efficiency"] == pytest.approx(2 * 0.5824 * 0.06272 * 0.6479**2)
+    assert record["events"] == 300
+
+
+def test_kinematics_of_hh(events):
+    """b jets and taus of 300 events of mX = 500 GeV; in acceptance, without smearing, 20/42 % of hadronic pairs."""
+    found, *_ = events
+    taus = ak.sum((found["TauJets.pt"] > 20e3) & (abs(found["TauJets.eta"]) < 2.5), axis=1) >= 2
+    b = ak.sum((found["Jets.label"] == 5) & (found["Jets.pt"] > 20e3) & (abs(found["Jets.eta"]) < 2.5), axis=1) >= 2
+    accepted = np.mean(ak.to_numpy(taus & b))
+    assert 0.35 < accepted < 0.60
+    weights = ak.to_numpy(found["EventInfo.tagWeight"])
+    assert weights[ak.to_numpy(b)].mean() == pytest.approx(0.77**2, abs=0.06)
+    assert list(ak.to_numpy(ak.sum(found["Jets.isTagged"], axis=1)[weights > 0])) == [2] * np.count_nonzero(weights)
+
+
+def test_missing_et_has_the_resolution_of_its_formula(events):
+    found, *_ = events
+    for axis, turn in (("X", np.cos), ("Y", np.sin)):
+        measured, truth = (
+            found[f"MET.{pt}"] * turn(found[f"MET.{phi}"]) for pt, phi in (("met", "phi"), ("truthMet", "truthPhi"))
+        )
+        pull = (measured - truth) / found[f"MET.resolution{axis}"]
+        assert abs(pull.mean()) < 4 / np.sqrt(300)
+        assert pull.std() == pytest.approx(1.0, abs=4 / np.sqrt(600))
+    assert (found["MET.resolutionX"] > objects.SOFT_RESOLUTION).all()
