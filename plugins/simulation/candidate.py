@@ -77,11 +77,22 @@ class Seeds:
 class Candidates:
     """Tau candidates: their own columns, and their tracks, neutral objects, shots and clusters."""
 
-    tau: Mapping[str, npt.NDArray[np.generic]]
+    tau: Mapping[str, npt.NDArray[Any]]
     tracks: Objects
     neutral: Objects
     shots: Objects
     clusters: Objects
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Candidates:
+        """Return some of the candidates with what belongs to them."""
+        number = np.cumsum(kept) - 1
+
+        def of_kept(objects: Objects) -> Objects:
+            chosen = objects.where(kept[objects.owner])
+            return Objects(number[chosen.owner], chosen.columns)
+
+        parts = (of_kept(part) for part in (self.tracks, self.neutral, self.shots, self.clusters))
+        return Candidates({name: values[kept] for name, values in self.tau.items()}, *parts)
 
 
 def build_candidates(grid: Grid, seeds: Seeds, tracks: Tracks, vertices: Vertices) -> Candidates:

@@ -113,6 +113,11 @@ class TauDetector(Tool):
     MuMin = Property(20.0, "lowest mean number of collisions per crossing; distributed evenly up to MuMax", minimum=0)
     MuMax = Property(70.0, "highest mean number of collisions per crossing", minimum=0)
 
+    PtMin = Property(0.0, "candidates that are kept have at least this pt [MeV]", minimum=0)
+    Prongs: Property[tuple[int, ...]] = Property(
+        (), "numbers of tracks of candidates that are kept; empty: any", item=int
+    )
+
     def reads(self) -> Sequence[str]:
         """Return what reaches a detector, and the event number that the random numbers belong to."""
         return [*(f"StableParticles.{name}" for name in STABLE), "EventInfo.eventNumber"]
@@ -139,7 +144,11 @@ class TauDetector(Tool):
             last = min(first + AT_ONCE, len(events))
             hard = particles[np.arange(edges[first], edges[last])]
             hard = replace(hard, event=hard.event - first)
-            simulated.append(simulate(Draws(generators[first:last]), hard, self.library, (self.MuMin, self.MuMax)))
+            block = simulate(Draws(generators[first:last]), hard, self.library, (self.MuMin, self.MuMax))
+            kept = block.candidates.tau["pt"] >= self.PtMin
+            if self.Prongs:
+                kept &= np.isin(block.candidates.tau["nTracks"], self.Prongs)
+            simulated.append(replace(block, event=block.event[kept], candidates=block.candidates.where(kept)))
         info = events["EventInfo"]
         mu, n_collisions, n_vertices = (
             np.concatenate([getattr(block, name) for block in simulated])

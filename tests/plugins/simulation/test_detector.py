@@ -111,6 +111,20 @@ def test_an_event_without_particles_has_no_taus(generated: dict[str, Column]) ->
         assert np.all(events["TauJets"].flat("ptJetSeed") < 60_000.0)
 
 
+def test_a_skim_keeps_the_same_candidates(generated: dict[str, Column], simulated: Events) -> None:
+    first = {name: column[0:40] for name, column in generated.items()}
+    skim = run_tools(first, 40, TauDetector("TauDetector", PtMin=30_000.0, Prongs=(1, 3)))
+    taus = simulated["TauJets"]
+    wanted = (taus["pt"] >= 30_000.0) & ((taus["nTracks"] == 1) | (taus["nTracks"] == 3))
+    for name in ("pt", "centFrac", "trFlightPathSig", "ClustersMeanCenterLambda"):
+        assert ak.array_equal(skim["TauJets"][name], taus[name][wanted][:40]), name
+    for container, (_, link, _) in CONTAINERS.items():
+        kept = taus.follow(link, container)
+        linked = skim["TauJets"].follow(link, container)
+        assert np.array_equal(linked.flat("eta"), skim[container].flat("eta"))
+        assert np.array_equal(linked.counts, kept.counts[ak.to_numpy(ak.flatten(wanted))][: len(linked.counts)])
+
+
 def test_mu_range_is_checked(generated: dict[str, Column]) -> None:
     first = {name: column[0:1] for name, column in generated.items()}
     with pytest.raises(PropertyError, match="above MuMax"):

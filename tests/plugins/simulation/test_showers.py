@@ -12,12 +12,14 @@ from hepflow.plugins.simulation.calorimeter import Grid, make_grid, offsets, wat
 from hepflow.plugins.simulation.clusters import cluster_cells, moments
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import BARREL_RADIUS, eta_from, inner_material, propagate
+from hepflow.plugins.simulation.identification import decay_lengths
 from hepflow.plugins.simulation.minbias import load_library, pile_up
 from hepflow.plugins.simulation.particleflow import find_shots, subtract_charged
 from hepflow.plugins.simulation.particles import Particles, delta_phi
 from hepflow.plugins.simulation.seeding import find_jets
 from hepflow.plugins.simulation.showers import Spots, shower_spots
-from hepflow.plugins.simulation.tracking import convert_photons, make_vertices, reconstruct_tracks
+from hepflow.plugins.simulation.tracking import Tracks, convert_photons, make_vertices, reconstruct_tracks
+from hepflow.plugins.simulation.vectors import Momenta
 
 
 def beam(
@@ -125,6 +127,19 @@ def test_vertices_are_found_and_merged() -> None:
     assert abs(vertices.reconstructed_z[0] - vertices.true_z[0]) < 0.2
     assert 20 < vertices.n_pile_up[0] < 50
     assert make_vertices(rng, np.array([0])).n_pile_up.tolist() == [0]
+
+
+def test_the_decay_length_is_that_of_geometry() -> None:
+    """Two straight tracks at φ = ±0.1 from (2 mm, 0, 0): x is known to σ / (√2 sin 0.1), and the beam to 0.01 mm."""
+    one, phi = np.ones(3), np.array([0.1, -0.1, 0.3])
+    tracks = Tracks(
+        10_000.0 * one, 0.0 * one, phi, one, -2.0 * np.sin(phi), 0.0 * one, 0.02 * one, 1e3 * one, 0.0 * one, phi,
+        one > 2, one > 0, np.full(3, 3), np.full(3, 4), np.zeros(3, dtype=np.int64),
+    )  # fmt: skip
+    axes = Momenta(20_000.0 * one[:2], np.zeros(2), np.zeros(2), np.zeros(2))
+    found = decay_lengths(axes, np.zeros(2), np.array([0, 0, 1]), tracks)
+    error = np.hypot(0.02 / (np.sqrt(2.0) * np.sin(0.1)), 0.01)
+    np.testing.assert_allclose(found, [2.0 / error, -1111.0], rtol=1e-4)
 
 
 # ── showers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
