@@ -20,6 +20,7 @@ WHAT = (
     "formats",
     "plugins",
     "executors",
+    "models",
     "architectures",
     "variables",
     "commands",

@@ -70,7 +70,7 @@ class LwtnnReader:
 
 
 class KerasReader:
-    """Keras models with their architecture, ``.keras`` or HDF5, as far as lwtnn can express them."""
+    """Keras models with their architecture, .keras or HDF5, as far as lwtnn can express them."""
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:

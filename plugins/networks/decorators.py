@@ -116,6 +116,7 @@ class ModelDecorator(ModelTool):
         owners = {output.name: model.sequence_of(output) for output in model.outputs}
         for output, position, _, name in self._decorations(model):
             column = np.exp(values[output][:, position]) if self.Exponentiate else values[output][:, position]
+            column = column.astype(np.float32, copy=False)  # what Athena reads decorations as
             owner = owners[output]
             (objects if owner is None else linked[owner[0]])[name] = column
 

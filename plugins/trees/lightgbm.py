@@ -43,7 +43,7 @@ MISSING = ("None", "Zero", "NaN")
 
 
 class LightGbmReader:
-    """LightGBM's models (text of ``save_model``)."""
+    """LightGBM's models (the text of save_model)."""
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:

@@ -33,7 +33,7 @@ MISSING = -999.0
 
 
 class TmvaReader:
-    """TMVA's boosted decision trees (``*.weights.xml``)."""
+    """TMVA's boosted decision trees (*.weights.xml)."""
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:
@@ -68,10 +68,10 @@ def _model(root: Element) -> ForestModel:
     if analysis not in ANALYSES:
         raise NetworkError(f"the file is of the analysis type {analysis!r}", hint=f"known: {', '.join(ANALYSES)}")
     variables = _variables(root)
-    names = [name for name, _ in variables]
+    names = [name for name, _, _ in variables]
     targets = [one.get("Expression", "") for one in root.findall("Targets/Target")]
     classes = [one.get("Name", "") for one in sorted(root.findall("Classes/Class"), key=lambda c: whole(c, "Index"))]
-    changes = read_transformations(root.find("Transformations"), [text for _, text in variables], targets)
+    changes = read_transformations(root.find("Transformations"), [text for _, text, _ in variables], targets)
     weights = child(root, "Weights")
     boost = _boost(options, analysis)
     labels = {"Classification": ("score",), "Multiclass": tuple(classes), "Regression": tuple(targets)}[analysis]
@@ -119,8 +119,8 @@ def _true(options: Mapping[str, str], name: str, *, default: bool) -> bool:
     return text in ("true", "1", "t")
 
 
-def _variables(root: Element) -> list[tuple[str, str]]:
-    """Return (name, expression) of the variables, in order."""
+def _variables(root: Element) -> list[tuple[str, str, str]]:
+    """Return (name, expression, unit) of the variables, in order."""
     group = child(root, "Variables")
     listed = sorted(group.findall("Variable"), key=lambda one: whole(one, "VarIndex"))
     if [whole(one, "VarIndex") for one in listed] != list(range(whole(group, "NVar"))):
@@ -128,14 +128,14 @@ def _variables(root: Element) -> list[tuple[str, str]]:
     found = []
     for one in listed:
         expression = one.get("Expression") or one.get("Internal") or ""
-        found.append((one.get("Label") or expression, expression))
+        found.append((one.get("Label") or expression, expression, one.get("Unit", "")))
     return found
 
 
 _OF_ROOT = re.compile(r"\bTMath::(Abs|Min|Max|Sqrt|Exp|Log|Log10)(?=\s*\()|\bfabs(?=\s*\()")
 
 
-def _recipe(name: str, expression: str) -> dict[str, Any]:
+def _recipe(name: str, expression: str, unit: str) -> dict[str, Any]:
     """Return where a variable comes from: a column, or its expression where hepflow can calculate it; else a column
     that is called like the expression, which the decorator's ``Variables`` replaces.
     """
@@ -144,10 +144,11 @@ def _recipe(name: str, expression: str) -> dict[str, Any]:
         written = _OF_ROOT.sub(lambda found: (found[1] or "abs").lower(), expression)
         try:
             Expression(qualified(written, "x.{}".format))
-            return {"name": name, "column": written}
+            return {"name": name, "column": written, "unit": unit}
         except PropertyError:
             pass
-    return {"name": name, "column": expression if expression.isidentifier() else quoted(expression)}
+    column = expression if expression.isidentifier() else quoted(expression)
+    return {"name": name, "column": column, "unit": unit}
 
 
 def _forest(weights: Element, n: int, boost: str, analysis: str, options: Mapping[str, str], n_classes: int) -> Forest:

@@ -44,7 +44,7 @@ _WHY = {
 
 
 class XgBoostReader:
-    """XGBoost's models (JSON or UBJSON of ``save_model``)."""
+    """XGBoost's models (JSON or UBJSON of save_model)."""
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:

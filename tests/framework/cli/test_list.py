@@ -14,6 +14,7 @@ import pytest
         ("formats", ["xaod-rntuple", "xaod-ttree", "ntuple-rntuple", "ntuple-ttree"]),
         ("plugins", ["core", "tau", "streams", "common"]),
         ("executors", ["processes", "dask"]),
+        ("models", ["lwtnn", "onnx", "tmva", "xgboost"]),
         ("variables", ["TauJets.pt", "TauJets.NNDecayMode", "TruthTaus.pt_vis"]),
     ],
 )
