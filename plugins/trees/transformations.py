@@ -127,13 +127,15 @@ def _last_class(transform: Element, name: str) -> Element:
     found = transform.findall("Class")
     if not found:
         raise NetworkError(f"the transformation {name} has no constants")
-    return found[-1]
+    return max(found, key=lambda one: whole(one, "ClassIndex", 0))
 
 
 def _normalize(transform: Element, n: int) -> _Change:
-    ranges = [range_ for group in _last_class(transform, "Normalize").findall("Ranges") for range_ in group]
-    if not ranges:
-        ranges = _last_class(transform, "Normalize").findall("Range")
+    if whole(transform, "NTargets", 0):  # before TMVA 4.1
+        raise NetworkError("the transformation Normalize of targets has the form of an old TMVA, which is not known")
+    group = _last_class(transform, "Normalize")
+    ranges = sorted(group.findall("Ranges/Range"), key=lambda one: whole(one, "Index"))
+    ranges = ranges or sorted(group.findall("Variables/Variable"), key=lambda one: whole(one, "VarIndex"))
     if len(ranges) != n:
         raise NetworkError(f"the transformation Normalize has {len(ranges)} ranges for {n} variables")
     low, high = (np.array([number(one, key) for one in ranges], dtype=np.float32) for key in ("Min", "Max"))

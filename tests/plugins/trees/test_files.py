@@ -238,3 +238,25 @@ def test_the_gauss_transformation():
         found = step(rows)
         np.testing.assert_allclose(found[:, 1], wanted, rtol=3e-7, atol=1e-7 if form == "Gauss" else 1e-8)
         assert (found[:, 0] == 7).all()
+
+
+def test_principal_components_and_targets():
+    """PCA by hand: (x - mean) E; a normalised target goes back to its range; only what is selected changes."""
+    from xml.etree import ElementTree as ET
+
+    from hepflow.plugins.trees.transformations import read_transformations
+
+    def read(inside):
+        text = f'<Transformations NTransformations="1"><Transform {inside}</Transform></Transformations>'
+        return read_transformations(ET.fromstring(text), ["a", "b"], ["y"])
+
+    pca = '<Statistics NRows="2">1 2</Statistics><Eigenvectors NRows="2" NCols="2">1 2 3 4</Eigenvectors>'
+    assert read(f'Name="PCA">{pca}').steps[0](np.array([[2.0, 4.0]])).tolist() == [[1 + 6, 2 + 8]]
+    chosen = "".join(
+        f'<{side} N{side}s="2"><{side} Type="Variable" Expression="b"/><{side} Type="Target" Expression="y"/></{side}>'
+        for side in ("Input", "Output")
+    )
+    ranges = '<Range Index="1" Min="10" Max="30"/><Range Index="0" Min="0" Max="4"/>'
+    found = read(f'Name="Normalize"><Selection>{chosen}</Selection><Class><Ranges>{ranges}</Ranges></Class>')
+    assert found.steps[0](np.array([[7.0, 1.0]])).tolist() == [[7.0, -0.5]]
+    assert found.after[0](np.array([[0.5]])).tolist() == [[25.0]]
