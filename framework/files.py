@@ -47,6 +47,7 @@ def replacing(path: Path | str, *, hint: str = "is the disk full?") -> Iterator[
     temporary = final.with_name(f".part{os.getpid()}-{final.name}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a link that somebody put there is not followed
         yield temporary
         sync_file(temporary)
         temporary.replace(final)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hepflow import Context, Property, Stream
+from hepflow.files import replacing
 
 __all__ = ["RootStream"]
 
@@ -30,10 +31,6 @@ class RootStream(Stream):
         from hepflow.io.merging import merge_files
 
         target = context.path(f"{self.name}{self.suffix}")
-        temporary = target.with_name(f".{target.name}.part")
-        try:
+        with replacing(target) as temporary:
             merge_files(parts, temporary, self.Compression)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
         return [target]

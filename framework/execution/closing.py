@@ -22,9 +22,9 @@ __all__ = ["close_streams", "finalize_tools"]
 
 
 def close_streams(
-    job: Job, directory: RunDirectory, context: Context, totals: Totals, reporter: Reporter
+    job: Job, directory: RunDirectory, context: Context, totals: Totals, reporter: Reporter, *, keep_parts: bool
 ) -> dict[str, list[Path]]:
-    """Close the streams; return their files."""
+    """Close the streams; return their files. The parts are removed, unless what was left out may be put back."""
     outputs: dict[str, list[Path]] = {}
     for stream in job.streams:
         paths = directory.closed_stream(stream.name)
@@ -45,7 +45,7 @@ def close_streams(
                     hint="--debug shows the traceback; finished work units are kept, --resume continues",
                 ) from error
             directory.save_stream(stream.name, paths, parts)
-        for part in () if context.left_out else parts:  # what was left out may be put back
+        for part in () if keep_parts else parts:
             part.unlink(missing_ok=True)
         outputs[stream.name] = list(paths)
     return outputs

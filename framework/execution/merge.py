@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hepflow.errors import InputError, OutputError, nearest
-from hepflow.execution.records import check_recorded
-from hepflow.execution.rundir import PROVENANCE
+from hepflow.execution.records import check_finished, check_inputs_finished, check_recorded, recorded_outputs
+from hepflow.files import replacing
 from hepflow.io.merging import merge_files
 
 __all__ = ["collect_parts", "merge_parts"]
@@ -27,6 +26,7 @@ def collect_parts(inputs: Sequence[Path], stream: str | None = None) -> list[Pat
     for path in inputs:
         if not path.is_file():
             raise InputError(f"there is no file {path} to merge")
+    check_inputs_finished((str(path), False) for path in inputs)
     _check_numbers([path for path in inputs if _PART.fullmatch(path.name)])
     return list(inputs)
 
@@ -49,16 +49,15 @@ def _of_folder(folder: Path, stream: str | None) -> list[Path]:
         raise InputError(
             f"the folder {folder} holds no parts of a stream {name!r}", hint=nearest(name, streams, what="streams")
         )
-    record = folder / PROVENANCE
-    if record.exists():
-        expected = json.loads(record.read_text(encoding="utf-8"))["outputs"].get(name, [])
-        lacking = sorted(set(expected) - {path.name for path in streams[name]})
-        if lacking:
-            raise InputError(
-                f"{len(lacking)} of {len(expected)} parts of {name} are missing: {', '.join(lacking[:5])}",
-                where=str(folder),
-                hint="a merged file would be incomplete; make them again with hepflow run … --resume",
-            )
+    check_finished(folder, whole=False)
+    expected = recorded_outputs(folder).get(name, [])
+    lacking = sorted(set(expected) - {path.name for path in streams[name]})
+    if lacking:
+        raise InputError(
+            f"{len(lacking)} of {len(expected)} parts of {name} are missing: {', '.join(lacking[:5])}",
+            where=str(folder),
+            hint="a merged file would be incomplete; make them again with hepflow run … --resume",
+        )
     _check_numbers(streams[name])
     return streams[name]
 
@@ -85,16 +84,5 @@ def merge_parts(
     if output.exists() and not force:
         raise OutputError(f"the output {output} exists already", hint="--force replaces it")
     check_recorded(map(str, parts), tell)
-    temporary = output.with_name(f".{output.name}.part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the output {output} cannot be written: {error.strerror or error}") from error
-    try:
-        entries = merge_files(parts, temporary)
-        temporary.replace(output)
-    except OSError as error:
-        raise OutputError(f"the output {output} cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return entries
+    with replacing(output) as temporary:
+        return merge_files(parts, temporary)

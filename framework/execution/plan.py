@@ -54,6 +54,8 @@ class FileKind:
     weight: str = ""
     counted: bool = False
     factor: float | None = None
+    left_out: Sequence[Mapping[str, Any]] = ()
+    """What they lack: inputs that failed when they were made, as in ``failures.json``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,9 @@ def make_plan(
     empty = [file.path for file in files if not file.entries]
     if empty and any(unit.stop for unit in units):
         notes.append(f"without entries: {', '.join(empty)}")
+    lacking = {str(row["file"]): None for kind in kinds for row in kind.left_out}
+    if lacking:
+        notes.append(f"the input was made without {len(lacking):,} files that failed: {', '.join([*lacking][:3])}")
     used = {id(unit.file) for unit in units}
     plan = Plan(
         files=tuple(file for file in files if not file.entries or id(file) in used),
@@ -257,6 +262,7 @@ def _kind(file: InputFile, facts: Facts, schema: FileSchema, flow: DataFlow, job
         energy_unit=schema.energy_unit,
         weight=weight,
         counted=counted,
+        left_out=schema.metadata.get("left_out", ()),
     )
 
 

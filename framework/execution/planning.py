@@ -13,6 +13,7 @@ from hepflow.execution.inputs import InputFile, expand, formats
 from hepflow.execution.loop import failure
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.plan import Plan, make_plan
+from hepflow.execution.records import check_inputs_finished
 from hepflow.execution.samples import RunJob, planned_files, sample_files
 from hepflow.executor import Executor
 from hepflow.job import Job
@@ -48,6 +49,7 @@ def plan_job(
         return Plan((), (), DataFlow())
     inputs, notes = _find_inputs(job, options, plugins, reporter or Reporter(), run)
     reporter = reporter or Reporter()
+    check_inputs_finished((file.path, file.searched) for file in inputs)
     plan = make_plan(
         job,
         inputs,

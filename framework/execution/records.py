@@ -13,13 +13,21 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hepflow.errors import InputError, listed
-from hepflow.execution.rundir import PROVENANCE
+from hepflow.execution.rundir import PROVENANCE, STATE, RunDirectory
 from hepflow.files import read_sha256
 from hepflow.io.opening import local_path
 
-__all__ = ["CHECKSUMS", "check_recorded", "check_unchanged"]
+__all__ = [
+    "CHECKSUMS",
+    "check_finished",
+    "check_inputs_finished",
+    "check_recorded",
+    "check_unchanged",
+    "recorded_outputs",
+]
 
 CHECKSUMS = "checksums"
 """Key of provenance.json: SHA-256 of the files that the run wrote, by name."""
@@ -70,12 +78,62 @@ def _recorded(path: Path) -> str | None:
 
 @cache
 def _record(folder: Path, *state: int) -> Mapping[str, str]:
+    checksums = _provenance(folder).get(CHECKSUMS)
+    return checksums if isinstance(checksums, dict) else {}
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+        return found
     except (OSError, ValueError) as error:
         raise InputError(f"the record of a run is damaged: {error}", where=str(folder / PROVENANCE)) from error
-    checksums = found.get(CHECKSUMS) if isinstance(found, dict) else None
-    return checksums if isinstance(checksums, dict) else {}
+
+
+def recorded_outputs(folder: Path) -> dict[str, list[str]]:
+    """Return the names of the files of each stream, as the run that wrote a folder recorded them; nothing where there
+    is no record. InputError where it is damaged.
+    """
+    outputs = _provenance(folder).get("outputs") if (folder / PROVENANCE).is_file() else {}
+    if not isinstance(outputs, dict) or not all(isinstance(names, list) for names in outputs.values()):
+        raise InputError("the record of a run is damaged: it names no outputs", where=str(folder / PROVENANCE))
+    return {stream: [str(name) for name in names] for stream, names in outputs.items()}
+
+
+def check_finished(folder: Path, *, whole: bool = True) -> None:
+    """Raise InputError where a folder is that of a run which has not finished, or, with ``whole``, lacks outputs."""
+    if not (folder / STATE).is_dir():
+        return
+    if not RunDirectory(folder).is_finished:
+        raise InputError(
+            "the run in this folder has not finished: some of its outputs are missing, or may change",
+            where=str(folder),
+            hint="wait for it, or continue it with hepflow run … --resume",
+        )
+    names = [name for names in recorded_outputs(folder).values() for name in names] if whole else []
+    lacking = [name for name in names if not (folder / name).is_file()]
+    if lacking:
+        raise InputError(
+            f"{len(lacking):,} of {len(names):,} outputs of this run are missing: {', '.join(lacking[:5])}",
+            where=str(folder),
+            hint="make them again with hepflow run … --resume",
+        )
+
+
+def check_inputs_finished(files: Iterable[tuple[str, bool]]) -> None:
+    """Raise InputError where files (path; whether a search found it, which must then find all) are of such a folder."""
+    searched: dict[Path, bool] = {}
+    for path, found in files:
+        local = local_path(path)
+        if local is not None:
+            searched[local.parent] = found or searched.get(local.parent, False)
+    for parent, whole in searched.items():
+        for folder in (parent, *parent.parents):
+            if (folder / STATE).is_dir():
+                check_finished(folder, whole=whole)
+                break
 
 
 def _read(files: Mapping[str, Path], tell: Tell) -> dict[str, str]:

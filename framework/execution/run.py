@@ -122,9 +122,13 @@ class _Run:
             out = {failure.file for failure in left_out}
             check_unchanged({path: one for path, one in self.checksums.items() if path not in out}, self.reporter.step)
         self.plan, total = loop.plan, loop.totals.total()
-        context = replace(context, events=total.entries, left_out=as_rows(left_out))
+        before = [row for kind in self.plan.kinds for row in kind.left_out]  # when the inputs were made
+        lacking = [row for number, row in enumerate(before) if row not in before[:number]]
+        context = replace(context, events=total.entries, left_out=[*lacking, *as_rows(left_out)])
         self.directory.write_json("cutflow.json", cutflow_rows(total))
-        outputs = close_streams(self.job, self.directory, context, loop.totals, self.reporter)
+        outputs = close_streams(
+            self.job, self.directory, context, loop.totals, self.reporter, keep_parts=bool(left_out)
+        )
         provenance = provenance_of(
             self.job, self.plan, self.options, self.plugins, self.checksums, total, outputs, context.left_out
         )

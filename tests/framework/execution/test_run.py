@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from hepflow import Job, Property, Tool
-from hepflow.errors import JobOptionsError, OutputError, ToolError, UnitsFailedError
+from hepflow.errors import InputError, JobOptionsError, OutputError, ToolError, UnitsFailedError
 from hepflow.events import Column
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
+from hepflow.execution.merge import collect_parts
 from hepflow.execution.rundir import RunDirectory
 from hepflow.io.writers import RNTupleWriter
 from hepflow.joboptions import load_joboptions
@@ -331,6 +332,56 @@ def test_killed_while_streams_are_closed(files, go, read, assert_same, tmp_path,
     assert resumed.kept == len(files)
     same(reference, resumed, read, assert_same)
     assert not list((tmp_path / "killed/.hepflow/parts").iterdir())
+
+
+def test_inputs_may_come_and_go_and_what_is_done_stays_done(files, go, measure, read, assert_same, tmp_path):
+    def things():
+        return [measure("m"), NtupleStream("tree", Keep=["TauJets.pt"])]
+
+    output = str(tmp_path / "run")
+    go(files[:2], *things(), output=output)
+    for inputs in (files, files[1:], [files[0], files[2]]):
+        again = go(inputs, *things(), output=output, resume=True, workers=1 + (inputs == files))
+        reference = go(inputs, *things())
+        assert again.kept >= len(inputs) - 1
+        assert (str(again.results), again.cutflow) == (str(reference.results), reference.cutflow)
+        same(reference, again, read, assert_same)
+    assert [path.name for path in again.directory.glob("*.root")] == [path.name for path in again.outputs["tree"]]
+
+
+def test_a_folder_of_an_unfinished_run_is_no_input(files, go, measure, tmp_path, monkeypatch):
+    output = tmp_path / "run"
+    stream = NtupleStream("tree", Keep=["TauJets.pt"])
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(files, stream, output=str(output))
+    for read in (lambda: go(output, measure("m")), lambda: go(output / "*1.root", measure("m")),
+                 lambda: collect_parts([output]), lambda: collect_parts(sorted(output.glob("*.root")))):  # fmt: skip
+        with pytest.raises(InputError, match="has not finished") as caught:
+            read()
+        assert "--resume" in caught.value.hint
+    done = go(files, stream.copy(), output=str(output), resume=True)
+    assert go(output, NtupleStream("again", Keep=["TauJets.pt"])).events
+    done.outputs["tree"][0].unlink()
+    with pytest.raises(InputError, match=r"1 of 3 outputs of this run are missing: tree_000001.root"):
+        go(output, measure("m"))
+    (output / "provenance.json").write_text("[]")
+    with pytest.raises(InputError, match="record of a run is damaged"):
+        collect_parts([output])
+
+
+def test_a_run_of_somebody_else_does_not_go_on(files, go, measure, tmp_path, monkeypatch):
+    output = str(tmp_path / "run")
+    go(files, measure("m"), output=output)
+    monkeypatch.setattr("hepflow.execution.keys._user_key", lambda: b"another user's key, 32 bytes long")
+    with pytest.raises(OutputError, match="not started by you"):
+        go(files, measure("m"), output=output, resume=True)
+    assert go(files, measure("m"), output=output, force=True).events
 
 
 def test_resume_makes_a_deleted_output_again(files, go, read, assert_same, tmp_path):
