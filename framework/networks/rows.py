@@ -72,11 +72,13 @@ def evaluate_rows(model: Model, rows: Rows, *, float64: bool = False) -> tuple[t
             f"a row has {rows.values.shape[1]} values, the model {len(group.variables)} variables",
             hint=f"variables, in this order: {', '.join(group.names)}",
         )
-    if set(rows.names) == set(group.names) and rows.names != group.names:
-        raise NetworkError(
-            "the variables of the rows are those of the model in another order",
-            hint=f"the order of the model is {', '.join(group.names)}",
-        )
+    columns = tuple(entry.get("column", "") for entry in model.record.get("variables", {}).get(group.name, ()))
+    for known in (group.names, columns):  # names, or the expressions that a weight file of TMVA has
+        if set(rows.names) == set(known) and rows.names != known:
+            raise NetworkError(
+                "the variables of the rows are those of the model in another order",
+                hint=f"the order of the model is {', '.join(known)}",
+            )
     outputs = _meant(model, rows)
     found = model.evaluate({group.name: rows.values}, dtype=np.float64 if float64 else None)
     return outputs, np.concatenate([found[output.name] for output in outputs], axis=1)

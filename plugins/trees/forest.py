@@ -206,9 +206,9 @@ def forest_input(names: Sequence[str], name: str = INPUT) -> InputNode:
 class ForestModel:
     """A forest as a ``hepflow.protocols.Model``: one scalar input, one output.
 
-    ``before`` and ``after`` are what the file does to variables and answers; ``check`` is the answer of rows with NaN,
-    where it is given. ``facts`` are shown by ``hepflow inspect``. ``native`` answers instead of the forest where it is
-    faster and was compared (see ``hepflow.plugins.trees.native``).
+    ``before`` and ``after`` are what the file does to variables and answers, ``decide(rows, answers)`` what it decides
+    without the trees, ``of_nan`` the answer of rows with NaN, where there is one. ``kind`` is the precision of the
+    answers. ``facts`` are shown by ``hepflow inspect``, ``refusals`` are what other formats cannot hold.
     """
 
     format: str
@@ -224,9 +224,13 @@ class ForestModel:
     kind: type[np.floating[Any]] = np.float64
     facts: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
-    """What other formats cannot hold of it: named by ``hepflow convert``."""
 
-    input_sequences: tuple[InputNode, ...] = ()
+    @property
+    def input_sequences(self) -> tuple[InputNode, ...]:
+        """No sequences."""
+        return ()
+
+    used_sequences = input_sequences
 
     @property
     def inputs(self) -> tuple[InputNode, ...]:
@@ -234,11 +238,6 @@ class ForestModel:
         return (self.input,)
 
     used_inputs = inputs
-
-    @property
-    def used_sequences(self) -> tuple[InputNode, ...]:
-        """No sequences."""
-        return ()
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -260,3 +260,23 @@ def test_principal_components_and_targets():
     found = read(f'Name="Normalize"><Selection>{chosen}</Selection><Class><Ranges>{ranges}</Ranges></Class>')
     assert found.steps[0](np.array([[7.0, 1.0]])).tolist() == [[7.0, -0.5]]
     assert found.after[0](np.array([[0.5]])).tolist() == [[25.0]]
+
+
+@needs_answers
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variables": ["f1", "f0", "f2", "f3", "f4"]}, "in another order"),
+        ({"rows": [[1.0, 2.0]], "variables": []}, "a row has 2 values, the model 5"),
+        ({"outputs": [[0.5, 0.5]] * 64}, "2 values a row are expected"),
+        ({"outputs": [[0.5]]}, "64 rows, but outputs of 1"),
+        ({"rows": [1.0]}, "row 0 is no list"),
+    ],
+)
+def test_rows_that_do_not_fit(change, message, tmp_path):
+    data = json.loads((MVAUTILS / "xgb_binary.reference.json").read_text())
+    if "rows" in change:
+        del data["outputs"]
+    (tmp_path / "c.json").write_text(json.dumps(data | change))
+    with pytest.raises(NetworkError, match=message):
+        evaluate_rows(open_model(MVAUTILS / "xgb_binary.json"), read_rows(tmp_path / "c.json"))
