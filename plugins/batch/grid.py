@@ -21,7 +21,7 @@ from hepflow.plugins.batch.base import output_of
 __all__ = ["Dataset", "GridExecutor", "read_datasets"]
 
 LONGEST = 132
-"""Characters that PanDA lets the name of an output dataset have."""
+"""Characters that prun lets ``<output dataset>_<file>/`` have, the container of one of its outputs."""
 BUNDLE = 10_000_000
 """Bytes that may travel with a task that builds nothing."""
 SMALL = 1_000_000
@@ -106,7 +106,7 @@ class GridExecutor(Executor):
         """
         datasets = read_datasets(self.Datasets) if self.Datasets else []
         self._complain(order, datasets)
-        outputs = self.output_names(datasets)
+        outputs = self.output_names(datasets, [*order.outputs, REST])
         files = self.bundle(order)
         commands = [self.command(order, one, outputs[one.name], folder / "bundle", files) for one in datasets]
         sizes = {name: path.stat().st_size if isinstance(path, Path) else len(path) for name, path in files.items()}
@@ -164,7 +164,7 @@ class GridExecutor(Executor):
     def _nickname(self) -> str:
         return self.Nickname or os.environ.get("PANDA_NICKNAME", "") or os.environ.get("RUCIO_ACCOUNT", "")
 
-    def output_names(self, datasets: Sequence[Dataset]) -> dict[str, str]:
+    def output_names(self, datasets: Sequence[Dataset], outputs: Sequence[str] = (REST,)) -> dict[str, str]:
         """Return the output dataset of each dataset, as THOR calls it; JobOptionsError where one is too long, or two
         are the same.
         """
@@ -173,11 +173,12 @@ class GridExecutor(Executor):
         for dataset in datasets:
             stream = self.StreamName + (f"_{dataset.substream}" if dataset.substream else "")
             name = f"{owner}.{stream}.{dataset.short}_v{self.RunVersion}"
-            if len(name) > LONGEST:
+            container = max((f"{name}_{output}/" for output in outputs), key=len)
+            if len(container) > LONGEST:
                 raise JobOptionsError(
-                    f"the output dataset {name} has {len(name)} characters, PanDA takes {LONGEST}",
+                    f"the output {container} has {len(container)} characters, PanDA takes {LONGEST}",
                     where=f"dataset {dataset.name}",
-                    hint=f"make --gridstreamname or --gridrunversion shorter by {len(name) - LONGEST}",
+                    hint=f"make --gridstreamname or --gridrunversion shorter by {len(container) - LONGEST}",
                 )
             if name in names.values():
                 other = next(key for key, value in names.items() if value == name)

@@ -78,10 +78,11 @@ def test_names_that_cannot_be():
         executor.output_names([Dataset("user.me.files")])
     with pytest.raises(JobOptionsError, match=r"two datasets have the output"):
         executor.output_names([Dataset("a.425200.x.e1"), Dataset("a.425200.x.e2")])
-    fits = "x" * (LONGEST - len("user.me.S.425200._v1"))
-    assert len(executor.output_names([Dataset(f"a.425200.{fits}.b")])[f"a.425200.{fits}.b"]) == LONGEST
+    fits = "x" * (LONGEST - len("user.me.S.425200._v1_tree.root/"))
+    name = executor.output_names([Dataset(f"a.425200.{fits}.b")], ["tree.root", "run.tgz"])[f"a.425200.{fits}.b"]
+    assert len(f"{name}_tree.root/") == LONGEST
     with pytest.raises(JobOptionsError, match="has 133 characters, PanDA takes 132"):
-        executor.output_names([Dataset(f"a.425200.{fits}x.b")])
+        executor.output_names([Dataset(f"a.425200.{fits}x.b")], ["tree.root", "run.tgz"])
 
 
 @pytest.fixture
