@@ -45,64 +45,64 @@ __all__ = ["plan_command", "run_command"]
 _SETTINGS = {"ignore_unknown_options": True, "help_option_names": [], "max_content_width": 120}
 
 
+_PLAN_OPTIONS: list[Callable[..., Any]] = [
+    click.option(
+        "-n",
+        "--events",
+        type=click.IntRange(min=0),
+        help="Events to read, over all files in plan order, before selection.",
+    ),
+    click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning."),
+    click.option(
+        "-i",
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="[NAME=]PATTERN[:TREE]",
+        help="File, glob, folder, URL, sample, generator or @LIST; may be given several times.",
+    ),
+    tree_option,
+    units_option,
+    click.option(
+        "--lumi",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="FB⁻¹",
+        help="Integrated luminosity: events weigh L·σ·w/Σw in plots and cutflow, and have Sample.weight.",
+    ),
+    click.option(
+        "-j",
+        "--workers",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Processes that work in parallel.",
+    ),
+    click.option(
+        "-r",
+        "--executor",
+        default=RunOptions.executor,
+        show_default=True,
+        metavar="NAME",
+        help="Where the work is done; hepflow list executors.",
+    ),
+    click.option("-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME.PROPERTY=VALUE",
+        help="Set a property of a tool, stream or executor after the file has run.",
+    ),
+    click.option(
+        "-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."
+    ),
+    click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="FILE [OPTIONS OF THE FILE]"),
+]
+
+
 def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that decide what is read."""
-    options: list[Callable[..., Any]] = [
-        click.option(
-            "-n",
-            "--events",
-            type=click.IntRange(min=0),
-            help="Events to read, over all files in plan order, before selection.",
-        ),
-        click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning."),
-        click.option(
-            "-i",
-            "--input",
-            "inputs",
-            multiple=True,
-            metavar="[NAME=]PATTERN[:TREE]",
-            help="File, glob, folder, URL, sample, generator or @LIST; may be given several times.",
-        ),
-        tree_option,
-        units_option,
-        click.option(
-            "--lumi",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="FB⁻¹",
-            help="Integrated luminosity: events weigh L·σ·w/Σw in plots and cutflow, and have Sample.weight.",
-        ),
-        click.option(
-            "-j",
-            "--workers",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Processes that work in parallel.",
-        ),
-        click.option(
-            "-r",
-            "--executor",
-            default=RunOptions.executor,
-            show_default=True,
-            metavar="NAME",
-            help="Where the work is done; hepflow list executors.",
-        ),
-        click.option(
-            "-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"
-        ),
-        click.option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="NAME.PROPERTY=VALUE",
-            help="Set a property of a tool, stream or executor after the file has run.",
-        ),
-        click.option(
-            "-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."
-        ),
-        click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="FILE [OPTIONS OF THE FILE]"),
-    ]
-    for option in reversed(options):
+    """Add the options that decide what is read, and where that is done."""
+    for option in reversed(_PLAN_OPTIONS):
         function = option(function)
     return common_options(function)
 

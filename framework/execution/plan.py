@@ -147,12 +147,7 @@ def make_plan(
     until = None if events is None else skip + events
     lenient = until is None and not skip  # later entries do not depend on how many those that failed have
     found = survey(
-        *(inputs, formats, _lacking(job)),
-        executor=executor,
-        policy=policy or Policy(),
-        until=until,
-        lenient=lenient,
-        tell=tell,
+        inputs, formats, _lacking(job), policy or Policy(), executor=executor, until=until, lenient=lenient, tell=tell
     )
     if not found.opened:
         raise _nothing(job, found)
@@ -170,16 +165,8 @@ def make_plan(
     files = gathered(files, kinds)
     units = tuple(_grouped(_units(files, opened, found.schemas, skip, events)))
     if not units and events != 0 and not any(file.entries for file in files):
-        notes.append("the input has no entries: outputs are empty")
         units = (WorkUnit(1, files[0], 0, 0),)
-    if not units:
-        raise InputError("the input has no events to read", hint=_why_empty(files, events))
-    empty = [file.path for file in files if not file.entries]
-    if empty and any(unit.stop for unit in units):
-        notes.append(f"without entries: {', '.join(empty)}")
-    lacking = {str(row["file"]): None for kind in kinds for row in kind.left_out}
-    if lacking:
-        notes.append(f"the input was made without {len(lacking):,} files that failed: {', '.join([*lacking][:3])}")
+    notes += _check_entries(files, kinds, units, events)
     used = {id(unit.file) for unit in units}
     plan = Plan(
         files=tuple(file for file in files if not file.entries or id(file) in used),
@@ -193,6 +180,24 @@ def make_plan(
         looked=found.looked,
     )
     return normalised(plan, lumi, job.samples)
+
+
+def _check_entries(
+    files: Sequence[PlannedFile], kinds: Sequence[FileKind], units: Sequence[WorkUnit], events: int | None
+) -> list[str]:
+    """Return notes on what the input lacks; InputError where nothing is read though there is something."""
+    if not units:
+        raise InputError("the input has no events to read", hint=_why_empty(files, events))
+    notes = []
+    empty = [file.path for file in files if not file.entries]
+    if not any(unit.stop for unit in units):
+        notes.append("the input has no entries: outputs are empty")
+    elif empty:
+        notes.append(f"without entries: {', '.join(empty)}")
+    lacking = {str(row["file"]): None for kind in kinds for row in kind.left_out}
+    if lacking:
+        notes.append(f"the input was made without {len(lacking):,} files that failed: {', '.join([*lacking][:3])}")
+    return notes
 
 
 def _lacking(job: Job) -> Callable[[FileSchema], str]:
