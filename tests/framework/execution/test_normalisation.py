@@ -155,6 +155,14 @@ def test_what_cannot_be_normalised_is_refused(tmp_path, samples):
     refused("no weights of events are known", [f"F={tmp_path / 'flat.root'}"], flat)
 
 
+def test_weights_are_not_applied_twice(tmp_path, samples):
+    made = go(make_job(stream=True), tmp_path, samples, lumi=LUMI).outputs["tree"]
+    job = Job("again")
+    job += Undrawn("Plots", Variables=["Events.x:2;0;4"])
+    with pytest.raises(InputError, match="made with --lumi"):
+        plan_job(job, RunOptions(inputs=[f"S={made[0]}"], lumi=LUMI))
+
+
 def test_data_counts_one_beside_simulation(tmp_path, samples):
     job = make_job(background=False)
     job.sample("B", data=True)
