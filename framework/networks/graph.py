@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from hepflow.networks.evaluator import Evaluator
+    from hepflow.networks.onnx_runtime import OnnxNetwork
 
 __all__ = ["InputNode", "InputVariable", "Network", "Node", "Output", "check_structure", "topological_order"]
 
@@ -101,6 +103,13 @@ class Network:
     """Node numbers, sources before their users."""
     sizes: tuple[int, ...] = field(init=False, default=())
     """Number of features of each node."""
+
+    @staticmethod
+    def load(path: str | Path, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> Network | OnnxNetwork:
+        """Open the file of a network; see ``hepflow.networks.load``. ``open_model`` opens any model."""
+        from hepflow import networks
+
+        return networks.load(path, threads=threads, provider=provider)
 
     @property
     def format(self) -> str:
