@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hepflow.api import Data, open, run  # noqa: A004
     from hepflow.cli import run_file
     from hepflow.context import Context, Sample
     from hepflow.errors import HepflowError
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from hepflow.stream import Stream
     from hepflow.tool import Tool
 
-__all__ = ["Context", "Events", "HepflowError", "Job", "Property", "Sample", "Stream", "Tool", "hookimpl", "run_file"]
+__all__ = [
+    "Context", "Data", "Events", "HepflowError", "Job", "Property", "Sample", "Stream", "Tool", "hookimpl", "open",
+    "run", "run_file",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 
@@ -28,6 +32,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Context": "context",
+        "Data": "api",
         "Events": "events",
         "HepflowError": "errors",
         "Job": "job",
@@ -36,6 +41,8 @@ __getattr__, __dir__ = lazy_names(
         "Stream": "stream",
         "Tool": "tool",
         "hookimpl": "registry.hooks",
+        "open": "api",
+        "run": "api",
         "run_file": "cli",
     },
 )

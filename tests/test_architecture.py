@@ -38,7 +38,7 @@ FLOORS = (
     ("io",),
     ("job", "joboptions"),
     ("execution",),
-    ("cli",),
+    ("cli", "api"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 SIDE_BY_SIDE = {"events", "networks", "plots"}

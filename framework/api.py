@@ -1,0 +1,210 @@
+"""hepflow from Python: run a job, or open files and get their columns. What a notebook calls."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
+from hepflow.execution.options import Reporter, RunOptions
+from hepflow.execution.plan import Plan
+from hepflow.execution.planning import plan_job
+from hepflow.execution.run import RunResult
+from hepflow.execution.run import run as run_with
+from hepflow.expressions import Expression, common_container
+from hepflow.job import Job
+from hepflow.joboptions import JobFile
+from hepflow.properties import Property
+from hepflow.protocols import ColumnInfo
+from hepflow.tool import Tool
+
+if TYPE_CHECKING:
+    import awkward as ak
+    import pandas as pd
+
+    from hepflow.events import Events
+
+__all__ = ["Data", "open", "run"]
+
+Input = str | PathLike[str]
+
+
+def run(
+    job: Job | JobFile, inputs: Input | Sequence[Input] = (), output: Input | None = None, **options: Any
+) -> RunResult:
+    """Run a job and return what it gave; without ``output`` in a new folder, as ``hepflow run`` does.
+
+    ``options`` are those of ``RunOptions``: ``events``, ``workers``, ``resume``, ``force``, ``executor``, ….
+    JobOptionsError where there is no such option; else the errors of a run.
+    """
+    names = RunOptions.__dataclass_fields__
+    for name in options:
+        if name not in names:
+            raise JobOptionsError(f"a run has no option {name!r}", hint=nearest(name, names, what="options"))
+    where = None if output is None else fspath(output)
+    return run_with(job, RunOptions(inputs=_texts(inputs), output=where, **options))
+
+
+def open(  # noqa: A001 - hepflow.open
+    inputs: Input | Sequence[Input],
+    *,
+    tree: str = "",
+    events: int | None = None,
+    skip: int = 0,
+    units: str | None = None,
+) -> Data:
+    """Return the columns of files: of a file, a glob, a folder, a run, a sample, or several of these.
+
+    Nothing is read until a column is asked for. ``tree``, ``events``, ``skip`` and ``units`` are those of
+    ``hepflow run``.
+    """
+    return Data(RunOptions(inputs=_texts(inputs), tree=tree, events=events, skip=skip, units=units))
+
+
+def _texts(inputs: Input | Sequence[Input]) -> list[str]:
+    return [fspath(inputs)] if isinstance(inputs, str | PathLike) else [fspath(one) for one in inputs]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Columns of files under their uniform names, read when they are asked for (``hepflow.open``).
+
+    ``data["TauJets.pt"]`` is an awkward array, events × objects, or a value an event; any expression over columns is
+    one: ``data["TauJets.pt / 1000"]``. ``data.arrays`` reads several in one pass.
+    """
+
+    options: RunOptions
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Return the plan of reading all of it: files, work units, columns."""
+        job = Job("open")
+        job += ReadColumns("open")
+        return plan_job(job, self.options)
+
+    @property
+    def columns(self) -> Mapping[str, ColumnInfo]:
+        """Return what is known of the columns, by name."""
+        return {name: info for name, info in self.plan.columns.items() if not info.second}
+
+    @property
+    def containers(self) -> dict[str, list[str]]:
+        """Return the names of columns by container."""
+        found: dict[str, list[str]] = {}
+        for name in self.columns:
+            container, _, variable = name.partition(".")
+            found.setdefault(container, []).append(variable)
+        return found
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return self.plan.entries
+
+    def __getitem__(self, column: str) -> ak.Array:
+        return self.arrays(column)[column]
+
+    def arrays(self, *columns: str) -> dict[str, ak.Array]:
+        """Return columns, or expressions over columns, by their text; all are read in one pass and kept.
+
+        ColumnError and PropertyError, with the nearest names, where one is not there.
+        """
+        import awkward as ak
+
+        wanted = [text for text in columns if text not in self._kept]
+        if wanted:
+            job = Job("open")
+            job += ReadColumns("open", Columns=wanted)
+            with tempfile.TemporaryDirectory() as folder:
+                done = run_with(job, replace(self.options, output=str(Path(folder) / "open")), reporter=Reporter())
+            found: Mapping[str, Pieces] = done.results["open"]
+            for text in wanted:
+                self._kept[text] = ak.concatenate(found[text].arrays) if text in found else ak.Array([])
+        return {text: self._kept[text] for text in columns}
+
+    def numpy(self, column: str) -> np.ndarray[Any, Any]:
+        """Return a column as a flat numpy array: one value an object (or an event)."""
+        import awkward as ak
+
+        return np.asarray(ak.flatten(self[column], axis=None))
+
+    def pandas(self, container: str, *variables: str) -> pd.DataFrame:
+        """Return the columns of a container (those of ``variables``, else all that are numbers) with one row an object,
+        its index the number of the event and of the object in it, as ``ak.to_dataframe`` does. ColumnError where there
+        is no such container.
+        """
+        import awkward as ak
+
+        if container not in self.containers:
+            hint = nearest(container, self.containers, what="containers")
+            raise ColumnError(f"there is no container {container!r}", hint=hint)
+        numbers = [name for name in self.containers[container] if self._is_number(f"{container}.{name}")]
+        chosen = variables or numbers
+        found = self.arrays(*(f"{container}.{name}" for name in chosen))
+        try:
+            return ak.to_dataframe(ak.zip(dict(zip(chosen, found.values(), strict=True))))
+        except ImportError as error:
+            raise HepflowError("this needs pandas", hint="pip install pandas") from error
+
+    def _is_number(self, name: str) -> bool:
+        info = self.columns[name]
+        return info.dtype not in ("string", "link") and info.depth <= 1
+
+    def __repr__(self) -> str:
+        return f"<Data of {', '.join(self.options.inputs)}: {len(self):,} events, {len(self.columns)} columns>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(container)}</td><td style='text-align:left'>{escape(', '.join(names))}</td></tr>"
+            for container, names in self.containers.items()
+        )
+        return f"<p>{escape(repr(self)[1:-1])}</p><table><tr><th>container</th><th>columns</th></tr>{rows}</table>"
+
+
+@dataclass
+class Pieces:
+    """Arrays of consecutive chunks; add up by following each other."""
+
+    arrays: list[Any]
+
+    def __add__(self, other: Pieces) -> Pieces:
+        return Pieces([*self.arrays, *other.arrays])
+
+
+class ReadColumns(Tool):
+    """Keep columns, or expressions over columns, as they are."""
+
+    Columns: Property[tuple[str, ...]] = Property((), "columns or expressions", item=str)
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns of all expressions."""
+        return list(dict.fromkeys(name for text in self.Columns for name in Expression(text).columns))
+
+    def start(self) -> dict[str, Pieces]:
+        """Return nothing read."""
+        return {}
+
+    def execute(self, events: Events, result: dict[str, Pieces]) -> None:
+        """Add the values of a chunk."""
+        for text in self.Columns:
+            piece = Pieces([_values(events, text)])
+            result[text] = result[text] + piece if text in result else piece
+
+
+def _values(events: Events, text: str) -> Any:
+    expression = Expression(text)
+    if [*expression.columns] == [text]:
+        container, _, variable = text.partition(".")
+        return events[container][variable]
+    at = common_container(events, expression)
+    values = expression(events, at)
+    return events[at].unflatten(values) if at else values
