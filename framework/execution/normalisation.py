@@ -104,12 +104,15 @@ def gathered(files: Sequence[PlannedFile], kinds: Sequence[FileKind]) -> list[Pl
     their sample that has some: what no event passed counts all the same.
     """
     made = list(files)
+    targets: dict[str, int] = {}
     for number, file in enumerate(files):
-        sample = kinds[file.kind].sample
-        same = [n for n, other in enumerate(made) if kinds[other.kind].sample == sample and n != number]
-        target = next((n for n in same if made[n].entries), next(iter(same), number))
+        first = targets.setdefault(kinds[file.kind].sample, number)
+        if file.entries and not files[first].entries:
+            targets[kinds[file.kind].sample] = number
+    for number, file in enumerate(files):
+        target = targets[kinds[file.kind].sample]
         told, other = file.normalisation, made[target].normalisation
-        if file.entries or told is None or other is None or (target >= number and not made[target].entries):
+        if file.entries or told is None or other is None or target == number:
             continue
         made[target] = replace(made[target], normalisation=other.plus(told))
         made[number] = replace(file, normalisation=told.share(0.0))
