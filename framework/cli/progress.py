@@ -41,7 +41,7 @@ class ConsoleReporter(Reporter):
         self._bar: Progress | None = None
         self._task: Any = None
         self._total = self._done = 0
-        self._began = self._shown = 0.0
+        self._began = self._shown = self._measured = 0.0
         self.directory: Path | None = None
         self.peak = 0
 
@@ -57,7 +57,7 @@ class ConsoleReporter(Reporter):
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
-        elif now - self._shown >= self.INTERVAL:
+        elif now - self._shown >= self.INTERVAL and self._done > 0:
             self._shown = now
             console().print(f"{self._indent}looked into {done:,} of {total:,} files")
 
@@ -81,8 +81,10 @@ class ConsoleReporter(Reporter):
     def progress(self, entries: int) -> None:
         """Move the bar, or print a line now and then."""
         self._done += entries
-        self.peak = max(self.peak, memory())
         now = time.monotonic()
+        if now - self._measured >= 1.0:
+            self._measured = now
+            self.peak = max(self.peak, memory())
         if self._bar is not None:
             self._bar.advance(self._task, entries)
         elif now - self._shown >= self.INTERVAL:

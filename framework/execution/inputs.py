@@ -83,6 +83,7 @@ def expand(
     files: list[InputFile] = []
     samples = plugins.names("samples")
     for text in patterns:
+        _check_name(text)
         match = None if Path(text).exists() else _NAMED.match(text)
         name, pattern = (match.group(1), match.group(2)) if match else ("", text)
         if pattern in samples and not Path(pattern).exists():
@@ -105,6 +106,17 @@ def expand(
             )
         others.add(file.tree)
     return files
+
+
+def _check_name(text: str) -> None:
+    """Raise InputError for what no file can be called."""
+    try:
+        Path(text).exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"there is no input {text[:80]!r}…: {reason}", hint="give a file, a folder or a URL"
+        ) from error
 
 
 def read_list(path: Path, name: str = "") -> list[InputFile]:

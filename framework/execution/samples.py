@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from hepflow.context import Context
 from hepflow.errors import InputError, OutputError
@@ -76,13 +76,28 @@ def sample_files(
     recipe, files = _listed(name, until, first, plugins)
     _make_folder(recipe)
     if not all(Path(file.path).exists() for file in files):
-        with FileLock(recipe.folder / "lock"):
+        with _locked(recipe, reporter):
             for left in recipe.folder.glob(".making-*"):  # of a run that was killed
                 _keep(recipe, left)
             lacking = [i for i in range(1, len(files) + 1) if not recipe.path(i).exists()]
             for start, stop in _ranges(lacking):
                 _make(recipe, start, stop, workers, plugins, reporter, run)
     return files
+
+
+@contextmanager
+def _locked(recipe: SampleRecipe, reporter: Reporter) -> Iterator[None]:
+    """Be the only run that makes a sample; say so where another one is at it."""
+    lock = FileLock(recipe.folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        reporter.step(f"another run makes the sample {recipe.name}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def planned_files(

@@ -404,7 +404,7 @@ def test_damaged_files_are_noted_and_left_out(hepflow, xaods, joboptions, tmp_pa
     path = joboptions('job = Job("t")\njob += NtupleStream("tree", Keep=["TauJets.pt"])\n')
     (folder / "part1.root").write_bytes((folder / "part1.root").read_bytes()[:-300])
     run = ("run", path, "-i", folder, "-o", "out")
-    hepflow("plan", path, "-i", folder).fine()
+    hepflow("plan", path, "-i", folder).failed("1 of 3 units failed: 1 truncated")
     hepflow(*run).failed("1 of 3 units failed: 1 truncated", "part1.root", "failures.json", "--leave-out")
     hepflow("run", path, "-i", folder / "part1.root", "-o", "one").failed("truncated")
     hepflow(*run, "--leave-out").failed("--leave-out accepts what has failed")
