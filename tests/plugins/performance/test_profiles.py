@@ -47,7 +47,7 @@ def test_truth_objects_as_denominator(filled, taus):
     found = counts(taus.pt[taus.truth == 1] / 1000)
     wanted = counts(taus.truth_pt[taus.truth_pt > 20e3] / 1000)
     np.testing.assert_allclose(plot.efficiency()[0], found / wanted)
-    assert set(tool.reads()) == {"TauJets.pt", "TruthTaus.pt_vis", "TauJets.truth"}
+    assert set(tool.reads()) == {"Sample.weight?", "TauJets.pt", "TruthTaus.pt_vis", "TauJets.truth"}
 
 
 def test_bins_without_taus_have_no_efficiency(filled):
