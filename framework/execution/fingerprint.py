@@ -39,9 +39,6 @@ def fingerprint_of(
     count as well where it defines classes or functions, which may use the options.
     """
     read = {kind.format for kind in plan.kinds}
-    ranges: dict[int, list[str]] = {id(file): [] for file in plan.files}
-    for unit in plan.units:
-        ranges[id(unit.file)].append(f"entries {unit.start}–{unit.stop}")
     last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
     own: dict[str, Any] = {}
     if file is not None and _defines_code(file.module):
@@ -60,24 +57,32 @@ def fingerprint_of(
             **({"--lumi": factors} if (factors := {k.sample: k.factor for k in plan.kinds if k.factor}) else {}),
             "versions": {name: version for name, version in versions().items() if name in READING},
             "readers": sources(reader for reader in formats if reader.format in read),
-            "inputs": {
-                _named(f, plan): {
-                    "size": f.size,
-                    "mtime": f.mtime,
-                    "uuid": f.identity,
-                    "unit": plan.kinds[f.kind].energy_unit,
-                    "path": f.path,
-                    "units": ranges[id(f)],
-                }
-                | ({"sha256": checksums[f.path]} if f.path in checksums else {})
-                for f in plan.files
-            },
+            "inputs": _inputs(plan, checksums),
             "files": [_named(f, plan) for f in plan.files],
         },
         "finalize": {
             "--label": label,
             **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
         },
+    }
+
+
+def _inputs(plan: Plan, checksums: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what each input is, and which ranges of it are read."""
+    ranges: dict[int, list[str]] = {id(file): [] for file in plan.files}
+    for unit in plan.units:
+        ranges[id(unit.file)].append(f"entries {unit.start}–{unit.stop}")
+    return {
+        _named(f, plan): {
+            "size": f.size,
+            "mtime": f.mtime,
+            "uuid": f.identity,
+            "unit": plan.kinds[f.kind].energy_unit,
+            "path": f.path,
+            "units": ranges[id(f)],
+        }
+        | ({"sha256": checksums[f.path]} if f.path in checksums else {})
+        for f in plan.files
     }
 
 
