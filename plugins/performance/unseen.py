@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
 from hepflow.plugins.training.folds import Folds as Roles
 
-__all__ = ["UnseenTaus"]
+__all__ = ["UnseenTaus", "by_decoration", "folds_of"]
+
+_HINT = "say which events with --folds 1 or --all-events (properties Folds, AllEvents); the figures will tell"
 
 
 class UnseenTaus(Tool):
@@ -69,39 +71,44 @@ class UnseenTaus(Tool):
             mask = np.isin(numbers % self.NumberOfFolds, self.Folds)
             return _text(name, self.NumberOfFolds, self.Folds, "chosen"), mask
         mask, texts = np.ones(len(numbers), dtype=bool), []
+        found = by_decoration(records)
         for classifier in self.Classifiers:
-            for folds in self._folds(classifier, records):
+            if classifier not in found:
+                known = nearest(classifier, found, what="classifiers with a record")
+                raise NetworkError(
+                    f"the input does not say which events {classifier} has seen", hint=f"{known}; {_HINT}"
+                )
+            folds = folds_of(classifier, found[classifier], self.EventNumber, self.name)
+            if folds is not None:
                 mask &= folds.has_role(numbers, "test")
                 texts.append(_text(name, folds.number, folds.test, "test"))
         if not texts:
             return "all events are unseen", None
         return ", ".join(dict.fromkeys(texts)), mask
 
-    def _folds(self, classifier: str, records: Mapping[str, Mapping[str, Any]]) -> Iterator[Roles]:
-        """Yield the folds of the network behind a decoration; nothing where it has seen none of the events."""
-        found = _by_decoration(records)
-        hint = "say which events with --folds 1 or --all-events (properties Folds, AllEvents); the figures will tell"
-        if classifier not in found:
-            known = nearest(classifier, found, what="classifiers with a record")
-            raise NetworkError(f"the input does not say which events {classifier} has seen", hint=f"{known}; {hint}")
-        record = found[classifier]
-        if "WeightFile" not in record or record.get("kfold"):
-            return
-        folds = record.get("record", {}).get("folds")
-        if folds is None:
-            raise NetworkError(
-                f"the network {record['WeightFile']} of {classifier} does not say which events it has seen", hint=hint
-            )
-        rule = Roles.from_record(folds)
-        if rule.column.rpartition(".")[2] != self.EventNumber.rpartition(".")[2]:
-            raise NetworkError(
-                f"the folds of {classifier} are made of {rule.column}, not of {self.EventNumber}",
-                hint=f"set EventNumber of {self.name}",
-            )
-        yield rule
+
+def folds_of(classifier: str, record: Mapping[str, Any], number: str, tool: str) -> Roles | None:
+    """Return the folds of the network behind a decoration, by its record; None where it has seen none of the events:
+    what was not trained, or a k-fold set.
+
+    NetworkError where the network does not say it, or where its folds are made of another ``number`` than the tool's.
+    """
+    if "WeightFile" not in record or record.get("kfold"):
+        return None
+    folds = record.get("record", {}).get("folds")
+    if folds is None:
+        raise NetworkError(
+            f"the network {record['WeightFile']} of {classifier} does not say which events it has seen", hint=_HINT
+        )
+    rule = Roles.from_record(folds)
+    if rule.column.rpartition(".")[2] != number.rpartition(".")[2]:
+        raise NetworkError(
+            f"the folds of {classifier} are made of {rule.column}, not of {number}", hint=f"set EventNumber of {tool}"
+        )
+    return rule
 
 
-def _by_decoration(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def by_decoration(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return the record behind each name of a decoration, with and without container, and behind names of outputs."""
     found: dict[str, Mapping[str, Any]] = {}
     for record in records.values():

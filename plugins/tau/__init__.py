@@ -1,4 +1,4 @@
-"""Tau tools: selection, truth matching, decay modes."""
+"""Tau tools: selection, truth matching, decay modes, working points."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.pfocount import PFOCountDecayMode
     from hepflow.plugins.tau.selection import TauSelection
     from hepflow.plugins.tau.truth import TauTruthMatching, TruthDecayMode
+    from hepflow.plugins.tau.workingpoints import WorkingPointDecorator, WorkingPointTuner
 
 __all__ = [
     "NNDecayModeClassifier",
@@ -24,6 +25,8 @@ __all__ = [
     "TauSelection",
     "TauTruthMatching",
     "TruthDecayMode",
+    "WorkingPointDecorator",
+    "WorkingPointTuner",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -37,5 +40,7 @@ __getattr__, __dir__ = lazy_names(
         "TauSelection": "selection",
         "TauTruthMatching": "truth",
         "TruthDecayMode": "truth",
+        "WorkingPointDecorator": "workingpoints",
+        "WorkingPointTuner": "workingpoints",
     },
 )

@@ -20,6 +20,8 @@ def hepflow_tools() -> Mapping[str, str]:
         "TauSelection": "hepflow.plugins.tau.selection:TauSelection",
         "TauTruthMatching": "hepflow.plugins.tau.truth:TauTruthMatching",
         "TruthDecayMode": "hepflow.plugins.tau.truth:TruthDecayMode",
+        "WorkingPointDecorator": "hepflow.plugins.tau.workingpoints:WorkingPointDecorator",
+        "WorkingPointTuner": "hepflow.plugins.tau.workingpoints:WorkingPointTuner",
     }
 
 
