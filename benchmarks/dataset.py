@@ -15,6 +15,7 @@ import resource
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
@@ -26,7 +27,7 @@ from common import report, timed
 
 from hepflow import Job
 from hepflow.execution import RunOptions, run
-from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES, SEQUENCE_CAPS, decay_mode_training
 from hepflow.plugins.training import Normaliser, open_dataset
 from hepflow.streams import DatasetStream
 
@@ -96,11 +97,10 @@ def reference_way(source: Path, target: Path, taus: int) -> None:
 def with_hepflow(source: Path, target: Path, *, normalise: bool = False) -> Path:
     """Write a training set with a DatasetStream; with ``normalise`` measure mean and width of all inputs as well."""
     job = Job("dataset")
-    classes = dict(enumerate(CLASSES))
-    inputs = {"Variables": DECAY_MODE_VARIABLES, "Caps": SEQUENCE_CAPS, "Classes": classes, "Weight": WEIGHT}
+    taus = replace(decay_mode_training(), spectators=())
     if normalise:
-        job += Normaliser("Normaliser", **inputs)
-    job += DatasetStream("dataset", **inputs)
+        job += Normaliser("Normaliser", TrainingSet=taus)
+    job += DatasetStream("dataset", TrainingSet=taus)
     return run(job, RunOptions(inputs=[str(source)], output=str(target))).outputs["dataset"][0]
 
 

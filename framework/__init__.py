@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from hepflow.context import Context, Sample
     from hepflow.errors import HepflowError
     from hepflow.events import Events
+    from hepflow.folds import Folds, kfold
     from hepflow.job import Job
     from hepflow.properties import Property
     from hepflow.registry.hooks import hookimpl
     from hepflow.stream import Stream
     from hepflow.tool import Tool
+    from hepflow.trainingset import Target, TrainingSet
 
 __all__ = [
-    "Context", "Data", "Events", "HepflowError", "Job", "Property", "Sample", "Stream", "Tool", "hookimpl", "open",
-    "run", "run_file",
+    "Context", "Data", "Events", "Folds", "HepflowError", "Job", "Property", "Sample", "Stream", "Target", "Tool",
+    "TrainingSet", "hookimpl", "kfold", "open", "run", "run_file",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -34,13 +36,17 @@ __getattr__, __dir__ = lazy_names(
         "Context": "context",
         "Data": "api",
         "Events": "events",
+        "Folds": "folds",
         "HepflowError": "errors",
         "Job": "job",
         "Property": "properties",
         "Sample": "context",
         "Stream": "stream",
+        "Target": "trainingset",
         "Tool": "tool",
+        "TrainingSet": "trainingset",
         "hookimpl": "registry.hooks",
+        "kfold": "folds",
         "open": "api",
         "run": "api",
         "run_file": "cli",

@@ -73,7 +73,9 @@ class Variable:
     ``name`` is what networks and plots call it (``pt_log``), ``column`` where its raw values are (``pt``; by default
     the name): a column, for plots also an expression over columns (``TauJets.pt / 1000``). ``transform`` is applied to
     the raw values: ``log10`` of the value, at least ``floor``. ``missing`` is the raw value that stands for "not
-    known" (-1111); it is left out of statistics and plots. ``mean`` fixes the mean that a normaliser would otherwise
+    known" (-1111); it is left out of statistics and plots. A training refuses values that are missing (this one, and
+    NaN) unless ``fill`` says which raw value takes their place, before the transform; NaN leaves them missing, for
+    models that know what to do with it. ``mean`` fixes the mean that a normaliser would otherwise
     measure. ``unit`` is that of the raw values, ``binnings`` are the named binnings of plots, the default first.
     ``truth`` is the column or expression of the same quantity of a truth tau, for denominators.
     """
@@ -83,6 +85,7 @@ class Variable:
     transform: str = ""
     floor: float | None = None
     missing: float | None = None
+    fill: float | None = None
     mean: float | None = None
     label: str = ""
     unit: str = ""
@@ -111,9 +114,17 @@ class Variable:
         values = np.asarray(raw)
         if values.dtype != np.float64:
             values = values.astype(np.float32, copy=False)
+        if self.fill is not None:
+            values = np.where(self.absent(raw), values.dtype.type(self.fill), values)
         if self.transform == "log10":
             return np.log10(np.maximum(values, values.dtype.type(self.floor)))  # type: ignore[no-any-return]
         return values
+
+    def absent(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Tell which raw values are missing: NaN, and those equal to ``missing``."""
+        values = np.asarray(raw)
+        found = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
+        return found if self.missing is None else found | (values == self.missing)
 
     @property
     def title(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hepflow import Job, run_file
-from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
+from hepflow.plugins.tau.variables import decay_mode_training
 from hepflow.plugins.training import Choice, Int, Layers, Normaliser, TrainingSelection, Tuner
 from hepflow.streams import DatasetStream
 
@@ -11,12 +11,10 @@ job = Job("TuneNNDecayMode")
 trials = job.option("trials", default=20, doc="number of trials, of all runs that share the storage")
 storage = job.option("storage", default="", doc="file that keeps the trials; empty: one in the run directory")
 
-modes = dict(enumerate(CLASSES))  # truthDecayMode 0…4
-weight = "TauJets.beamSpotWeight"
-
-job += TrainingSelection("TrainingSelection", Classes=modes, Weight=weight, Variables=DECAY_MODE_VARIABLES)
-job += Normaliser("Normaliser", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS, Classes=modes, Weight=weight)
-job += DatasetStream("dataset", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS, Classes=modes, Weight=weight)
+taus = decay_mode_training()
+job += TrainingSelection("TrainingSelection", TrainingSet=taus)
+job += Normaliser("Normaliser", TrainingSet=taus)
+job += DatasetStream("dataset", TrainingSet=taus)
 
 tuner = Tuner("Tuner", Architecture="DSNN", Trials=trials, Storage=storage)
 tuner.Space = {

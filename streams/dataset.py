@@ -22,8 +22,10 @@ from hepflow.errors import ColumnError, InputError, JobOptionsError, OutputError
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, filled, object_column
 from hepflow.events.random import philox
-from hepflow.io.hdf5 import COMPRESSIONS, TAUS, DatasetLayout, DatasetWriter, as_bytes, spans
+from hepflow.io.hdf5 import COMPRESSIONS, DatasetLayout, DatasetWriter, as_bytes, spans
 from hepflow.protocols import ColumnInfo, Writer
+from hepflow.trainingset import TrainingSet as Declared
+from hepflow.trainingset import training_set_of
 from hepflow.variables import Variable
 
 __all__ = ["DatasetStream"]
@@ -41,67 +43,50 @@ RANGES = 1280
 class DatasetStream(Stream):
     """Write a training set: one HDF5 file ``<stream>.h5``, raw values, shuffled (layout: ``hepflow.io.hdf5``).
 
-    Rows are the objects of ``Container``, as an NNDecayModeTree writes them or its ntuple has them. The fold of a tau
-    is ``FoldColumn % FoldNumber``; rows are ordered by fold, and shuffled within each. The content depends on the input
-    and on ``Seed``, not on the number of workers or the chunk size.
+    The ``TrainingSet`` says what a row is and what it holds. Rows are ordered by fold, and shuffled within each. The
+    content depends on the input and on ``Seed``, not on the number of workers or the chunk size. Values of inputs that
+    are missing are refused unless their Variable has a fill.
     """
 
     suffix: ClassVar[str] = ".rows"
     joined: ClassVar[str] = ".h5"
 
-    Container = Property("TauJets", "container whose objects are the rows")
-    Variables: Property[dict[str, tuple[Variable, ...]]] = Property(
-        {}, "group of inputs (a container) → its variables; a group without a cap has one value a row", item=tuple
-    )
-    Caps: Property[dict[str, int]] = Property({}, "sequence → most objects that are kept of it", item=int)
-    Label = Property("TauJets.truthDecayMode", "column that tells the class, or the number to be learned")
-    Classes: Property[dict[int, str]] = Property(
-        {}, "value of the label → name of its class, in the order of the outputs; empty for regression", item=str
-    )
-    Weight = Property("", "column with the weight of a row; empty: 1")
-    Spectators: Property[tuple[str, ...]] = Property((), "columns that go along and are no inputs", item=str)
-    FoldColumn = Property("TauJets.mcEventNumber", "column of integers that decides about the fold")
-    FoldNumber = Property(5, "number of folds", minimum=1, maximum=255)
+    TrainingSet: Property[Any] = Property(None, "what is written: rows, inputs, target, weight, …", type=Declared)
     Seed = Property(42, "seed of the shuffling", minimum=0, maximum=2**32 - 1)
     Compression = Property("LZ4", "compression", choices=COMPRESSIONS)
 
     # ── what is written ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _inputs(self) -> list[str]:
-        return [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
+    @property
+    def declared(self) -> Declared:
+        """Return the training set; JobOptionsError where there is none, or its names do not go together."""
+        declared = training_set_of(self)
+        if self.Keep or self.Drop:
+            hint = "the TrainingSet (inputs, spectators) says what is written"
+            raise JobOptionsError(
+                "Keep and Drop mean nothing to a DatasetStream", where=f"stream {self.name}", hint=hint
+            )
+        self._layout(dict.fromkeys(declared.kept_columns, "<f4"), declared)
+        return declared
 
-    def _flat_inputs(self) -> list[str]:
-        return [name for name in self._inputs() if name.partition(".")[0] not in self.Caps]
-
-    def _columns(self) -> list[str]:
-        """Return every column that is needed, once."""
-        weight = [self.Weight] if self.Weight else []
-        return list(dict.fromkeys([self.Label, *weight, self.FoldColumn, *self.Spectators, *self._inputs()]))
-
-    def _kept_columns(self) -> list[str]:
-        """Return the columns that are fields of ``taus`` beside label, weight, fold and inputs."""
-        flat = self._flat_inputs()
-        return [name for name in dict.fromkeys([self.FoldColumn, *self.Spectators]) if name not in flat]
-
-    def _layout(self, types: Mapping[str, str]) -> DatasetLayout:
+    def _layout(self, types: Mapping[str, str], declared: Declared) -> DatasetLayout:
         """Return the layout, given the numpy types of the columns that are kept as they are."""
-        kept = [_short(name) for name in self._kept_columns()]
+        kept = [_short(name) for name in declared.kept_columns]
         if len(set(kept)) < len(kept):
             raise JobOptionsError(
-                f"two spectators have the same name: {', '.join(self._kept_columns())}", where=f"stream {self.name}"
+                f"two spectators have the same name: {', '.join(declared.kept_columns)}", where=f"stream {self.name}"
             )
-        columns = {_short(name): types[name] for name in self._kept_columns()}
-        return DatasetLayout(self.Variables, self.Caps, tuple(dict.fromkeys(self.Classes.values())), columns)
+        return DatasetLayout(declared, {_short(name): types[name] for name in declared.kept_columns})
 
     def wanted(self) -> Sequence[str]:
-        """Return the columns of the data set; JobOptionsError where the properties do not fit together."""
-        self._check_properties()
-        return self._columns()
+        """Return the columns of the data set; JobOptionsError where the properties do not go together."""
+        return self.declared.columns
 
     def kept(self, available: Mapping[str, ColumnInfo | None]) -> list[str]:
         """Return the columns of the data set; ColumnError where one is missing."""
         made = {name for tool in self.tools for name in tool.writes()}
-        wanted = [name for name in self._columns() if name not in made and f"{name.partition('.')[0]}.*" not in made]
+        columns = training_set_of(self).columns
+        wanted = [name for name in columns if name not in made and f"{name.partition('.')[0]}.*" not in made]
         for name in wanted:
             if name not in available:
                 siblings = [known for known in available if known.partition(".")[0] == name.partition(".")[0]]
@@ -112,26 +97,6 @@ class DatasetStream(Stream):
                 )
         return wanted
 
-    def _check_properties(self) -> None:
-        where = f"stream {self.name}"
-        if self.Keep or self.Drop:
-            hint = "Variables and Spectators say what is written"
-            raise JobOptionsError("Keep and Drop mean nothing to a DatasetStream", where=where, hint=hint)
-        wrong = [v for variables in self.Variables.values() for v in variables if not isinstance(v, Variable)]
-        if wrong:
-            raise JobOptionsError(f"Variables wants hepflow.variables.Variable, got {wrong[0]!r}", where=where)
-        if not self._inputs():
-            raise JobOptionsError(
-                "the data set has no inputs", where=where, hint='set Variables, e.g. {"TauTrack": (Variable("pt"), …)}'
-            )
-        unknown = [group for group in self.Caps if group not in self.Variables]
-        if unknown:
-            hint = nearest(unknown[0], self.Variables, what="groups of Variables")
-            raise JobOptionsError(f"Caps names {unknown[0]}, which has no Variables", where=where, hint=hint)
-        if min(self.Caps.values(), default=1) < 1:
-            raise JobOptionsError(f"Caps must be at least 1, got {self.Caps}", where=where)
-        self._layout(dict.fromkeys(self._kept_columns(), "<f4"))
-
     # ── in the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def open(self, path: Path, metadata: Mapping[str, Any], inputs: Mapping[str, ColumnInfo]) -> Writer:
@@ -140,10 +105,10 @@ class DatasetStream(Stream):
 
     def collect(self, events: Events, columns: Sequence[str]) -> Mapping[str, Column]:
         """Return the columns of the visible rows."""
-        names = self._columns()
-        if isinstance(events[self.Container][_short(self.Label)], np.ndarray):  # one entry a row: an ntuple
-            return {name: filled(name, event_column(events, name, ())) for name in names}
-        return {name: object_column(events, name, self.Container) for name in names}
+        declared = training_set_of(self)
+        if isinstance(events[declared.rows][_own_column(declared)], np.ndarray):  # one entry a row: an ntuple
+            return {name: filled(name, event_column(events, name, ())) for name in declared.columns}
+        return {name: object_column(events, name, declared.rows) for name in declared.columns}
 
     def row_type(self, layout: DatasetLayout) -> np.dtype[Any]:
         """Return the type of the rows of a part: the key they are sorted by, then the row itself."""
@@ -155,35 +120,45 @@ class DatasetStream(Stream):
         for name, column in columns.items():
             if not isinstance(column.content, np.ndarray):
                 raise ColumnError(f"{name} holds no plain numbers: {column.content.type}", hint="leave it out")
-        layout = self._layout({n: columns[n].content.dtype.newbyteorder("<").str for n in self._kept_columns()})
-        single = {self.Label, self.Weight, *self._kept_columns(), *self._flat_inputs()}
+        declared = training_set_of(self)
+        types = {n: columns[n].content.dtype.newbyteorder("<").str for n in declared.kept_columns}
+        layout = self._layout(types, declared)
+        single = {*(t.column for t in declared.target), declared.weight, *declared.kept_columns, *declared.flat_inputs}
         for name, column in columns.items():
             if name in single and column.offsets is not None:
                 raise ColumnError(
                     f"{name} has a list for each row, so it is no flat input and no spectator",
-                    hint=f"if {name.partition('.')[0]} is a sequence, give its length in Caps",
+                    hint=f"if {name.partition('.')[0]} is a sequence, give its length in caps",
                 )
             if name not in single and column.offsets is None:
-                raise ColumnError(f"{name} has one value a row: it is no sequence", hint="leave it out of Caps")
-        if columns[self.FoldColumn].content.dtype.kind not in "iu":
-            raise ColumnError(f"{self.FoldColumn} decides about folds and must be an integer")
+                raise ColumnError(f"{name} has one value a row: it is no sequence", hint="leave it out of caps")
+        if columns[declared.fold_column].content.dtype.kind not in "iu":
+            raise ColumnError(f"{declared.fold_column} decides about folds and must be an integer")
         return layout
 
     def rows(self, columns: Mapping[str, Column], layout: DatasetLayout, first: int) -> _Rows:
         """Return the rows that columns hold; ``first`` is the number of the first in its work unit."""
-        numbers = np.asarray(columns[self.FoldColumn].content)
-        folds = (numbers % self.FoldNumber).astype(np.uint8)
+        declared = layout.training
+        numbers = np.asarray(columns[declared.fold_column].content)
+        folds = declared.folds[0].fold(numbers)
         rows = np.empty(len(folds), dtype=self.row_type(layout))
         rows["key"] = self._keys(numbers, folds, first)
-        taus = rows[TAUS]
-        taus["label"] = self._labels(np.asarray(columns[self.Label].content))
-        taus["weight"] = columns[self.Weight].content if self.Weight else 1.0
-        taus["fold"] = folds
-        for name in [*self._kept_columns(), *self._flat_inputs()]:
-            taus[_short(name)] = columns[name].content
+        own = rows[declared.called]
+        for field, target in zip(layout.labels, declared.target, strict=True):
+            own[field] = target.labels(np.asarray(columns[target.column].content), declared.called)
+            _refuse(own[field], np.isfinite(own[field]), target.column, "a target must be there for every row")
+        if declared.weight:
+            declared.check_weights(np.asarray(columns[declared.weight].content))
+        own["weight"] = columns[declared.weight].content if declared.weight else 1.0
+        own["fold"] = folds
+        for name in [*declared.kept_columns, *declared.flat_inputs]:
+            own[_short(name)] = columns[name].content
+        for group, variables in declared.inputs.items():
+            for variable in variables:
+                _refuse_missing(np.asarray(columns[f"{group}.{variable.column}"].content), variable, group)
         objects = {}
         for group in layout.sequences:
-            rows[group], objects[group] = self._objects(group, columns, layout.sequence_type(group))
+            rows[group], objects[group] = self._objects(group, columns, layout)
         return _Rows(rows, objects)
 
     def _keys(self, numbers: npt.NDArray[Any], folds: npt.NDArray[np.uint8], first: int) -> npt.NDArray[np.uint64]:
@@ -195,29 +170,15 @@ class DatasetStream(Stream):
         keys: npt.NDArray[np.uint64] = (words[0] << half | words[1]) >> byte | folds.astype(np.uint64) << np.uint64(56)
         return keys
 
-    def _labels(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if not self.Classes:
-            return values
-        names = list(dict.fromkeys(self.Classes.values()))
-        labels = np.full(len(values), -1)
-        for value, name in self.Classes.items():
-            labels[values == int(value)] = names.index(name)
-        if (labels < 0).any():
-            shown = ", ".join(map(str, np.unique(values[labels < 0])[:5]))
-            raise ColumnError(
-                f"{(labels < 0).sum()} rows have {self.Label} = {shown}, which is in no class",
-                hint="add a TrainingSelection before the stream, or name the class in Classes",
-            )
-        return labels
-
     def _objects(
-        self, group: str, columns: Mapping[str, Column], kind: np.dtype[Any]
+        self, group: str, columns: Mapping[str, Column], layout: DatasetLayout
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return how many objects of a sequence each row has, and these objects, row after row."""
-        first = columns[f"{group}.{self.Variables[group][0].column}"].offsets
+        variables, kind = layout.training.inputs[group], layout.sequence_type(group)
+        first = columns[f"{group}.{variables[0].column}"].offsets
         assert first is not None
         contents = {}
-        for variable in self.Variables[group]:
+        for variable in variables:
             column = columns[f"{group}.{variable.column}"]
             if column.offsets is not first and not np.array_equal(column.offsets, first):  # type: ignore[arg-type]
                 raise ColumnError(
@@ -238,6 +199,13 @@ class DatasetStream(Stream):
         """Shuffle the rows of all parts into ``<stream>.h5``, under a temporary name until it is whole."""
         opened = [_Part(path, self) for path in parts]
         counts = self._count(opened)
+        negative: npt.NDArray[np.int64] = np.sum([part.negative for part in opened], axis=0)
+        declared = training_set_of(self)
+        if negative.any():
+            context.log.info(
+                "%s: %d of %d %s have a negative %s: %s", self.name, negative.sum(), counts.sum(), declared.called,
+                declared.weight, declared.negative_weights,
+            )  # fmt: skip
         target = context.path(f"{self.name}{self.joined}")
         temporary = target.with_name(f".{target.name}.part")
         try:
@@ -245,7 +213,7 @@ class DatasetStream(Stream):
                 for rows, objects in _ranges(opened):
                     writer.append(rows, objects, np.argsort(rows["key"], kind="stable"))
                 left_out = {"left_out": list(context.left_out)} if context.left_out else {}
-                writer.finish({**self._record(opened[0].metadata, counts), **left_out})
+                writer.finish({**self._record(opened[0].metadata, counts, negative), **left_out})
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -260,29 +228,31 @@ class DatasetStream(Stream):
                     raise OutputError(
                         f"{name} is {first} in some of the input and {other} in the rest",
                         where=f"stream {self.name}",
-                        hint="give files of one kind, or leave the column out of the Spectators",
+                        hint="give files of one kind, or leave the column out of the spectators",
                     )
         counts: npt.NDArray[np.int64] = np.sum([part.counts for part in parts], axis=0)
-        classes = dict.fromkeys(self.Classes.values())
-        empty = [name for name, number in zip(classes, counts.sum(axis=0), strict=False) if not number]
+        declared = training_set_of(self)
+        empty = [name for name, number in zip(declared.classes, counts.sum(axis=0), strict=False) if not number]
         if empty or not counts.any():
             raise OutputError(
-                f"there are no taus of class {', '.join(empty)}" if counts.any() else "no taus are left to train on",
+                f"there are no {declared.called} of class {', '.join(empty)}"
+                if counts.any()
+                else f"no {declared.called} are left to train on",
                 where=f"stream {self.name}",
                 hint="use more events, or look at the selection in cutflow.json",
             )
         return counts
 
-    def _record(self, metadata: Mapping[str, Any], counts: npt.NDArray[np.int64]) -> dict[str, Any]:
+    def _record(
+        self, metadata: Mapping[str, Any], counts: npt.NDArray[np.int64], negative: npt.NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Return what the file says beside the layout; ``negative`` are the rows of negative weight in ``counts``."""
         edges = [0, *np.cumsum(counts.sum(axis=1)).tolist()]
         return {
             **metadata,
-            "label": self.Label,
-            "labels": {str(value): name for value, name in self.Classes.items()},
-            "weight": self.Weight,
-            "fold": {"column": self.FoldColumn, "number": self.FoldNumber},
             "rows_of_folds": [list(pair) for pair in pairwise(edges)],
             "counts": counts.tolist(),
+            "negative": negative.tolist(),
             "seed": self.Seed,
         }
 
@@ -334,7 +304,9 @@ class _PartWriter:
         self._block: list[_Rows] = []
         self._taken = 0
         self._index: list[list[list[int]]] = []
-        self._counts = np.zeros((stream.FoldNumber, max(len(set(stream.Classes.values())), 1)), dtype=np.int64)
+        self._declared = training_set_of(stream)
+        shape = (self._declared.fold_number, max(len(self._declared.classes), 1))
+        self._counts, self._negative = np.zeros((2, *shape), dtype=np.int64)
 
     def write(self, columns: Mapping[str, Column]) -> None:
         """Append the rows of a chunk."""
@@ -343,7 +315,7 @@ class _PartWriter:
             self._layout = layout
         elif layout != self._layout:
             raise ColumnError(f"columns change their types: {dict(self._layout.columns)}, then {dict(layout.columns)}")
-        for start in range(0, len(columns[self._stream.FoldColumn]), STEP):
+        for start in range(0, len(columns[self._declared.fold_column]), STEP):
             part = {name: column[start : start + STEP] for name, column in columns.items()}
             self._block.append(self._stream.rows(part, layout, self._taken))
             self._taken += len(self._block[-1].rows)
@@ -352,11 +324,13 @@ class _PartWriter:
 
     def _flush(self) -> None:
         """Sort the block and write it."""
-        rows, objects = _Rows.joined(self._block).sorted(self._stream.Caps)
+        rows, objects = _Rows.joined(self._block).sorted(self._declared.caps)
         self._block = []
-        labels = rows[TAUS]["label"] if self._stream.Classes else np.zeros(len(rows), dtype=np.int64)
-        np.add.at(self._counts, (rows[TAUS]["fold"], labels), 1)
-        edges = np.append(np.searchsorted(rows["key"], _range_keys(self._stream.FoldNumber)), len(rows))
+        own: Any = rows[self._declared.called]
+        labels = own[own.dtype.names[0]] if self._declared.classes else np.zeros(len(rows), dtype=np.int64)
+        np.add.at(self._counts, (own["fold"], labels), 1)
+        np.add.at(self._negative, (own["fold"], labels), own["weight"] < 0)
+        edges = np.append(np.searchsorted(rows["key"], _range_keys(self._declared.fold_number)), len(rows))
         of_objects = [np.append(0, np.cumsum(rows[group]))[edges].tolist() for group in objects]
         self._index.append([edges.tolist(), *of_objects])
         for values in (rows, *objects.values()):
@@ -385,6 +359,7 @@ class _PartWriter:
                     "metadata": self._metadata,
                     "index": self._index,
                     "counts": self._counts.tolist(),
+                    "negative": self._negative.tolist(),
                 },
                 default=str,
             ).encode()
@@ -405,11 +380,13 @@ class _Part:
         except (OSError, ValueError) as error:
             raise self._damaged() from error
         self.metadata: dict[str, Any] = content["metadata"]
-        self.counts = np.asarray(content["counts"], dtype=np.int64)
-        self.layout = stream._layout({name: content["columns"][_short(name)] for name in stream._kept_columns()})
+        self.counts, self.negative = (np.asarray(content[key], dtype=np.int64) for key in ("counts", "negative"))
+        declared = training_set_of(stream)
+        types = {name: content["columns"][_short(name)] for name in declared.kept_columns}
+        self.layout = stream._layout(types, declared)
         self.kinds = [stream.row_type(self.layout), *map(self.layout.sequence_type, self.layout.sequences)]
         edges = np.asarray(content["index"], dtype=np.int64)
-        edges = edges.reshape(-1, len(self.kinds), len(_range_keys(stream.FoldNumber)) + 1)
+        edges = edges.reshape(-1, len(self.kinds), len(_range_keys(declared.fold_number)) + 1)
         self._ends = edges * np.array([kind.itemsize for kind in self.kinds])[:, None]
         of_arrays = self._ends[:, :, -1]
         self._places = (np.cumsum(of_arrays) - of_arrays.reshape(-1)).reshape(of_arrays.shape)
@@ -463,6 +440,36 @@ def _ranges(parts: Sequence[_Part]) -> Iterator[_Rows]:
                 part.read(start, stop, rest)
                 rest = [target[n:] for target, n in zip(rest, taken.tolist(), strict=True)]
             yield _Rows(arrays[0], dict(zip(groups, arrays[1:], strict=True)))
+
+
+def _own_column(declared: Declared) -> str:
+    """Return a column of the container of the rows."""
+    own = (name for name in declared.columns if name.partition(".")[0] == declared.rows)
+    found = next(own, None)
+    if found is None:
+        raise JobOptionsError(
+            f"none of the columns is of {declared.rows}, whose objects are the rows",
+            hint=f"rows of the TrainingSet is one of {', '.join({n.partition('.')[0] for n in declared.columns})}",
+        )
+    return _short(found)
+
+
+def _refuse_missing(values: npt.NDArray[Any], variable: Variable, group: str) -> None:
+    """Raise ColumnError for values of an input that are missing, unless a fill is declared, and for infinite ones."""
+    good = ~np.isinf(values) if values.dtype.kind == "f" else np.ones(values.shape, np.bool_)
+    if variable.fill is None:
+        good &= ~variable.absent(values)
+    hint = f'declare what takes their place: Variable("{variable.name}", fill=…)'
+    _refuse(values, good, f"{group}.{variable.column}", hint)
+
+
+def _refuse(values: npt.NDArray[Any], good: npt.NDArray[np.bool_], name: str, hint: str) -> None:
+    if not good.all():
+        shown = ", ".join(f"{value:g}" for value in np.unique(values[~good])[:3])
+        raise ColumnError(
+            f"{name} is missing or not finite in {int((~good).sum())} of {len(values)} values: {shown}",
+            hint=f'{hint}; TrainingSelection.NonFinite = "ignore" leaves such rows out',
+        )
 
 
 def _short(name: str) -> str:

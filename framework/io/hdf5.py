@@ -1,10 +1,11 @@
-"""Training sets in HDF5: one structured dataset of taus, and one for each sequence of their objects.
+"""Training sets in HDF5: one structured dataset of the rows, and one for each sequence of their objects.
 
-The layout is that of the ATLAS flavour-tagging tools. ``taus`` (n) has label, weight, fold, event number, spectators
-and flat inputs; ``TauTrack`` (n, cap) has the raw values of its variables (float32) and ``valid``, which tells objects
-from padding. The rows are ordered by fold and shuffled within each. What a reader must know stands as JSON in the
-file's attribute ``hepflow``. In front of all, where HDF5 leaves room for its user, stands a checksum of the rest: it is
-compared before the HDF5 library, which damaged bytes can crash, sees the file.
+The layout is that of the ATLAS flavour-tagging tools. ``taus`` (n; or ``jets``, ``events``: what the rows are called)
+has label, weight, fold, event number, spectators and flat inputs; ``TauTrack`` (n, cap) has the raw values of its
+variables (float32) and ``valid``, which tells objects from padding. The rows are ordered by fold and shuffled within
+each. What a reader must know stands as JSON in the file's attribute ``hepflow``. In front of all, where HDF5 leaves
+room for its user, stands a checksum of the rest: it is compared before the HDF5 library, which damaged bytes can crash,
+sees the file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +28,12 @@ import numpy.typing as npt
 import xxhash
 
 from hepflow.errors import InputError, JobOptionsError, OutputError
-from hepflow.variables import Variable
+from hepflow.trainingset import TrainingSet
 
 __all__ = [
     "BLOCK_ROWS",
     "COMPRESSIONS",
     "RECORD",
-    "TAUS",
     "DatasetLayout",
     "DatasetWriter",
     "as_bytes",
@@ -41,7 +41,6 @@ __all__ = [
     "spans",
 ]
 
-TAUS = "taus"
 RECORD = "hepflow"
 COMPRESSIONS = ("LZ4", "ZLIB", "none")
 BLOCK_ROWS = 4096
@@ -66,89 +65,74 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DatasetLayout:
-    """What a row of a training set holds.
+    """What a row of a training set holds: what was declared, and the numpy types of the columns kept as they are."""
 
-    ``variables`` are the inputs by group. A group with an entry in ``caps`` is a sequence with that many places, any
-    other is flat: one value a row. ``classes`` names the values of the label; without classes the label is a number
-    (regression). ``columns`` are the other fields of ``taus`` with their numpy types.
-    """
-
-    variables: Mapping[str, tuple[Variable, ...]]
-    caps: Mapping[str, int]
-    classes: tuple[str, ...] = ()
+    training: TrainingSet
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = [*self.columns, "label", "weight", "fold"]
-        taken = {name for name in known if known.count(name) > 1} | ({TAUS} & set(self.variables))
-        for group, variables in self.variables.items():
+        training = self.training
+        known = [*self.columns, *self.labels, "weight", "fold"]
+        taken = {name for name in known if known.count(name) > 1} | ({training.called} & set(training.inputs))
+        for group, variables in training.inputs.items():
             names = [variable.column for variable in variables]
-            taken |= {name for name in names if names.count(name) > 1 or (group in self.caps and name == "valid")}
-            if group not in self.caps:
+            taken |= {name for name in names if names.count(name) > 1 or (group in training.caps and name == "valid")}
+            if group not in training.caps:
                 taken |= set(names) & set(known)
                 known += names
         if taken:
             raise JobOptionsError(
                 f"a training set cannot have two fields of one name: {', '.join(sorted(taken))}",
-                hint="label, weight, fold, valid and taus belong to the data set; a sequence needs an entry in Caps",
+                hint=f"label, weight, fold, valid and {training.called} belong to the data set; a sequence needs an "
+                "entry in caps",
             )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the fields of the targets with their types: ``label``, or of several ``label_<name>``."""
+        targets = self.training.target
+        names = ["label"] if len(targets) == 1 else [f"label_{one.name}" for one in targets]
+        return {name: "<i4" if one.classes else "<f4" for name, one in zip(names, targets, strict=True)}
 
     @property
     def sequences(self) -> tuple[str, ...]:
         """Return the groups that are sequences."""
-        return tuple(group for group in self.variables if group in self.caps)
+        return tuple(group for group in self.training.inputs if group in self.training.caps)
 
-    @property
-    def flat_groups(self) -> tuple[str, ...]:
-        """Return the groups with one value a row."""
-        return tuple(group for group in self.variables if group not in self.caps)
-
-    def taus_type(self) -> np.dtype[Any]:
-        """Return the type of an element of ``taus``."""
-        own = [("label", "<i4" if self.classes else "<f4"), ("weight", "<f4"), ("fold", "u1")]
-        flat = [(variable.column, "<f4") for group in self.flat_groups for variable in self.variables[group]]
-        return np.dtype([*own, *self.columns.items(), *flat])
+    def rows_type(self) -> np.dtype[Any]:
+        """Return the type of an element of the dataset of the rows."""
+        inputs = self.training.inputs.items()
+        flat = [(v.column, "<f4") for group, listed in inputs if group not in self.training.caps for v in listed]
+        return np.dtype([*self.labels.items(), ("weight", "<f4"), ("fold", "u1"), *self.columns.items(), *flat])
 
     def sequence_type(self, group: str) -> np.dtype[Any]:
         """Return the type of an object of a sequence: float32 values in the order of the variables, then ``valid``."""
-        return np.dtype([*((variable.column, "<f4") for variable in self.variables[group]), ("valid", "?")])
+        return np.dtype([*((variable.column, "<f4") for variable in self.training.inputs[group]), ("valid", "?")])
 
     def row_type(self) -> np.dtype[Any]:
-        """Return the type of a row without its objects: ``taus``, and for every sequence the number of its objects."""
-        return np.dtype([(TAUS, self.taus_type()), *((group, "<i4") for group in self.sequences)])
+        """Return the type of a row without its objects: what ``rows_type`` has, and of every sequence the number of
+        its objects.
+        """
+        counts = ((group, "<i4") for group in self.sequences)
+        return np.dtype([(self.training.called, self.rows_type()), *counts])
 
     def record(self) -> dict[str, Any]:
         """Return the layout as JSON takes it, with a hash of what a network depends on."""
-        inputs = {
-            "variables": {group: [_described(v) for v in variables] for group, variables in self.variables.items()},
-            "caps": dict(self.caps),
-            "classes": list(self.classes),
-        }
         depends = {
             "inputs": {
                 group: [(v.name, v.column, v.transform, v.floor) for v in variables]
-                for group, variables in self.variables.items()
+                for group, variables in self.training.inputs.items()
             },
-            "caps": dict(self.caps),
-            "classes": list(self.classes),
+            "caps": dict(self.training.caps),
+            "classes": list(self.training.classes),
         }
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
-        return {**inputs, "columns": dict(self.columns), "schema": digest}
+        return {"training_set": self.training.record(), "columns": dict(self.columns), "schema": digest}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> DatasetLayout:
         """Return the layout that a file's record describes."""
-        return cls(
-            {group: tuple(Variable(**v) for v in variables) for group, variables in record["variables"].items()},
-            dict(record["caps"]),
-            tuple(record["classes"]),
-            dict(record["columns"]),
-        )
-
-
-def _described(variable: Variable) -> dict[str, Any]:
-    """Return the fields of a variable, without those that are for plots."""
-    return {f.name: getattr(variable, f.name) for f in fields(variable) if f.name not in ("binnings", "truth")}
+        return cls(TrainingSet.from_record(record["training_set"]), dict(record["columns"]))
 
 
 class DatasetWriter:
@@ -171,9 +155,10 @@ class DatasetWriter:
         self._file = h5py.File(self._target, "w", userblock_size=USER_BLOCK)
         self._datasets: dict[str, Any] = {}
         self._padded: dict[str, Rows] = {}
-        self._create(TAUS, layout.taus_type(), (), compression)
+        self._called = layout.training.called
+        self._create(self._called, layout.rows_type(), (), compression)
         for group in layout.sequences:
-            self._create(group, layout.sequence_type(group), (layout.caps[group],), compression)
+            self._create(group, layout.sequence_type(group), (layout.training.caps[group],), compression)
 
     def _create(self, name: str, kind: np.dtype[Any], places: tuple[int, ...], compression: str) -> None:
         """Create a dataset, and room for the elements that are written together."""
@@ -191,7 +176,8 @@ class DatasetWriter:
         The rows have the fields of ``layout.row_type()``, and others that are left out; ``objects`` holds those of each
         sequence, row after row.
         """
-        self._write(TAUS, self._next, as_bytes(rows[TAUS])[order].view(rows.dtype[TAUS]))
+        called = self._called
+        self._write(called, self._next, as_bytes(rows[called])[order].view(rows.dtype[called]))
         for group in self._layout.sequences:
             self._append(group, rows[group], objects[group], order)
         self._next += len(rows)
@@ -229,10 +215,10 @@ class DatasetWriter:
         self._check()
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Add the record, and the class names as an attribute of ``taus``; ``record`` extends that of the layout."""
+        """Add the record, and the class names as an attribute of the rows; ``record`` extends that of the layout."""
         if self._next != self._rows:
             raise OutputError(f"{self._next} of {self._rows} rows were written", where=str(self._path))
-        self._datasets[TAUS].attrs["label"] = list(self._layout.classes)
+        self._datasets[self._called].attrs["label"] = list(self._layout.training.classes)
         self._file.attrs[RECORD] = json.dumps({**self._layout.record(), "rows": self._rows, **record})
 
     def __enter__(self) -> DatasetWriter:
@@ -397,13 +383,13 @@ def _unfit(file: Any, record: Mapping[str, Any]) -> list[str]:
     """Return what does not fit the rest of a training set; raises KeyError, TypeError, … where the record lacks it."""
     import h5py
 
-    layout, fold = DatasetLayout.from_record(record), record["fold"]
-    counts, rows = (fold["number"], max(len(layout.classes), 1)), (fold["number"], 2)
-    shapes = {"rows": (), "counts": counts, "rows_of_folds": rows}
-    kinds = {TAUS: layout.taus_type(), **{group: layout.sequence_type(group) for group in layout.sequences}}
+    layout = DatasetLayout.from_record(record)
+    training = layout.training
+    counts, rows = (training.fold_number, max(len(training.classes), 1)), (training.fold_number, 2)
+    shapes = {"rows": (), "counts": counts, "negative": counts, "rows_of_folds": rows}
+    kinds = {training.called: layout.rows_type(), **{group: layout.sequence_type(group) for group in layout.sequences}}
     fields = {name: file[name].dtype.names or () for name in kinds if isinstance(file.get(name), h5py.Dataset)}
     return [
-        *(() if isinstance(fold["column"], str) else ("fold",)),
         *(key for key, shape in shapes.items() if np.shape(record[key]) != shape),
         *(name for name, kind in kinds.items() if not set(kind.names or ()) <= set(fields.get(name, ()))),
     ]

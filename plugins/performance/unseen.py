@@ -9,7 +9,7 @@ import numpy as np
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
-from hepflow.plugins.training.folds import Folds as Roles
+from hepflow.folds import Folds as Roles
 
 __all__ = ["UnseenTaus", "by_decoration", "folds_of"]
 

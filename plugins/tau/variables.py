@@ -6,13 +6,14 @@ jetpt have the floor of the training (1e-3 MeV), below which no object has a mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
+from hepflow import Folds, Target, TrainingSet
 from hepflow.variables import Binning, Variable
 
-__all__ = ["CLASSES", "DECAY_MODE_VARIABLES", "SEQUENCE_CAPS"]
+__all__ = ["CLASSES", "DECAY_MODE_VARIABLES", "SEQUENCE_CAPS", "decay_mode_training"]
 
 CLASSES = ("c_1p0n", "c_1p1n", "c_1pXn", "c_3p0n", "c_3pXn")
 """Labels of the network's outputs, in the order of the decay modes 0…4."""
@@ -93,3 +94,16 @@ DECAY_MODE_VARIABLES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
     }
 )
 """Sequence → its variables (10, 22, 6, 10)."""
+
+
+def decay_mode_training(folds: Sequence[Folds] = (Folds(),)) -> TrainingSet:
+    """Return what the decay-mode networks are trained on: true hadronic taus of the ntuple of NNDecayMode."""
+    return TrainingSet(
+        inputs=DECAY_MODE_VARIABLES,
+        caps=SEQUENCE_CAPS,
+        target=(Target("TauJets.truthDecayMode", dict(enumerate(CLASSES))),),
+        weight="TauJets.beamSpotWeight",
+        selection=("TauJets.truthIsHadronicTau",),
+        folds=tuple(folds),
+        spectators=("TauJets.pt", "TauJets.eta", "TauJets.nTracks", "TauJets.truthDecayMode"),
+    )

@@ -1,4 +1,4 @@
-"""Training: which taus, normalisation, weights, reading a training set, training, export and tuning of networks."""
+"""Training: which rows, normalisation, weights, reading a training set, training, export and tuning of models."""
 
 from __future__ import annotations
 
@@ -8,32 +8,29 @@ from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
-    from hepflow.plugins.training.export import NetworkExporter
-    from hepflow.plugins.training.folds import Folds, kfold
+    from hepflow.plugins.training.export import ModelExporter
     from hepflow.plugins.training.normaliser import Normalisation, Normaliser
     from hepflow.plugins.training.reweighter import Reweighter, Reweighting
     from hepflow.plugins.training.selection import TrainingSelection
     from hepflow.plugins.training.space import Choice, Float, Int, Layers
-    from hepflow.plugins.training.trainer import KerasTrainer
+    from hepflow.plugins.training.trainer import Trainer
     from hepflow.plugins.training.tuner import Tuner
 
 __all__ = [
     "Batch",
     "Choice",
     "Float",
-    "Folds",
     "Int",
-    "KerasTrainer",
     "Layers",
-    "NetworkExporter",
+    "ModelExporter",
     "Normalisation",
     "Normaliser",
     "Reweighter",
     "Reweighting",
+    "Trainer",
     "TrainingData",
     "TrainingSelection",
     "Tuner",
-    "kfold",
     "open_dataset",
 ]
 
@@ -43,11 +40,10 @@ __getattr__, __dir__ = lazy_names(
         "Batch": "data",
         "Choice": "space",
         "Float": "space",
-        "Folds": "folds",
         "Int": "space",
-        "KerasTrainer": "trainer",
+        "Trainer": "trainer",
         "Layers": "space",
-        "NetworkExporter": "export",
+        "ModelExporter": "export",
         "Normalisation": "normaliser",
         "Normaliser": "normaliser",
         "Reweighter": "reweighter",
@@ -55,7 +51,6 @@ __getattr__, __dir__ = lazy_names(
         "TrainingData": "data",
         "TrainingSelection": "selection",
         "Tuner": "tuner",
-        "kfold": "folds",
         "open_dataset": "data",
     },
 )

@@ -22,9 +22,9 @@ def flat_column(events: Events, name: str) -> npt.NDArray[Any]:
 def check_sum(weight: float, whose: str, where: str = "") -> None:
     """Raise ToolError where a sum of weights is not a positive number."""
     if not 0 < weight < np.inf:
-        ignore = '; TrainingSelection.NegativeWeights = "ignore" leaves taus with negative ones out'
+        ignore = '; negative_weights="ignore-in-training" of the TrainingSet leaves negative ones out of training'
         raise ToolError(
             f"the weights of {whose} add up to {weight:g}, it must be more than 0",
             where=where,
-            hint="is Weight the right column? an empty Weight gives each tau 1" + (ignore if weight < 0 else ""),
+            hint="is weight the right column? an empty weight gives each row 1" + (ignore if weight < 0 else ""),
         )

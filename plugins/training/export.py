@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.files import sha256
+from hepflow.folds import Folds
 from hepflow.networks import Network, from_keras, load, open_keras, write_lwtnn, write_onnx
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training.architectures.base import BARE
@@ -21,29 +22,28 @@ from hepflow.plugins.training.checkpoint import RESUMES, arrays
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
 from hepflow.plugins.training.fitting import feed
-from hepflow.plugins.training.folds import Folds
 from hepflow.plugins.training.onnx_export import write_keras_onnx
 from hepflow.plugins.training.source import find_tool
-from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, KerasTrainer, write_json
+from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, Trainer, write_json
 
-__all__ = ["LWTNN", "ONNX", "NetworkExporter"]
+__all__ = ["LWTNN", "ONNX", "ModelExporter"]
 
 LWTNN, ONNX = "weights-for-lwtnn.json", "model.onnx"
 DIVERGED = "the training diverged: train again with a smaller LearningRate"
 
 
-class NetworkExporter(Tool):
+class ModelExporter(Tool):
     """Write a trained network as lwtnn JSON, as Athena reads it, and as ONNX, and check both against Keras.
 
     Input sequences, variables (after their transform: ``pt_log``), output and labels have the names of the training
     set; offset and scale belong to the inputs. The record (folds and roles, variables, sample, versions) goes into
     both files. An architecture that lwtnn cannot express is written as ONNX only, with the reason in the summary.
-    The largest difference to Keras on validation taus goes into ``summary.json``; above ``Tolerance`` it is an error.
+    The largest difference to Keras on validation rows goes into ``summary.json``; above ``Tolerance`` it is an error.
     Of several networks (``kfold``) each is exported into its folder.
     """
 
-    Trainer = Property("KerasTrainer", "tool that trained the networks, or the folder that a trainer wrote")
-    Taus = Property(5000, "most validation taus that are compared", minimum=1)
+    Trainer = Property("Trainer", "tool that trained the networks, or the folder that a trainer wrote")
+    Rows = Property(5000, "most validation rows that are compared", minimum=1)
     Tolerance = Property(1e-5, "largest difference of an output value", minimum=0)
 
     def data_files(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class NetworkExporter(Tool):
         """See that there is such a trainer, or that the folder holds finished trainings; that Keras is there."""
         check_keras()
         if not Path(self.Trainer).is_dir() or self.Trainer in [tool.name for tool in job.all_tools()]:
-            find_tool(job, self, "Trainer", KerasTrainer)
+            find_tool(job, self, "Trainer", Trainer)
             return
         for folder in _networks(Path(self.Trainer)):
             for name in (CONFIGURATION, SUMMARY):
@@ -90,23 +90,23 @@ class NetworkExporter(Tool):
         if not all(np.isfinite(array).all() for array in arrays(model.variables)):
             raise NetworkError("the weights of the network are not finite", where=str(folder / MODEL), hint=DIVERGED)
         with _open_data(configuration, folder) as data:
-            taus = next(data.batches("validation", self.Taus))
+            rows = next(data.batches("validation", self.Rows))
             record = network_record(plan, configuration, summary, data)
         refused = export(model, plan, configuration["output"], record, folder)
         if refused:
             context.log.warning("%s is not written: %s", LWTNN, refused)
             (folder / LWTNN).unlink(missing_ok=True)
-        expected = np.asarray(model.predict_on_batch(feed(taus)))
+        expected = np.asarray(model.predict_on_batch(feed(rows)))
         differences = {}
         for name in (ONNX,) if refused else (LWTNN, ONNX):
-            found = next(iter(load(folder / name).evaluate(ragged(taus)).values()))
+            found = next(iter(load(folder / name).evaluate(ragged(rows)).values()))
             differences[name] = float(np.abs(found - expected).max())
             if not math.isfinite(differences[name]):
                 raise NetworkError(
                     "the network gives values that are not finite", where=str(folder / name), hint=DIVERGED
                 )
         exported: dict[str, Any] = {
-            "taus": len(taus),
+            "rows": len(rows),
             "tolerance": self.Tolerance,
             "differences": differences,
             "sha256": {name: sha256(folder / name) for name in differences},
@@ -116,7 +116,7 @@ class NetworkExporter(Tool):
         write_json(folder / SUMMARY, {**summary, "export": exported})
         for name, difference in differences.items():
             shown = f"{folder.name}/{name}"
-            context.log.info("%s: largest difference to Keras %.1e on %d taus", shown, difference, len(taus))
+            context.log.info("%s: largest difference to Keras %.1e on %d rows", shown, difference, len(rows))
             if not difference <= self.Tolerance:
                 raise NetworkError(
                     f"{name} differs from Keras by {difference:.2g}, more than {self.Tolerance:g}",
@@ -158,7 +158,7 @@ def network_record(
         group: [
             {
                 key: getattr(v, key)
-                for key in ("name", "column", "transform", "floor", "missing", "unit", "label")
+                for key in ("name", "column", "transform", "floor", "missing", "fill", "unit", "label")
                 if getattr(v, key) not in (None, "")
             }
             for v in listed
@@ -212,7 +212,7 @@ def to_network(model: Any, plan: NetworkPlan, output: str, record: Mapping[str, 
 
 
 def ragged(batch: Batch) -> dict[str, npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
-    """Return the taus as the evaluator takes them: of sequences the real objects of all taus, and their numbers."""
+    """Return the rows as the evaluator takes them: of sequences the real objects of all rows, and their numbers."""
     inputs: dict[str, Any] = {}
     for name, values in batch.inputs.items():
         mask = batch.masks.get(name)

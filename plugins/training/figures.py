@@ -44,7 +44,7 @@ def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str) -> None:
     """Draw, of each true class, which percentage is predicted as what."""
     from hepflow.plots.figures import Style, draw, save
 
-    save(draw(matrix, style=Style(label, ("validation taus",))), path, matrix)
+    save(draw(matrix, style=Style(label, ("validation",))), path, matrix)
 
 
 def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:

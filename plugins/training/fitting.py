@@ -85,7 +85,7 @@ class Evaluation:
     loss: float
     accuracy: float | None
     confusion: MigrationMatrix | None
-    taus: int
+    rows: int
 
 
 def compile_model(model: Any, schedule: Schedule, loss: str) -> None:
@@ -104,11 +104,11 @@ def feed(batch: Batch) -> dict[str, npt.NDArray[Any]]:
 
 
 def evaluate(model: Any, data: TrainingData, role: str, loss: str) -> Evaluation:
-    """Run the model over all taus of a role, summing in float64."""
+    """Run the model over all rows of a role, summing in float64."""
     from hepflow.plots import MigrationMatrix
 
     total = weight = correct = 0.0
-    taus = 0
+    rows = 0
     confusion = None
     if loss == "categorical_crossentropy":
         names = [name.removeprefix("c_") for name in data.classes]
@@ -125,8 +125,8 @@ def evaluate(model: Any, data: TrainingData, role: str, loss: str) -> Evaluation
             losses = np.mean((found - batch.labels) ** 2, axis=1)
         total += float(np.sum(weights * losses))
         weight += float(weights.sum())
-        taus += len(weights)
-    return Evaluation(total / weight, None if confusion is None else correct / weight, confusion, taus)
+        rows += len(weights)
+    return Evaluation(total / weight, None if confusion is None else correct / weight, confusion, rows)
 
 
 def fit(
@@ -208,13 +208,13 @@ def _stopped(state: State, schedule: Schedule) -> str:
 def train_epoch(
     model: Any, data: TrainingData, schedule: Schedule, epoch: int, report: Callable[[str], None] | None = None
 ) -> dict[str, float]:
-    """Train a compiled model for one epoch (from 0, which decides about the order of the taus); return its numbers.
+    """Train a compiled model for one epoch (from 0, which decides about the order of the rows); return its numbers.
 
     The loss is the mean of weight times loss, the accuracy is weighted, both while the network learns. Batches are
-    given to Keras one by one: ``fit`` on an iterator leaks taus of every epoch with TensorFlow. A loss that is not
+    given to Keras one by one: ``fit`` on an iterator leaks rows of every epoch with TensorFlow. A loss that is not
     finite ends the epoch. ``report`` gets a line every ten seconds.
     """
-    taus, done, weight = data.size("train"), 0, 0.0
+    rows, done, weight = data.size("train"), 0, 0.0
     rate = float(model.optimizer.learning_rate)
     loss = correct = 0.0
     accuracy = None
@@ -233,12 +233,12 @@ def train_epoch(
         if report is not None and now - shown >= REPORT_SECONDS:
             shown, speed = now, done / (now - began)
             report(
-                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / taus:3.0f} %  loss {loss / done:.4f}  "
-                f"{speed:,.0f} taus/s  ETA of the epoch {_clock((taus - done) / speed)}"
+                f"epoch {epoch + 1:3d}/{schedule.epochs}  {100 * done / rows:3.0f} %  loss {loss / done:.4f}  "
+                f"{speed:,.0f} rows/s  ETA of the epoch {_clock((rows - done) / speed)}"
             )
     seconds = time.perf_counter() - began
     row = {"epoch": epoch + 1, "loss": loss / done, **({} if accuracy is None else {"accuracy": accuracy})}
-    return {**row, "learning_rate": rate, "seconds": seconds, "taus_per_second": done / seconds}
+    return {**row, "learning_rate": rate, "seconds": seconds, "rows_per_second": done / seconds}
 
 
 def _not_finite(model: Any, loss: float) -> str:
@@ -269,7 +269,7 @@ def _line(state: State, schedule: Schedule) -> str:
     mean = float(np.mean([one["seconds"] for one in state.history]))
     parts = [f"epoch {state.epoch:3d}/{schedule.epochs}"]
     parts += [f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in row]
-    parts += [f"{row['taus_per_second']:,.0f} taus/s", f"ETA {_clock(mean * (schedule.epochs - state.epoch))}"]
+    parts += [f"{row['rows_per_second']:,.0f} rows/s", f"ETA {_clock(mean * (schedule.epochs - state.epoch))}"]
     return "  ".join(parts) + ("  *" if state.best_epoch == state.epoch else "")
 
 

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import JobOptionsError, ToolError
+from hepflow.errors import ToolError
 from hepflow.files import write_text
+from hepflow.folds import Folds as FoldRoles
 from hepflow.plugins.training.columns import check_sum, flat_column
-from hepflow.plugins.training.folds import Folds as FoldRoles
-from hepflow.plugins.training.folds import one_rule
 from hepflow.plugins.training.moments import Moments
+from hepflow.trainingset import TrainingSet as Declared
+from hepflow.trainingset import training_set_of
 from hepflow.variables import Variable
 
 __all__ = ["Normalisation", "Normaliser"]
@@ -47,55 +48,51 @@ class Normalisation:
 class Normaliser(Tool):
     """Measure mean and width of the network inputs and write ``variables.json`` and ``preproc.json``.
 
-    Only taus of the training folds that pass the job's selection count, with their weights, and of a sequence only the
-    objects within the cap. Values are transformed; a real zero is a value, padding is not there, and a variable's
-    ``missing`` value is left out. offset = −mean, scale = 0.5 / width, as the reference training has it;
-    ``Variable.mean`` fixes a mean. ``finalize`` returns one ``Normalisation`` for each of ``Folds``; with several, the
+    Only rows of the training folds that pass the job's selection count, with their weights, and of a sequence only the
+    objects within the cap. Values are transformed; a real zero is a value, padding is not there, and what is missing is
+    left out. offset = −mean, scale = 0.5 / width, as the reference training has it;
+    ``Variable.mean`` fixes a mean. ``finalize`` returns one ``Normalisation`` for each of the folds; with several, the
     files are called ``variables_0.json``, ….
     """
 
-    Variables: Property[dict[str, tuple[Variable, ...]]] = Property({}, "group of inputs → its variables", item=tuple)
-    Caps: Property[dict[str, int]] = Property({}, "sequence → most objects that count", item=int)
-    Classes: Property[dict[int, str]] = Property(
-        {}, "value of the label → name of its class, for the outputs", item=str
-    )
-    Weight = Property("", "column with the weight of a tau; empty: 1")
-    Folds: Property[tuple[FoldRoles, ...]] = Property(
-        (FoldRoles(),), "folds and their roles, of one network or of several (kfold)", item=FoldRoles
-    )
+    TrainingSet: Property[Any] = Property(None, "what is measured: its inputs, weight and folds", type=Declared)
     OutputNode = Property("classes", "name of the network's output")
 
     def reads(self) -> Sequence[str]:
-        """Return inputs, weight and fold column; JobOptionsError where there is nothing to measure."""
-        if not self.Variables:
-            raise JobOptionsError(f"{self.name} has nothing to measure", hint="set Variables")
-        inputs = [f"{group}.{v.column}" for group, variables in self.Variables.items() for v in variables]
-        return list(
-            dict.fromkeys([one_rule(self.name, self.Folds).column, *([self.Weight] if self.Weight else []), *inputs])
-        )
+        """Return inputs, weight and fold column."""
+        declared = training_set_of(self)
+        weight = [declared.weight] if declared.weight else []
+        return list(dict.fromkeys([declared.fold_column, *weight, *declared.input_columns]))
 
     def _measured(self) -> list[int]:
         """Return the folds that train some network; others are not looked at."""
-        return sorted({fold for folds in self.Folds for fold in folds.train})
+        return sorted({fold for folds in training_set_of(self).folds for fold in folds.train})
 
     def start(self) -> Any:
-        """Return empty moments for each training fold and group, the number of taus, and the sum of their weights."""
-        moments = {fold: {g: Moments.empty(len(v)) for g, v in self.Variables.items()} for fold in self._measured()}
+        """Return empty moments for each training fold and group, the number of rows, and the sum of their weights."""
+        inputs = training_set_of(self).inputs
+        moments = {fold: {g: Moments.empty(len(v)) for g, v in inputs.items()} for fold in self._measured()}
         return {
             "moments": moments,
-            "taus": dict.fromkeys(self._measured(), 0),
+            "rows": dict.fromkeys(self._measured(), 0),
             "weight": dict.fromkeys(self._measured(), 0.0),
         }
 
     def execute(self, events: Events, result: Any) -> None:
         """Add the objects of the training folds."""
-        rule = self.Folds[0]
-        fold = rule.fold(flat_column(events, rule.column))
-        weights = flat_column(events, self.Weight).astype(np.float64) if self.Weight else np.ones(len(fold))
+        declared = training_set_of(self)
+        rule = declared.folds[0]
+        fold = rule.fold(flat_column(events, rule.column)).astype(np.int64)
+        weights = np.ones(len(fold))
+        if declared.weight:
+            weights = flat_column(events, declared.weight).astype(np.float64)
+            declared.check_weights(weights)
+            train, weights = declared.training_weights(weights)
+            fold = fold if train is None else np.where(train, fold, -1)
         for number in self._measured():
-            result["taus"][number] += int((fold == number).sum())
+            result["rows"][number] += int((fold == number).sum())
             result["weight"][number] += float(weights[fold == number].sum())
-        for group, variables in self.Variables.items():
+        for group, variables in declared.inputs.items():
             owners = self._owners(events, group, len(fold))
             chosen = {number: np.flatnonzero((fold[owners] == number) & (owners >= 0)) for number in self._measured()}
             heavy = {number: weights[owners[index]] for number, index in chosen.items()}
@@ -103,40 +100,42 @@ class Normaliser(Tool):
                 raw = flat_column(events, f"{group}.{variable.column}")
                 with np.errstate(invalid="ignore"):
                     values = np.asarray(variable(raw), dtype=np.float64)
-                missing = None if variable.missing is None else raw == variable.missing
+                missing = None if variable.fill is None else variable.absent(raw)
                 for number, index in chosen.items():
                     absent = None if missing is None else missing[index]
                     result["moments"][number][group].fill(i, values[index], heavy[number], absent)
 
-    def _owners(self, events: Events, group: str, taus: int) -> npt.NDArray[np.int64]:
-        """Return the tau of each object of a group, or -1 for objects beyond the cap."""
-        if group not in self.Caps:
-            return np.arange(taus)
+    def _owners(self, events: Events, group: str, rows: int) -> npt.NDArray[np.int64]:
+        """Return the row of each object of a group, or -1 for objects beyond the cap."""
+        caps = training_set_of(self).caps
+        if group not in caps:
+            return np.arange(rows)
         counts = events[group].counts
-        owners = np.repeat(np.arange(taus), counts)
+        owners = np.repeat(np.arange(rows), counts)
         rank = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.where(rank < self.Caps[group], owners, -1)
+        return np.where(rank < caps[group], owners, -1)
 
     def finalize(self, total: Any, context: Context) -> tuple[Normalisation, ...]:
         """Write the files, show the table, warn of what looks wrong."""
         result = []
-        for number, folds in enumerate(self.Folds):
-            suffix = f"_{number}" if len(self.Folds) > 1 else ""
-            taus = sum(total["taus"][fold] for fold in folds.train)
-            if not taus:
+        declared = training_set_of(self)
+        for number, folds in enumerate(declared.folds):
+            suffix = f"_{number}" if len(declared.folds) > 1 else ""
+            rows = sum(total["rows"][fold] for fold in folds.train)
+            if not rows:
                 raise ToolError(
-                    "no taus are left to train on",
+                    f"no {declared.called} are left to train on",
                     hint=f"folds {', '.join(map(str, folds.train))} are empty; use more events, or see cutflow.json",
                 )
-            check_sum(sum(total["weight"][fold] for fold in folds.train), f"the {taus} taus to train on")
-            moments = {g: reduce(add, (total["moments"][f][g] for f in folds.train)) for g in self.Variables}
+            check_sum(sum(total["weight"][fold] for fold in folds.train), f"the {rows} {declared.called} to train on")
+            moments = {g: reduce(add, (total["moments"][f][g] for f in folds.train)) for g in declared.inputs}
             for group, found in moments.items():
                 self._check(group, found)
-            made = Normalisation(folds, self._variables(moments), self._statistics(moments, folds, taus))
+            made = Normalisation(folds, self._variables(moments), self._statistics(moments, folds, rows))
             for name, content in (("variables", made.variables), ("preproc", made.statistics)):
                 text = json.dumps(content, indent=2, allow_nan=False) + "\n"
                 write_text(context.path(f"{name}{suffix}.json"), text)
-            title = f"{self.name}{suffix}: {taus} taus of the folds {', '.join(map(str, folds.train))}"
+            title = f"{self.name}{suffix}: {rows} {declared.called} of the folds {', '.join(map(str, folds.train))}"
             if number == 0:
                 context.log.info("%s", _table(title, made.statistics))
             else:
@@ -149,7 +148,7 @@ class Normaliser(Tool):
     def _numbers(self, group: str, found: Moments) -> list[tuple[Variable, float, float]]:
         """Return (variable, offset, scale) of a group."""
         listed = []
-        for i, variable in enumerate(self.Variables[group]):
+        for i, variable in enumerate(training_set_of(self).inputs[group]):
             mean = float(found.mean[i]) if variable.mean is None else variable.mean
             constant = not found.minimum[i] < found.maximum[i] or not found.width[i] > 0
             listed.append((variable, 0.0 - mean, 1.0 if constant else 0.5 / float(found.width[i])))
@@ -163,14 +162,14 @@ class Normaliser(Tool):
             ]
             for group, found in moments.items()
         }
-        labels = list(dict.fromkeys(self.Classes.values()))
+        declared = training_set_of(self)
         return {
-            "inputs": [{"name": g, "variables": v} for g, v in groups.items() if g not in self.Caps],
-            "input_sequences": [{"name": g, "variables": v} for g, v in groups.items() if g in self.Caps],
-            "outputs": [{"name": self.OutputNode, "labels": labels}],
+            "inputs": [{"name": g, "variables": v} for g, v in groups.items() if g not in declared.caps],
+            "input_sequences": [{"name": g, "variables": v} for g, v in groups.items() if g in declared.caps],
+            "outputs": [{"name": self.OutputNode, "labels": list(declared.outputs)}],
         }
 
-    def _statistics(self, moments: Mapping[str, Moments], folds: FoldRoles, taus: int) -> dict[str, Any]:
+    def _statistics(self, moments: Mapping[str, Moments], folds: FoldRoles, rows: int) -> dict[str, Any]:
         groups: dict[str, Any] = {}
         for group, found in moments.items():
             groups[group] = {}
@@ -191,23 +190,26 @@ class Normaliser(Tool):
                     "offset": offset,
                     "scale": scale,
                 }
-        return {"taus": taus, "weight": self.Weight, "folds": folds.record(), "caps": dict(self.Caps), "groups": groups}
+        declared = training_set_of(self)
+        given = {"weight": declared.weight, "caps": dict(declared.caps)}
+        return {"rows": rows, "called": declared.called, "folds": folds.record(), **given, "groups": groups}
 
     def _check(self, group: str, found: Moments) -> None:
         """Raise ToolError where values are not finite or weights add up to less than 0."""
-        bad = [(v.name, n) for v, n in zip(self.Variables[group], found.nonfinite, strict=True) if n]
+        variables = training_set_of(self).inputs[group]
+        bad = [(v.name, n) for v, n in zip(variables, found.nonfinite, strict=True) if n]
         if bad:
             raise ToolError(
                 f"inputs are not finite: {', '.join(f'{group}.{name} ({n} values)' for name, n in bad)}",
-                hint='find out where they come from; TrainingSelection.NonFinite = "ignore" leaves such taus out',
+                hint='find out where they come from; TrainingSelection.NonFinite = "ignore" leaves such rows out',
             )
-        for variable, weight in zip(self.Variables[group], found.weight, strict=True):
+        for variable, weight in zip(variables, found.weight, strict=True):
             if weight:  # else the variable has no values
                 check_sum(float(weight), f"{group}.{variable.name}")
 
     def _warn(self, group: str, found: Moments, context: Context) -> None:
         """Warn of variables without values, or with one alone."""
-        for i, variable in enumerate(self.Variables[group]):
+        for i, variable in enumerate(training_set_of(self).inputs[group]):
             if not found.minimum[i] <= found.maximum[i]:
                 context.log.warning("%s.%s has no values: its scale is 1", group, variable.name)
             elif not found.minimum[i] < found.maximum[i]:

@@ -11,8 +11,8 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the training tools."""
     return {
-        "KerasTrainer": "hepflow.plugins.training.trainer:KerasTrainer",
-        "NetworkExporter": "hepflow.plugins.training.export:NetworkExporter",
+        "Trainer": "hepflow.plugins.training.trainer:Trainer",
+        "ModelExporter": "hepflow.plugins.training.export:ModelExporter",
         "Normaliser": "hepflow.plugins.training.normaliser:Normaliser",
         "Reweighter": "hepflow.plugins.training.reweighter:Reweighter",
         "TrainingSelection": "hepflow.plugins.training.selection:TrainingSelection",

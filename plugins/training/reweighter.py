@@ -16,17 +16,18 @@ import numpy.typing as npt
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import InputError, JobOptionsError, ToolError
 from hepflow.files import write_text
+from hepflow.folds import Folds as FoldRoles
 from hepflow.plugins.training.columns import flat_column
-from hepflow.plugins.training.folds import Folds as FoldRoles
-from hepflow.plugins.training.folds import one_rule
+from hepflow.trainingset import TrainingSet as Declared
+from hepflow.trainingset import training_set_of
 
 __all__ = ["Reweighter", "Reweighting"]
 
 
 @dataclass(frozen=True)
 class Reweighting:
-    """Factors by class and bin, for one network. ``axes`` are fields of ``taus`` with bin edges; values outside count
-    to the nearest bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …); ``folds`` says which taus
+    """Factors by class and bin, for one network. ``axes`` are fields of the rows with bin edges; values outside count
+    to the nearest bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …); ``folds`` says which rows
     it was measured on.
     """
 
@@ -36,7 +37,7 @@ class Reweighting:
     folds: FoldRoles = field(default_factory=FoldRoles)
 
     def factors(self, label: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.float32]:
-        """Return the factor of each tau; ``label`` is the position of its class, ``columns[field]`` its values.
+        """Return the factor of each row; ``label`` is the position of its class, ``columns[field]`` its values.
 
         ToolError where a value is not a number.
         """
@@ -52,7 +53,7 @@ class Reweighting:
             raise InputError(
                 f"the training set lacks {', '.join(lacking)}, which the reweighting needs",
                 where=where,
-                hint="name it among the Spectators of the DatasetStream",
+                hint="name it among the spectators of the TrainingSet",
             )
         if tuple(classes) != self.classes:
             raise InputError(
@@ -78,9 +79,8 @@ def _bins(name: str, values: npt.NDArray[Any], edges: Sequence[float]) -> npt.ND
     bad = int(np.isnan(values).sum())
     if bad:
         raise ToolError(
-            f"{name} is not a number in {bad} of {len(values)} taus: they are in no bin of the Reweighter",
-            hint=f"find out where they come from; a TrainingSelection with {name} among its Variables and "
-            'NonFinite = "ignore" leaves such taus out',
+            f"{name} is not a number in {bad} of {len(values)} rows: they are in no bin of the Reweighter",
+            hint="find out where they come from; a cut in the selection of the TrainingSet leaves such rows out",
         )
     found = np.searchsorted(np.asarray(edges), values, side="right") - 1
     return np.clip(found, 0, len(edges) - 2)
@@ -89,33 +89,31 @@ def _bins(name: str, values: npt.NDArray[Any], edges: Sequence[float]) -> npt.ND
 class Reweighter(Tool):
     """Measure weights that balance the classes and flatten spectra, on the training folds after the selection.
 
-    ``finalize`` returns one ``Reweighting`` for each of ``Folds`` and writes it as ``<OutputName>.json``, of several
+    ``finalize`` returns one ``Reweighting`` for each of the folds and writes it as ``<OutputName>.json``, of several
     ``<OutputName>_0.json``, …; ``open_dataset(path, reweighting=…)`` applies it. ``BalanceClasses`` gives the classes
     equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns; the sum of all training
-    weights stays the same.
+    weights stays the same. Negative weights count as the training has them.
     """
 
-    Label = Property("TauJets.truthDecayMode", "column that tells the class")
-    Classes: Property[dict[int, str]] = Property({}, "value of the label → name of the class", item=str)
-    Weight = Property("", "column with the weight of a tau; empty: 1")
+    TrainingSet: Property[Any] = Property(None, "what is balanced: its classes, weight and folds", type=Declared)
     BalanceClasses = Property(True, "give all classes the same sum of weights")
     Flat: Property[dict[str, tuple[float, ...]]] = Property(
         {},
         "column → bin edges in which the spectrum becomes flat; the column must be a spectator of the data set",
         item=tuple,
     )
-    Folds: Property[tuple[FoldRoles, ...]] = Property(
-        (FoldRoles(),), "folds and their roles, of one network or of several (kfold)", item=FoldRoles
-    )
     OutputName = Property("reweighting", "name of the JSON file")
 
-    def _classes(self) -> list[str]:
-        return list(dict.fromkeys(self.Classes.values()))
+    def _classes(self) -> tuple[str, ...]:
+        return training_set_of(self).classes
 
     def reads(self) -> Sequence[str]:
-        """Return label, weight, fold and the columns of the spectra; JobOptionsError where nothing is asked for."""
-        if not self.Classes or not (self.BalanceClasses or self.Flat):
-            raise JobOptionsError(f"{self.name} has nothing to do", hint="set Classes, and BalanceClasses or Flat")
+        """Return target, weight, fold and the columns of the spectra; JobOptionsError where nothing is asked for."""
+        declared = training_set_of(self)
+        if not declared.classes or not (self.BalanceClasses or self.Flat):
+            raise JobOptionsError(
+                f"{self.name} has nothing to do", hint="the target must be classes; set BalanceClasses or Flat"
+            )
         for column, edges in self.Flat.items():
             numbers = np.asarray(edges, dtype=float)
             if len(edges) < 2 or not np.isfinite(numbers).all() or not (np.diff(numbers) > 0).all():
@@ -123,40 +121,39 @@ class Reweighter(Tool):
                     f"{self.name}.Flat[{column!r}] needs increasing, finite bin edges, got {edges!r}",
                     hint="values outside count to the nearest bin",
                 )
-        columns = [
-            self.Label,
-            one_rule(self.name, self.Folds).column,
-            *([self.Weight] if self.Weight else []),
-            *self.Flat,
-        ]
-        return list(dict.fromkeys(columns))
+        weight = [declared.weight] if declared.weight else []
+        return list(dict.fromkeys([declared.target[0].column, declared.fold_column, *weight, *self.Flat]))
 
     def start(self) -> Any:
         """Return an empty histogram with the axes fold, class, bins."""
         bins = (len(edges) - 1 for edges in self.Flat.values())
-        return {"sum": np.zeros((self.Folds[0].number, len(self._classes()), *bins))}
+        return {"sum": np.zeros((training_set_of(self).fold_number, len(self._classes()), *bins))}
 
     def execute(self, events: Events, result: Any) -> None:
-        """Fill the taus of the classes."""
+        """Fill the rows of the classes."""
+        declared, rule = training_set_of(self), training_set_of(self).folds[0]
         values = {name: flat_column(events, name) for name in self.reads()}
-        names = self._classes()
-        label = np.full(len(values[self.Label]), -1)
-        for value, name in self.Classes.items():
-            label[values[self.Label] == int(value)] = names.index(name)
-        known = label >= 0
-        fold = self.Folds[0].fold(values[self.Folds[0].column][known])
+        target = values[declared.target[0].column]
+        known = np.isin(target, list(declared.target[0].classes))
+        weights = np.ones(len(target))
+        if declared.weight:
+            weights = values[declared.weight].astype(np.float64)
+            declared.check_weights(weights)
+            train, weights = declared.training_weights(weights)
+            known = known if train is None else known & train
+        label = declared.target[0].labels(target[known], declared.called)
         bins = [_bins(name, values[name][known], edges) for name, edges in self.Flat.items()]
-        weights = values[self.Weight][known].astype(np.float64) if self.Weight else 1.0
-        np.add.at(result["sum"], (fold, label[known], *bins), weights)
+        np.add.at(result["sum"], (rule.fold(values[rule.column][known]), label, *bins), weights[known])
 
     def finalize(self, total: Any, context: Context) -> tuple[Reweighting, ...]:
         """Turn the sums of the training folds into factors and write them."""
         result = []
-        for number, folds in enumerate(self.Folds):
-            suffix = f"_{number}" if len(self.Folds) > 1 else ""
+        several = training_set_of(self).folds
+        for number, folds in enumerate(several):
+            suffix = f"_{number}" if len(several) > 1 else ""
             table = self._factors(total["sum"][list(folds.train)].sum(axis=0))
             axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
-            made = Reweighting(tuple(self._classes()), axes, table, folds)
+            made = Reweighting(self._classes(), axes, table, folds)
             path = context.path(f"{self.OutputName}{suffix}.json")
             write_text(path, json.dumps(made.record(), indent=2, allow_nan=False) + "\n")
             context.log.info("%s%s: factors from %.3g to %.3g", self.name, suffix, table[table > 0].min(), table.max())
@@ -170,7 +167,7 @@ class Reweighter(Tool):
         empty = [name for name, weight in zip(self._classes(), per_class, strict=True) if not weight > 0]
         if empty:
             raise ToolError(
-                f"there is nothing to reweight: the training taus of {', '.join(empty)} have no positive sum of weights"
+                f"there is nothing to reweight: the training rows of {', '.join(empty)} have no positive sum of weights"
             )
         wanted = np.full_like(per_class, per_class.sum() / len(per_class)) if self.BalanceClasses else per_class
         if self.Flat:

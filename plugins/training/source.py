@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,20 +13,18 @@ import numpy as np
 from hepflow import Context, Job, Stream, Tool
 from hepflow.errors import JobOptionsError, NetworkError
 from hepflow.files import sha256
-from hepflow.io.hdf5 import DatasetLayout, open_dataset_file
+from hepflow.folds import Folds
+from hepflow.io.hdf5 import open_dataset_file
 from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.data import TrainingData, open_dataset
-from hepflow.plugins.training.folds import Folds, one_rule
 from hepflow.plugins.training.normaliser import Normaliser
 from hepflow.plugins.training.reweighter import Reweighter, Reweighting
-from hepflow.variables import Variable
+from hepflow.trainingset import TrainingSet, training_set_of
 
-__all__ = ["Source", "check_folder", "find_tool", "given_files", "needed"]
+__all__ = ["Source", "check_folder", "find_tool", "given_files", "needed", "unscaled"]
 
 ENDINGS = (".h5", ".hdf5")
-NEEDED = {"Variables", "Caps", "Label", "Classes", "Weight", "FoldColumn", "FoldNumber"}
-"""Properties that tell what a stream's training set holds."""
 SHOWN = 5
 """Most variables that an error names."""
 T = TypeVar("T", bound=Tool)
@@ -37,7 +35,7 @@ def _read_variables(path: Path) -> Any:
     hint = "Normaliser is the name of a tool, or the path of a variables.json that one has written"
     try:
         content = parse_json(read_bytes(path))
-        _names(_numbers(content))
+        _names_of(_numbers(content))
     except NetworkError as error:
         raise error.but(where=str(path), hint=hint) from error
     except (AttributeError, KeyError, TypeError) as error:
@@ -51,23 +49,29 @@ def _numbers(variables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {entry["name"]: {v["name"]: v for v in entry["variables"]} for entry in groups}
 
 
-def _names(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def _names(declared: TrainingSet) -> dict[str, tuple[str, ...]]:
+    return {group: tuple(v.name for v in variables) for group, variables in declared.inputs.items()}
+
+
+def _names_of(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     return {group: tuple(variables) for group, variables in groups.items()}
 
 
-def _compare(declared: Mapping[str, Sequence[str]], measured: Mapping[str, Sequence[str]], where: str) -> None:
+def _compare(
+    declared: Mapping[str, Sequence[str]], measured: Mapping[str, Sequence[str]], where: str, what: str = "normalised"
+) -> None:
     """Raise NetworkError where a training set has a variable that is not normalised, or the other way round."""
     differ = []
     for group, names in declared.items():
         have = measured.get(group, ())
-        differ += [f"{group}.{name} (not normalised)" for name in names if name not in have]
+        differ += [f"{group}.{name} (not {what})" for name in names if name not in have]
         differ += [f"{group}.{name} (not in the training set)" for name in have if name not in names]
     if differ:
         more = f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
         raise NetworkError(
             f"training set and normalisation differ in {', '.join(differ[:SHOWN])}{more}",
             where=where,
-            hint="both must be made with the same Variables",
+            hint="give both the same TrainingSet",
         )
 
 
@@ -118,63 +122,71 @@ def _folder(tool: Tool) -> Path:
 
 @dataclass(frozen=True)
 class Source:
-    """What one network is trained on: the file, the roles of its folds, factors on the weights, offsets and scales, and
-    the SHA-256 of a file that was given.
+    """What one model is trained on: the file, the roles of its folds, factors on the weights, offsets and scales (None:
+    none), and the SHA-256 of a file that was given.
     """
 
     path: Path
-    folds: Folds | None
+    folds: Folds
     reweighting: Reweighting | None
-    variables: Mapping[str, Any]
+    variables: Mapping[str, Any] | None
     digest: str = ""
 
     @classmethod
-    def find(cls, dataset: str, normaliser: str, reweighter: str, context: Context) -> tuple[Source, ...]:
-        """Return the sources of all networks that the Normaliser measured, from the results of earlier tools and
-        streams; a name with a file's ending is a file. JobOptionsError where the Reweighter has other folds.
+    def find(cls, user: Tool, context: Context) -> tuple[Source, ...]:
+        """Return the sources of all models of a tool, from the results of earlier tools and streams; a name with a
+        file's ending is a file. JobOptionsError where Normaliser or Reweighter have other folds.
         """
+        dataset, normaliser, reweighter = (user.values[key] for key in ("Dataset", "Normaliser", "Reweighter"))
         given = dataset.endswith(ENDINGS)
         path = Path(dataset) if given else context.output(dataset)[0]
         digest = sha256(path) if given and path.is_file() else ""
-        factors = context.result(reweighter) if reweighter else None
+        own: TrainingSet | None = user.values["TrainingSet"]
+        folds = (_recorded(path) if own is None else own).folds
+        factors: Any = context.result(reweighter) if reweighter else (None,) * len(folds)
+        if reweighter:
+            _check_roles(reweighter, [one.folds for one in factors], folds)
         if normaliser.endswith(".json"):
-            return (cls(path, None, factors[0] if factors else None, _read_variables(Path(normaliser)), digest),)
-        found = context.result(normaliser)
-        if factors is None:
-            factors = (None,) * len(found)
-        elif [one.folds for one in factors] != [one.folds for one in found]:
-            raise _other_folds(reweighter, normaliser)
-        return tuple(
-            cls(path, one.folds, factor, one.variables, digest) for one, factor in zip(found, factors, strict=True)
-        )
+            measured: list[Any] = [_read_variables(Path(normaliser))]
+        elif normaliser:
+            found = context.result(normaliser)
+            _check_roles(normaliser, [one.folds for one in found], folds)
+            measured = [one.variables for one in found]
+        else:
+            measured = [None] * len(folds)
+        return tuple(cls(path, *one, digest) for one in zip(folds, factors, measured, strict=True))
 
     @staticmethod
-    def declared(user: Tool, job: Job) -> tuple[tuple[NetworkInput, ...], tuple[str, ...], tuple[Folds, ...]]:
-        """Return inputs (nothing is measured: offset 0, scale 1), classes, and the folds of each network, as the
-        Dataset, Normaliser and Reweighter of a tool say.
+    def declared(user: Tool, job: Job) -> TrainingSet:
+        """Return what the Dataset of a tool says of itself, with the folds of the tool's own TrainingSet if it has one.
 
-        JobOptionsError or NetworkError where the job has no such stream or earlier tools, where these do not fit
+        JobOptionsError or NetworkError where the job has no such stream or earlier tools, where these do not go
         together, or where a file cannot be read.
         """
         dataset, normaliser, reweighter = (user.values[key] for key in ("Dataset", "Normaliser", "Reweighter"))
-        variables, caps, classes, rule, labelled = _layout(dataset, job)
-        names = {group: tuple(v.name for v in listed) for group, listed in variables.items()}
+        found = _declared(dataset, job)
+        own = user.values["TrainingSet"]
+        if own is not None:
+            _compare(_names(found), _names(own), f"{dataset} and TrainingSet of {user.name}", "in TrainingSet")
+            _check_folds(user, own, dataset, found)
+        folds = found.folds if own is None else own.folds
         if normaliser.endswith(".json"):
-            measured = _names(_numbers(_read_variables(Path(normaliser))))
-            folds: tuple[Folds, ...] = (Folds(rule[1], column=rule[0]),)
-        else:
-            tool = find_tool(job, user, "Normaliser", Normaliser)
-            measured, folds = {g: tuple(v.name for v in listed) for g, listed in tool.Variables.items()}, tool.Folds
-            _check_rule(tool, folds, dataset, rule)
-        _compare(names, measured, f"{dataset} and {normaliser}")
+            _compare(
+                _names(found), _names_of(_numbers(_read_variables(Path(normaliser)))), f"{dataset} and {normaliser}"
+            )
+            if len(folds) > 1:
+                raise JobOptionsError(f"{normaliser} is of one model, {dataset} has the folds of {len(folds)}")
+        elif normaliser:
+            measured = training_set_of(find_tool(job, user, "Normaliser", Normaliser))
+            _compare(_names(found), _names(measured), f"{dataset} and {normaliser}")
+            _check_folds(job.find(normaliser), measured, dataset, found)
+            _check_roles(normaliser, measured.folds, folds)
         if reweighter:
             weights = find_tool(job, user, "Reweighter", Reweighter)
-            _check_rule(weights, weights.Folds, dataset, rule)
-            _check_labels(weights, dataset, labelled)
-            if not normaliser.endswith(".json") and weights.Folds != folds:
-                raise _other_folds(reweighter, normaliser)
-        inputs = (NetworkInput(g, n, caps.get(g), (0.0,) * len(n), (1.0,) * len(n)) for g, n in names.items())
-        return tuple(inputs), classes, folds
+            _check_folds(weights, training_set_of(weights), dataset, found)
+            _check_labels(weights, dataset, found)
+            _check_roles(reweighter, training_set_of(weights).folds, folds)
+        return replace(found, folds=folds)
 
     def identity(self, data: TrainingData) -> dict[str, Any]:
         """Return what tells this training set from another."""
@@ -189,9 +201,11 @@ class Source:
 
         Offsets and scales are rounded to float32, so that every runtime calculates with the same numbers.
         """
+        if self.variables is None:
+            return unscaled(data.declared)
         listed = _numbers(self.variables)
-        declared = {group: tuple(v.name for v in variables) for group, variables in data.variables.items()}
-        _compare(declared, _names(listed), str(self.path))
+        declared = _names(data.declared)
+        _compare(declared, _names_of(listed), str(self.path))
         inputs = []
         for group, names in declared.items():
             have = listed.get(group, {})
@@ -200,50 +214,54 @@ class Source:
         return tuple(inputs)
 
 
-def _layout(
-    dataset: str, job: Job
-) -> tuple[Mapping[str, tuple[Variable, ...]], Mapping[str, int], tuple[str, ...], tuple[str, int], dict[str, Any]]:
-    """Return variables, caps, classes, column and number of the folds, and the properties Label, Classes and Weight, of
-    a file or a stream of the job.
-    """
+def unscaled(declared: TrainingSet) -> tuple[NetworkInput, ...]:
+    """Return the inputs of a network on a training set of which nothing is measured: offset 0, scale 1."""
+    names = _names(declared)
+    return tuple(NetworkInput(g, n, declared.caps.get(g), (0.0,) * len(n), (1.0,) * len(n)) for g, n in names.items())
+
+
+def _recorded(path: Path) -> TrainingSet:
+    """Return what a file says of itself."""
+    file, record = open_dataset_file(path)
+    file.close()
+    return TrainingSet.from_record(record["training_set"])
+
+
+def _declared(dataset: str, job: Job) -> TrainingSet:
+    """Return what a file, or a stream of the job, says of itself."""
     if dataset.endswith(ENDINGS):
-        file, record = open_dataset_file(Path(dataset))
-        file.close()
-        layout, rule = DatasetLayout.from_record(record), record["fold"]
-        classes = {int(value): name for value, name in record["labels"].items()}
-        labelled = {"Label": record["label"], "Classes": classes, "Weight": record["weight"]}
-        return layout.variables, layout.caps, layout.classes, (rule["column"], rule["number"]), labelled
+        return _recorded(Path(dataset))
     stream = job.find(dataset)
-    values = stream.values
-    if not isinstance(stream, Stream) or not set(values) >= NEEDED:
+    if not isinstance(stream, Stream) or "TrainingSet" not in stream.values:
         raise JobOptionsError(
             f"{dataset} writes no training set", hint="Dataset is the name of a DatasetStream, or a file .h5"
         )
-    names = tuple(dict.fromkeys(values["Classes"].values()))
-    labelled = {key: values[key] for key in ("Label", "Classes", "Weight")}
-    return values["Variables"], values["Caps"], names, (values["FoldColumn"], values["FoldNumber"]), labelled
+    return training_set_of(stream)
 
 
-def _check_rule(tool: Tool, networks: Sequence[Folds], dataset: str, rule: tuple[str, int]) -> None:
-    """Raise JobOptionsError where a tool and a training set divide the taus into different folds."""
-    folds = one_rule(tool.name, networks)
-    if (folds.column, folds.number) != rule:
+def _check_folds(tool: Any, own: TrainingSet, dataset: str, found: TrainingSet) -> None:
+    """Raise JobOptionsError where a tool and a training set divide the rows into different folds."""
+    if (own.fold_column, own.fold_number) != (found.fold_column, found.fold_number):
         raise JobOptionsError(
-            f"{tool.name} has the folds {folds.column} % {folds.number}, {dataset} has {rule[0]} % {rule[1]}",
-            hint=f"set Folds of {tool.name}, and FoldColumn and FoldNumber of the DatasetStream, to the same",
+            f"{tool.name} has the folds {own.fold_column} % {own.fold_number}, {dataset} has {found.fold_column} % "
+            f"{found.fold_number}",
+            hint="give both the same TrainingSet",
         )
 
 
-def _check_labels(tool: Reweighter, dataset: str, labelled: Mapping[str, Any]) -> None:
-    """Raise JobOptionsError where factors are measured with another label, classes or weight than the training set."""
-    for key, value in labelled.items():
-        own = tool.values[key]
-        if own != value:
+def _check_labels(tool: Reweighter, dataset: str, found: TrainingSet) -> None:
+    """Raise JobOptionsError where factors are measured with another target or weight than the training set."""
+    own = training_set_of(tool)
+    for key in ("target", "weight", "negative_weights"):
+        if getattr(own, key) != getattr(found, key):
             raise JobOptionsError(
-                f"{tool.name}.{key} is {own!r}, that of the training set {dataset} is {value!r}",
-                hint=f"its factors would belong to something else: set {key} of {tool.name} to the same",
+                f"{key} of {tool.name} is {getattr(own, key)!r}, that of the training set {dataset} is "
+                f"{getattr(found, key)!r}",
+                hint="its factors would belong to something else: give both the same TrainingSet",
             )
 
 
-def _other_folds(reweighter: str, normaliser: str) -> JobOptionsError:
-    return JobOptionsError(f"{reweighter} and {normaliser} have different folds", hint="set Folds of both to the same")
+def _check_roles(tool: str, own: Sequence[Folds], folds: Sequence[Folds]) -> None:
+    """Raise JobOptionsError where a tool measured on the training folds of other models."""
+    if tuple(own) != tuple(folds):
+        raise JobOptionsError(f"{tool} has other training folds than the models", hint="give both the same TrainingSet")

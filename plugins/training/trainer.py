@@ -25,10 +25,11 @@ from hepflow.plugins.training.checkpoint import RESUMES, Checkpoint
 from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
-from hepflow.plugins.training.source import Source, check_folder, given_files, needed
+from hepflow.plugins.training.source import Source, check_folder, given_files, needed, unscaled
+from hepflow.trainingset import TrainingSet as Declared
 from hepflow.versions import versions
 
-__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "KerasTrainer"]
+__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "Trainer"]
 
 MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "summary.json", "configuration.json"
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
@@ -40,13 +41,13 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode(), hint=RESUMES)
 
 
-class KerasTrainer(Tool):
+class Trainer(Tool):
     """Train a network with Keras and keep the weights of the epoch with the smallest validation loss.
 
     It only finalizes: after the event loop it opens the file of a DatasetStream and trains on the training folds; the
     test folds are never looked at. Into its folder of the run directory it writes ``model.keras`` (after each better
     epoch), ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix of the validation
-    taus, ``configuration.json`` and ``summary.json``. ``--resume`` continues at the checkpoint, to more epochs too, and
+    rows, ``configuration.json`` and ``summary.json``. ``--resume`` continues at the checkpoint, to more epochs too, and
     gives the same weights as a training without interruption; a training with other settings is set aside
     (``network-1``). Of several networks (``kfold``) each has a folder in there: 0, 1, ….
     Settings that are set win over those of the Conf file, these over the defaults. Its result has, for each network,
@@ -54,6 +55,9 @@ class KerasTrainer(Tool):
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
+    TrainingSet: Property[Any] = Property(
+        None, "as declared, for the roles of the folds; by default what Dataset says of itself", type=Declared
+    )
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
     OutputName = Property("network", "folder in the run directory")
@@ -62,7 +66,7 @@ class KerasTrainer(Tool):
     ArchFile = Property("", "YAML file with the architecture; empty: that of ConfFile, else its defaults", file=True)
     Optimiser = Property("adam", "optimiser", choices=OPTIMISERS)
     LearningRate = Property(1e-3, "learning rate at the start", minimum=0)
-    BatchSize = Property(1000, "taus of a training step", minimum=1)
+    BatchSize = Property(1000, "rows of a training step", minimum=1)
     Epochs = Property(100, "most epochs", minimum=1)
     Patience = Property(10, "stop after this many epochs without improvement", minimum=1)
     MinDelta = Property(1e-4, "a validation loss smaller by this is an improvement", minimum=0)
@@ -91,18 +95,18 @@ class KerasTrainer(Tool):
     def check(self, job: Job) -> None:
         """Read the files and compare them with the training set that will be written; see that Keras is there."""
         check_keras()
-        inputs, classes, _ = Source.declared(self, job)
-        check_folder(self, job, KerasTrainer)
+        declared = Source.declared(self, job)
+        check_folder(self, job, Trainer)
         conf = self._conf()
         self._schedule(conf)
-        self._plan(conf, inputs, classes, "target")
+        self._plan(conf, unscaled(declared), declared)
 
     def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Train and write; see the class."""
         import_keras()
         conf = self._conf()
         folder = context.path(self.OutputName)
-        sources = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
+        sources = Source.find(self, context)
         for source in sources:  # before the first of several is trained
             with source.open() as data:
                 data.check_weights()
@@ -155,8 +159,9 @@ class KerasTrainer(Tool):
             model = plan.build()
             compile_model(model, schedule, plan.loss)
             context.log.info(
-                "%s: %s, %d parameters, %d taus to train, %d to validate, on %s", self.name, plan.name,
-                model.count_params(), data.size("train"), data.size("validation"), ", ".join(backend.devices()),
+                "%s: %s, %d parameters, %d %s to train, %d to validate, on %s", self.name, plan.name,
+                model.count_params(), data.size("train"), data.declared.called, data.size("validation"),
+                ", ".join(backend.devices()),
             )  # fmt: skip
             write_json(folder / CONFIGURATION, self._configuration(plan, schedule, source, data, folder, context))
             writer = _Writer(folder, model)
@@ -208,13 +213,10 @@ class KerasTrainer(Tool):
 
     def _plan_for(self, conf: Conf | None, source: Source, data: TrainingData) -> NetworkPlan:
         """Return the network to train on this data."""
-        label = str(data.record.get("label", "target")).rpartition(".")[2]
-        return self._plan(conf, source.inputs(data), data.classes, label)
+        return self._plan(conf, source.inputs(data), data.declared)
 
-    def _plan(
-        self, conf: Conf | None, inputs: tuple[NetworkInput, ...], classes: tuple[str, ...], label: str
-    ) -> NetworkPlan:
-        """Return the network for inputs and classes; without classes it learns the number ``label``."""
+    def _plan(self, conf: Conf | None, inputs: tuple[NetworkInput, ...], declared: Declared) -> NetworkPlan:
+        """Return the network for inputs and targets."""
         arch = Path(self.ArchFile) if self.ArchFile else None
         name = self.Architecture or (conf.architecture if conf is not None else "")
         name = name or (read_arch(arch)[0] if arch is not None else DEFAULT)
@@ -222,11 +224,11 @@ class KerasTrainer(Tool):
             raise JobOptionsError(
                 f"Architecture is {name!r}, the Conf file is for {conf.architecture!r}", where=str(conf.path)
             )
-        plan = plan_network(name, arch, inputs, classes or (label,))
-        if plan.classifies != bool(classes):
-            made = "classes" if classes else "numbers"
+        plan = plan_network(name, arch, inputs, declared.outputs)
+        if plan.classifies != bool(declared.classes):
+            made = "classes" if declared.classes else "numbers"
             raise JobOptionsError(
-                f"the training set has {made}, the network is for {'numbers' if classes else 'classes'}",
+                f"the training set has {made}, the network is for {'numbers' if declared.classes else 'classes'}",
                 where=f"{self.name}, architecture {name}",
                 hint="Dense with  task: regression  learns numbers",
             )
@@ -250,7 +252,7 @@ class KerasTrainer(Tool):
             "versions": versions(),
             "files": {key: {"name": path.name, "sha256": sha256(path)} for key, path in files.items()},
             "dataset": {"path": path, "size": source.path.stat().st_size},
-            "output": source.variables["outputs"][0]["name"] if source.variables.get("outputs") else "classes",
+            "output": _output(source),
             "reweighting": source.reweighting.record() if source.reweighting is not None else None,
             "data": data.record,
         }
@@ -267,10 +269,10 @@ class KerasTrainer(Tool):
             "best_epoch": state.best_epoch,
             "val_loss": state.best_loss,
             "val_accuracy": found.accuracy,
-            "validation_taus": found.taus,
+            "validation_rows": found.rows,
             "confusion": matrix,
             "seconds": sum(row["seconds"] for row in state.history),
-            "taus_per_second": float(np.median([row["taus_per_second"] for row in state.history])),
+            "rows_per_second": float(np.median([row["rows_per_second"] for row in state.history])),
             "sha256": {name: sha256(folder / name) for name in (MODEL, CHECKPOINT, CONFIGURATION)},
         }
 
@@ -287,6 +289,12 @@ def _identity(plan: NetworkPlan, schedule: Schedule, source: Source, data: Train
     """Return what a training that is continued must have in common; there may be more epochs."""
     settings = {name: value for name, value in asdict(schedule).items() if name != "epochs"}
     return {"plan": plan.describe(), "schedule": settings, **source.identity(data), "backend": _backend()}
+
+
+def _output(source: Source) -> str:
+    """Return the name of the network's output, as a Normaliser gave it."""
+    outputs = (source.variables or {}).get("outputs")
+    return str(outputs[0]["name"]) if outputs else "classes"
 
 
 def _backend() -> str:

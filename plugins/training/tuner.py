@@ -19,10 +19,11 @@ from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
-from hepflow.plugins.training.source import Source, check_folder, given_files, needed
+from hepflow.plugins.training.source import Source, check_folder, given_files, needed, unscaled
 from hepflow.plugins.training.space import SearchRange, suggest_all
-from hepflow.plugins.training.trainer import OPTIMISERS, KerasTrainer, write_json
+from hepflow.plugins.training.trainer import OPTIMISERS, Trainer, write_json
 from hepflow.registry.manager import registry
+from hepflow.trainingset import TrainingSet as Declared
 from hepflow.versions import versions
 
 __all__ = ["Tuner"]
@@ -43,6 +44,9 @@ class Tuner(Tool):
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
+    TrainingSet: Property[Any] = Property(
+        None, "as declared, for the roles of the folds; by default what Dataset says of itself", type=Declared
+    )
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
     OutputName = Property("tuning", "folder in the run directory")
@@ -54,7 +58,7 @@ class Tuner(Tool):
     Patience = Property(10, "stop a training after this many epochs without improvement", minimum=1)
     Optimiser = Property("adam", "optimiser, unless Space has it", choices=OPTIMISERS)
     LearningRate = Property(1e-3, "learning rate at the start, unless Space has it", minimum=0)
-    BatchSize = Property(200, "taus of a training step, unless Space has it", minimum=1)
+    BatchSize = Property(200, "rows of a training step, unless Space has it", minimum=1)
     Seed = Property(42, "seed of the search and of the first training of each trial", minimum=0)
     Storage = Property("", "file that keeps the trials, or an SQL address; empty: one in the run directory")
 
@@ -70,11 +74,11 @@ class Tuner(Tool):
         """See that the space fits architecture and training set, and that Keras and Optuna are there."""
         check_keras()
         _open_optuna()
-        inputs, _, folds = Source.declared(self, job)
-        self._check_one(len(folds))
-        check_folder(self, job, KerasTrainer, Tuner)
+        declared = Source.declared(self, job)
+        self._check_one(len(declared.folds))
+        check_folder(self, job, Trainer, Tuner)
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
-        self._check_space(architecture, inputs)
+        self._check_space(architecture, unscaled(declared))
 
     def finalize(self, total: Any, context: Context) -> dict[str, Any]:
         """Search; see the class."""
@@ -82,7 +86,7 @@ class Tuner(Tool):
         optuna = _open_optuna()
         folder = context.path(self.OutputName)
         folder.mkdir(exist_ok=True)
-        source, *others = Source.find(self.Dataset, self.Normaliser, self.Reweighter, context)
+        source, *others = Source.find(self, context)
         self._check_one(1 + len(others))
         architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         with source.open() as data:
@@ -105,7 +109,7 @@ class Tuner(Tool):
     def _check_one(self, networks: int) -> None:
         if networks > 1:
             raise JobOptionsError(
-                f"{self.name} tunes one network, {self.Normaliser} measures {networks}",
+                f"{self.name} tunes one model, the training set has the folds of {networks}",
                 hint="tune with one entry in Folds; kfold then trains networks with what was found",
             )
 
@@ -209,7 +213,7 @@ class Tuner(Tool):
         given = architecture.defaults(inputs)
         for key, value in values.items():
             given[key] = {**given[key], **value} if isinstance(value, Mapping) and key in given else value
-        classes = data.classes or ("target",)
+        classes = data.declared.outputs
         config = architecture.resolve(given, inputs, classes, where=f"trial {trial.number}")
         plan = NetworkPlan(self.Architecture, architecture, config, inputs, classes)
         return plan, Schedule(epochs=self.Epochs, patience=self.Patience, **settings)

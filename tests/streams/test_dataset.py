@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import hepflow.streams.dataset as dataset_module
-from hepflow import Context, Job
+from hepflow import Context, Folds, Job, TrainingSet
 from hepflow.errors import ColumnError, HepflowError, InputError, JobOptionsError, OutputError
 from hepflow.execution import RunOptions, run
 from hepflow.io.hdf5 import DatasetLayout, DatasetWriter
@@ -164,14 +164,8 @@ def test_seed_changes_the_order_and_nothing_else(ntuples, built, tmp_path):
 
 
 def test_straight_from_containers_is_the_same_as_through_an_ntuple(xaod, tmp_path):
-    properties = {
-        "Variables": DECAY_MODE_VARIABLES,
-        "Caps": SEQUENCE_CAPS,
-        "Label": "TauJets.truthDecayMode",
-        "Weight": "TauJets.beamSpotWeight",
-        "Spectators": ["TauJets.pt"],
-    }
-    direct = DatasetStream("dataset", **properties)
+    taus = training_files.decay_mode_set(classes={}, spectators=["TauJets.pt"])
+    direct = DatasetStream("dataset", TrainingSet=taus)
     direct += NNDecayModeTree("NNDecayModeTree")
     one = build([xaod.path], tmp_path / "one", TauTruthMatching("match"), direct)
     ntuple = NtupleStream("tree")
@@ -180,7 +174,7 @@ def test_straight_from_containers_is_the_same_as_through_an_ntuple(xaod, tmp_pat
     job += TauTruthMatching("match")
     job += ntuple
     tree = run(job, RunOptions(inputs=[str(xaod.path)], output=str(tmp_path / "tree"))).outputs["tree"]
-    two = build(tree, tmp_path / "two", DatasetStream("dataset", **properties))
+    two = build(tree, tmp_path / "two", DatasetStream("dataset", TrainingSet=taus))
     left, right = read(one)[0], read(two)[0]
     assert len(left["taus"]) > 40
     assert sorted(row.tobytes() for row in left["NeutralPFO"]) == sorted(row.tobytes() for row in right["NeutralPFO"])
@@ -188,11 +182,8 @@ def test_straight_from_containers_is_the_same_as_through_an_ntuple(xaod, tmp_pat
 
 
 def test_regression_with_flat_inputs(ntuples, tmp_path):
-    made = DatasetStream(
-        "dataset",
-        Variables={"TauJets": (Variable("pt_log", "pt", "log10", 1.0), Variable("eta"))},
-        Label="TauJets.beamSpotWeight",
-    )
+    inputs = {"TauJets": (Variable("pt_log", "pt", "log10", 1.0), Variable("eta"))}
+    made = DatasetStream("dataset", TrainingSet=TrainingSet(inputs=inputs, target="TauJets.beamSpotWeight"))
     content, record = read(build(ntuples[0], tmp_path / "run", made))
     assert set(content) == {"taus"}
     assert content["taus"].dtype.names == ("label", "weight", "fold", "mcEventNumber", "pt", "eta")
@@ -201,7 +192,7 @@ def test_regression_with_flat_inputs(ntuples, tmp_path):
     assert [rows[i]["label"] for i in range(TAUS)] == taus["beamSpotWeight"].tolist()
     assert [rows[i]["pt"] for i in range(TAUS)] == taus["pt"].tolist()
     assert set(content["taus"]["weight"].tolist()) == {1.0}
-    assert record["classes"] == []
+    assert record["training_set"]["target"] == [{"column": "TauJets.beamSpotWeight", "classes": {}}]
 
 
 def test_compression_without_plugin(ntuples, tmp_path):
@@ -214,19 +205,18 @@ def test_compression_without_plugin(ntuples, tmp_path):
 @pytest.mark.parametrize(
     ("properties", "error", "words"),
     [
-        ({"Classes": dict(enumerate(CLASSES))}, ColumnError, "truthDecayMode = 5, which is in no class"),
-        ({"Classes": {**dict(enumerate(CLASSES)), 5: "5", 6: "never"}}, OutputError, "no taus of class never"),
-        ({"Spectators": ["TauJets.ptt"]}, ColumnError, "'TauJets.pt'"),
-        ({"Spectators": ["TauTrack.pt"]}, ColumnError, "no spectator"),
-        ({"Weight": "TauJets.weight"}, ColumnError, "TauJets.weight"),
-        ({"Keep": ["TauJets.*"]}, JobOptionsError, "Spectators"),
-        ({"Variables": {}}, JobOptionsError, "no inputs"),
-        ({"Variables": {"TauTrack": ("pt",)}, "Caps": {"TauTrack": 3}}, JobOptionsError, "wants"),
-        ({"Caps": {**SEQUENCE_CAPS, "TauTracks": 3}}, JobOptionsError, "'TauTrack'"),
-        ({"Caps": {**SEQUENCE_CAPS, "TauTrack": 0}}, JobOptionsError, "at least 1"),
-        ({"Caps": {"TauTrack": 3}}, JobOptionsError, "a sequence needs an entry in Caps"),
-        ({"FoldColumn": "TauJets.eta"}, ColumnError, "must be an integer"),
-        ({"Spectators": ["TauJets.pt", "NeutralPFO.pt"]}, JobOptionsError, "same name"),
+        ({"classes": dict(enumerate(CLASSES))}, ColumnError, "truthDecayMode = 5, which is in no class"),
+        ({"classes": {**dict(enumerate(CLASSES)), 5: "5", 6: "never"}}, OutputError, "no taus of class never"),
+        ({"spectators": ["TauJets.ptt"]}, ColumnError, "'TauJets.pt'"),
+        ({"spectators": ["TauTrack.pt"]}, ColumnError, "no spectator"),
+        ({"weight": "TauJets.weight"}, ColumnError, "TauJets.weight"),
+        ({"inputs": {}}, JobOptionsError, "no inputs"),
+        ({"inputs": {"TauTrack": ("pt",)}, "caps": {"TauTrack": 3}}, JobOptionsError, "wants"),
+        ({"caps": {**SEQUENCE_CAPS, "TauTracks": 3}}, JobOptionsError, "'TauTrack'"),
+        ({"caps": {**SEQUENCE_CAPS, "TauTrack": 0}}, JobOptionsError, "at least 1"),
+        ({"caps": {"TauTrack": 3}}, JobOptionsError, "a sequence needs an entry in caps"),
+        ({"folds": Folds(column="TauJets.eta")}, ColumnError, "must be an integer"),
+        ({"spectators": ["TauJets.pt", "NeutralPFO.pt"]}, JobOptionsError, "same name"),
     ],
 )
 def test_errors_name_what_is_wrong(ntuples, tmp_path, properties, error, words):
@@ -309,7 +299,11 @@ def test_small_chunks_and_many_folds_cost_no_space(ntuples, tmp_path, monkeypatc
     sizes = []
     for folds, chunk in ((5, 1000), (5, 7), (255, 7)):
         parts = interrupted(
-            monkeypatch, ntuples[0], tmp_path / f"{folds}-{chunk}", stream(FoldNumber=folds), chunk=chunk
+            monkeypatch,
+            ntuples[0],
+            tmp_path / f"{folds}-{chunk}",
+            stream(folds=Folds(folds, (0,), (1,), ())),
+            chunk=chunk,
         )
         sizes.append(sum(part.stat().st_size for part in parts))
     assert sizes[1] == sizes[0]
@@ -317,7 +311,7 @@ def test_small_chunks_and_many_folds_cost_no_space(ntuples, tmp_path, monkeypatc
 
 
 def test_interrupted_inside_hdf5(tmp_path):
-    layout = DatasetLayout({"TauJets": (Variable("pt"),)}, {})
+    layout = DatasetLayout(TrainingSet(inputs={"TauJets": (Variable("pt"),)}, target="TauJets.eta"))
     rows = np.zeros(4, layout.row_type())
     writer = DatasetWriter(tmp_path / "d.h5", layout, 4)
     writer._target.error = KeyboardInterrupt()  # as a Ctrl-C while HDF5 writes leaves it
@@ -333,7 +327,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from hepflow.errors import OutputError
 import conftest
-from hepflow import Context, Job
+from hepflow import Context, Folds, Job, TrainingSet
 from hepflow.execution import RunOptions, run
 job = Job("dataset")
 job += conftest.decay_mode_stream()

@@ -49,27 +49,27 @@ def test_real_file(hepflow, physlite):
 
 
 DATASET = """
+from hepflow import Folds, Target, TrainingSet
 from hepflow.streams import DatasetStream
 from hepflow.variables import Variable
 job = Job("train")
-stream = DatasetStream("dataset", Caps={"TauTrack": 4}, Label="TauJets.charge", FoldNumber=2, **OPTIONS)
-stream.Variables = {"TauJets": (Variable("pt_log", "pt", "log10", 1.0),), "TauTrack": (Variable("pt"),)}
-stream.FoldColumn = "EventInfo.mcEventNumber"
+inputs = {"TauJets": (Variable("pt_log", "pt", "log10", 1.0),), "TauTrack": (Variable("pt"),)}
+folds = Folds(2, (0,), (1,), (), "EventInfo.mcEventNumber")
+taus = TrainingSet(inputs=inputs, caps={"TauTrack": 4}, target=Target("TauJets.charge", OPTIONS), folds=folds)
+stream = DatasetStream("dataset", TrainingSet=taus)
 stream += LinkedObjects("tracks", Columns=["pt"])
 job += stream
 """
 
 
 def test_training_set(hepflow, joboptions, xaod):
-    path = joboptions(
-        DATASET.replace("OPTIONS", '{"Classes": {-2: "minus", -1: "minus", 0: "zero", 1: "plus", 2: "plus"}}')
-    )
+    path = joboptions(DATASET.replace("OPTIONS", '{-2: "minus", -1: "minus", 0: "zero", 1: "plus", 2: "plus"}'))
     hepflow("run", path, "-i", xaod.path, "-o", "run").fine()
     out = hepflow("inspect", "run/dataset.h5").fine().out
     taus = xaod.taus()
-    assert f"training set: {len(taus):,} rows, " in out
+    assert f"training set: {len(taus):,} taus, " in out
     assert "folds of EventInfo.mcEventNumber % 2" in out
-    assert "label: TauJets.charge" in out
+    assert "target: TauJets.charge" in out
     found = rows(out)
     odd = [event for event in xaod.events if event["EventInfo"]["mcEventNumber"] % 2]
     charges = np.sign([tau["charge"] for event in odd for tau in event["TauJets"]])

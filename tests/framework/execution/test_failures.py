@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from hepflow import Property, Tool
+from hepflow import Folds, Property, Tool, TrainingSet
 from hepflow.errors import HepflowError, InputError, JobOptionsError, OutputError, ToolError, UnitsFailedError
 from hepflow.execution import failures
 from hepflow.execution.failures import Policy, outcomes
@@ -65,9 +65,10 @@ def quick(monkeypatch):
 
 
 def things():
-    columns = {"Variables": {"TauJets": (Variable("eta"),)}, "Label": "TauJets.pt", "FoldColumn": "TauJets.nTracks"}
+    folds = Folds(column="TauJets.nTracks")
+    taus = TrainingSet(inputs={"TauJets": (Variable("eta"),)}, target="TauJets.pt", folds=folds)
     streams = [NtupleStream("tree", Keep=["TauJets.pt"]), MxAODStream("output", Keep=["TauJets.*"])]
-    return [Measure("measure"), *streams, DatasetStream("data", **columns)]
+    return [Measure("measure"), *streams, DatasetStream("data", TrainingSet=taus)]
 
 
 def assert_same_runs(left, right, read, assert_same):

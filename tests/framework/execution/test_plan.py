@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepflow import Job, Tool
+from hepflow import Folds, Job, Tool, TrainingSet
 from hepflow.errors import ColumnError, DamagedError, InputError
 from hepflow.execution import plan as planning
 from hepflow.execution.inputs import InputFile, formats
@@ -208,8 +208,9 @@ def test_needed_column_that_some_files_lack(make_xaod, tmp_path):
     drop = "(Drop = 'TauJets.charge')"
     hint = plan_of(three, MxAODStream("out")).failed[0].error.hint
     assert hint == f"leave these files out, or take it out of what out writes {drop}"
-    data = DatasetStream("data", Variables={"TauJets": (Variable("pt"),)}, Label="TauJets.nTracks")
-    data.FoldColumn, data.Spectators = "EventInfo.mcEventNumber", ["TauJets.charge"]
+    declared = {"inputs": {"TauJets": (Variable("pt"),)}, "target": "TauJets.nTracks", "spectators": "TauJets.charge"}
+    folds = Folds(column="EventInfo.mcEventNumber")
+    data = DatasetStream("data", TrainingSet=TrainingSet(**declared, folds=folds))
     hint = plan_of(three, data).failed[0].error.hint
     assert hint == "leave these files out, or take it out of what data writes"
 

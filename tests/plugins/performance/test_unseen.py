@@ -8,8 +8,8 @@ import pytest
 from hepflow import Events
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError
+from hepflow.folds import Folds
 from hepflow.plugins.performance import UnseenTaus
-from hepflow.plugins.training.folds import Folds
 
 NUMBERS = np.arange(20)
 REFERENCE = Folds().record()

@@ -11,14 +11,13 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow import Context, Events
+from hepflow import Context, Events, kfold
 from hepflow.errors import NetworkError
 from hepflow.networks import convert, load, write_lwtnn
 from hepflow.networks.lwtnn import read_lwtnn
 from hepflow.plugins.tau import NNDecayModeClassifier
 from hepflow.plugins.tau.classifier import decide
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import kfold
 
 VECTORS = Path(__file__).parents[4] / "shared" / "lwtnn-vectors"
 RAW = {"pt_log": ("pt", 1e-3), "jetpt_log": ("jetpt", 1e-3), "SECOND_R_log": ("SECOND_R", 1e-3)}

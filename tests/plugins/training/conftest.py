@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import uproot
 
-from hepflow import Job
+from hepflow import Job, Target, TrainingSet
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import KerasTrainer, Normaliser
+from hepflow.plugins.training import Normaliser, Trainer
 from hepflow.plugins.training.architectures import NetworkInput
 from hepflow.streams import DatasetStream
 
@@ -75,19 +75,24 @@ def write_ntuple(path, columns):
     return path
 
 
-def decay_mode_stream(name="dataset", **properties):
-    """The stream of the decay-mode training, with ``Classes`` for modes 0…4 and 5 counted to the last."""
-    return DatasetStream(
-        name,
-        **{
-            "Variables": DECAY_MODE_VARIABLES,
-            "Caps": SEQUENCE_CAPS,
-            "Classes": {**dict(enumerate(CLASSES)), 5: CLASSES[4]},
-            "Weight": "TauJets.beamSpotWeight",
-            "Spectators": ["TauJets.pt", "TauJets.truthDecayMode"],
-            **properties,
-        },
-    )
+MODES = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
+
+
+def decay_mode_set(column="TauJets.truthDecayMode", classes=MODES, **changes):
+    """What the decay-mode training declares, with mode 5 counted to the last class."""
+    declared = {
+        "inputs": DECAY_MODE_VARIABLES,
+        "caps": SEQUENCE_CAPS,
+        "target": Target(column, classes),
+        "weight": "TauJets.beamSpotWeight",
+        "spectators": ["TauJets.pt", "TauJets.truthDecayMode"],
+    }
+    return TrainingSet(**{**declared, **changes})
+
+
+def decay_mode_stream(name="dataset", Seed=42, Compression="LZ4", **changes):  # noqa: N803
+    """The stream of the decay-mode training, with another declaration."""
+    return DatasetStream(name, TrainingSet=decay_mode_set(**changes), Seed=Seed, Compression=Compression)
 
 
 def make_dataset(folder, taus, tools=(), **properties):
@@ -136,13 +141,11 @@ def training_set(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_training(tmp_path_factory):
     """A training set of 700 random taus, with two sequences, and its variables.json, as settings of a trainer."""
-    classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
-    weight = "TauJets.beamSpotWeight"
     inputs = {
-        "Variables": {name: DECAY_MODE_VARIABLES[name] for name in ("TauTrack", "NeutralPFO")},
-        "Caps": {name: SEQUENCE_CAPS[name] for name in ("TauTrack", "NeutralPFO")},
+        "inputs": {name: DECAY_MODE_VARIABLES[name] for name in ("TauTrack", "NeutralPFO")},
+        "caps": {name: SEQUENCE_CAPS[name] for name in ("TauTrack", "NeutralPFO")},
     }
-    normaliser = Normaliser("Normaliser", Classes=classes, Weight=weight, **inputs)
+    normaliser = Normaliser("Normaliser", TrainingSet=decay_mode_set(**inputs))
     path = make_dataset(tmp_path_factory.mktemp("small_training"), 700, [normaliser], **inputs)
     return {"Dataset": str(path), "Normaliser": str(path.parent / "variables.json")}
 
@@ -182,8 +185,8 @@ def trained(tmp_path_factory, small_training):
     arch.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
     job = Job("training")
     settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
-    job += KerasTrainer("KerasTrainer", **settings)
-    (result,) = run(job, RunOptions(output=str(folder / "run"))).results["KerasTrainer"]
+    job += Trainer("Trainer", **settings)
+    (result,) = run(job, RunOptions(output=str(folder / "run"))).results["Trainer"]
     return folder / "run/network", result, arch
 
 

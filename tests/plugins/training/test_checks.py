@@ -6,32 +6,31 @@ import json
 
 import pytest
 
-from hepflow import Job
+from hepflow import Folds, Job, kfold
 from hepflow.errors import HepflowError, NetworkError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
 from hepflow.plugins.training import (
-    Folds,
     Int,
-    KerasTrainer,
-    NetworkExporter,
+    ModelExporter,
     Normaliser,
     Reweighter,
+    Trainer,
     Tuner,
     export,
-    kfold,
     trainer,
     tuner,
 )
 from hepflow.variables import Variable
+from tests.plugins.training.conftest import decay_mode_set
 
 pytest.importorskip("keras", reason="Keras is not installed")
 
 SEQUENCE = {
-    "Variables": {"TauTrack": DECAY_MODE_VARIABLES["TauTrack"]},
-    "Caps": {"TauTrack": SEQUENCE_CAPS["TauTrack"]},
+    "inputs": {"TauTrack": DECAY_MODE_VARIABLES["TauTrack"]},
+    "caps": {"TauTrack": SEQUENCE_CAPS["TauTrack"]},
 }
-FLAT = {"Variables": {"TauJets": (Variable("pt"), Variable("eta"))}, "Caps": {}}
+FLAT = {"inputs": {"TauJets": (Variable("pt"), Variable("eta"))}, "caps": {}}
 SMALL = "n_inputs: [4], n_hiddens: [4], n_fc1: 4, n_fc2: 4"
 
 
@@ -40,13 +39,12 @@ def go(tmp_path_factory, training_columns, write_training_ntuple, make_decay_mod
     """Run these tools, normaliser, data set and these tools: ``go(folder, tools…, first=…, inputs=…, resume=…)``."""
     source = write_training_ntuple(tmp_path_factory.mktemp("checks") / "n.root", training_columns(600))
 
-    def call(folder, *tools, first=(), inputs=SEQUENCE, resume=False, **normaliser):
-        classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
+    def call(folder, *tools, first=(), inputs=SEQUENCE, resume=False, dataset=None, **normaliser):
         job = Job("checks")
         for tool in first:
             job += tool
-        job += Normaliser("Normaliser", Classes=classes, **{**inputs, **normaliser})
-        job += make_decay_mode_stream(Spectators=[], Classes=classes, **inputs)
+        job += Normaliser("Normaliser", TrainingSet=decay_mode_set(spectators=[], **{**inputs, **normaliser}))
+        job += make_decay_mode_stream(spectators=[], **{**inputs, **(dataset or {})})
         for tool in tools:
             job += tool
         return run(job, RunOptions(inputs=[str(source)], output=str(folder), resume=resume))
@@ -73,9 +71,9 @@ def test_wrong_files(go, tmp_path, conf, arch, message):
         (tmp_path / name).write_text(text)
         properties |= {key: str(tmp_path / name)} if text else {}
     with pytest.raises(HepflowError) as caught:
-        go(tmp_path / "run", KerasTrainer("KerasTrainer", **properties))
+        go(tmp_path / "run", Trainer("Trainer", **properties))
     assert message in str(caught.value)
-    assert "tool KerasTrainer, before the event loop" in caught.value.where
+    assert "tool Trainer, before the event loop" in caught.value.where
     assert not (tmp_path / "run").exists()
 
 
@@ -90,7 +88,7 @@ def test_wrong_files(go, tmp_path, conf, arch, message):
         ({"Normaliser": "nowhere/x.json"}, "path of a variables.json that one has written"),
         ({"Dataset": "Normaliser"}, "Normaliser writes no training set"),
         ({"Normaliser": "dataset"}, "dataset is no Normaliser, but a DatasetStream"),
-        ({"Normaliser": "Other"}, "Other is no Normaliser, but a KerasTrainer"),
+        ({"Normaliser": "Other"}, "Other is no Normaliser, but a Trainer"),
         ({"Reweighter": "Normaliser"}, "Normaliser is no Reweighter, but a Normaliser"),
         ({"OutputName": "other"}, "Other writes into the folder 'other' as well"),
         ({"OutputName": "./other/"}, "Other writes into the folder 'other' as well"),
@@ -100,12 +98,12 @@ def test_wrong_files(go, tmp_path, conf, arch, message):
 )
 def test_wrong_properties(go, tmp_path, properties, message):
     with pytest.raises(HepflowError) as caught:
-        go(tmp_path / "run", KerasTrainer("KerasTrainer", **properties), KerasTrainer("Other", OutputName="other"))
+        go(tmp_path / "run", Trainer("Trainer", **properties), Trainer("Other", OutputName="other"))
     assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
-TRAINER, TUNER = KerasTrainer("Trainer"), Tuner("Tuner", Space={"n_fc1": Int(1, 2)})
+TRAINER, TUNER = Trainer("Trainer"), Tuner("Tuner", Space={"n_fc1": Int(1, 2)})
 
 
 @pytest.mark.parametrize("tool", [TRAINER, TUNER])
@@ -113,15 +111,12 @@ TRAINER, TUNER = KerasTrainer("Trainer"), Tuner("Tuner", Space={"n_fc1": Int(1, 
     ("normaliser", "message"),
     [
         (
-            {"Folds": kfold(3)},
+            {"folds": kfold(3)},
             "Normaliser has the folds TauJets.mcEventNumber % 3, dataset has TauJets.mcEventNumber % 5",
         ),
         (FLAT, "training set and normalisation differ in TauTrack."),
-        ({"Variables": {"TauTrack": SEQUENCE["Variables"]["TauTrack"][1:]}}, "(not normalised)"),
-        (
-            {"Variables": {"TauTrack": (*SEQUENCE["Variables"]["TauTrack"], Variable("x"))}},
-            "x (not in the training set)",
-        ),
+        ({"inputs": {"TauTrack": SEQUENCE["inputs"]["TauTrack"][1:]}}, "(not normalised)"),
+        ({"inputs": {"TauTrack": (*SEQUENCE["inputs"]["TauTrack"], Variable("x"))}}, "x (not in the training set)"),
     ],
 )
 def test_training_set_and_normaliser_that_differ(go, tmp_path, tool, normaliser, message):
@@ -135,29 +130,28 @@ def test_training_set_and_normaliser_that_differ(go, tmp_path, tool, normaliser,
 @pytest.mark.parametrize(
     ("properties", "message"),
     [
-        ({"Folds": [Folds(train=(1, 2, 3), test=(4,))]}, "Reweighter and Normaliser have different folds"),
-        ({"Label": "TauJets.nTracks"}, "Reweighter.Label is 'TauJets.nTracks', that of the training set dataset is"),
-        ({"Classes": dict(enumerate(CLASSES[1:]))}, "Reweighter.Classes is"),
+        ({"folds": [Folds(train=(1, 2, 3), test=(4,))]}, "Reweighter has other training folds than the models"),
+        ({"column": "TauJets.nTracks"}, "target of Reweighter is (Target(column='TauJets.nTracks'"),
+        ({"classes": dict(enumerate(CLASSES[1:]))}, "target of Reweighter is"),
         (
-            {"Weight": "TauJets.pt"},
-            "Reweighter.Weight is 'TauJets.pt', that of the training set dataset is 'TauJets.beam",
+            {"weight": "TauJets.pt"},
+            "weight of Reweighter is 'TauJets.pt', that of the training set dataset is",
         ),
     ],
 )
 def test_reweighter_that_measures_something_else(go, tmp_path, properties, message):
-    classes = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
-    reweighter = Reweighter("Reweighter", **{"Classes": classes, "Weight": "TauJets.beamSpotWeight", **properties})
+    reweighter = Reweighter("Reweighter", TrainingSet=decay_mode_set(**properties))
     with pytest.raises(HepflowError) as caught:
-        go(tmp_path / "run", KerasTrainer("Trainer", Reweighter="Reweighter"), first=[reweighter])
+        go(tmp_path / "run", Trainer("Trainer", Reweighter="Reweighter"), first=[reweighter])
     assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_tuner_of_several_networks(go, tmp_path):
-    with pytest.raises(HepflowError, match="Tuner tunes one network, Normaliser measures 5"):
-        go(tmp_path / "run", TUNER.copy(), Folds=kfold(5))
+    with pytest.raises(HepflowError, match="Tuner tunes one model, the training set has the folds of 5"):
+        go(tmp_path / "run", TUNER.copy(), dataset={"folds": kfold(5)}, folds=kfold(5))
     with pytest.raises(HepflowError, match="Trainer writes into the folder 'tuning' as well"):
-        go(tmp_path / "run", TUNER.copy(), KerasTrainer("Trainer", OutputName="tuning"))
+        go(tmp_path / "run", TUNER.copy(), Trainer("Trainer", OutputName="tuning"))
     assert not (tmp_path / "run").exists()
 
 
@@ -166,7 +160,7 @@ def test_order_of_the_tools(go, tmp_path):
         go(tmp_path / "run", first=[TRAINER.copy()])
     assert "add Normaliser to the job first" in caught.value.hint
     with pytest.raises(HepflowError, match="Exporter stands before Trainer, which it needs"):
-        go(tmp_path / "run", NetworkExporter("Exporter", Trainer="Trainer"), TRAINER.copy())
+        go(tmp_path / "run", ModelExporter("Exporter", Trainer="Trainer"), TRAINER.copy())
     assert not (tmp_path / "run").exists()
 
 
@@ -174,7 +168,7 @@ def test_order_of_the_tools(go, tmp_path):
     ("trainer", "message"),
     [
         ("Trainr", "did you mean 'Trainer'"),
-        ("Normaliser", "Normaliser is no KerasTrainer, but a Normaliser"),
+        ("Normaliser", "Normaliser is no Trainer, but a Normaliser"),
         ("folder", "configuration.json"),
     ],
 )
@@ -182,7 +176,7 @@ def test_exporter_of_what_is_no_training(go, tmp_path, monkeypatch, trainer, mes
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(HepflowError) as caught:
-        go(tmp_path / "run", TRAINER.copy(), NetworkExporter("Exporter", Trainer=trainer))
+        go(tmp_path / "run", TRAINER.copy(), ModelExporter("Exporter", Trainer=trainer))
     assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -191,19 +185,19 @@ def test_exporter_of_what_is_no_training(go, tmp_path, monkeypatch, trainer, mes
 def test_a_file_without_variables(go, tmp_path, text):
     (tmp_path / "variables.json").write_text(text)
     with pytest.raises(NetworkError, match="no list of variables"):
-        go(tmp_path / "run", KerasTrainer("Trainer", Normaliser=str(tmp_path / "variables.json")))
+        go(tmp_path / "run", Trainer("Trainer", Normaliser=str(tmp_path / "variables.json")))
     assert not (tmp_path / "run").exists()
 
 
 def test_numbers_and_classes(go, tmp_path):
     (tmp_path / "Arch.yaml").write_text("Dense: {task: regression}")
-    tool = KerasTrainer("KerasTrainer", ArchFile=str(tmp_path / "Arch.yaml"))
+    tool = Trainer("Trainer", ArchFile=str(tmp_path / "Arch.yaml"))
     with pytest.raises(HepflowError, match="has classes, the network is for numbers"):
         go(tmp_path / "run", tool, inputs=FLAT)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("tool", [TRAINER, TUNER, NetworkExporter("Exporter")])
+@pytest.mark.parametrize("tool", [TRAINER, TUNER, ModelExporter("Exporter")])
 def test_missing_backend(go, tmp_path, monkeypatch, tool):
     def missing():
         raise NetworkError("no backend")
@@ -222,7 +216,7 @@ def test_corrected_file_runs_and_a_changed_one_keeps_the_training_set(go, tmp_pa
 
     def train(text, **options):
         conf.write_text(text)
-        return go(out, KerasTrainer("KerasTrainer", ConfFile=str(conf), BatchSize=200), **options)
+        return go(out, Trainer("Trainer", ConfFile=str(conf), BatchSize=200), **options)
 
     with pytest.raises(HepflowError, match="'epochs'"):
         train("DSNN: {epoch: 1, arch: Arch.yaml}")
@@ -230,12 +224,12 @@ def test_corrected_file_runs_and_a_changed_one_keeps_the_training_set(go, tmp_pa
     written = (out / "dataset.h5").stat().st_mtime_ns
     result = train("DSNN: {epochs: 1, opt: nadam, arch: Arch.yaml}", resume=True)
     assert (result.kept, (out / "dataset.h5").stat().st_mtime_ns) == (1, written)
-    assert "KerasTrainer.ConfFile (SHA-256): " in caplog.text
+    assert "Trainer.ConfFile (SHA-256): " in caplog.text
     assert "kept in network-1; it had other settings or data:\n  schedule.optimiser: 'adam' → 'nadam'" in caplog.text
     (tmp_path / "Arch.yaml").write_text(f"DSNN: {{{SMALL}, batch_norm: 0}}")
     result = train("DSNN: {epochs: 1, opt: nadam, arch: Arch.yaml}", resume=True)
     assert (result.kept, (out / "dataset.h5").stat().st_mtime_ns) == (1, written)
-    assert "KerasTrainer.ArchFile (SHA-256): " in caplog.text
+    assert "Trainer.ArchFile (SHA-256): " in caplog.text
     assert "kept in network-2; it had other settings or data:\n  plan.config.batch_norm: " in caplog.text
     configuration = json.loads((out / "network/configuration.json").read_text())
     assert {key: file["name"] for key, file in configuration["files"].items()} == {

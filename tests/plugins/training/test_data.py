@@ -8,13 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
+from hepflow import Folds, kfold
 from hepflow.errors import InputError, JobOptionsError, ToolError
 from hepflow.io import hdf5
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Batch, Folds, Reweighting, TrainingSelection, kfold, open_dataset
+from hepflow.plugins.training import Batch, Reweighting, TrainingSelection, open_dataset
 from hepflow.plugins.training import data as data_module
 from hepflow.variables import Variable
-from tests.plugins.training.conftest import copied
+from tests.plugins.training.conftest import copied, decay_mode_set
 
 TAUS = 3000
 
@@ -126,28 +127,26 @@ def test_declaration_and_record(data):
     }
     assert (data.caps, data.classes, data.sequences) == (dict(SEQUENCE_CAPS), CLASSES, tuple(SEQUENCE_CAPS))
     assert json.loads(json.dumps(data.record)) == data.record
-    assert data.record["taus"] == {"train": 1800, "validation": 600, "test": 600}
-    assert {"schema", "version", "folds", "labels", "seed"} <= set(data.record)
+    assert data.record["rows"] == {"train": 1800, "validation": 600, "test": 600}
+    assert {"schema", "version", "folds", "training_set", "seed"} <= set(data.record)
 
 
 def test_selection_is_in_the_record(tmp_path, make_training_set):
-    classes = dict(enumerate(CLASSES))
-    path = make_training_set(
-        tmp_path, 800, tools=[TrainingSelection("select", Classes=classes)], Classes=classes, Spectators=[]
-    )
-    with open_dataset(path) as data:
-        assert data.record["tools"]["select"]["require"] == ["TauJets.truthIsHadronicTau"]
+    changes = {"classes": dict(enumerate(CLASSES)), "selection": "TauJets.truthIsHadronicTau", "spectators": []}
+    tool = TrainingSelection("select", TrainingSet=decay_mode_set(**changes))
+    with open_dataset(make_training_set(tmp_path, 800, tools=[tool], **changes)) as data:
+        assert data.record["tools"]["select"]["selection"] == ["TauJets.truthIsHadronicTau"]
+        assert data.declared.record() == tool.TrainingSet.record()
 
 
 def test_flat_inputs_and_regression(tmp_path, make_training_set):
     path = make_training_set(
         tmp_path,
         400,
-        Variables={"TauJets": (Variable("pt_log", "pt", "log10", 1.0), Variable("eta"))},
-        Caps={},
-        Classes={},
-        Label="TauJets.nTracks",
-        Spectators=[],
+        inputs={"TauJets": (Variable("pt_log", "pt", "log10", 1.0), Variable("eta"))},
+        caps={},
+        target="TauJets.nTracks",
+        spectators=[],
     )
     with open_dataset(path) as data, h5py.File(path) as file:
         taus = file["taus"][:]

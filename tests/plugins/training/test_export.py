@@ -13,7 +13,7 @@ from hepflow import Context
 from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.networks import Network, load
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES
-from hepflow.plugins.training import KerasTrainer, NetworkExporter, export, open_dataset
+from hepflow.plugins.training import ModelExporter, Trainer, export, open_dataset
 
 pytest.importorskip("keras", reason="Keras is not installed")
 
@@ -24,8 +24,8 @@ SMALL = "SetTransformer: {n_model: 4, n_heads: 2, n_blocks: 1, n_ff: 4, n_fc: [4
 def exported(tmp_path_factory, trained):
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(trained[0], folder / "network")
-    context = Context(folder, "training", results={"KerasTrainer": ({"folder": str(folder / "network")},)})
-    return context, NetworkExporter("NetworkExporter").finalize(None, context)[0]
+    context = Context(folder, "training", results={"Trainer": ({"folder": str(folder / "network")},)})
+    return context, ModelExporter("ModelExporter").finalize(None, context)[0]
 
 
 def test_names_are_those_of_athena(exported, small_training):
@@ -62,7 +62,7 @@ def test_parity_is_measured_and_recorded(exported, small_training):
         assert result["differences"][name] < 1e-5
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["export"]["differences"] == result["differences"]
-    assert summary["export"]["taus"] == len(batch)
+    assert summary["export"]["rows"] == len(batch)
 
 
 def test_the_record_travels(exported):
@@ -82,8 +82,8 @@ def test_the_record_travels(exported):
 def test_a_difference_is_an_error(exported):
     context, _ = exported
     with pytest.raises(NetworkError, match="differs from Keras by"):
-        NetworkExporter("NetworkExporter", Tolerance=0).finalize(None, context)
-    again = NetworkExporter("NetworkExporter", Trainer=str(context.directory / "network"))
+        ModelExporter("ModelExporter", Tolerance=0).finalize(None, context)
+    again = ModelExporter("ModelExporter", Trainer=str(context.directory / "network"))
     assert again.finalize(None, Context(context.directory, "other"))[0]["differences"]
 
 
@@ -93,20 +93,20 @@ def test_a_run_that_was_moved_is_exported_from_its_own_training_set(tmp_path, sm
     shutil.copy(small_training["Dataset"], run / "own.h5")
     settings = {**small_training, "Dataset": str(run / "own.h5"), "Epochs": 1, "BatchSize": 200}
     settings |= {"ArchFile": str(trained[2])}
-    KerasTrainer("KerasTrainer", **settings).finalize(None, Context(run, "job"))
+    Trainer("Trainer", **settings).finalize(None, Context(run, "job"))
     moved = run.rename(tmp_path / "moved")
-    assert NetworkExporter("e", Trainer=str(moved / "network")).finalize(None, Context(moved, "job"))[0]["differences"]
+    assert ModelExporter("e", Trainer=str(moved / "network")).finalize(None, Context(moved, "job"))[0]["differences"]
 
 
 def test_a_folder_that_is_trained_anew_counts(tmp_path, trained):
     folder = tmp_path / "network"
     shutil.copytree(trained[0], folder)
-    tool = NetworkExporter("e", Trainer=str(folder))
+    tool = ModelExporter("e", Trainer=str(folder))
     assert set(tool.data_files()) == {"Trainer/model.keras", "Trainer/configuration.json"}
     for number in "01":
         shutil.copytree(trained[0], folder / number)
     assert tool.data_files()["Trainer/1/model.keras"] == str(folder / "1/model.keras")
-    assert NetworkExporter("e", Trainer="KerasTrainer").data_files() == {}
+    assert ModelExporter("e", Trainer="Trainer").data_files() == {}
 
 
 def test_weights_that_are_not_finite(tmp_path, trained):
@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite(tmp_path, trained):
     model.set_weights([np.full_like(array, np.nan) if n == 0 else array for n, array in enumerate(model.get_weights())])
     model.save(folder / "model.keras")
     with pytest.raises(NetworkError, match="weights of the network are not finite") as caught:
-        NetworkExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
+        ModelExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
     assert "smaller LearningRate" in caught.value.hint
     assert not list(folder.glob("*.onnx"))
     assert not (folder / "weights-for-lwtnn.json").exists()
@@ -131,7 +131,7 @@ def test_a_difference_that_is_not_finite(tmp_path, trained, monkeypatch):
     before = (folder / "summary.json").read_text()
     monkeypatch.setattr(Network, "evaluate", lambda self, inputs: {"classes": np.full(5, np.nan)})
     with pytest.raises(NetworkError, match="gives values that are not finite"):
-        NetworkExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
+        ModelExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
     assert (folder / "summary.json").read_text() == before
 
 
@@ -142,7 +142,7 @@ def test_full_disk(tmp_path, trained, monkeypatch):
     shutil.copytree(trained[0], tmp_path / "network")
     monkeypatch.setattr(export, "write_lwtnn", full)
     with pytest.raises(OutputError) as caught:
-        NetworkExporter("e", Trainer=str(tmp_path / "network")).finalize(None, Context(tmp_path, "job"))
+        ModelExporter("e", Trainer=str(tmp_path / "network")).finalize(None, Context(tmp_path, "job"))
     assert caught.value.hint == "is the disk full? what is finished is kept, --resume continues"
     assert caught.value.where.endswith("weights-for-lwtnn.json")
 
@@ -151,10 +151,10 @@ def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     (tmp_path / "Arch.yaml").write_text(SMALL)
     settings = {"BatchSize": 400, "Epochs": 1, "ArchFile": str(tmp_path / "Arch.yaml"), **small_training}
-    trained = KerasTrainer("KerasTrainer", **settings).finalize(None, Context(tmp_path, "training"))
-    context = Context(tmp_path, "training", results={"KerasTrainer": trained})
+    trained = Trainer("Trainer", **settings).finalize(None, Context(tmp_path, "training"))
+    context = Context(tmp_path, "training", results={"Trainer": trained})
     (tmp_path / "network/weights-for-lwtnn.json").write_text("of an earlier training")
-    (result,) = NetworkExporter("NetworkExporter").finalize(None, context)
+    (result,) = ModelExporter("ModelExporter").finalize(None, context)
     assert list(result["differences"]) == ["model.onnx"]
     assert result["differences"]["model.onnx"] < 1e-5
     assert not (tmp_path / "network/weights-for-lwtnn.json").exists()
@@ -170,4 +170,4 @@ def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
 def test_a_folder_without_training(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        NetworkExporter("e", Trainer=str(tmp_path / "empty")).finalize(None, Context(tmp_path, "job"))
+        ModelExporter("e", Trainer=str(tmp_path / "empty")).finalize(None, Context(tmp_path, "job"))

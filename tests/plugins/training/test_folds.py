@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepflow.errors import JobOptionsError, NetworkError
-from hepflow.plugins.training import Folds, kfold
-from hepflow.plugins.training.folds import kfold_roles, one_rule
+from hepflow.folds import Folds, kfold, kfold_roles, one_rule
 
 
 def test_reference_roles():

@@ -7,19 +7,19 @@ import json
 import numpy as np
 import pytest
 
-from hepflow import Context, Job
+from hepflow import Context, Folds, Job, kfold
 from hepflow.errors import JobOptionsError
 from hepflow.execution import RunOptions, run
+from hepflow.folds import kfold_roles
 from hepflow.networks import load
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Folds, KerasTrainer, NetworkExporter, Normaliser, Reweighting, kfold, trainer
+from hepflow.plugins.training import ModelExporter, Normaliser, Reweighting, Trainer, trainer
 from hepflow.plugins.training.checkpoint import Checkpoint
-from hepflow.plugins.training.folds import kfold_roles
+from tests.plugins.training.conftest import decay_mode_set
 
 pytest.importorskip("keras", reason="Keras is not installed")
 
-MODES = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
-INPUTS = {"Variables": {"TauTrack": DECAY_MODE_VARIABLES["TauTrack"]}, "Caps": {"TauTrack": SEQUENCE_CAPS["TauTrack"]}}
+INPUTS = {"inputs": {"TauTrack": DECAY_MODE_VARIABLES["TauTrack"]}, "caps": {"TauTrack": SEQUENCE_CAPS["TauTrack"]}}
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def job_of(tmp_path_factory, training_columns, write_training_ntuple, make_decay
 
     def go(name, networks, resume=False):
         job = Job("kfold")
-        job += Normaliser("Normaliser", Classes=MODES, Folds=networks, **INPUTS)
-        job += make_decay_mode_stream(FoldNumber=networks[0].number, **INPUTS)
-        job += KerasTrainer("KerasTrainer", BatchSize=100, Epochs=2, ArchFile=str(arch))
-        job += NetworkExporter("NetworkExporter")
+        job += Normaliser("Normaliser", TrainingSet=decay_mode_set(folds=networks, **INPUTS))
+        job += make_decay_mode_stream(folds=networks, **INPUTS)
+        job += Trainer("Trainer", BatchSize=100, Epochs=2, ArchFile=str(arch))
+        job += ModelExporter("ModelExporter")
         return run(job, RunOptions(inputs=[str(source)], output=str(folder / name), resume=resume))
 
     return go
@@ -51,7 +51,7 @@ def weights(folder):
 
 
 def test_each_network_has_its_own_folds_and_offsets(several):
-    files = [result["files"]["weights-for-lwtnn.json"] for result in several.results["NetworkExporter"]]
+    files = [result["files"]["weights-for-lwtnn.json"] for result in several.results["ModelExporter"]]
     records = [load(file).record for file in files]
     assert kfold_roles(files, records) == kfold(3)
     offsets = set()
@@ -63,9 +63,9 @@ def test_each_network_has_its_own_folds_and_offsets(several):
             assert one["offset"] == pytest.approx(two["offset"], rel=1e-6)
         offsets.add(measured["variables"][4]["offset"])
     assert len(offsets) == 3
-    taus = [record["data"]["taus"] for record in records]
+    taus = [record["data"]["rows"] for record in records]
     assert sum(one["test"] for one in taus) == 600
-    assert [one["best_epoch"] > 0 for one in several.results["KerasTrainer"]] == [True] * 3
+    assert [one["best_epoch"] > 0 for one in several.results["Trainer"]] == [True] * 3
 
 
 def test_a_network_is_what_it_would_be_alone(several, job_of):
@@ -95,8 +95,8 @@ def test_interrupted_in_the_second_network_and_resumed(several, job_of, monkeypa
 
 
 def test_factors_of_other_folds_are_refused(several, tmp_path):
-    factors = (Reweighting(CLASSES, {}, np.ones(5), Folds()),)
+    factors = (Reweighting(CLASSES, {}, np.ones(5), Folds()),) * 3
     results = {**several.results, "Reweighter": factors}
     context = Context(tmp_path, "kfold", results=results, outputs=several.outputs)
-    with pytest.raises(JobOptionsError, match="Reweighter and Normaliser have different folds"):
-        KerasTrainer("t", Reweighter="Reweighter").finalize(None, context)
+    with pytest.raises(JobOptionsError, match="Reweighter has other training folds than the models"):
+        Trainer("t", Reweighter="Reweighter").finalize(None, context)

@@ -10,29 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from hepflow import Job
+from hepflow import Folds, Job, kfold
 from hepflow.errors import HepflowError, JobOptionsError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Folds, Normaliser, TrainingSelection, kfold
+from hepflow.plugins.training import Normaliser, TrainingSelection
 from hepflow.plugins.training.moments import Moments
 from hepflow.variables import Variable
+from tests.plugins.training.conftest import decay_mode_set
 
 TAUS = 600
 WEIGHT = "TauJets.beamSpotWeight"
 
 
 def normaliser(**properties):
-    return Normaliser(
-        "norm",
-        **{
-            "Variables": DECAY_MODE_VARIABLES,
-            "Caps": SEQUENCE_CAPS,
-            "Classes": dict(enumerate(CLASSES)),
-            "Weight": WEIGHT,
-            **properties,
-        },
-    )
+    return Normaliser("norm", TrainingSet=decay_mode_set(**{"negative_weights": "keep", **properties}))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +67,9 @@ def expected(columns, group, variable, folds=(2, 3, 4), selected=None):
 @pytest.mark.parametrize(
     ("weight", "message", "hint"),
     [
-        (0.0, "weights of the 360 taus to train on add up to 0,", "an empty Weight gives each tau 1"),
-        (-1.0, "weights of the 360 taus to train on add up to -360,", 'NegativeWeights = "ignore"'),
-        (np.nan, "weights of the 360 taus to train on add up to nan,", "an empty Weight gives each tau 1"),
+        (0.0, "weights of the 360 taus to train on add up to 0,", "an empty weight gives each row 1"),
+        (-1.0, "weights of the 360 taus to train on add up to -360,", 'negative_weights="ignore-in-training"'),
+        (np.nan, "TauJets.beamSpotWeight is not finite for 600 of 600 taus", ""),
     ],
 )
 def test_weights_that_add_up_to_nothing(go, tmp_path, training_columns, write_training_ntuple, weight, message, hint):
@@ -99,7 +91,7 @@ def test_weights_of_a_variable_that_add_up_to_less_than_nothing(go, tmp_path, tr
     path = write_training_ntuple(tmp_path / "n.root", columns)
     with pytest.raises(ToolError, match=r"weights of ConvTrack.dphiECal add up to -") as caught:
         go([path], normaliser())
-    assert 'NegativeWeights = "ignore"' in caught.value.hint
+    assert 'negative_weights="ignore-in-training"' in caught.value.hint
 
 
 def test_moments_of_training_taus_within_the_cap_with_weights(ntuples, go):
@@ -142,8 +134,8 @@ def test_real_zeros_count_and_missing_values_do_not(tmp_path, go, training_colum
     rng = np.random.default_rng(3)
     values["deta"] = rng.choice([0.0, 0.0, 1.0, -1111.0], len(values["deta"])).astype(np.float32)
     path = write_training_ntuple(tmp_path / "n.root", columns)
-    variable = Variable("deta", missing=-1111.0)
-    (made,) = go([path], normaliser(Variables={"ShotPFO": (variable,)}, Caps={"ShotPFO": 6}, Weight="")).results["norm"]
+    variable = Variable("deta", missing=-1111.0, fill=0.5)
+    (made,) = go([path], normaliser(inputs={"ShotPFO": (variable,)}, caps={"ShotPFO": 6}, weight="")).results["norm"]
     everything, _ = expected([columns], "ShotPFO", variable)
     there = everything[everything != -1111.0]
     found = made.statistics["groups"]["ShotPFO"]["deta"]
@@ -156,8 +148,8 @@ def test_real_zeros_count_and_missing_values_do_not(tmp_path, go, training_colum
 
 
 def test_selection_comes_before(ntuples, go):
-    classes = dict(enumerate(CLASSES[:3]))
-    result = go(ntuples[0], TrainingSelection("select", Classes=classes), normaliser())
+    taus = decay_mode_set(classes=dict(enumerate(CLASSES[:3])), selection="TauJets.truthIsHadronicTau")
+    result = go(ntuples[0], TrainingSelection("select", TrainingSet=taus), normaliser())
     variable = DECAY_MODE_VARIABLES["TauTrack"][4]
     values, _ = expected(
         ntuples[1],
@@ -189,7 +181,7 @@ def test_bitwise_the_same_for_any_number_of_workers_and_close_for_chunks(ntuples
 
 
 def test_kfold_measures_each_network_on_its_own_folds(ntuples, go):
-    result = go(ntuples[0], normaliser(Folds=kfold(5)))
+    result = go(ntuples[0], normaliser(folds=kfold(5)))
     made = result.results["norm"]
     assert [n.folds.test for n in made] == [(0,), (1,), (2,), (3,), (4,)]
     variable = DECAY_MODE_VARIABLES["NeutralPFO"][6]
@@ -202,7 +194,7 @@ def test_kfold_measures_each_network_on_its_own_folds(ntuples, go):
 
 def test_flat_inputs(ntuples, go):
     variables = {"TauJets": (Variable("pt_log", "pt", "log10", 1.0), Variable("eta"))}
-    (made,) = go(ntuples[0], normaliser(Variables=variables, Caps={}, Weight="")).results["norm"]
+    (made,) = go(ntuples[0], normaliser(inputs=variables, caps={}, weight="")).results["norm"]
     pt = np.concatenate([c["TauJets"]["pt"][c["TauJets"]["mcEventNumber"] % 5 >= 2] for c in ntuples[1]])
     (group,) = made.variables["inputs"]
     assert group["name"] == "TauJets"
@@ -245,10 +237,10 @@ def test_table_on_the_terminal(ntuples, go, caplog):
 @pytest.mark.parametrize(
     ("properties", "error", "words"),
     [
-        ({"Variables": {}}, JobOptionsError, "nothing to measure"),
-        ({"Folds": [Folds(), *kfold(3)]}, JobOptionsError, "several rules"),
-        ({"Variables": {"TauTrack": (Variable("charge"),)}}, HepflowError, "TauTrack.charge"),
-        ({"Folds": [Folds(9, (7,), (0,), (1,))]}, ToolError, "no taus are left to train on"),
+        ({"inputs": {}, "caps": {}}, JobOptionsError, "no inputs"),
+        ({"folds": [Folds(), *kfold(3)]}, JobOptionsError, "several rules"),
+        ({"inputs": {"TauTrack": (Variable("charge"),)}, "caps": {"TauTrack": 3}}, HepflowError, "TauTrack.charge"),
+        ({"folds": [Folds(9, (7,), (0,), (1,))]}, ToolError, "no taus are left to train on"),
     ],
 )
 def test_errors(tmp_path, go, training_columns, write_training_ntuple, properties, error, words):

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from hepflow import Job
+from hepflow import Job, kfold
 from hepflow.errors import JobOptionsError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.tau.variables import CLASSES
-from hepflow.plugins.training import Reweighter, Reweighting, kfold
+from hepflow.plugins.training import Reweighter, Reweighting
+from tests.plugins.training.conftest import decay_mode_set
 
 EDGES = (15e3, 30e3, 60e3, 100e3)
 MODES = {**dict(enumerate(CLASSES)), 5: CLASSES[4]}
@@ -22,11 +23,11 @@ WEIGHT = "TauJets.beamSpotWeight"
 def go(tmp_path, training_columns, write_training_ntuple):
     """Run a Reweighter over 2 000 random taus; return its result, labels, pts and weights of the training taus."""
 
-    def call(number=2000, **properties):
+    def call(number=2000, classes=MODES, **properties):
         columns = training_columns(number)
         path = write_training_ntuple(tmp_path / "n.root", columns)
         job = Job("reweight")
-        job += Reweighter("reweight", **{"Classes": MODES, "Weight": WEIGHT, **properties})
+        job += Reweighter("reweight", TrainingSet=decay_mode_set(classes=classes), **properties)
         result = run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run"), chunk=301))
         (made,) = result.results["reweight"]
         again = json.loads((result.directory / "reweighting.json").read_text())
@@ -69,7 +70,7 @@ def test_factors_of_several_networks_are_those_of_their_own_training_folds(
     columns = training_columns(3000)
     path = write_training_ntuple(tmp_path / "n.root", columns)
     job = Job("reweight")
-    job += Reweighter("reweight", Classes=MODES, Folds=kfold(3))
+    job += Reweighter("reweight", TrainingSet=decay_mode_set(weight="", folds=kfold(3)))
     result = run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run"), chunk=301))
     tau = columns["TauJets"]
     for number, (made, folds) in enumerate(zip(result.results["reweight"], kfold(3), strict=True)):
@@ -90,13 +91,13 @@ def test_values_that_are_no_numbers(tmp_path, training_columns, write_training_n
     columns = training_columns(100)
     columns["TauJets"]["pt"][[7, 50]] = np.nan
     job = Job("reweight")
-    job += Reweighter("reweight", Classes=MODES, Flat={"TauJets.pt": EDGES})
+    job += Reweighter("reweight", TrainingSet=decay_mode_set(), Flat={"TauJets.pt": EDGES})
     path = write_training_ntuple(tmp_path / "n.root", columns)
-    with pytest.raises(ToolError, match=r"TauJets.pt is not a number in 2 of 100 taus") as caught:
+    with pytest.raises(ToolError, match=r"TauJets.pt is not a number in 2 of 100 rows") as caught:
         run(job, RunOptions(inputs=[str(path)], output=str(tmp_path / "run")))
-    assert 'NonFinite = "ignore"' in caught.value.hint
+    assert "a cut in the selection" in caught.value.hint
     made = Reweighting(("a",), {"pt": (0.0, 1.0)}, np.array([[3.0]]))
-    with pytest.raises(ToolError, match="pt is not a number in 1 of 2 taus"):
+    with pytest.raises(ToolError, match="pt is not a number in 1 of 2 rows"):
         made.factors(np.zeros(2, dtype=int), {"pt": np.array([0.5, np.nan])})
 
 
@@ -104,10 +105,10 @@ def test_values_that_are_no_numbers(tmp_path, training_columns, write_training_n
     ("properties", "error", "words"),
     [
         ({"BalanceClasses": False}, JobOptionsError, "nothing to do"),
-        ({"Classes": {}}, JobOptionsError, "nothing to do"),
+        ({"classes": {}}, JobOptionsError, "nothing to do"),
         ({"Flat": {"TauJets.pt": (1.0, 1.0)}}, JobOptionsError, "increasing, finite bin edges"),
         ({"Flat": {"TauJets.pt": (1.0, np.inf)}}, JobOptionsError, "increasing, finite bin edges"),
-        ({"Classes": {**MODES, 9: "never"}}, ToolError, "training taus of never have no positive sum"),
+        ({"classes": {**MODES, 9: "never"}}, ToolError, "training rows of never have no positive sum"),
     ],
 )
 def test_errors(go, properties, error, words):

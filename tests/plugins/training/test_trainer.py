@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hepflow import Context, Job
+from hepflow import Context, Job, kfold
 from hepflow.errors import HepflowError, InputError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
-from hepflow.plugins.tau.variables import DECAY_MODE_VARIABLES, SEQUENCE_CAPS
-from hepflow.plugins.training import Batch, KerasTrainer, Normalisation, Normaliser, kfold, open_dataset
+from hepflow.plugins.training import Batch, Normalisation, Normaliser, Trainer, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit, train_epoch
 from hepflow.plugins.training.fitting import _advance as advance
 from hepflow.plugins.training.trainer import CHECKPOINT
-from tests.plugins.training.conftest import copied
+from tests.plugins.training.conftest import copied, decay_mode_set
 
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 
@@ -30,7 +29,7 @@ keras = pytest.importorskip("keras", reason="Keras is not installed")
 def train(folder, small_training, arch, resume=False, **properties):
     job = Job("training")
     settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
-    job += KerasTrainer("KerasTrainer", **{**settings, **properties})
+    job += Trainer("Trainer", **{**settings, **properties})
     run(job, RunOptions(output=str(folder), resume=resume))
 
 
@@ -55,7 +54,7 @@ def test_what_is_written(trained, small_training):
     assert summary["val_loss"] == result["val_loss"] == min(losses)
     assert summary["best_epoch"] == result["best_epoch"] == 1 + int(np.argmin(losses))
     with open_dataset(small_training["Dataset"]) as data:
-        assert summary["validation_taus"] == data.size("validation")
+        assert summary["validation_rows"] == data.size("validation")
         weights = np.concatenate([b.weights for b in data.batches("validation", 10**6)])
         assert np.sum(summary["confusion"]["weights"]) == pytest.approx(weights.sum(dtype=float))
     configuration = json.loads((folder / "configuration.json").read_text())
@@ -129,7 +128,7 @@ def test_other_settings_start_anew_and_keep_the_earlier_training(trained, small_
         before = (run_folder / "network" / CHECKPOINT).read_bytes()
         train(run_folder, small_training, arch, resume=True, **settings)
         assert (run_folder / f"network-{number}" / CHECKPOINT).read_bytes() == before
-    assert "KerasTrainer.LearningRate: 0.01 → 0.02" in caplog.text
+    assert "Trainer.LearningRate: 0.01 → 0.02" in caplog.text
     assert "kept in network-1; it had other settings or data:\n  schedule.learning_rate: 0.01 → 0.02\n" in caplog.text
     assert "kept in network-2; it had other settings or data:\n  epochs: 3 → 1\n" in caplog.text
     train(tmp_path / "fresh", small_training, arch, **settings)
@@ -154,14 +153,14 @@ def test_files_that_are_made_anew_count(trained, small_training, tmp_path, caplo
         file["taus"][...] = rows
     caplog.clear()
     train(tmp_path / "run", files, trained[2], Epochs=1, resume=True)
-    assert "KerasTrainer.Dataset (SHA-256): " in caplog.text
+    assert "Trainer.Dataset (SHA-256): " in caplog.text
     assert "kept in network-1; it had other settings or data:\n  dataset (SHA-256): " in caplog.text
     variables = Path(files["Normaliser"])
     content = json.loads(variables.read_text())
     content["input_sequences"][0]["variables"][0]["offset"] += 1
     variables.write_text(json.dumps(content))
     train(tmp_path / "run", files, trained[2], Epochs=1, resume=True)
-    assert "KerasTrainer.Normaliser (SHA-256): " in caplog.text
+    assert "Trainer.Normaliser (SHA-256): " in caplog.text
     assert (tmp_path / "run/network-2").exists()
 
 
@@ -169,7 +168,7 @@ def test_damaged_checkpoint(small_training, tmp_path):
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / CHECKPOINT).write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(ToolError, match="checkpoint cannot be read"):
-        KerasTrainer("KerasTrainer", **small_training).finalize(None, Context(tmp_path, "training"))
+        Trainer("Trainer", **small_training).finalize(None, Context(tmp_path, "training"))
 
 
 def test_a_checkpoint_is_read_whole_or_not_at_all(tmp_path):
@@ -252,8 +251,8 @@ def test_taus_without_weight_are_told_before_training(tmp_path, make_training_se
     columns = training_columns(300)
     tau = columns["TauJets"]
     tau["beamSpotWeight"][tau["mcEventNumber"] % 5 == 0] = 0
-    path = make_training_set(tmp_path, columns, [Normaliser("n", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS)])
-    tool = KerasTrainer("t", Dataset=str(path), Normaliser=str(path.parent / "variables.json"))
+    path = make_training_set(tmp_path, columns, [Normaliser("n", TrainingSet=decay_mode_set())])
+    tool = Trainer("t", Dataset=str(path), Normaliser=str(path.parent / "variables.json"))
     with pytest.raises(ToolError, match="weights of the 60 taus for validation add up to 0"):
         tool.finalize(None, Context(tmp_path, "training"))
     assert not (tmp_path / "network").exists()
@@ -263,12 +262,12 @@ def test_an_empty_fold_is_told_before_the_first_of_several_networks(tmp_path, ma
     columns = training_columns(500)
     tau = columns["TauJets"]
     tau["mcEventNumber"][tau["mcEventNumber"] % 5 == 0] += 1
-    path = make_training_set(tmp_path, columns, [Normaliser("n", Variables=DECAY_MODE_VARIABLES, Caps=SEQUENCE_CAPS)])
+    path = make_training_set(tmp_path, columns, [Normaliser("n", TrainingSet=decay_mode_set())])
     variables = json.loads((path.parent / "variables.json").read_text())
     measured = [Normalisation(folds, variables, {}) for folds in kfold(5)]  # the last one is validated on fold 0
     context = Context(tmp_path, "training", results={"Normaliser": measured}, outputs={"dataset": [path]})
     with pytest.raises(InputError, match="the training set has no taus for validation") as caught:
-        KerasTrainer("t").finalize(None, context)
+        Trainer("t").finalize(None, context)
     assert caught.value.where.endswith("dataset.h5, folds 0")
     assert caught.value.hint.startswith("folds 0 of TauJets.mcEventNumber % 5 are empty: use more events")
     assert not (tmp_path / "network").exists()
@@ -382,13 +381,13 @@ def test_conf_gives_settings_and_properties_win(tmp_path, caplog):
 
     (tmp_path / "Conf.yaml").write_text("DSNN: {epochs: 7, patience: 3, opt: Nadam, verbose: 0}")
     conf = read_conf(tmp_path / "Conf.yaml")
-    schedule, verbose = KerasTrainer("t", Patience=5)._schedule(conf)
+    schedule, verbose = Trainer("t", Patience=5)._schedule(conf)
     assert (schedule.epochs, schedule.patience, schedule.optimiser, verbose) == (7, 5, "nadam", 0)
-    reference = KerasTrainer("t")._schedule(None)[0]
+    reference = Trainer("t")._schedule(None)[0]
     assert reference == Schedule(100, 1000, "adam", 1e-3, 10, 1e-4, 0.4, 3, 4e-6, 42)
     (tmp_path / "Conf.yaml").write_text("DSNN: {opt: adm}")
     with pytest.raises(HepflowError, match="did you mean 'adam'"):
-        KerasTrainer("t")._schedule(read_conf(tmp_path / "Conf.yaml"))
+        Trainer("t")._schedule(read_conf(tmp_path / "Conf.yaml"))
 
 
 def test_what_does_not_go_together(small_training, tmp_path):
@@ -399,12 +398,12 @@ def test_what_does_not_go_together(small_training, tmp_path):
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     wrong = {**small_training, "Normaliser": str(tmp_path / "variables.json")}
     with pytest.raises(NetworkError) as caught:
-        KerasTrainer("t", **wrong).finalize(None, context)
+        Trainer("t", **wrong).finalize(None, context)
     differ = "TauTrack.dphiECal (not normalised), TauTrack.other (not in the training set)"
     assert caught.value.message == f"training set and normalisation differ in {differ}"
     names = [f"NeutralPFO.{variable['name']}" for variable in neutrals[:5]]
     del neutrals[:5]
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     with pytest.raises(NetworkError) as caught:
-        KerasTrainer("t", **wrong).finalize(None, context)
+        Trainer("t", **wrong).finalize(None, context)
     assert f"{differ}, {', '.join(f'{name} (not normalised)' for name in names[:3])} and 2 more" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Which taus train a network, which validate it and which test it: folds of the event number, and their roles."""
+"""Which rows train a model, which validate it and which test it: folds of the event number, and their roles."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hepflow.errors import JobOptionsError, NetworkError, nearest
 __all__ = ["ROLES", "Folds", "kfold", "kfold_roles", "one_rule"]
 
 ROLES = ("train", "validation", "test")
+MOST = 255
+"""Most folds, which are one byte in a training set."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Folds:
     """The rule ``fold = column % number`` and what each fold is for.
 
     The default is that of the reference training: five folds of ``mcEventNumber``, 0 validates, 1 tests, 2, 3 and 4
-    train. JobOptionsError where a fold has two roles, a role has no fold, or a fold does not exist.
+    train. Folds without a role are not looked at. JobOptionsError where a fold has two roles, none trains, or a fold
+    does not exist.
     """
 
     number: int = 5
@@ -34,10 +37,10 @@ class Folds:
         for role in ROLES:
             object.__setattr__(self, role, tuple(int(fold) for fold in getattr(self, role)))
         used = [*self.train, *self.validation, *self.test]
-        empty = [role for role in ROLES if not getattr(self, role)]
         wrong = sorted({fold for fold in used if not 0 <= fold < self.number or used.count(fold) > 1})
-        if empty or wrong:
-            what = f"{empty[0]} has no fold" if empty else f"fold {wrong[0]} has two roles or does not exist"
+        if not self.train or wrong or self.number > MOST:
+            what = f"fold {wrong[0]} has two roles or does not exist" if wrong else "train has no fold"
+            what = what if self.number <= MOST else f"there are more than {MOST} folds"
             raise JobOptionsError(
                 f"{what}: {self}",
                 hint=f"each role takes folds of its own from 0…{self.number - 1}",
@@ -75,7 +78,7 @@ class Folds:
 
 def kfold(number: int = 5, column: str = "TauJets.mcEventNumber") -> tuple[Folds, ...]:
     """Return the folds of ``number`` networks: network k is tested on fold k, validated on k + 1 and trained on the
-    rest, so that every tau is tested by a network that has not seen it.
+    rest, so that every row is tested by a network that has not seen it.
     """
     if number < 3:
         raise JobOptionsError(f"{number} folds are too few", hint="training, validation and test need one each: 3")
@@ -92,7 +95,7 @@ def one_rule(owner: str, networks: Sequence[Folds]) -> Folds:
     rules = {(folds.column, folds.number) for folds in networks}
     if len(rules) != 1:
         found = f"has several rules: {sorted(rules)}" if rules else "is empty"
-        raise JobOptionsError(f"{owner}.Folds {found}", hint="all networks of a job divide the taus by one rule")
+        raise JobOptionsError(f"{owner}.Folds {found}", hint="all networks of a job divide the rows by one rule")
     return networks[0]
 
 
@@ -100,7 +103,7 @@ def kfold_roles(files: Sequence[str], records: Sequence[Mapping[str, Any]]) -> t
     """Return the folds of the networks of a k-fold training from what each file says of itself.
 
     NetworkError where a record has no folds, where the rules differ, and unless each fold is the test fold of exactly
-    one network: only then has every tau one network that has not seen it.
+    one network: only then has every row one network that has not seen it.
     """
     found = []
     for path, record in zip(files, records, strict=True):
