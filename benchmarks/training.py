@@ -23,7 +23,8 @@ from hepflow.plugins.training import Batch, open_dataset
 from hepflow.plugins.training.architectures import NetworkInput
 from hepflow.plugins.training.backend import devices, seed_everything
 from hepflow.plugins.training.configuration import plan_network
-from hepflow.plugins.training.fitting import Schedule, compile_model, feed, train_epoch
+from hepflow.plugins.training.engines import Schedule
+from hepflow.plugins.training.engines.keras import compile_model, feed
 
 FROM_MEMORY, FROM_REFERENCE = 0.9, 1.5
 """hepflow's speed is at least this, in those of the two others."""
@@ -78,13 +79,12 @@ def main() -> int:
         plan = plan_network("DSNN", None, inputs, data.classes)
         models = {"hepflow, from the file": plan.build(), "model.fit, in memory": plan.build()}
         models["Masking + TimeDistributed, in memory"] = as_nnalgs(plan.build(), plan.config)
-        for model in models.values():
-            compile_model(model, schedule, plan.loss)
+        engine = [compile_model(model, schedule, plan.loss) for model in models.values()][0]
         taus = Batch.join(list(data.batches("train", 10_000)))
         settings = {"sample_weight": taus.weights, "batch_size": options.batch, "verbose": 0}
-        own, memory, reference = models.values()
+        _, memory, reference = models.values()
         runs: list[Callable[[int], object]] = [
-            lambda epoch: train_epoch(own, data, schedule, epoch),
+            lambda epoch: engine.fit_epoch(data, epoch),
             lambda _: memory.fit(feed(taus), taus.labels, **settings),
             lambda _: reference.fit(dict(taus.inputs), taus.labels, **settings),
         ]

@@ -64,6 +64,13 @@ def hepflow_architectures() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_engines() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return libraries that train: name → import string of a subclass of
+    ``hepflow.plugins.training.engines.base.Engine``.
+    """
+
+
+@hookspec
 def hepflow_variables() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return variables for plots: name (``TauJets.pt``) → import string of a ``hepflow.variables.Variable``."""
 

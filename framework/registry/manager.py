@@ -29,6 +29,7 @@ KINDS = (
     "executors",
     "samples",
     "architectures",
+    "engines",
     "variables",
     "commands",
 )

@@ -19,7 +19,9 @@ import numpy.typing as npt
 from hepflow.errors import ToolError, differences
 from hepflow.files import write_bytes
 
-__all__ = ["RESUMES", "Checkpoint", "arrays", "assign"]
+__all__ = ["CHECKPOINT", "RESUMES", "Checkpoint", "arrays", "assign"]
+
+CHECKPOINT = "checkpoint.npz"
 
 RESUMES = "is the disk full? what is finished is kept, --resume continues"
 """What to do where a file of a training cannot be written."""
@@ -53,7 +55,7 @@ class Checkpoint:
     """The state after an epoch.
 
     ``identity`` says what is trained with which settings; ``state`` are the numbers of the training loop. The arrays
-    are the variables of model and optimiser, and those of the model at its best epoch.
+    are those of model and optimiser, and of the model at its best epoch.
     """
 
     identity: Mapping[str, Any]

@@ -15,6 +15,7 @@ from typing import Any
 from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.plugins.training.architectures.base import TRAINING, Architecture, NetworkInput
+from hepflow.plugins.training.engines.base import Plan, network_inputs
 from hepflow.registry.manager import registry
 
 __all__ = ["Conf", "NetworkPlan", "plan_network", "read_arch", "read_conf"]
@@ -35,7 +36,7 @@ class Conf:
 
 
 @dataclass(frozen=True)
-class NetworkPlan:
+class NetworkPlan(Plan):
     """A network that can be built: architecture, its resolved configuration, inputs and classes."""
 
     name: str
@@ -50,14 +51,9 @@ class NetworkPlan:
         return self.architecture.build(self.inputs, self.classes, self.config, form)
 
     @property
-    def loss(self) -> str:
+    def loss(self) -> str:  # type: ignore[override]
         """Return the name of the loss."""
         return self.architecture.loss(self.config)
-
-    @property
-    def classifies(self) -> bool:
-        """Tell whether the network is a classifier."""
-        return self.loss == "categorical_crossentropy"
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON takes it."""
@@ -71,10 +67,7 @@ class NetworkPlan:
     @classmethod
     def from_description(cls, data: Mapping[str, Any]) -> NetworkPlan:
         """Return the plan that ``describe`` wrote down."""
-        inputs = tuple(
-            NetworkInput(i["name"], tuple(i["variables"]), i["cap"], tuple(i["offset"]), tuple(i["scale"]))
-            for i in data["inputs"]
-        )
+        inputs = network_inputs(data["inputs"])
         architecture = registry().load("architectures", data["architecture"])()
         return cls(data["architecture"], architecture, data["config"], inputs, tuple(data["classes"]))
 
@@ -112,6 +105,9 @@ def plan_network(
     Raises JobOptionsError, PluginError or NetworkError where name, file and data do not go together.
     """
     kind: Architecture = registry().load("architectures", architecture)()
+    if kind.LIBRARY != "keras":
+        hint = f'set Engine = "{kind.LIBRARY}"'
+        raise JobOptionsError(f"the architecture {architecture} is of {kind.LIBRARY}, not of Keras", hint=hint)
     given = None
     if arch_file is not None:
         named, given = read_arch(arch_file)

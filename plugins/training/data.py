@@ -24,7 +24,7 @@ from hepflow.plugins.training.reweighter import Reweighting
 from hepflow.trainingset import TrainingSet
 from hepflow.variables import Variable
 
-__all__ = ["Batch", "TrainingData", "open_dataset"]
+__all__ = ["Batch", "TrainingData", "Whole", "open_dataset"]
 
 GROUP_BLOCKS = 4
 """Blocks of ``BLOCK_ROWS`` rows that are in memory, and shuffled, together."""
@@ -72,6 +72,26 @@ class Batch:
             np.concatenate([batch.labels for batch in batches]),
             np.concatenate([batch.weights for batch in batches]),
         )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All rows of a role at once, in the order of the file.
+
+    ``inputs`` has float32 (rows, variables) for a flat group and (objects, variables) for a sequence, the objects of
+    all rows one after the other; ``counts`` how many of them each row has. Transformed and not scaled. ``labels`` and
+    ``weights`` are those of a ``Batch``, ``columns`` fold and spectators of the rows as they are in the file.
+    """
+
+    inputs: Mapping[str, Floats]
+    counts: Mapping[str, npt.NDArray[np.int64]]
+    labels: Floats
+    weights: Floats
+    columns: Mapping[str, npt.NDArray[Any]]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.weights)
 
 
 class TrainingData:
@@ -187,6 +207,31 @@ class TrainingData:
                 missing -= len(group) - start
         if waiting:
             yield Batch.join(waiting)
+
+    def whole(self, role: str) -> Whole:
+        """Return all rows of a role in arrays without padding, as engines take them that hold all in memory."""
+        found: dict[str, list[Any]] = {"labels": [], "weights": []}
+        inputs: dict[str, list[Any]] = {group: [] for group in self.variables}
+        counts: dict[str, list[Any]] = {group: [] for group in self.sequences}
+        columns: list[Any] = []
+        for block in self._blocks(role):
+            batch = self._load([block], None, role)
+            for group, values in batch.inputs.items():
+                mask = batch.masks.get(group)
+                inputs[group].append(values if mask is None else values[mask])
+                if mask is not None:
+                    counts[group].append(mask.sum(axis=1))
+            found["labels"].append(batch.labels)
+            found["weights"].append(batch.weights)
+            columns.append(self._rows([block], None, role)[["fold", *self._layout.columns]])
+        kept = np.concatenate(columns)
+        return Whole(
+            {group: np.concatenate(parts) for group, parts in inputs.items()},
+            {group: np.concatenate(parts) for group, parts in counts.items()},
+            np.concatenate(found["labels"]),
+            np.concatenate(found["weights"]),
+            {name: kept[name] for name in ("fold", *self._layout.columns)},
+        )
 
     def _blocks(self, role: str) -> list[tuple[int, int]]:
         """Return the row ranges of a role, cut where the chunks of the file end; InputError where it has no rows."""

@@ -1,4 +1,4 @@
-"""Export of a trained network: lwtnn JSON and ONNX, and the check that they give what Keras gives."""
+"""Export of trained models, and the check that the files give what the library gives that trained."""
 
 from __future__ import annotations
 
@@ -9,47 +9,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hepflow import Context, Job, Property, Tool
-from hepflow.errors import InputError, NetworkError, OutputError
+from hepflow.errors import HepflowError, InputError, NetworkError, OutputError
 from hepflow.files import sha256
 from hepflow.folds import Folds
-from hepflow.networks import Network, from_keras, load, open_keras, write_lwtnn, write_onnx
-from hepflow.networks.keras_import import check_keras, import_keras
-from hepflow.plugins.training.architectures.base import BARE
-from hepflow.plugins.training.checkpoint import RESUMES, arrays
-from hepflow.plugins.training.configuration import NetworkPlan
+from hepflow.plugins.training.checkpoint import RESUMES
 from hepflow.plugins.training.data import Batch, TrainingData, open_dataset
-from hepflow.plugins.training.fitting import feed
-from hepflow.plugins.training.onnx_export import write_keras_onnx
+from hepflow.plugins.training.engines.base import Engine, Plan, engine_of
 from hepflow.plugins.training.source import find_tool
-from hepflow.plugins.training.trainer import CONFIGURATION, MODEL, SUMMARY, Trainer, write_json
+from hepflow.plugins.training.trainer import CONFIGURATION, SUMMARY, Trainer, write_json
+from hepflow.registry.models import open_model
 
-__all__ = ["LWTNN", "ONNX", "ModelExporter"]
+__all__ = ["ModelExporter"]
 
-LWTNN, ONNX = "weights-for-lwtnn.json", "model.onnx"
 DIVERGED = "the training diverged: train again with a smaller LearningRate"
 
 
 class ModelExporter(Tool):
-    """Write a trained network as lwtnn JSON, as Athena reads it, and as ONNX, and check both against Keras.
+    """Write trained models as others read them, and check each file against the library that trained.
 
-    Input sequences, variables (after their transform: ``pt_log``), output and labels have the names of the training
-    set; offset and scale belong to the inputs. The record (folds and roles, variables, sample, versions) goes into
-    both files. An architecture that lwtnn cannot express is written as ONNX only, with the reason in the summary.
-    The largest difference to Keras on validation rows goes into ``summary.json``; above ``Tolerance`` it is an error.
-    Of several networks (``kfold``) each is exported into its folder.
+    Of Keras lwtnn JSON, as Athena reads it, and ONNX; of PyTorch and scikit-learn ONNX; of XGBoost and LightGBM their
+    own files, which hepflow applies. Inputs, variables (after their transform: ``pt_log``), output and labels have the
+    names of the training set; offset and scale belong to the inputs. The record (folds and roles, variables, sample,
+    versions) goes into the files. An architecture that lwtnn cannot express is written as ONNX only, with the reason in
+    the summary. The largest difference on validation rows goes into ``summary.json``; above ``Tolerance`` it is an
+    error. Of several models (``kfold``) each is exported into its folder.
     """
 
-    Trainer = Property("Trainer", "tool that trained the networks, or the folder that a trainer wrote")
+    Trainer = Property("Trainer", "tool that trained the models, or the folder that a trainer wrote")
     Rows = Property(5000, "most validation rows that are compared", minimum=1)
-    Tolerance = Property(1e-5, "largest difference of an output value", minimum=0)
+    Tolerance = Property(1e-5, "largest difference of an output value; of numbers in parts of their range", minimum=0)
 
     def data_files(self) -> dict[str, str]:
         """Return the networks, and how they were made, where Trainer is a folder."""
         folder = Path(self.Trainer)
-        paths = [one / name for one in _networks(folder) for name in (MODEL, CONFIGURATION)] if folder.is_dir() else []
+        paths = (
+            [one / name for one in _networks(folder) for name in (_source_of(one), CONFIGURATION)]
+            if folder.is_dir()
+            else []
+        )
         named = {f"Trainer/{path.relative_to(folder)}": str(path) for path in paths if path.is_file()}
         return super().data_files() | named
 
@@ -58,18 +57,18 @@ class ModelExporter(Tool):
         return [] if Path(self.Trainer).is_dir() else [self.Trainer]
 
     def check(self, job: Job) -> None:
-        """See that there is such a trainer, or that the folder holds finished trainings; that Keras is there."""
-        check_keras()
+        """See that there is such a trainer, or that the folder holds finished trainings, and that their libraries are
+        there.
+        """
         if not Path(self.Trainer).is_dir() or self.Trainer in [tool.name for tool in job.all_tools()]:
             find_tool(job, self, "Trainer", Trainer)
             return
         for folder in _networks(Path(self.Trainer)):
-            for name in (CONFIGURATION, SUMMARY):
-                _read(folder / name)
+            engine_of(_read(folder / CONFIGURATION)["engine"]).check()
+            _read(folder / SUMMARY)
 
     def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Write, compare, and add what was found to the summary; returns files and differences of each network."""
-        import_keras()
         try:
             return tuple(self._export(folder, context) for folder in self._folders(context))
         except OutputError as error:
@@ -83,28 +82,22 @@ class ModelExporter(Tool):
         return _networks(folder)
 
     def _export(self, folder: Path, context: Context) -> dict[str, Any]:
-        """Export the network of a folder."""
+        """Export the model of a folder."""
         configuration, summary = (_read(folder / name) for name in (CONFIGURATION, SUMMARY))
-        plan = NetworkPlan.from_description(configuration["plan"])
-        model = _open_model(folder / MODEL)
-        if not all(np.isfinite(array).all() for array in arrays(model.variables)):
-            raise NetworkError("the weights of the network are not finite", where=str(folder / MODEL), hint=DIVERGED)
+        kind = engine_of(configuration["engine"])
+        engine = kind.opened(kind.plan_from(configuration["plan"]), folder)
+        if not all(np.isfinite(one).all() for one in engine.arrays()[0]):
+            where = str(folder / kind.MODEL)
+            raise NetworkError("the weights of the network are not finite", where=where, hint=DIVERGED)
         with _open_data(configuration, folder) as data:
-            rows = next(data.batches("validation", self.Rows))
-            record = network_record(plan, configuration, summary, data)
-        refused = export(model, plan, configuration["output"], record, folder)
-        if refused:
-            context.log.warning("%s is not written: %s", LWTNN, refused)
-            (folder / LWTNN).unlink(missing_ok=True)
-        expected = np.asarray(model.predict_on_batch(feed(rows)))
-        differences = {}
-        for name in (ONNX,) if refused else (LWTNN, ONNX):
-            found = next(iter(load(folder / name).evaluate(ragged(rows)).values()))
-            differences[name] = float(np.abs(found - expected).max())
-            if not math.isfinite(differences[name]):
-                raise NetworkError(
-                    "the network gives values that are not finite", where=str(folder / name), hint=DIVERGED
-                )
+            rows = next(data.batches("validation" if data.folds.validation else "train", self.Rows))
+            record = model_record(engine.plan, configuration, summary, data)
+        names, refused = engine.export(folder, configuration["output"], record)
+        for name, reason in refused.items():
+            context.log.warning("%s is not written: %s", name, reason)
+            (folder / name).unlink(missing_ok=True)
+        expected = np.asarray(engine.predict(rows))
+        differences = {name: self._difference(folder / name, rows, expected) for name in names}
         exported: dict[str, Any] = {
             "rows": len(rows),
             "tolerance": self.Tolerance,
@@ -112,24 +105,49 @@ class ModelExporter(Tool):
             "sha256": {name: sha256(folder / name) for name in differences},
         }
         if refused:
-            exported["refused"] = {LWTNN: refused}
-        write_json(folder / SUMMARY, {**summary, "export": exported})
+            exported["refused"] = refused
+        digests = {name: sha256(folder / name) for name in summary["sha256"]}
+        write_json(folder / SUMMARY, {**summary, "sha256": digests, "export": exported})
+        limit = self._limit(engine, expected)
         for name, difference in differences.items():
             shown = f"{folder.name}/{name}"
-            context.log.info("%s: largest difference to Keras %.1e on %d rows", shown, difference, len(rows))
-            if not difference <= self.Tolerance:
+            context.log.info(
+                "%s: largest difference to %s %.1e on %d rows", shown, _library(engine), difference, len(rows)
+            )
+            if not difference <= limit:
                 raise NetworkError(
-                    f"{name} differs from Keras by {difference:.2g}, more than {self.Tolerance:g}",
+                    f"{name} differs from {_library(engine)} by {difference:.2g}, more than {limit:g}",
                     where=str(folder / name),
                     hint="are there inputs that are huge after scaling? the table of the Normaliser shows their range",
                 )
-        return {"files": {name: str(folder / name) for name in (MODEL, *differences)}, "differences": differences}
+        files = {name: str(folder / name) for name in dict.fromkeys((kind.MODEL, *differences))}
+        return {"files": files, "differences": differences}
+
+    def _difference(self, path: Path, rows: Batch, expected: Any) -> float:
+        """Return the largest difference of what a file answers; NetworkError where an answer is not finite."""
+        found = next(iter(open_model(path).evaluate(*_ragged(rows)).values()))
+        difference = float(np.abs(found - expected).max())
+        if not math.isfinite(difference):
+            raise NetworkError("the network gives values that are not finite", where=str(path), hint=DIVERGED)
+        return difference
+
+    def _limit(self, engine: Engine, expected: Any) -> float:
+        """Return the difference that is allowed: of probabilities Tolerance, of numbers so much of their range."""
+        return self.Tolerance if engine.plan.classifies else self.Tolerance * max(1.0, float(np.ptp(expected)))
 
 
 def _networks(folder: Path) -> list[Path]:
     """Return the folder of each network in what a trainer wrote."""
     several = [path for path in folder.iterdir() if path.name.isdigit() and (path / CONFIGURATION).is_file()]
     return sorted(several, key=lambda path: int(path.name)) or [folder]
+
+
+def _source_of(folder: Path) -> str:
+    """Return the name of the file that the model is opened from."""
+    try:
+        return engine_of(_read(folder / CONFIGURATION)["engine"]).SOURCE
+    except (HepflowError, KeyError):  # check tells what is wrong with the folder
+        return CONFIGURATION
 
 
 def _read(path: Path) -> Any:
@@ -139,21 +157,18 @@ def _read(path: Path) -> Any:
         raise InputError(f"the training's file cannot be read: {error}", where=str(path)) from error
 
 
-def _open_model(path: Path) -> Any:
-    """Open the Keras model; its layers are registered by importing them."""
-    from hepflow.plugins.training import layers  # noqa: F401 - the import registers them
-
-    return open_keras(path)
+def _library(engine: Engine) -> str:
+    return type(engine).__name__.removesuffix("Engine")
 
 
 def _open_data(configuration: Mapping[str, Any], folder: Path) -> TrainingData:
     return open_dataset(folder / configuration["dataset"]["path"], Folds.from_record(configuration["data"]["folds"]))
 
 
-def network_record(
-    plan: NetworkPlan, configuration: Mapping[str, Any], summary: Mapping[str, Any], data: TrainingData
+def model_record(
+    plan: Plan, configuration: Mapping[str, Any], summary: Mapping[str, Any], data: TrainingData
 ) -> dict[str, Any]:
-    """Return what travels with the network beyond its weights."""
+    """Return what travels with the model beyond its numbers."""
     variables = {
         group: [
             {
@@ -165,56 +180,21 @@ def network_record(
         ]
         for group, listed in data.variables.items()
     }
-    training = {key: summary[key] for key in ("architecture", "parameters", "best_epoch", "val_loss", "val_accuracy")}
+    kept = ("engine", "architecture", "parameters", "best_epoch", "val_loss", "val_accuracy")
+    described = {key: value for key, value in plan.describe().items() if key in ("config", "settings")}
     return {
         "folds": configuration["data"]["folds"],
         "variables": variables,
         "units": {group: {v.name: v.unit for v in listed if v.unit} for group, listed in data.variables.items()},
         "caps": data.caps,
-        "training": {**training, "config": dict(plan.config), "schedule": configuration["schedule"]},
+        "training": {**{key: summary[key] for key in kept}, **described, "schedule": configuration["schedule"]},
         "data": {key: value for key, value in configuration["data"].items() if key not in ("folds", "schema")},
         "versions": dict(configuration["versions"]),
     }
 
 
-def export(model: Any, plan: NetworkPlan, output: str, record: Mapping[str, Any], folder: Path) -> str:
-    """Write both files; returns why lwtnn cannot express the network, empty where it can."""
-    refused = plan.architecture.NO_LWTNN
-    if not refused:
-        try:
-            network = to_network(model, plan, output, record)
-        except NetworkError as error:
-            refused = f"{error.message}; {error.hint}" if error.hint else error.message
-    if refused:
-        write_keras_onnx(model, plan, output, record, folder / ONNX)
-    else:
-        write_lwtnn(network, folder / LWTNN)
-        write_onnx(network, folder / ONNX)
-    return refused
-
-
-def to_network(model: Any, plan: NetworkPlan, output: str, record: Mapping[str, Any]) -> Network:
-    """Return the network in lwtnn's words: the same weights without masks, offset and scale at the inputs.
-
-    Raises NetworkError for what lwtnn cannot express.
-    """
-    bare = plan.build(BARE)
-    bare.set_weights(model.get_weights())
-    groups: dict[str, list[Any]] = {"inputs": [], "input_sequences": []}
-    for one in plan.inputs:
-        variables = [
-            {"name": name, "offset": offset, "scale": scale}
-            for name, offset, scale in zip(one.variables, one.offset, one.scale, strict=True)
-        ]
-        groups["inputs" if one.cap is None else "input_sequences"].append({"name": one.name, "variables": variables})
-    outputs = [{"name": output, "labels": list(plan.classes)}]
-    return from_keras(bare, {**groups, "outputs": outputs}, record)
-
-
-def ragged(batch: Batch) -> dict[str, npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
-    """Return the rows as the evaluator takes them: of sequences the real objects of all rows, and their numbers."""
-    inputs: dict[str, Any] = {}
-    for name, values in batch.inputs.items():
-        mask = batch.masks.get(name)
-        inputs[name] = values if mask is None else (values[mask], mask.sum(axis=1))
-    return inputs
+def _ragged(batch: Batch) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rows as a model takes them: flat inputs, and of sequences the real objects and their numbers."""
+    masks = batch.masks
+    flat = {name: values for name, values in batch.inputs.items() if name not in masks}
+    return flat, {name: (batch.inputs[name][mask], mask.sum(axis=1)) for name, mask in masks.items()}

@@ -31,8 +31,9 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, pat
         if f"val_{name}" in history[0]:
             lines.append(Line(epochs, [row[f"val_{name}"] for row in history], "validation"))
         panels.append(Panel(lines, "Epoch", name.capitalize(), mark=(best_epoch, f"best epoch {best_epoch}")))
-    rate = Line(epochs, [row["learning_rate"] for row in history], kind="steps")
-    panels.append(Panel([rate], "Epoch", "Learning rate", log_y=True))
+    if "learning_rate" in history[0]:
+        rate = Line(epochs, [row["learning_rate"] for row in history], kind="steps")
+        panels.append(Panel([rate], "Epoch", "Learning rate", log_y=True))
     save(
         draw_panels(panels, style=Style(label)),
         path,
@@ -40,11 +41,11 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, pat
     )
 
 
-def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str) -> None:
+def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str, role: str = "validation") -> None:
     """Draw, of each true class, which percentage is predicted as what."""
     from hepflow.plots.figures import Style, draw, save
 
-    save(draw(matrix, style=Style(label, ("validation",))), path, matrix)
+    save(draw(matrix, style=Style(label, (role,))), path, matrix)
 
 
 def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:

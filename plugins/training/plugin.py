@@ -11,11 +11,11 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the training tools."""
     return {
-        "Trainer": "hepflow.plugins.training.trainer:Trainer",
         "ModelExporter": "hepflow.plugins.training.export:ModelExporter",
         "Normaliser": "hepflow.plugins.training.normaliser:Normaliser",
         "Reweighter": "hepflow.plugins.training.reweighter:Reweighter",
         "TrainingSelection": "hepflow.plugins.training.selection:TrainingSelection",
+        "Trainer": "hepflow.plugins.training.trainer:Trainer",
         "Tuner": "hepflow.plugins.training.tuner:Tuner",
     }
 
@@ -28,4 +28,17 @@ def hepflow_architectures() -> Mapping[str, str]:
         "Dense": "hepflow.plugins.training.architectures.dense:Dense",
         "LSTM": "hepflow.plugins.training.architectures.branches:LSTM",
         "SetTransformer": "hepflow.plugins.training.architectures.transformer:SetTransformer",
+        "TorchDense": "hepflow.plugins.training.architectures.torch_dense:TorchDense",
+    }
+
+
+@hookimpl
+def hepflow_engines() -> Mapping[str, str]:
+    """Return the libraries that train."""
+    return {
+        "keras": "hepflow.plugins.training.engines.keras:KerasEngine",
+        "lightgbm": "hepflow.plugins.training.engines.lightgbm:LightGBMEngine",
+        "sklearn": "hepflow.plugins.training.engines.sklearn:SklearnEngine",
+        "torch": "hepflow.plugins.training.engines.torch:TorchEngine",
+        "xgboost": "hepflow.plugins.training.engines.xgboost:XGBoostEngine",
     }

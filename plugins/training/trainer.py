@@ -1,4 +1,4 @@
-"""The trainer: from a training set to a trained Keras network, with its curves, its numbers and how it was made."""
+"""The trainer: from a training set to trained models of any engine, with curves, numbers and how they were made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -16,24 +16,28 @@ from typing import Any
 import numpy as np
 
 from hepflow import Context, Job, Property, Tool
-from hepflow.errors import HepflowError, JobOptionsError, listed
+from hepflow.errors import HepflowError, JobOptionsError, NetworkError, listed
 from hepflow.files import replacing, sha256, write_bytes
-from hepflow.networks.keras_import import check_keras, import_keras
-from hepflow.plugins.training import backend, figures
-from hepflow.plugins.training.architectures.base import NetworkInput
-from hepflow.plugins.training.checkpoint import RESUMES, Checkpoint
-from hepflow.plugins.training.configuration import Conf, NetworkPlan, plan_network, read_arch, read_conf
+from hepflow.folds import Folds
+from hepflow.plugins.training import figures
+from hepflow.plugins.training.checkpoint import CHECKPOINT, RESUMES, Checkpoint
+from hepflow.plugins.training.configuration import read_conf
 from hepflow.plugins.training.data import TrainingData
-from hepflow.plugins.training.fitting import Evaluation, Schedule, State, compile_model, evaluate, fit
+from hepflow.plugins.training.engines.base import Engine as Library
+from hepflow.plugins.training.engines.base import Plan, Request, Schedule, engine_of
+from hepflow.plugins.training.fitting import Evaluation, State, evaluate, fit
 from hepflow.plugins.training.source import Source, check_folder, given_files, needed, unscaled
 from hepflow.trainingset import TrainingSet as Declared
 from hepflow.versions import versions
 
-__all__ = ["CHECKPOINT", "CONFIGURATION", "MODEL", "OPTIMISERS", "SUMMARY", "Trainer"]
+__all__ = ["CONFIGURATION", "OPTIMISERS", "SUMMARY", "Trainer"]
 
-MODEL, CHECKPOINT, SUMMARY, CONFIGURATION = "model.keras", "checkpoint.npz", "summary.json", "configuration.json"
+SUMMARY, CONFIGURATION = "summary.json", "configuration.json"
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
-DEFAULT = "DSNN"
+OF_EPOCHS = (
+    "Optimiser", "LearningRate", "BatchSize", "Epochs", "ReduceFactor", "ReducePatience", "MinLearningRate",
+)  # fmt: skip
+"""Properties that mean something to engines that train in epochs."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -42,16 +46,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 class Trainer(Tool):
-    """Train a network with Keras and keep the weights of the epoch with the smallest validation loss.
+    """Train models with any engine and keep the weights of the epoch with the smallest validation loss.
 
-    It only finalizes: after the event loop it opens the file of a DatasetStream and trains on the training folds; the
-    test folds are never looked at. Into its folder of the run directory it writes ``model.keras`` (after each better
-    epoch), ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix of the validation
-    rows, ``configuration.json`` and ``summary.json``. ``--resume`` continues at the checkpoint, to more epochs too, and
+    ``Engine`` is the library: keras, torch, xgboost, lightgbm, sklearn, or what a plugin brings. It only finalizes:
+    after the event loop it opens the file of a DatasetStream and trains on the training folds; the test folds are never
+    looked at. Into its folder of the run directory it writes the model (``model.keras``, after each better epoch),
+    ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix of the validation rows,
+    ``configuration.json`` and ``summary.json``. ``--resume`` continues at the checkpoint, to more epochs too, and
     gives the same weights as a training without interruption; a training with other settings is set aside
-    (``network-1``). Of several networks (``kfold``) each has a folder in there: 0, 1, ….
-    Settings that are set win over those of the Conf file, these over the defaults. Its result has, for each network,
-    the folder, the best epoch and its loss.
+    (``network-1``). Of several models (``kfold``) each has a folder in there: 0, 1, …. Settings that are set win over
+    those of the Conf file, these over the defaults. Its result has, for each model, the folder, the best epoch and its
+    loss.
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
@@ -61,14 +66,18 @@ class Trainer(Tool):
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
     OutputName = Property("network", "folder in the run directory")
-    Architecture = Property("", f"name of an architecture; empty: that of the files, else {DEFAULT}")
+    Engine = Property("keras", "library that trains (hepflow list engines)")
+    Settings: Property[dict[str, Any]] = Property({}, "settings of the engine, by its names", item=object)
+    Architecture = Property(
+        "", "architecture (torch: or package.module:Net, sklearn: estimator); empty: that of the files"
+    )
     ConfFile = Property("", "YAML file with settings and the name of an Arch file", file=True)
     ArchFile = Property("", "YAML file with the architecture; empty: that of ConfFile, else its defaults", file=True)
     Optimiser = Property("adam", "optimiser", choices=OPTIMISERS)
     LearningRate = Property(1e-3, "learning rate at the start", minimum=0)
     BatchSize = Property(1000, "rows of a training step", minimum=1)
     Epochs = Property(100, "most epochs", minimum=1)
-    Patience = Property(10, "stop after this many epochs without improvement", minimum=1)
+    Patience = Property(10, "stop after this many epochs (or trees) without improvement; 0: never", minimum=0)
     MinDelta = Property(1e-4, "a validation loss smaller by this is an improvement", minimum=0)
     ReduceFactor = Property(0.4, "factor on the learning rate when the validation loss stays", minimum=0, maximum=1)
     ReducePatience = Property(3, "lower the learning rate after this many epochs without improvement", minimum=1)
@@ -93,45 +102,67 @@ class Trainer(Tool):
         return needed(self)
 
     def check(self, job: Job) -> None:
-        """Read the files and compare them with the training set that will be written; see that Keras is there."""
-        check_keras()
+        """Read the files and compare them with the training set that will be written; see that the library is there."""
+        engine = engine_of(self.Engine)
+        engine.check()
         declared = Source.declared(self, job)
         check_folder(self, job, Trainer)
-        conf = self._conf()
-        self._schedule(conf)
-        self._plan(conf, unscaled(declared), declared)
+        self._schedule()
+        self._check_folds(declared.folds)
+        self._check_fills(declared)
+        engine.make_plan(self._request(), unscaled(declared), declared)
+
+    def _check_folds(self, several: Sequence[Folds]) -> None:
+        """Raise JobOptionsError for early stopping without anything to validate with."""
+        if self.Patience and not all(folds.validation for folds in several):
+            raise JobOptionsError(
+                "early stopping needs rows to validate with, and no fold validates",
+                where=self.name,
+                hint="give the folds of the TrainingSet a validation fold, or set Patience = 0",
+            )
+
+    def _check_fills(self, declared: Declared) -> None:
+        """Raise NetworkError for values that stay missing, of which the engine can make nothing."""
+        if engine_of(self.Engine).MISSING:
+            return
+        for group, variables in declared.inputs.items():
+            for v in variables:
+                if v.fill is not None and not np.isfinite(v.fill):
+                    raise NetworkError(
+                        f"{group}.{v.name} stays missing (fill={v.fill}), of which {self.Engine} can make nothing",
+                        hint="fill it with a number, or train xgboost or lightgbm",
+                    )
 
     def finalize(self, total: Any, context: Context) -> tuple[dict[str, Any], ...]:
         """Train and write; see the class."""
-        import_keras()
-        conf = self._conf()
         folder = context.path(self.OutputName)
         sources = Source.find(self, context)
+        self._check_folds([source.folds for source in sources])
         for source in sources:  # before the first of several is trained
             with source.open() as data:
                 data.check_weights()
         folders = [folder / str(number) for number in range(len(sources))] if len(sources) > 1 else [folder]
-        self._set_aside(dict(zip(folders, sources, strict=True)), conf, context)
-        if len(sources) == 1:
-            return (self._train(sources[0], conf, folder, context),)
+        self._set_aside(dict(zip(folders, sources, strict=True)), context)
         results = []
         for number, source in enumerate(sources):
-            context.log.info("network %d of %d: %s", number + 1, len(sources), source.folds)
-            results.append(self._train(source, conf, folders[number], context, first=number == 0))
+            if len(sources) > 1:
+                context.log.info("model %d of %d: %s", number + 1, len(sources), source.folds)
+            results.append(self._train(source, folders[number], context, first=number == 0))
         losses = [result["val_loss"] for result in results]
-        context.log.info("%d networks: val_loss %.4f to %.4f", len(losses), min(losses), max(losses))
+        if len(sources) > 1:
+            context.log.info("%d models: val_loss %.4f to %.4f", len(losses), min(losses), max(losses))
         return tuple(results)
 
-    def _set_aside(self, sources: Mapping[Path, Source], conf: Conf | None, context: Context) -> None:
+    def _set_aside(self, sources: Mapping[Path, Source], context: Context) -> None:
         """Give the folder another name where it has a training with other settings or data, which does not go on."""
         differ: list[str] = []
-        schedule, _ = self._schedule(conf)
+        schedule, _ = self._schedule()
         for path in [path for path in sources if (path / CHECKPOINT).exists()]:
             held = Checkpoint.load(path / CHECKPOINT)
             with sources[path].open() as data:
-                plan = self._plan_for(conf, sources[path], data)
-                differ += held.differences(_identity(plan, schedule, sources[path], data))
-            if held.state["epoch"] > schedule.epochs:
+                plan = self._plan_for(sources[path], data)
+                differ += held.differences(self._identity(plan, schedule, sources[path], data))
+            if held.state["epoch"] > schedule.epochs and engine_of(self.Engine).IN_EPOCHS:
                 differ.append(f"epochs: {held.state['epoch']} → {schedule.epochs}")
         if differ:
             names = (f"{self.OutputName}-{number}" for number in count(1))
@@ -142,57 +173,66 @@ class Trainer(Tool):
                 self.name, name, listed([*dict.fromkeys(differ)]),
             )  # fmt: skip
 
-    def _train(
-        self, source: Source, conf: Conf | None, folder: Path, context: Context, *, first: bool = True
-    ) -> dict[str, Any]:
-        """Train one network into a folder; return what is known of it."""
-        import keras
-
+    def _train(self, source: Source, folder: Path, context: Context, *, first: bool = True) -> dict[str, Any]:
+        """Train one model into a folder; return what is known of it."""
         folder.mkdir(exist_ok=True, parents=True)
-        schedule, verbose = self._schedule(conf)
-        keras.utils.clear_session()
+        schedule, verbose = self._schedule()
         with source.open() as data:
-            plan = self._plan_for(conf, source, data)
+            plan = self._plan_for(source, data)
             if first:
-                _report_ignored(conf, plan, context)
-            backend.seed_everything(schedule.seed, deterministic=self.Deterministic)
-            model = plan.build()
-            compile_model(model, schedule, plan.loss)
+                self._report_ignored(plan, context)
+            engine = engine_of(self.Engine)(plan, schedule, deterministic=self.Deterministic)
+            size = f"{engine.parameters} parameters, " if engine.IN_EPOCHS else ""
+            validating = data.size("validation") if data.folds.validation else 0
             context.log.info(
-                "%s: %s, %d parameters, %d %s to train, %d to validate, on %s", self.name, plan.name,
-                model.count_params(), data.size("train"), data.declared.called, data.size("validation"),
-                ", ".join(backend.devices()),
+                "%s: %s, %s%d %s to train, %d to validate, on %s", self.name, plan.name, size,
+                data.size("train"), data.declared.called, validating, ", ".join(engine.devices),
             )  # fmt: skip
-            write_json(folder / CONFIGURATION, self._configuration(plan, schedule, source, data, folder, context))
-            writer = _Writer(folder, model)
+            write_json(folder / CONFIGURATION, self._configuration(engine, schedule, source, data, folder, context))
+            writer = _Writer(folder, engine)
             state = fit(
-                model,
+                engine,
                 data,
                 schedule,
                 plan.loss,
-                identity=_identity(plan, schedule, source, data),
+                identity=self._identity(plan, schedule, source, data),
                 checkpoint=folder / CHECKPOINT,
                 report=lambda line: context.log.info("%s", line) if verbose else None,
                 within_epochs=verbose == 1,
                 after_epoch=writer.after_epoch,
             )
             writer.save_model()
-            found = evaluate(model, data, "validation", plan.loss)
-        context.log.info("stopped after epoch %d: %s", state.epoch, state.stopped)
-        context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
-        figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves", context.label)
-        if found.confusion is not None:
-            figures.confusion_matrix(found.confusion, folder / "confusion-matrix", context.label)
-        write_json(folder / SUMMARY, self._summary(folder, plan, state, found, model))
-        return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": state.best_loss}
+            role = "validation" if data.folds.validation else "train"
+            found = evaluate(engine, data, role, plan.loss)
+            context.log.info("stopped after epoch %d: %s", state.epoch, state.stopped)
+            context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
+            figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves", context.label)
+            if found.confusion is not None:
+                figures.confusion_matrix(found.confusion, folder / "confusion-matrix", context.label, role)
+            summary = self._summary(folder, engine, state, found)
+        write_json(folder / SUMMARY, summary)
+        return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": found.loss}
 
-    def _conf(self) -> Conf | None:
-        """Read the Conf file, where there is one."""
-        return read_conf(Path(self.ConfFile)) if self.ConfFile else None
+    def _request(self) -> Request:
+        """Return what is asked of the engine."""
+        conf, arch = (Path(value) if value else None for value in (self.ConfFile, self.ArchFile))
+        return Request(self.Architecture, conf, arch, self.Settings, self.name)
 
-    def _schedule(self, conf: Conf | None) -> tuple[Schedule, int]:
-        """Return the schedule and how much to report: what is set, else what the Conf file says, else the defaults."""
+    def _schedule(self) -> tuple[Schedule, int]:
+        """Return the schedule and how much to report: what is set, else what the Conf file says, else the defaults.
+
+        JobOptionsError for a setting of epochs where the engine trains in one fit.
+        """
         names = {"Epochs": "epochs", "Patience": "patience", "Optimiser": "opt", "Verbose": "verbose"}
+        in_epochs = engine_of(self.Engine).IN_EPOCHS
+        useless = [name for name in self.values_set if name in OF_EPOCHS and not in_epochs]
+        if useless:
+            raise JobOptionsError(
+                f"{useless[0]} has no effect on {self.Engine}, which trains in one fit",
+                where=self.name,
+                hint="its settings are in Settings: n_estimators, learning_rate, …",
+            )
+        conf = read_conf(Path(self.ConfFile)) if self.ConfFile and in_epochs else None
         values = dict(self.values)
         for name, key in names.items():
             if conf is not None and key in conf.settings and name not in self.values_set:
@@ -211,31 +251,26 @@ class Trainer(Tool):
             seed=values["Seed"],
         ), values["Verbose"]
 
-    def _plan_for(self, conf: Conf | None, source: Source, data: TrainingData) -> NetworkPlan:
-        """Return the network to train on this data."""
-        return self._plan(conf, source.inputs(data), data.declared)
+    def _plan_for(self, source: Source, data: TrainingData) -> Plan:
+        """Return the model to train on this data."""
+        return engine_of(self.Engine).make_plan(self._request(), source.inputs(data), data.declared)
 
-    def _plan(self, conf: Conf | None, inputs: tuple[NetworkInput, ...], declared: Declared) -> NetworkPlan:
-        """Return the network for inputs and targets."""
-        arch = Path(self.ArchFile) if self.ArchFile else None
-        name = self.Architecture or (conf.architecture if conf is not None else "")
-        name = name or (read_arch(arch)[0] if arch is not None else DEFAULT)
-        if conf is not None and name != conf.architecture:
-            raise JobOptionsError(
-                f"Architecture is {name!r}, the Conf file is for {conf.architecture!r}", where=str(conf.path)
-            )
-        plan = plan_network(name, arch, inputs, declared.outputs)
-        if plan.classifies != bool(declared.classes):
-            made = "classes" if declared.classes else "numbers"
-            raise JobOptionsError(
-                f"the training set has {made}, the network is for {'numbers' if declared.classes else 'classes'}",
-                where=f"{self.name}, architecture {name}",
-                hint="Dense with  task: regression  learns numbers",
-            )
-        return plan
+    def _report_ignored(self, plan: Plan, context: Context) -> None:
+        """Report the keys of the files that have no effect here."""
+        ignored = {Path(path).name: keys for path, keys in plan.ignored.items()}
+        if self.ConfFile and engine_of(self.Engine).IN_EPOCHS and (keys := read_conf(Path(self.ConfFile)).ignored):
+            ignored = {Path(self.ConfFile).name: keys, **ignored}
+        for path, keys in ignored.items():
+            context.log.info("%s: without effect here: %s", path, ", ".join(keys))
+
+    def _identity(self, plan: Plan, schedule: Schedule, source: Source, data: TrainingData) -> dict[str, Any]:
+        """Return what a training that is continued must have in common; there may be more epochs."""
+        settings = {name: value for name, value in asdict(schedule).items() if name != "epochs"}
+        backend = engine_of(self.Engine).backend()
+        return {"plan": plan.describe(), "schedule": settings, **source.identity(data), "backend": backend}
 
     def _configuration(
-        self, plan: NetworkPlan, schedule: Schedule, source: Source, data: TrainingData, folder: Path, context: Context
+        self, engine: Library, schedule: Schedule, source: Source, data: TrainingData, folder: Path, context: Context
     ) -> dict[str, Any]:
         """Return what the network was made from, as an exporter reads it.
 
@@ -245,10 +280,11 @@ class Trainer(Tool):
         path = os.path.relpath(source.path, folder) if own else str(source.path.absolute())
         files = {key: Path(value) for key, value in (("ConfFile", self.ConfFile), ("ArchFile", self.ArchFile)) if value}
         return {
-            "plan": plan.describe(),
+            "engine": self.Engine,
+            "plan": engine.plan.describe(),
             "schedule": asdict(schedule),
-            "backend": _backend(),
-            "devices": backend.devices(),
+            "backend": engine.backend(),
+            "devices": engine.devices,
             "versions": versions(),
             "files": {key: {"name": path.name, "sha256": sha256(path)} for key, path in files.items()},
             "dataset": {"path": path, "size": source.path.stat().st_size},
@@ -257,38 +293,25 @@ class Trainer(Tool):
             "data": data.record,
         }
 
-    def _summary(self, folder: Path, plan: NetworkPlan, state: State, found: Evaluation, model: Any) -> dict[str, Any]:
+    def _summary(self, folder: Path, engine: Library, state: State, found: Evaluation) -> dict[str, Any]:
         """Return the results."""
         sums = None if found.confusion is None else found.confusion.counts.T.tolist()
-        matrix = None if sums is None else {"classes": plan.classes, "weights": sums}
+        matrix = None if sums is None else {"classes": engine.plan.classes, "weights": sums}
         return {
-            "architecture": plan.name,
-            "parameters": int(model.count_params()),
+            "engine": self.Engine,
+            "architecture": engine.plan.name,
+            "parameters": engine.parameters,
             "epochs": state.epoch,
             "stopped": state.stopped,
             "best_epoch": state.best_epoch,
-            "val_loss": state.best_loss,
+            "val_loss": found.loss,
             "val_accuracy": found.accuracy,
             "validation_rows": found.rows,
             "confusion": matrix,
             "seconds": sum(row["seconds"] for row in state.history),
             "rows_per_second": float(np.median([row["rows_per_second"] for row in state.history])),
-            "sha256": {name: sha256(folder / name) for name in (MODEL, CHECKPOINT, CONFIGURATION)},
+            "sha256": {name: sha256(folder / name) for name in (engine.MODEL, CHECKPOINT, CONFIGURATION)},
         }
-
-
-def _report_ignored(conf: Conf | None, plan: NetworkPlan, context: Context) -> None:
-    """Report the keys of the files that have no effect here."""
-    ignored = {conf.path.name: conf.ignored} if conf is not None and conf.ignored else {}
-    ignored |= {Path(path).name: keys for path, keys in plan.ignored.items()}
-    for path, keys in ignored.items():
-        context.log.info("%s: without effect here: %s", path, ", ".join(keys))
-
-
-def _identity(plan: NetworkPlan, schedule: Schedule, source: Source, data: TrainingData) -> dict[str, Any]:
-    """Return what a training that is continued must have in common; there may be more epochs."""
-    settings = {name: value for name, value in asdict(schedule).items() if name != "epochs"}
-    return {"plan": plan.describe(), "schedule": settings, **source.identity(data), "backend": _backend()}
 
 
 def _output(source: Source) -> str:
@@ -297,17 +320,11 @@ def _output(source: Source) -> str:
     return str(outputs[0]["name"]) if outputs else "classes"
 
 
-def _backend() -> str:
-    import keras
-
-    return str(keras.backend.backend())
-
-
 class _Writer:
     """Writes what a training leaves after each epoch: the log, and the model where it is the best so far."""
 
-    def __init__(self, folder: Path, model: Any) -> None:
-        self.folder, self.model = folder, model
+    def __init__(self, folder: Path, engine: Library) -> None:
+        self.folder, self.engine = folder, engine
 
     def after_epoch(self, state: State) -> None:
         """Write the model, where it is the best so far, and the log."""
@@ -320,5 +337,5 @@ class _Writer:
         write_bytes(self.folder / "log.csv", text.getvalue().encode(), hint=RESUMES)
 
     def save_model(self) -> None:
-        with replacing(self.folder / MODEL, hint=RESUMES) as temporary:
-            self.model.save(temporary)
+        with replacing(self.folder / self.engine.MODEL, hint=RESUMES) as temporary:
+            self.engine.save(temporary)

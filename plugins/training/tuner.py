@@ -12,13 +12,14 @@ from typing import Any
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError, nearest
 from hepflow.files import write_text
-from hepflow.networks.keras_import import check_keras, import_keras
-from hepflow.plugins.training import backend, figures
+from hepflow.plugins.training import figures
 from hepflow.plugins.training.architectures import base
 from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
-from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit
+from hepflow.plugins.training.engines.base import Plan, Request, Schedule, engine_of
+from hepflow.plugins.training.engines.keras import DEFAULT
+from hepflow.plugins.training.fitting import DivergedError, State, fit
 from hepflow.plugins.training.source import Source, check_folder, given_files, needed, unscaled
 from hepflow.plugins.training.space import SearchRange, suggest_all
 from hepflow.plugins.training.trainer import OPTIMISERS, Trainer, write_json
@@ -36,11 +37,11 @@ SHOWN = 8
 class Tuner(Tool):
     """Search for the settings with the smallest validation loss; the test folds are never looked at.
 
-    ``Space`` has keys of the architecture's file, for all inputs (``n_inputs``) or one (``n_inputs.NeutralPFO``), and
-    Optimiser, LearningRate or BatchSize. Trials that are worse than the median at the same epoch are stopped. They are
-    kept in ``Storage``: a search that was interrupted goes on, and several runs that name the same file share the
-    work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json`` and ``best.yaml``, an Arch
-    file for the trainer. Its result has the best value and settings.
+    ``Space`` has keys of the architecture's file (or settings of the engine), for all inputs (``n_inputs``) or one
+    (``n_inputs.NeutralPFO``), and Optimiser, LearningRate or BatchSize. Trials that are worse than the median at the
+    same epoch are stopped. They are kept in ``Storage``: a search that was interrupted goes on, and several runs that
+    name the same file share the work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json``
+    and ``best.yaml``, an Arch file for the trainer. Its result has the best value and settings.
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
@@ -50,7 +51,10 @@ class Tuner(Tool):
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
     OutputName = Property("tuning", "folder in the run directory")
-    Architecture = Property("DSNN", "name of the architecture")
+    Engine = Property("keras", "library that trains (hepflow list engines)")
+    Architecture = Property("", f"name of the architecture; empty: the engine's own, of keras {DEFAULT}")
+    Settings: Property[dict[str, Any]] = Property({}, "settings of the engine that are not searched", item=object)
+    Sampler = Property("tpe", "how the space is searched; grid: every combination of Choices", choices=("tpe", "grid"))
     Space: Property[dict[str, SearchRange]] = Property({}, "key → Int, Float, Choice or Layers", item=SearchRange)
     Trials = Property(20, "number of trials, of all runs that share the storage", minimum=1)
     Executions = Property(2, "trainings of each trial, with other seeds; their mean loss counts", minimum=1)
@@ -71,31 +75,30 @@ class Tuner(Tool):
         return needed(self)
 
     def check(self, job: Job) -> None:
-        """See that the space fits architecture and training set, and that Keras and Optuna are there."""
-        check_keras()
+        """See that the space fits architecture and training set, and that library and Optuna are there."""
+        engine_of(self.Engine).check()
         _open_optuna()
         declared = Source.declared(self, job)
         self._check_one(len(declared.folds))
         check_folder(self, job, Trainer, Tuner)
-        architecture: base.Architecture = registry().load("architectures", self.Architecture)()
-        self._check_space(architecture, unscaled(declared))
+        self._check_space(unscaled(declared))
+        if self.Engine != "keras":
+            engine_of(self.Engine).make_plan(self._request({}), unscaled(declared), declared)
 
     def finalize(self, total: Any, context: Context) -> dict[str, Any]:
         """Search; see the class."""
-        import_keras()
         optuna = _open_optuna()
         folder = context.path(self.OutputName)
         folder.mkdir(exist_ok=True)
         source, *others = Source.find(self, context)
         self._check_one(1 + len(others))
-        architecture: base.Architecture = registry().load("architectures", self.Architecture)()
         with source.open() as data:
             data.check_weights()
             inputs = source.inputs(data)
             study = self._study(optuna, folder, {"inputs": [asdict(i) for i in inputs], **source.identity(data)})
 
             def objective(trial: Any) -> float:
-                return self._trial(optuna, trial, architecture, inputs, data, context)
+                return self._trial(optuna, trial, inputs, data, context)
 
             finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
             enough = optuna.study.MaxTrialsCallback(self.Trials, states=finished)
@@ -104,7 +107,7 @@ class Tuner(Tool):
         complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
         if not complete:
             raise ToolError("no trial came to its end", hint="see trials.csv; try smaller learning rates")
-        return self._write(study, folder, architecture, inputs, source, context)
+        return self._write(study, folder, inputs, source, context)
 
     def _check_one(self, networks: int) -> None:
         if networks > 1:
@@ -113,17 +116,31 @@ class Tuner(Tool):
                 hint="tune with one entry in Folds; kfold then trains networks with what was found",
             )
 
-    def _check_space(self, architecture: base.Architecture, inputs: tuple[NetworkInput, ...]) -> None:
-        """Refuse keys that neither the architecture nor the training has."""
+    def _architecture(self) -> base.Architecture:
+        """Return the architecture of Keras."""
+        found: base.Architecture = registry().load("architectures", self.Architecture or DEFAULT)()
+        return found
+
+    def _request(self, values: Mapping[str, Any]) -> Request:
+        """Return what is asked of an engine: its settings, with those of a trial."""
+        return Request(self.Architecture, settings={**self.Settings, **values}, where=self.name)
+
+    def _check_space(self, inputs: tuple[NetworkInput, ...]) -> None:
+        """Refuse keys that neither the architecture (or engine) nor the training has."""
         if not self.Space:
             raise JobOptionsError(f"{self.name} has nothing to search for", hint="set Space")
         names = [i.name for i in inputs]
+        engine = engine_of(self.Engine)
+        keys = self._architecture().KEYS if self.Engine == "keras" else engine.KEYS
+        known = (*keys, *(SETTINGS if engine.IN_EPOCHS else ()))
+        if self.Sampler == "grid" and (wrong := [n for n, kind in self.Space.items() if not hasattr(kind, "values")]):
+            raise JobOptionsError(f"{self.name}.Space: {wrong[0]} is no Choice, of which a grid is made")
         for name in self.Space:
             key, dot, one = name.partition(".")
-            if key not in (*architecture.KEYS, *SETTINGS):
+            if key not in known and keys:
                 raise JobOptionsError(
-                    f"{self.name}.Space: {self.Architecture} has no key {key!r}",
-                    hint=nearest(key, (*architecture.KEYS, *SETTINGS), what="keys"),
+                    f"{self.name}.Space: {self.Architecture or self.Engine} has no key {key!r}",
+                    hint=nearest(key, known, what="keys"),
                 )
             if dot and one not in names:
                 raise JobOptionsError(
@@ -148,9 +165,15 @@ class Tuner(Tool):
             pruner=optuna.pruners.MedianPruner(),
         )
         done = len(study.get_trials(deepcopy=False))
-        study.sampler = optuna.samplers.TPESampler(seed=self.Seed + done)
+        if self.Sampler == "grid":
+            grid = {name: list(kind.values) for name, kind in self.Space.items()}  # type: ignore[attr-defined]
+            study.sampler = optuna.samplers.GridSampler(grid, seed=self.Seed)
+        else:
+            study.sampler = optuna.samplers.TPESampler(seed=self.Seed + done)
         identity = {
+            "engine": self.Engine,
             "architecture": self.Architecture,
+            "settings": self.Settings,
             "space": {name: repr(kind) for name, kind in self.Space.items()},
             "epochs": self.Epochs,
             "executions": self.Executions,
@@ -171,58 +194,52 @@ class Tuner(Tool):
         self,
         optuna: Any,
         trial: Any,
-        architecture: base.Architecture,
         inputs: tuple[NetworkInput, ...],
         data: TrainingData,
         context: Context,
     ) -> float:
         """Train the network of a trial and return its mean loss."""
-        import keras
-
-        plan, schedule = self._settings(trial, architecture, inputs, data)
+        plan, schedule = self._settings(trial, inputs, data)
         losses = []
         for number in range(self.Executions):
-            keras.utils.clear_session()
             now = replace(schedule, seed=self.Seed + number)
-            backend.seed_everything(now.seed, deterministic=True)
-            model = plan.build()
-            compile_model(model, now, plan.loss)
+            engine = engine_of(self.Engine)(plan, now)
 
             def after_epoch(state: State, before: int = number * self.Epochs) -> None:
-                trial.report(state.history[-1]["val_loss"], before + state.epoch)
+                trial.report(state.history[-1].get("val_loss", state.best_loss), before + state.epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
             try:
-                losses.append(fit(model, data, now, plan.loss, after_epoch=after_epoch).best_loss)
+                losses.append(fit(engine, data, now, plan.loss, after_epoch=after_epoch).best_loss)
             except (optuna.TrialPruned, DivergedError) as error:
                 what = "stopped early" if isinstance(error, optuna.TrialPruned) else "diverged"
                 context.log.info("trial %d: %s", trial.number, what)
                 raise optuna.TrialPruned from None
-        trial.set_user_attr("parameters", int(model.count_params()))
+        trial.set_user_attr("parameters", engine.parameters)
         value = sum(losses) / len(losses)
-        context.log.info("trial %d: val_loss %.4f, %d parameters", trial.number, value, model.count_params())
+        context.log.info("trial %d: val_loss %.4f, %d parameters", trial.number, value, engine.parameters)
         return value
 
-    def _settings(
-        self, trial: Any, architecture: base.Architecture, inputs: tuple[NetworkInput, ...], data: TrainingData
-    ) -> tuple[NetworkPlan, Schedule]:
-        """Return network and schedule of a trial: the architecture's defaults with what the trial suggests."""
+    def _settings(self, trial: Any, inputs: tuple[NetworkInput, ...], data: TrainingData) -> tuple[Plan, Schedule]:
+        """Return model and schedule of a trial: the architecture's defaults with what the trial suggests."""
         values = suggest_all(self.Space, trial, [i.name for i in inputs])
         settings = {inside: values.pop(name, getattr(self, name)) for name, inside in SETTINGS.items()}
+        schedule = Schedule(epochs=self.Epochs, patience=self.Patience, **settings)
+        if self.Engine != "keras":
+            return engine_of(self.Engine).make_plan(self._request(values), inputs, data.declared), schedule
+        architecture = self._architecture()
         given = architecture.defaults(inputs)
         for key, value in values.items():
             given[key] = {**given[key], **value} if isinstance(value, Mapping) and key in given else value
         classes = data.declared.outputs
         config = architecture.resolve(given, inputs, classes, where=f"trial {trial.number}")
-        plan = NetworkPlan(self.Architecture, architecture, config, inputs, classes)
-        return plan, Schedule(epochs=self.Epochs, patience=self.Patience, **settings)
+        return NetworkPlan(self.Architecture or DEFAULT, architecture, config, inputs, classes), schedule
 
     def _write(
         self,
         study: Any,
         folder: Path,
-        architecture: base.Architecture,
         inputs: tuple[NetworkInput, ...],
         source: Source,
         context: Context,
@@ -232,17 +249,19 @@ class Tuner(Tool):
 
         best = study.best_trial
         with source.open() as data:
-            plan, schedule = self._settings(_Frozen(best), architecture, inputs, data)
+            plan, schedule = self._settings(_Frozen(best), inputs, data)
         _write_table(study, folder / "trials.csv")
         figures.trials(
             [{"number": t.number, "value": t.value, "state": t.state.name, **t.params} for t in study.trials],
             folder / "trials",
             context.label,
         )
+        described = plan.describe()
+        config = described.get("config", described.get("settings"))
         settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items()}
-        result = {"value": best.value, "trial": best.number, "settings": settings, "config": dict(plan.config)}
+        result = {"value": best.value, "trial": best.number, "settings": settings, "config": config}
         write_json(folder / "best.json", {**result, "versions": versions()})
-        text = yaml.safe_dump({self.Architecture: dict(plan.config)}, sort_keys=False, default_flow_style=None)
+        text = yaml.safe_dump({plan.name: config}, sort_keys=False, default_flow_style=None)
         write_text(folder / "best.yaml", text)
         ranked = sorted((t for t in study.trials if t.state.name == "COMPLETE"), key=lambda t: t.value)[:SHOWN]
         for t in ranked:

@@ -31,7 +31,7 @@ objects in the place of masks."""
 class NetworkInput:
     """One input of a network: its variables, after their transform, with the offset and scale of each.
 
-    ``cap`` is the largest number of objects of a sequence; None is an input with one row a tau.
+    ``cap`` is the largest number of objects of a sequence; None is an input with one value a row.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Key:
 
     ``per_input``: a mapping with a value for each input, or one value for all. ``many``: a list. ``default``: the value
     where the key is absent; without one the key is needed. ``minimum`` is that of whole numbers, ``choices`` are the
-    texts that are accepted instead of numbers.
+    texts that are accepted instead of numbers. ``number``: any number from 0; ``positive``: one above 0, at most 1.
     """
 
     default: Any = None
@@ -57,12 +57,18 @@ class Key:
     minimum: int = 1
     maximum: int | None = None
     choices: tuple[str, ...] = ()
+    number: bool = False
+    positive: bool = False
 
     def check(self, name: str, value: Any, where: str) -> Any:
         """Return the value of one input; raises NetworkError where it is not what is wanted."""
         wanted = f"one of {', '.join(self.choices)}" if self.choices else "a number from 0 to below 1"
         if self.choices:
             good = value in self.choices
+        elif self.number or self.positive:
+            wanted = "a number above 0, at most 1" if self.positive else "a number from 0"
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            good = good and (0 < value <= 1 if self.positive else 0 <= value < float("inf"))
         elif self.fraction:
             good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
         else:
@@ -83,13 +89,15 @@ class Architecture:
 
     ``KEYS`` are the keys of its YAML file, ``WITHOUT_EFFECT`` those that are accepted and change nothing. ``FACTS`` are
     keys that repeat what the data set has (number of variables, cap, number of classes): they are only compared.
-    ``NO_LWTNN`` is the reason why lwtnn cannot express such networks, empty where it can.
+    ``NO_LWTNN`` is the reason why lwtnn cannot express such networks, empty where it can. ``LIBRARY`` is the engine
+    whose networks it builds: ``keras``, ``torch``.
     """
 
     KEYS: ClassVar[Mapping[str, Key]] = {}
     WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ()
     FACTS: ClassVar[tuple[str, ...]] = ("n_features", "n_steps", "n_classes")
     NO_LWTNN: ClassVar[str] = ""
+    LIBRARY: ClassVar[str] = "keras"
 
     def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
         """Return values for the needed keys, used where no file gives the architecture."""
@@ -105,7 +113,8 @@ class Architecture:
     def build(
         self, inputs: Sequence[NetworkInput], classes: Sequence[str], config: Mapping[str, Any], form: str = TRAINING
     ) -> Any:
-        """Return the functional Keras model, not compiled, with one output; ``config`` is what ``resolve`` returned.
+        """Return the functional Keras model, not compiled, with one output (or the torch.nn.Module); ``config`` is what
+        ``resolve`` returned.
 
         Its inputs are those of ``open_inputs``; all forms have the same weights in the same order.
         """
@@ -189,6 +198,17 @@ def _spread(name: str, key: Key, value: Any, inputs: Sequence[NetworkInput], whe
     if missing:
         raise NetworkError(f"{name} has no value for {missing[0]!r}", where=where)
     return {i: _one(f"{name} of {i}", key, value[i], where) for i in names}
+
+
+def check_flat(what: str, inputs: Sequence[NetworkInput], where: str = "") -> None:
+    """Raise NetworkError for an input that is a sequence."""
+    for one in inputs:
+        if one.cap is not None:
+            raise NetworkError(
+                f"{what} takes flat inputs, {one.name!r} is a sequence",
+                where=where,
+                hint="use DSNN, LSTM or SetTransformer, or leave it out",
+            )
 
 
 def mask_name(name: str) -> str:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from hepflow.errors import NetworkError
-from hepflow.plugins.training.architectures.base import TRAINING, Architecture, Key, NetworkInput, open_inputs, switch
+from hepflow.plugins.training.architectures.base import (
+    TRAINING,
+    Architecture,
+    Key,
+    NetworkInput,
+    check_flat,
+    open_inputs,
+    switch,
+)
 
 __all__ = ["Dense"]
 
@@ -23,13 +30,7 @@ class Dense(Architecture):
 
     def check(self, config: Mapping[str, Any], inputs: Sequence[NetworkInput], where: str) -> None:
         """Raise NetworkError for an input that is a sequence."""
-        for one in inputs:
-            if one.cap is not None:
-                raise NetworkError(
-                    f"the architecture Dense takes flat inputs, {one.name!r} is a sequence",
-                    where=where,
-                    hint="use DSNN, LSTM or SetTransformer",
-                )
+        check_flat("the architecture Dense", inputs, where)
 
     def loss(self, config: Mapping[str, Any]) -> str:
         """Return cross-entropy or squared error."""

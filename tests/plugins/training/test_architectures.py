@@ -14,7 +14,7 @@ from hepflow.errors import NetworkError, PluginError
 from hepflow.plugins.tau.variables import CLASSES
 from hepflow.plugins.training.architectures import NetworkInput, mask_name
 from hepflow.plugins.training.configuration import NetworkPlan, plan_network
-from hepflow.plugins.training.export import to_network
+from hepflow.plugins.training.engines.keras_export import to_network
 from hepflow.registry.manager import registry
 
 pytest.importorskip("keras", reason="Keras is not installed")
@@ -134,13 +134,16 @@ def test_a_plan_comes_back_from_its_description(network_inputs):
 EPOCH = """
 import sys, json, numpy as np
 from hepflow.plugins.training.configuration import NetworkPlan
-from hepflow.plugins.training.fitting import Schedule, compile_model, evaluate, train_epoch
+from hepflow import Folds
+from hepflow.plugins.training.engines import Schedule
+from hepflow.plugins.training.engines.keras import compile_model
+from hepflow.plugins.training.fitting import evaluate
 from hepflow.plugins.training.source import Source
 from hepflow.networks.keras_import import import_keras
 from hepflow.registry.manager import registry
 from pathlib import Path
 import_keras()
-source = Source(Path(sys.argv[1]), None, None, json.loads(Path(sys.argv[2]).read_text()))
+source = Source(Path(sys.argv[1]), Folds(), None, json.loads(Path(sys.argv[2]).read_text()))
 found = []
 with source.open() as data:
     inputs = source.inputs(data)
@@ -155,9 +158,9 @@ with source.open() as data:
         rng = np.random.default_rng(1)
         model.set_weights([rng.uniform(-0.3, 0.4, w.shape) ** 2 for w in model.get_weights()])
         schedule = Schedule(batch_size=50, optimiser=optimiser)
-        compile_model(model, schedule, plan.loss)
-        row = train_epoch(model, data, schedule, 0)
-        found.append([row["loss"], evaluate(model, data, "validation", plan.loss).loss])
+        engine = compile_model(model, schedule, plan.loss)
+        row = engine.fit_epoch(data, 0)
+        found.append([row["loss"], evaluate(engine, data, "validation", plan.loss).loss])
 Path(sys.argv[3]).write_text(json.dumps(found))
 """
 

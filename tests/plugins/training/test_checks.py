@@ -17,10 +17,8 @@ from hepflow.plugins.training import (
     Reweighter,
     Trainer,
     Tuner,
-    export,
-    trainer,
-    tuner,
 )
+from hepflow.plugins.training.engines import keras as engine
 from hepflow.variables import Variable
 from tests.plugins.training.conftest import decay_mode_set
 
@@ -36,15 +34,15 @@ SMALL = "n_inputs: [4], n_hiddens: [4], n_fc1: 4, n_fc2: 4"
 
 @pytest.fixture(scope="module")
 def go(tmp_path_factory, training_columns, write_training_ntuple, make_decay_mode_stream):
-    """Run these tools, normaliser, data set and these tools: ``go(folder, tools…, first=…, inputs=…, resume=…)``."""
+    """Run these tools, normaliser, data set and these tools: ``go(folder, tools…, first=…, shape=…, resume=…)``."""
     source = write_training_ntuple(tmp_path_factory.mktemp("checks") / "n.root", training_columns(600))
 
-    def call(folder, *tools, first=(), inputs=SEQUENCE, resume=False, dataset=None, **normaliser):
+    def call(folder, *tools, first=(), shape=SEQUENCE, resume=False, dataset=None, **normaliser):
         job = Job("checks")
         for tool in first:
             job += tool
-        job += Normaliser("Normaliser", TrainingSet=decay_mode_set(spectators=[], **{**inputs, **normaliser}))
-        job += make_decay_mode_stream(spectators=[], **{**inputs, **(dataset or {})})
+        job += Normaliser("Normaliser", TrainingSet=decay_mode_set(spectators=[], **{**shape, **normaliser}))
+        job += make_decay_mode_stream(spectators=[], **{**shape, **(dataset or {})})
         for tool in tools:
             job += tool
         return run(job, RunOptions(inputs=[str(source)], output=str(folder), resume=resume))
@@ -193,17 +191,16 @@ def test_numbers_and_classes(go, tmp_path):
     (tmp_path / "Arch.yaml").write_text("Dense: {task: regression}")
     tool = Trainer("Trainer", ArchFile=str(tmp_path / "Arch.yaml"))
     with pytest.raises(HepflowError, match="has classes, the network is for numbers"):
-        go(tmp_path / "run", tool, inputs=FLAT)
+        go(tmp_path / "run", tool, shape=FLAT)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("tool", [TRAINER, TUNER, ModelExporter("Exporter")])
+@pytest.mark.parametrize("tool", [TRAINER, TUNER])
 def test_missing_backend(go, tmp_path, monkeypatch, tool):
     def missing():
         raise NetworkError("no backend")
 
-    for module in (trainer, tuner, export):
-        monkeypatch.setattr(module, "check_keras", missing)
+    monkeypatch.setattr(engine, "check_keras", missing)
     with pytest.raises(NetworkError, match="no backend"):
         go(tmp_path / "run", tool.copy())
     assert not (tmp_path / "run").exists()

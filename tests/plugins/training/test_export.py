@@ -13,7 +13,8 @@ from hepflow import Context
 from hepflow.errors import InputError, NetworkError, OutputError
 from hepflow.networks import Network, load
 from hepflow.plugins.tau.variables import CLASSES, DECAY_MODE_VARIABLES
-from hepflow.plugins.training import ModelExporter, Trainer, export, open_dataset
+from hepflow.plugins.training import ModelExporter, Trainer, open_dataset
+from hepflow.plugins.training.engines import keras_export
 
 pytest.importorskip("keras", reason="Keras is not installed")
 
@@ -129,7 +130,7 @@ def test_a_difference_that_is_not_finite(tmp_path, trained, monkeypatch):
     folder = tmp_path / "network"
     shutil.copytree(trained[0], folder)
     before = (folder / "summary.json").read_text()
-    monkeypatch.setattr(Network, "evaluate", lambda self, inputs: {"classes": np.full(5, np.nan)})
+    monkeypatch.setattr(Network, "evaluate", lambda self, inputs, sequences: {"classes": np.full(5, np.nan)})
     with pytest.raises(NetworkError, match="gives values that are not finite"):
         ModelExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "job"))
     assert (folder / "summary.json").read_text() == before
@@ -140,7 +141,7 @@ def test_full_disk(tmp_path, trained, monkeypatch):
         raise OutputError("No space left on device", where=str(path), hint="is the disk full?")
 
     shutil.copytree(trained[0], tmp_path / "network")
-    monkeypatch.setattr(export, "write_lwtnn", full)
+    monkeypatch.setattr(keras_export, "write_lwtnn", full)
     with pytest.raises(OutputError) as caught:
         ModelExporter("e", Trainer=str(tmp_path / "network")).finalize(None, Context(tmp_path, "job"))
     assert caught.value.hint == "is the disk full? what is finished is kept, --resume continues"

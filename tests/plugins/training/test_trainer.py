@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hepflow import Context, Job, kfold
+from hepflow import Context, Folds, Job, kfold
 from hepflow.errors import HepflowError, InputError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
 from hepflow.plugins.training import Batch, Normalisation, Normaliser, Trainer, open_dataset
-from hepflow.plugins.training.checkpoint import Checkpoint
-from hepflow.plugins.training.fitting import DivergedError, Schedule, State, compile_model, fit, train_epoch
+from hepflow.plugins.training.checkpoint import CHECKPOINT, Checkpoint
+from hepflow.plugins.training.engines import Schedule
+from hepflow.plugins.training.engines.keras import compile_model
+from hepflow.plugins.training.fitting import DivergedError, State, fit
 from hepflow.plugins.training.fitting import _advance as advance
-from hepflow.plugins.training.trainer import CHECKPOINT
 from tests.plugins.training.conftest import copied, decay_mode_set
 
 keras = pytest.importorskip("keras", reason="Keras is not installed")
@@ -190,14 +191,16 @@ def test_a_checkpoint_is_read_whole_or_not_at_all(tmp_path):
 def test_full_disk_keeps_the_model_of_before(tmp_path):
     from hepflow.plugins.training.trainer import _Writer
 
-    class Model:
+    class Engine:
+        MODEL = "model.keras"
+
         def save(self, path):
             path.write_text("half")
             raise OSError(28, "No space left on device")
 
     (tmp_path / "model.keras").write_text("before")
     with pytest.raises(OutputError, match=r"model.keras cannot be written: No space left") as caught:
-        _Writer(tmp_path, Model()).save_model()
+        _Writer(tmp_path, Engine()).save_model()
     assert "--resume" in caught.value.hint
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.keras", "before")]
 
@@ -207,9 +210,9 @@ def test_diverging_loss_keeps_the_last_good_checkpoint(small_training, tmp_path)
     model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(inputs))
     data = Flat(bad_epoch=1)
     schedule = Schedule(epochs=4, batch_size=10)
-    compile_model(model, schedule, "categorical_crossentropy")
+    engine = compile_model(model, schedule, "categorical_crossentropy")
     with pytest.raises(DivergedError, match=r"epoch 2; the best epoch so far, 1,.*the checkpoint is that of epoch 1"):
-        fit(model, data, schedule, "categorical_crossentropy", checkpoint=tmp_path / "checkpoint.npz")
+        fit(engine, data, schedule, "categorical_crossentropy", checkpoint=tmp_path / "checkpoint.npz")
     kept = Checkpoint.load(tmp_path / "checkpoint.npz")
     assert kept.state["epoch"] == 1
     assert all(np.isfinite(array).all() for array in kept.model)
@@ -229,7 +232,7 @@ def test_finite_loss_with_weights_that_are_not(tmp_path, what):
     inputs = keras.Input((2,), name="x")
     model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(Idle()(inputs)))
     schedule = Schedule(epochs=4, batch_size=10)
-    compile_model(model, schedule, "categorical_crossentropy")
+    engine = compile_model(model, schedule, "categorical_crossentropy")
     lost = model.layers[1].weight if what == "weights" else model.optimizer.variables[-1]
 
     class Losing(Flat):
@@ -240,7 +243,7 @@ def test_finite_loss_with_weights_that_are_not(tmp_path, what):
 
     path, seen = tmp_path / "checkpoint.npz", []
     with pytest.raises(DivergedError, match=rf"the {what} are not finite numbers in epoch 2; the best epoch so far, 1"):
-        fit(model, Losing(), schedule, "categorical_crossentropy", checkpoint=path, after_epoch=seen.append)
+        fit(engine, Losing(), schedule, "categorical_crossentropy", checkpoint=path, after_epoch=seen.append)
     kept = Checkpoint.load(path)
     assert (len(seen), kept.state["epoch"]) == (1, 1)
     assert all(np.isfinite(array).all() for array in [*kept.model, *kept.optimiser, *kept.best])
@@ -277,11 +280,11 @@ def test_an_epoch_that_is_reported_is_saved(tmp_path):
     inputs = keras.Input((2,), name="x")
     model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(inputs))
     schedule = Schedule(epochs=2, batch_size=10)
-    compile_model(model, schedule, "categorical_crossentropy")
+    engine = compile_model(model, schedule, "categorical_crossentropy")
     path = tmp_path / "checkpoint.npz"
     held, after = [], []
     fit(
-        model, Flat(), schedule, "categorical_crossentropy",
+        engine, Flat(), schedule, "categorical_crossentropy",
         checkpoint=path,
         report=lambda line: held.append((line[:11], Checkpoint.load(path).state["epoch"], len(after))),
         after_epoch=after.append,
@@ -293,6 +296,7 @@ class Flat:
     """Forty taus with two variables; from one epoch on a value is not finite."""
 
     classes = ("a", "b")
+    folds = Folds()
 
     def __init__(self, bad_epoch=None):
         rng = np.random.default_rng(1)
@@ -333,8 +337,8 @@ def test_taus_do_not_stay_in_memory():
     inputs = keras.Input((2,), name="x")
     model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(inputs))
     data, schedule = Watched(), Schedule(epochs=1, batch_size=2)
-    compile_model(model, schedule, "categorical_crossentropy")
-    fit(model, data, schedule, "categorical_crossentropy")
+    engine = compile_model(model, schedule, "categorical_crossentropy")
+    fit(engine, data, schedule, "categorical_crossentropy")
     gc.collect()
     assert len(data.watched) == 21
     assert sum(one() is not None for one in data.watched) <= 3, "a backend may hold the last batches for a while"
@@ -347,8 +351,8 @@ def test_loss_and_accuracy_of_an_epoch():
     data, schedule = Flat(), Schedule(batch_size=10, learning_rate=0.0)
     data.x, data.y = data.x[:37], data.y[:37]
     data.weights = np.linspace(0.5, 2, 37, dtype=np.float32)
-    compile_model(model, schedule, "categorical_crossentropy")
-    row = train_epoch(model, data, schedule, 0)
+    engine = compile_model(model, schedule, "categorical_crossentropy")
+    row = engine.fit_epoch(data, 0)
     found = np.asarray(model.predict_on_batch({"x": data.x}), float)
     losses = -np.log(found[data.y == 1])
     assert row["loss"] == pytest.approx(np.mean(losses * data.weights), rel=1e-5)
@@ -356,19 +360,18 @@ def test_loss_and_accuracy_of_an_epoch():
     assert row["accuracy"] == pytest.approx(np.average(right, weights=data.weights), rel=1e-5)
 
 
-class FakeModel:
-    class optimizer:  # noqa: N801 - as Keras calls it
-        learning_rate = 1e-3
+class FakeEngine:
+    learning_rate = 1e-3
 
 
 def test_stopping_and_learning_rate():
     """The rules of EarlyStopping and ReduceLROnPlateau, epoch by epoch."""
     schedule = Schedule(patience=4, min_delta=0.01, reduce_patience=2, reduce_factor=0.5, min_learning_rate=3e-4)
-    model, state = FakeModel(), State()
+    engine, state = FakeEngine(), State()
     rates, waited = [], []
     for loss in (1.0, 0.9, 0.895, 0.893, 0.894, 0.896):
-        advance(state, schedule, loss, model)
-        rates.append(model.optimizer.learning_rate)
+        advance(state, schedule, loss, engine)
+        rates.append(engine.learning_rate)
         waited.append(state.waited)
     assert waited == [0, 0, 1, 2, 3, 4]
     assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 5e-4, 3e-4]
@@ -377,17 +380,15 @@ def test_stopping_and_learning_rate():
 
 
 def test_conf_gives_settings_and_properties_win(tmp_path, caplog):
-    from hepflow.plugins.training.configuration import read_conf
-
     (tmp_path / "Conf.yaml").write_text("DSNN: {epochs: 7, patience: 3, opt: Nadam, verbose: 0}")
-    conf = read_conf(tmp_path / "Conf.yaml")
-    schedule, verbose = Trainer("t", Patience=5)._schedule(conf)
+    conf = str(tmp_path / "Conf.yaml")
+    schedule, verbose = Trainer("t", ConfFile=conf, Patience=5)._schedule()
     assert (schedule.epochs, schedule.patience, schedule.optimiser, verbose) == (7, 5, "nadam", 0)
-    reference = Trainer("t")._schedule(None)[0]
+    reference = Trainer("t")._schedule()[0]
     assert reference == Schedule(100, 1000, "adam", 1e-3, 10, 1e-4, 0.4, 3, 4e-6, 42)
     (tmp_path / "Conf.yaml").write_text("DSNN: {opt: adm}")
     with pytest.raises(HepflowError, match="did you mean 'adam'"):
-        Trainer("t")._schedule(read_conf(tmp_path / "Conf.yaml"))
+        Trainer("t", ConfFile=conf)._schedule()
 
 
 def test_what_does_not_go_together(small_training, tmp_path):

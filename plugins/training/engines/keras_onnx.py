@@ -6,7 +6,6 @@ that ``hepflow.networks.load`` runs both kinds alike.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -17,11 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import NetworkError
-from hepflow.files import write_bytes
-from hepflow.networks.onnx_file import RECORD
-from hepflow.networks.onnx_write import sign
 from hepflow.plugins.training.architectures.base import COUNTS
 from hepflow.plugins.training.configuration import NetworkPlan
+from hepflow.plugins.training.engines.onnx import write_described
 
 __all__ = ["write_keras_onnx"]
 
@@ -38,7 +35,7 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
         )
     counted = plan.build(COUNTS)
     counted.set_weights(model.get_weights())
-    counted(_one_tau(plan))  # Keras exports only what was called
+    counted(_one_row(plan))  # Keras exports only what was called
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"
         try:
@@ -53,30 +50,9 @@ def write_keras_onnx(model: Any, plan: NetworkPlan, output: str, record: Mapping
                 where=f"Keras {keras.__version__} on {keras.backend.backend()}",
                 hint="the export needs tf2onnx: pip install 'hepflow[train]' from your checkout",
             ) from error
-    described = _describe(plan, output, record)
     _rename(exported, plan, output)
-    onnx.checker.check_model(exported)
-    facts = {RECORD: json.dumps(described), "origin": described["record"]["origin"]}
-    write_bytes(path, sign(exported, facts))
-
-
-def _describe(plan: NetworkPlan, output: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description that ``hepflow.networks.onnx_runtime`` reads."""
-    import keras
-
-    groups: dict[str, list[dict[str, Any]]] = {"inputs": [], "input_sequences": []}
-    for one in plan.inputs:
-        variables = [
-            {"name": name, "offset": offset, "scale": scale}
-            for name, offset, scale in zip(one.variables, one.offset, one.scale, strict=True)
-        ]
-        entry: dict[str, Any] = {"name": one.name, "tensor": one.name, "variables": variables}
-        if one.cap is not None:
-            entry["counts"] = f"{one.name}_counts"
-        groups["inputs" if one.cap is None else "input_sequences"].append(entry)
-    outputs = [{"name": output, "tensor": output, "labels": list(plan.classes), "sequence": None}]
     origin = f"Keras {keras.__version__} on {keras.backend.backend()}"
-    return {**groups, "outputs": outputs, "record": {**record, "origin": origin}}
+    write_described(exported.SerializeToString(), path, plan, output, record, origin)
 
 
 def _rename(exported: Any, plan: NetworkPlan, output: str) -> None:
@@ -94,8 +70,8 @@ def _rename(exported: Any, plan: NetworkPlan, output: str) -> None:
             axes[1].dim_param = f"{tensor.name}_objects"
 
 
-def _one_tau(plan: NetworkPlan) -> dict[str, npt.NDArray[Any]]:
-    """Return inputs of one tau with two objects in each sequence."""
+def _one_row(plan: NetworkPlan) -> dict[str, npt.NDArray[Any]]:
+    """Return inputs of one row with two objects in each sequence."""
     inputs: dict[str, npt.NDArray[Any]] = {}
     for one in plan.inputs:
         objects = () if one.cap is None else (2,)

@@ -1,0 +1,188 @@
+"""Keras networks, on any of its backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hepflow.errors import JobOptionsError
+from hepflow.networks import open_keras
+from hepflow.networks.keras_import import check_keras, import_keras
+from hepflow.plugins.training import backend
+from hepflow.plugins.training.architectures.base import NetworkInput, mask_name
+from hepflow.plugins.training.checkpoint import arrays, assign
+from hepflow.plugins.training.configuration import NetworkPlan, plan_network, read_arch, read_conf
+from hepflow.plugins.training.engines.base import (
+    Arrays,
+    Engine,
+    Floats,
+    Plan,
+    Report,
+    Request,
+    Schedule,
+    check_settings,
+    loss_of,
+)
+from hepflow.plugins.training.engines.progress import Progress
+from hepflow.trainingset import TrainingSet
+
+if TYPE_CHECKING:
+    from hepflow.plugins.training.data import Batch, TrainingData
+
+__all__ = ["KerasEngine", "compile_model", "feed"]
+
+DEFAULT = "DSNN"
+
+
+class KerasEngine(Engine):
+    """Networks of Keras' layers: the architectures of ``hepflow_architectures``, set by their Arch file."""
+
+    IN_EPOCHS: ClassVar[bool] = True
+    SCALES: ClassVar[bool] = True
+    SEQUENCES: ClassVar[bool] = True
+    MODEL: ClassVar[str] = "model.keras"
+    SOURCE: ClassVar[str] = MODEL
+
+    model: Any
+
+    @classmethod
+    def check(cls) -> None:
+        """Raise NetworkError where Keras is not installed."""
+        check_keras()
+
+    @classmethod
+    def make_plan(cls, request: Request, inputs: tuple[NetworkInput, ...], declared: TrainingSet) -> NetworkPlan:
+        """Return the network that Architecture, Conf file and Arch file say."""
+        check_settings("keras", {}, request.settings, request.where)
+        conf = read_conf(request.conf) if request.conf is not None else None
+        name = request.architecture or (conf.architecture if conf is not None else "")
+        name = name or (read_arch(request.arch)[0] if request.arch is not None else DEFAULT)
+        if conf is not None and name != conf.architecture:
+            raise JobOptionsError(
+                f"Architecture is {name!r}, the Conf file is for {conf.architecture!r}", where=str(conf.path)
+            )
+        plan = plan_network(name, request.arch, inputs, declared.outputs)
+        if plan.loss != loss_of(declared):
+            made, other = ("classes", "numbers") if declared.classes else ("numbers", "classes")
+            raise JobOptionsError(
+                f"the training set has {made}, the network is for {other}",
+                where=f"{request.where}, architecture {name}",
+                hint="Dense with  task: regression  learns numbers",
+            )
+        return plan
+
+    @classmethod
+    def plan_from(cls, description: Mapping[str, Any]) -> Plan:
+        """Return the plan that was described."""
+        return NetworkPlan.from_description(description)
+
+    def __init__(self, plan: NetworkPlan, schedule: Schedule, *, deterministic: bool = True) -> None:
+        super().__init__(plan, schedule, deterministic=deterministic)
+        import_keras().utils.clear_session()
+        backend.seed_everything(schedule.seed, deterministic=deterministic)
+        self._compile(plan.build(), plan.loss)
+
+    @classmethod
+    def opened(cls, plan: Any, folder: Path) -> KerasEngine:
+        """Return the trained model of a folder, from Keras' own file; its layers are registered by importing them."""
+        import_keras()
+        from hepflow.plugins.training import layers  # noqa: F401 - the import registers them
+
+        made = cls.__new__(cls)
+        Engine.__init__(made, plan, Schedule())
+        made.model = open_keras(folder / cls.MODEL)
+        return made
+
+    def _compile(self, model: Any, loss: str) -> None:
+        """Give the model loss and optimiser, whose variables are made at once."""
+        import keras
+
+        settings = {"class_name": self.schedule.optimiser, "config": {"learning_rate": self.schedule.learning_rate}}
+        metrics = ["categorical_accuracy"] if loss == "categorical_crossentropy" else []
+        model.compile(keras.optimizers.get(settings), loss=loss, weighted_metrics=metrics)
+        model.optimizer.build(model.trainable_variables)
+        self.model = model
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate that the next epoch begins with."""
+        return float(self.model.optimizer.learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.model.optimizer.learning_rate = value
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of weights."""
+        return int(self.model.count_params())
+
+    @property
+    def devices(self) -> list[str]:
+        """Return the devices of the backend."""
+        return backend.devices()
+
+    @classmethod
+    def backend(cls) -> str:
+        """Return the backend of Keras."""
+        import keras
+
+        return str(keras.backend.backend())
+
+    def fit_epoch(self, data: TrainingData, epoch: int, report: Report | None = None) -> dict[str, float]:
+        """Train for one epoch.
+
+        The loss is the mean of weight times loss, the accuracy is weighted, both while the network learns. Batches are
+        given to Keras one by one: ``fit`` on an iterator leaks rows of every epoch with TensorFlow. A loss that is not
+        finite ends the epoch.
+        """
+        rate = self.learning_rate
+        progress = Progress(data.size("train"), epoch, self.schedule.epochs, report)
+        for batch in data.batches("train", self.schedule.batch_size, shuffle_seed=self.schedule.seed, epoch=epoch):
+            logs = self.model.train_on_batch(feed(batch), batch.labels, sample_weight=batch.weights, return_dict=True)
+            accuracy = float(logs["categorical_accuracy"]) if "categorical_accuracy" in logs else None
+            if not progress.add(len(batch), float(logs["loss"]), batch.weights, accuracy):
+                break
+        return progress.row(rate)
+
+    def predict(self, batch: Batch) -> Floats:
+        """Return what the model answers."""
+        return np.asarray(self.model.predict_on_batch(feed(batch)))
+
+    def arrays(self) -> tuple[Arrays, Arrays]:
+        """Return the variables of model and optimiser."""
+        optimiser = getattr(self.model, "optimizer", None)
+        return arrays(self.model.variables), arrays(optimiser.variables) if optimiser is not None else []
+
+    def assign(self, model: Arrays, optimiser: Arrays | None = None) -> None:
+        """Set the variables of the model, and those of its optimiser."""
+        assign(self.model.variables, model)
+        if optimiser is not None:
+            assign(self.model.optimizer.variables, optimiser)
+
+    def save(self, path: Path) -> None:
+        """Write Keras' own file."""
+        self.model.save(path)
+
+    def export(self, folder: Path, output: str, record: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Write lwtnn JSON, where lwtnn can express the network, and ONNX."""
+        from hepflow.plugins.training.engines.keras_export import LWTNN, ONNX, export
+
+        refused = export(self.model, self.plan, output, record, folder)
+        return ((ONNX,), {LWTNN: refused}) if refused else ((LWTNN, ONNX), {})
+
+
+def compile_model(model: Any, schedule: Schedule, loss: str) -> KerasEngine:
+    """Return an engine of a model that is there."""
+    made = KerasEngine.__new__(KerasEngine)
+    Engine.__init__(made, None, schedule)
+    made._compile(model, loss)
+    return made
+
+
+def feed(batch: Batch) -> dict[str, Any]:
+    """Return the model's inputs: values and, of sequences, the masks."""
+    return {**batch.inputs, **{mask_name(name): mask for name, mask in batch.masks.items()}}
