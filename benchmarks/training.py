@@ -79,7 +79,7 @@ def main() -> int:
         plan = plan_network("DSNN", None, inputs, data.classes)
         models = {"hepflow, from the file": plan.build(), "model.fit, in memory": plan.build()}
         models["Masking + TimeDistributed, in memory"] = as_nnalgs(plan.build(), plan.config)
-        engine = [compile_model(model, schedule, plan.loss) for model in models.values()][0]
+        engine, *_ = [compile_model(model, schedule, plan.loss) for model in models.values()]
         taus = Batch.join(list(data.batches("train", 10_000)))
         settings = {"sample_weight": taus.weights, "batch_size": options.batch, "verbose": 0}
         _, memory, reference = models.values()
