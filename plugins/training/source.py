@@ -18,6 +18,7 @@ from hepflow.io.hdf5 import open_dataset_file
 from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.data import TrainingData, open_dataset
+from hepflow.plugins.training.engines.base import engine_of
 from hepflow.plugins.training.normaliser import Normaliser
 from hepflow.plugins.training.reweighter import Reweighter, Reweighting
 from hepflow.trainingset import TrainingSet, training_set_of
@@ -75,17 +76,31 @@ def _compare(
         )
 
 
+def _named(user: Tool) -> dict[str, str]:
+    """Return what Dataset, Normaliser and Reweighter of a tool name; an engine that scales nothing has no Normaliser.
+
+    JobOptionsError where one is set nevertheless.
+    """
+    named = {key: str(user.values[key]) for key in ("Dataset", "Normaliser", "Reweighter")}
+    engine = user.values["Engine"]
+    if engine_of(engine).SCALES:
+        return named
+    if user.values_set.get("Normaliser"):
+        raise JobOptionsError(f"{engine} takes its inputs as they are", where=user.name, hint="leave Normaliser out")
+    return {**named, "Normaliser": ""}
+
+
 def given_files(user: Tool) -> dict[str, str]:
     """Return training set and normalisation of a tool, by property, where they are files and not streams or tools."""
     endings = {"Dataset": ENDINGS, "Normaliser": (".json",)}
-    named = {key: str(user.values[key]) for key in endings}
+    named = {key: _named(user)[key] for key in endings}
     return {key: name for key, name in named.items() if name.endswith(endings[key]) and Path(name).is_file()}
 
 
 def needed(user: Tool) -> list[str]:
     """Return the stream and the tools that Dataset, Normaliser and Reweighter of a tool name; files are none."""
     endings = {"Dataset": ENDINGS, "Normaliser": (".json",), "Reweighter": ()}
-    return [name for key, files in endings.items() if (name := user.values[key]) and not name.endswith(files)]
+    return [name for key, files in endings.items() if (name := _named(user)[key]) and not name.endswith(files)]
 
 
 def find_tool(job: Job, user: Tool, key: str, kind: type[T]) -> T:
@@ -137,7 +152,7 @@ class Source:
         """Return the sources of all models of a tool, from the results of earlier tools and streams; a name with a
         file's ending is a file. JobOptionsError where Normaliser or Reweighter have other folds.
         """
-        dataset, normaliser, reweighter = (user.values[key] for key in ("Dataset", "Normaliser", "Reweighter"))
+        dataset, normaliser, reweighter = _named(user).values()
         given = dataset.endswith(ENDINGS)
         path = Path(dataset) if given else context.output(dataset)[0]
         digest = sha256(path) if given and path.is_file() else ""
@@ -163,7 +178,7 @@ class Source:
         JobOptionsError or NetworkError where the job has no such stream or earlier tools, where these do not go
         together, or where a file cannot be read.
         """
-        dataset, normaliser, reweighter = (user.values[key] for key in ("Dataset", "Normaliser", "Reweighter"))
+        dataset, normaliser, reweighter = _named(user).values()
         found = _declared(dataset, job)
         own = user.values["TrainingSet"]
         if own is not None:

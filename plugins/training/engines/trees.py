@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +20,7 @@ from hepflow.plugins.training.engines.base import (
     flat_matrix,
     loss_of,
 )
+from hepflow.plugins.trees.description import write_description
 from hepflow.trainingset import TrainingSet
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ class TreeEngine(Engine):
 
 
 def description(plan: SettingsPlan, output: str, record: Mapping[str, Any]) -> str:
-    """Return what ``hepflow.plugins.trees.description`` reads in the files of these libraries."""
-    said = {"input": plan.inputs[0].name, "name": output, "labels": list(plan.classes), "record": dict(record)}
-    return json.dumps(said).replace("=", "\\u003d")
+    """Return the description that stands in the files of these libraries."""
+    return write_description(record, labels=plan.classes, input=plan.inputs[0].name, name=output)
 
 
 def curve(train: Sequence[float], validation: Sequence[float], seconds: float, rows: int) -> list[dict[str, float]]:

@@ -59,7 +59,11 @@ class XGBoostEngine(TreeEngine):
             watched.append((xgboost.QuantileDMatrix(others, their_labels, weight=given, ref=train), "validation"))
         metric = METRICS[str(parameters["objective"])] if signed is None else SIGNED
         stop = xgboost.callback.EarlyStopping(
-            self.schedule.patience, metric, "validation", min_delta=self.schedule.min_delta, save_best=True
+            rounds=self.schedule.patience,
+            metric_name=metric,
+            data_name="validation",
+            min_delta=self.schedule.min_delta,
+            save_best=True,
         )
         found: dict[str, dict[str, list[float]]] = {}
         began = time.perf_counter()
@@ -107,9 +111,10 @@ class XGBoostEngine(TreeEngine):
             each = {"binary:logistic": 0.25, "multi:softprob": 2 * p * (1 - p), "reg:squarederror": 1.0}[objective]
             settings["min_child_weight"] = percent / 100 * each * float(weights.sum(dtype=np.float64))
         settings.pop("n_estimators")
+        threads = {"nthread": settings.pop("threads") or None}
         own = {"objective": objective, "eval_metric": METRICS[objective], "seed": self.schedule.seed}
         classes = {"num_class": len(self.plan.classes)} if objective == "multi:softprob" else {}
-        return {**settings, "nthread": settings.pop("threads") or None, "tree_method": "hist", **own, **classes}
+        return {**settings, **threads, "tree_method": "hist", **own, **classes}
 
     @property
     def parameters(self) -> int:
