@@ -117,7 +117,7 @@ def fit(
         held = Checkpoint.load(checkpoint)
         engine.assign(held.model, held.optimiser)
         state, best = State(**held.state), held.best
-        state.stopped = _stopped(state, schedule)
+        state.stopped = _stopped(state, schedule) if engine.IN_EPOCHS else state.stopped
         report(f"continuing after epoch {state.epoch}")
         after_epoch(state)  # it may have been killed before this was written
     while not state.stopped:

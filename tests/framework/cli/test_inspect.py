@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from hepflow import Folds, TrainingSet
 from hepflow.io.hdf5 import DatasetLayout, DatasetWriter
 from hepflow.variables import Variable
 
@@ -92,13 +93,14 @@ def test_training_set_of_a_regression(hepflow, joboptions, xaod):
 @pytest.fixture
 def small_set(tmp_path):
     """A training set with one sequence and three rows, copied with h5py and so without its checksum: its path."""
-    layout = DatasetLayout({"TauTrack": (Variable("pt"),)}, {"TauTrack": 2})
+    folds = Folds(1, (0,), (), ())
+    declared = {"inputs": {"TauTrack": (Variable("pt"),)}, "caps": {"TauTrack": 2}, "target": "TauJets.pt"}
+    layout = DatasetLayout(TrainingSet(**declared, folds=folds))
     rows, objects = np.zeros(3, layout.row_type()), {"TauTrack": np.zeros(0, layout.sequence_type("TauTrack"))}
     written, path = tmp_path / "written.h5", tmp_path / "set.h5"
     with DatasetWriter(written, layout, 3) as writer:
         writer.append(rows, objects, np.arange(3))
-        fold = {"column": "TauJets.mcEventNumber", "number": 1}
-        writer.finish({"fold": fold, "counts": [[3]], "rows_of_folds": [[0, 3]], "label": "TauJets.pt"})
+        writer.finish({"counts": [[3]], "negative": [[0]], "rows_of_folds": [[0, 3]]})
     with h5py.File(written) as one, h5py.File(path, "w") as other:
         for group in one:
             one.copy(group, other)
@@ -107,22 +109,27 @@ def small_set(tmp_path):
 
 
 def test_training_set_that_does_not_say_how_it_was_made(hepflow, small_set):
-    assert "training set: 3 rows" in hepflow("inspect", "set.h5").fine().out
+    assert "training set: 3 taus" in hepflow("inspect", "set.h5").fine().out
 
 
 def without(key):
     return lambda record: json.dumps({name: value for name, value in record.items() if name != key})
 
 
+def declaring(**changes):
+    return lambda record: json.dumps({**record, "training_set": {**record["training_set"], **changes}})
+
+
 @pytest.mark.parametrize(
     "change",
     [
         *(lambda record, text=text: text for text in ("{}", "[]", "3", "null", '"text"', "{")),
-        *(without(key) for key in ("variables", "caps", "classes", "columns", "rows", "fold", "counts")),
-        *(without(key) for key in ("rows_of_folds",)),
-        lambda record: json.dumps({**record, "fold": {"number": 1}}),
-        lambda record: json.dumps({**record, "fold": {**record["fold"], "number": 2}}),
-        lambda record: json.dumps({**record, "variables": {"TauTrack": [{"nam": "pt"}]}}),
+        *(without(key) for key in ("training_set", "columns", "rows", "counts", "negative", "rows_of_folds")),
+        declaring(inputs={"TauTrack": [{"nam": "pt"}]}),
+        declaring(target=[]),
+        declaring(folds=[{"number": 1}]),
+        declaring(folds=[Folds(2, (0,), (), ()).record()]),
+        declaring(inputs=None),
         lambda record: json.dumps({**record, "counts": [3]}),
     ],
 )

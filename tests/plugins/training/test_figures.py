@@ -58,7 +58,7 @@ def test_confusion_matrix(tmp_path, drawn):
     figures.confusion_matrix(matrix, tmp_path / "confusion", "My lab")
     content = json.loads((tmp_path / "confusion.json").read_text())
     assert [PlotObject.from_json(part) for part in content["plots"]] == [matrix]
-    assert content["style"] == {"text": "My lab", "lines": ["validation taus"]}
+    assert content["style"] == {"text": "My lab", "lines": ["validation"]}
     np.testing.assert_allclose(drawn[0].axes[0].collections[0].get_array(), [[25, 0], [75, 100]])
 
 

@@ -1,0 +1,225 @@
+"""Engines: one training set for all, the same rows and folds; what they export, how they resume, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+
+from hepflow import Context, Folds, Job, Target, TrainingSet, kfold
+from hepflow.datafiles import data_folders, find_data_file
+from hepflow.errors import HepflowError
+from hepflow.execution import RunOptions, run
+from hepflow.plugins.training import ModelExporter, Normaliser, Trainer, open_dataset
+from hepflow.plugins.training.checkpoint import Checkpoint
+from hepflow.plugins.training.engines.trees import read_bdt
+from hepflow.registry.models import open_model, recipes
+from hepflow.streams import DatasetStream
+from hepflow.variables import Variable
+
+EVENTS = 900
+NEGATIVE = 11
+DECLARED = TrainingSet(
+    rows="Nominal",
+    inputs={"Nominal": (Variable("x"), Variable("y_log", "y", "log10", 1e-3), Variable("z", missing=-999.0, fill=0.0))},
+    target=Target("Nominal.signal", {0: "background", 1: "signal"}),
+    weight="Nominal.weight",
+    negative_weights="ignore-in-training",
+    folds=Folds(column="Nominal.event"),
+    spectators="Nominal.mass",
+)
+ENGINES = {
+    "keras": {"Architecture": "Dense", "Epochs": 2, "BatchSize": 50, "LearningRate": 0.01},
+    "torch": {"Epochs": 2, "BatchSize": 50, "LearningRate": 0.01},
+    "xgboost": {"Settings": {"n_estimators": 20, "max_depth": 3, "threads": 1}},
+    "lightgbm": {"Settings": {"n_estimators": 20, "max_depth": 3, "threads": 1}},
+    "sklearn": {"Settings": {"n_estimators": 10}},
+}
+PACKAGES = {"sklearn": "skl2onnx"}
+
+
+def columns(number=EVENTS):
+    rng = np.random.default_rng(4)
+    signal = rng.integers(0, 2, number)
+    z = rng.normal(size=number) + 0.4 * signal
+    return {
+        "event": np.arange(number),
+        "signal": signal.astype(np.int32),
+        "weight": np.where(np.arange(number) % NEGATIVE == 0, -0.5, 1.0).astype(np.float32),
+        "mass": rng.uniform(20, 200, number).astype(np.float32),
+        "x": (rng.normal(size=number) + signal).astype(np.float32),
+        "y": rng.lognormal(1 + 0.5 * signal, 1).astype(np.float32),
+        "z": np.where(rng.random(number) < 0.1, -999.0, z).astype(np.float32),
+    }
+
+
+def write(folder, declared, **changes):
+    """Write ntuple, training set and variables.json; return the last two as settings of a trainer."""
+    with uproot.recreate(folder / "n.root") as file:
+        file["Nominal"] = {**columns(), **changes}
+    job = Job("events")
+    job += Normaliser("Normaliser", TrainingSet=declared)
+    job += DatasetStream("dataset", TrainingSet=declared)
+    result = run(job, RunOptions(inputs=[str(folder / "n.root")], output=str(folder / "run")))
+    return {"Dataset": str(result.outputs["dataset"][0]), "Normaliser": str(result.directory / "variables.json")}
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("events"), DECLARED)
+
+
+def train(folder, events, engine, **properties):
+    pytest.importorskip(PACKAGES.get(engine, engine), reason=f"{engine} is not installed")
+    given = events if engine in ("keras", "torch") else {"Dataset": events["Dataset"]}
+    tool = Trainer("Trainer", Engine=engine, **{**given, **ENGINES[engine], **properties})
+    return tool.finalize(None, Context(folder, "training"))
+
+
+def test_negative_weights_are_left_out_of_training_alone(events):
+    negative = np.arange(EVENTS) % NEGATIVE == 0
+    with open_dataset(events["Dataset"]) as data:
+        train, validation = data.whole("train"), data.whole("validation")
+        assert sorted(train.columns["event"]) == [n for n in range(EVENTS) if n % 5 >= 2 and not negative[n]]
+        assert data.size("train") == len(train) == sum(len(b) for b in data.batches("train", 64, shuffle_seed=1))
+        assert set(train.weights) == {1.0}
+        assert (validation.weights < 0).sum() == np.count_nonzero(negative[::5])
+        assert np.isfinite(train.inputs["Nominal"]).all()
+        assert data.declared.called == "events"
+        assert data.declared.record() == DECLARED.record()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_training_set_for_all_engines(events, tmp_path, engine):
+    (result,) = train(tmp_path, events, engine)
+    exporter = ModelExporter("e", Trainer=str(tmp_path / "network"))
+    (exported,) = exporter.finalize(None, Context(tmp_path, "export"))
+    assert max(exported["differences"].values()) < 1e-5
+    summary = json.loads((tmp_path / "network/summary.json").read_text())
+    configuration = json.loads((tmp_path / "network/configuration.json").read_text())
+    assert configuration["data"]["rows"] == {"train": 492, "validation": 180, "test": 180}
+    assert configuration["data"]["folds"]["test"] == [1]
+    assert summary["validation_rows"] == 180
+    model = open_model(list(exported["files"].values())[-1])
+    assert (model.outputs[0].labels, model.record["folds"]["test"]) == (("background", "signal"), [1])
+    assert recipes(model)["Nominal"]["z"].fill == 0.0
+    with open_dataset(events["Dataset"]) as data:
+        whole = data.whole("validation")
+    found = next(iter(model.evaluate(whole.inputs).values()))
+    right = found[np.arange(180), whole.labels.argmax(axis=1)]
+    loss = np.average(-np.log(np.clip(right, 1e-7, 1)), weights=whole.weights)
+    assert loss == pytest.approx(result["val_loss"], rel=1e-4)
+    assert np.average(right > 0.5, weights=whole.weights) > 0.62
+
+
+def test_every_row_has_a_model_that_has_not_seen_it_and_finished_models_are_kept(tmp_path, monkeypatch):
+    several = replace(DECLARED, folds=kfold(3, "Nominal.event"))
+    events = write(tmp_path, several)
+    results = train(tmp_path, events, "xgboost")
+    context = Context(tmp_path, "export", results={"Trainer": results})
+    files = [one["files"]["model.json"] for one in ModelExporter("e").finalize(None, context)]
+    tests = [open_model(file).record["folds"]["test"] for file in files]
+    assert tests == [[0], [1], [2]]
+    from hepflow.plugins.training.engines import xgboost as module
+
+    monkeypatch.setattr(module.XGBoostEngine, "fit", None)  # nothing is left to fit
+    assert train(tmp_path, events, "xgboost") == results
+
+
+def test_torch_resumes_bitwise(events, tmp_path):
+    for folder, epochs in (("whole", (3,)), ("parts", (1, 3))):
+        (tmp_path / folder).mkdir()
+        for number in epochs:
+            train(tmp_path / folder, events, "torch", Epochs=number, Settings={"schedule": "cosine"})
+    one, two = (Checkpoint.load(tmp_path / name / "network/checkpoint.npz") for name in ("whole", "parts"))
+    pairs = zip([*one.model, *one.optimiser, *one.best], [*two.model, *two.optimiser, *two.best], strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_module_of_the_user(events, tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="torch is not installed")
+    (tmp_path / "usersnets.py").write_text(
+        "import torch\n"
+        "def net(width=4):\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.ReLU(), torch.nn.Linear(width, 1))\n"
+        "class Odd(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.sort(dim=1).values.cumprod(dim=1).unique_consecutive(dim=1)[:, :2] * 1.0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {"Architecture": "usersnets:net", "Settings": {"arguments": {"width": 6}}}
+    (result,) = train(tmp_path, events, "torch", **settings)
+    assert Path(result["folder"], "weights.npz").exists()
+    (exported,) = ModelExporter("e", Trainer=result["folder"]).finalize(None, Context(tmp_path, "export"))
+    assert exported["differences"]["model.onnx"] < 1e-5
+    with pytest.raises(HepflowError, match=r"usersnets:nett' cannot be imported"):
+        train(tmp_path, events, "torch", Architecture="usersnets:nett", OutputName="other")
+
+
+@pytest.mark.parametrize(
+    ("engine", "properties", "message"),
+    [
+        ("xgbost", {}, "did you mean 'xgboost'"),
+        ("xgboost", {"Settings": {"max_dept": 3}}, "did you mean 'max_depth'"),
+        ("xgboost", {"Epochs": 3}, "Epochs has no effect on xgboost"),
+        ("xgboost", {"Settings": {"subsample": 2.0}}, "it must be a number above 0, at most 1"),
+        ("sklearn", {"Architecture": "HistGradientBoostingClassifier"}, "cannot be kept: skl2onnx does not convert it"),
+        ("sklearn", {"Settings": {"n_estimator": 3}}, "did you mean 'n_estimators'"),
+        ("torch", {"Architecture": "DSNN"}, "DSNN is of keras, not of torch"),
+        ("keras", {"Architecture": "TorchDense"}, "TorchDense is of torch, not of Keras"),
+    ],
+)
+def test_what_is_refused(events, tmp_path, engine, properties, message):
+    if engine in ENGINES:
+        pytest.importorskip(PACKAGES.get(engine, engine), reason=f"{engine} is not installed")
+    given = events if engine in ("keras", "torch") else {"Dataset": events["Dataset"]}
+    job = Job("checks")
+    job += Trainer("Trainer", Engine=engine, **{**given, **properties})
+    with pytest.raises(HepflowError) as caught:
+        run(job, RunOptions(output=str(tmp_path / "run")))
+    assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_early_stopping_without_validation(events, tmp_path):
+    alone = replace(DECLARED, folds=Folds(5, (0, 2, 3, 4), (), (1,), "Nominal.event"))
+    with pytest.raises(HepflowError, match="early stopping needs rows to validate with"):
+        train(tmp_path, events, "xgboost", TrainingSet=alone)
+    (result,) = train(tmp_path, events, "xgboost", TrainingSet=alone, Patience=0)
+    assert result["best_epoch"] == 20
+
+
+def test_an_engine_that_is_not_installed(events, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(HepflowError, match="needs the package lightgbm") as caught:
+        Trainer("t", Engine="lightgbm", Dataset=events["Dataset"]).check(Job("j"))
+    assert "hepflow[bdt]" in caught.value.hint
+
+
+def test_missing_values_without_a_fill_and_negative_weights_for_xgboost(tmp_path):
+    bare = replace(DECLARED, inputs={"Nominal": (Variable("x"), Variable("z", missing=-999.0))})
+    with pytest.raises(HepflowError, match=r"Nominal.z is missing or not finite in \d+ of 900 values: -999") as caught:
+        write(tmp_path, bare)
+    assert 'Variable("z", fill=…)' in str(caught.value)
+    (tmp_path / "keep").mkdir()
+    kept = write(tmp_path / "keep", replace(DECLARED, negative_weights="keep"))
+    with pytest.raises(HepflowError, match="xgboost trains with no negative weights, 48 of 540 events have one"):
+        train(tmp_path, kept, "xgboost")
+
+
+def test_options_of_tmva():
+    settings, ignored = read_bdt(find_data_file("ConfBDT-R21.yaml", data_folders()))
+    assert settings == {
+        "n_estimators": 400,
+        "max_bin": 200,
+        "learning_rate": 0.1,
+        "max_depth": 6,
+        "min_node_percent": 0.1,
+        "subsample": 0.6,
+    }
+    assert set(ignored) == {"PruneMethod", "SeparationType", "UseYesNoLeaf"}
