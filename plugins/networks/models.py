@@ -13,7 +13,7 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import NetworkError
 from hepflow.expressions import Expression
 from hepflow.files import matching_files
-from hepflow.plugins.training.folds import Folds, kfold_roles
+from hepflow.folds import Folds, kfold_roles
 from hepflow.registry.models import model_record, open_model
 
 if TYPE_CHECKING:
