@@ -10,14 +10,13 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow import Context, Events
+from hepflow import Context, Events, kfold
 from hepflow.context import Sample
 from hepflow.errors import ColumnError, NetworkError
 from hepflow.events.links import container_id
 from hepflow.networks import load, write_lwtnn
 from hepflow.plugins.networks import LwtnnDecorator, ModelDecorator, OnnxDecorator
 from hepflow.plugins.performance import UnseenTaus
-from hepflow.plugins.training import kfold
 from hepflow.variables import Variable
 
 VECTORS = Path(__file__).parents[4] / "shared" / "lwtnn-vectors"
