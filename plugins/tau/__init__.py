@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.classifier import NNDecayModeClassifier
     from hepflow.plugins.tau.decaymode import NNDecayModeTree
     from hepflow.plugins.tau.display import TauEventDisplay
+    from hepflow.plugins.tau.identification import TauIDClassifier, TauIDTree
     from hepflow.plugins.tau.inputs import NetworkInputPlots
     from hepflow.plugins.tau.pfocount import PFOCountDecayMode
     from hepflow.plugins.tau.selection import TauSelection
@@ -22,6 +23,8 @@ __all__ = [
     "NetworkInputPlots",
     "PFOCountDecayMode",
     "TauEventDisplay",
+    "TauIDClassifier",
+    "TauIDTree",
     "TauSelection",
     "TauTruthMatching",
     "TruthDecayMode",
@@ -37,6 +40,8 @@ __getattr__, __dir__ = lazy_names(
         "NetworkInputPlots": "inputs",
         "PFOCountDecayMode": "pfocount",
         "TauEventDisplay": "display",
+        "TauIDClassifier": "identification",
+        "TauIDTree": "identification",
         "TauSelection": "selection",
         "TauTruthMatching": "truth",
         "TruthDecayMode": "truth",

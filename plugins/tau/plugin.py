@@ -17,6 +17,8 @@ def hepflow_tools() -> Mapping[str, str]:
         "NetworkInputPlots": "hepflow.plugins.tau.inputs:NetworkInputPlots",
         "PFOCountDecayMode": "hepflow.plugins.tau.pfocount:PFOCountDecayMode",
         "TauEventDisplay": "hepflow.plugins.tau.display:TauEventDisplay",
+        "TauIDClassifier": "hepflow.plugins.tau.identification:TauIDClassifier",
+        "TauIDTree": "hepflow.plugins.tau.identification:TauIDTree",
         "TauSelection": "hepflow.plugins.tau.selection:TauSelection",
         "TauTruthMatching": "hepflow.plugins.tau.truth:TauTruthMatching",
         "TruthDecayMode": "hepflow.plugins.tau.truth:TruthDecayMode",
