@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import InputError, JobOptionsError, ToolError
+from hepflow.errors import InputError, JobOptionsError, ToolError, nearest
 from hepflow.files import write_text
 from hepflow.folds import Folds as FoldRoles
 from hepflow.plugins.training.columns import flat_column
@@ -91,8 +91,8 @@ class Reweighter(Tool):
 
     ``finalize`` returns one ``Reweighting`` for each of the folds and writes it as ``<OutputName>.json``, of several
     ``<OutputName>_0.json``, …; ``open_dataset(path, reweighting=…)`` applies it. ``BalanceClasses`` gives the classes
-    equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns; the sum of all training
-    weights stays the same. Negative weights count as the training has them.
+    equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns, or with ``Like`` that of one
+    of the classes; the sum of all training weights stays the same. Negative weights count as the training has them.
     """
 
     TrainingSet: Property[Any] = Property(None, "what is balanced: its classes, weight and folds", type=Declared)
@@ -101,6 +101,10 @@ class Reweighter(Tool):
         {},
         "column → bin edges in which the spectrum becomes flat; the column must be a spectator of the data set",
         item=tuple,
+    )
+    Like = Property("", "class whose spectrum the others get in the bins of Flat, instead of a flat one")
+    MinRows = Property(
+        50, "with Like: neighbouring bins are joined until each has so many rows of every class", minimum=1
     )
     OutputName = Property("reweighting", "name of the JSON file")
 
@@ -114,6 +118,11 @@ class Reweighter(Tool):
             raise JobOptionsError(
                 f"{self.name} has nothing to do", hint="the target must be classes; set BalanceClasses or Flat"
             )
+        if self.Like and (self.Like not in declared.classes or len(self.Flat) != 1):
+            raise JobOptionsError(
+                f"{self.name}.Like = {self.Like!r} needs one column in Flat, and to be one of the classes",
+                hint=nearest(self.Like, declared.classes, what="classes"),
+            )
         for column, edges in self.Flat.items():
             numbers = np.asarray(edges, dtype=float)
             if len(edges) < 2 or not np.isfinite(numbers).all() or not (np.diff(numbers) > 0).all():
@@ -125,9 +134,10 @@ class Reweighter(Tool):
         return list(dict.fromkeys([declared.target[0].column, declared.fold_column, *weight, *self.Flat]))
 
     def start(self) -> Any:
-        """Return an empty histogram with the axes fold, class, bins."""
+        """Return empty histograms with the axes fold, class, bins: of weights and of rows."""
         bins = (len(edges) - 1 for edges in self.Flat.values())
-        return {"sum": np.zeros((training_set_of(self).fold_number, len(self._classes()), *bins))}
+        shape = (training_set_of(self).fold_number, len(self._classes()), *bins)
+        return {"sum": np.zeros(shape), "rows": np.zeros(shape, dtype=np.int64)}
 
     def execute(self, events: Events, result: Any) -> None:
         """Fill the rows of the classes."""
@@ -143,7 +153,9 @@ class Reweighter(Tool):
             known = known if train is None else known & train
         label = declared.target[0].labels(target[known], declared.called)
         bins = [_bins(name, values[name][known], edges) for name, edges in self.Flat.items()]
-        np.add.at(result["sum"], (rule.fold(values[rule.column][known]), label, *bins), weights[known])
+        place = (rule.fold(values[rule.column][known]), label, *bins)
+        np.add.at(result["sum"], place, weights[known])
+        np.add.at(result["rows"], place, 1)
 
     def finalize(self, total: Any, context: Context) -> tuple[Reweighting, ...]:
         """Turn the sums of the training folds into factors and write them."""
@@ -151,8 +163,14 @@ class Reweighter(Tool):
         several = training_set_of(self).folds
         for number, folds in enumerate(several):
             suffix = f"_{number}" if len(several) > 1 else ""
-            table = self._factors(total["sum"][list(folds.train)].sum(axis=0))
+            sums, rows = (total[what][list(folds.train)].sum(axis=0) for what in ("sum", "rows"))
             axes = {name.rpartition(".")[2]: tuple(map(float, edges)) for name, edges in self.Flat.items()}
+            if self.Like:
+                (column, edges), *_ = axes.items()
+                first = self._joined(rows)
+                sums = np.add.reduceat(sums, first, axis=1)
+                axes = {column: (*(edges[place] for place in first), edges[-1])}
+            table = self._factors(sums)
             made = Reweighting(self._classes(), axes, table, folds)
             path = context.path(f"{self.OutputName}{suffix}.json")
             write_text(path, json.dumps(made.record(), indent=2, allow_nan=False) + "\n")
@@ -170,10 +188,31 @@ class Reweighter(Tool):
                 f"there is nothing to reweight: the training rows of {', '.join(empty)} have no positive sum of weights"
             )
         wanted = np.full_like(per_class, per_class.sum() / len(per_class)) if self.BalanceClasses else per_class
-        if self.Flat:
+        if self.Like:
+            like = sums[self._classes().index(self.Like)]
+            target = wanted.reshape(shape) * like / like.sum()
+        elif self.Flat:
             filled = (sums > 0).sum(axis=tuple(range(1, sums.ndim)))
             target = (wanted / filled).reshape(shape)
         else:
             target = wanted
         factors: npt.NDArray[np.float64] = np.divide(target, sums, out=np.zeros_like(sums), where=sums > 0)
         return factors
+
+    def _joined(self, rows: npt.NDArray[np.int64]) -> list[int]:
+        """Return the first bins of the groups that have enough rows of every class, (classes, bins); what remains joins
+        the last. ToolError where there are too few for one.
+        """
+        first, held, start = [], np.zeros(len(rows), dtype=np.int64), 0
+        for place, counts in enumerate(rows.T):
+            held = held + counts
+            if (held >= self.MinRows).all():
+                first.append(start)
+                held, start = np.zeros_like(held), place + 1
+        if not first:
+            told = ", ".join(f"{n} of {name}" for name, n in zip(self._classes(), rows.sum(axis=1), strict=True))
+            raise ToolError(
+                f"there are too few training rows to measure a spectrum: {told}",
+                hint=f"each bin needs {self.MinRows} of every class ({self.name}.MinRows)",
+            )
+        return first

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import uproot
 
-from hepflow import Context, Events, Job
+from hepflow import Context, Events, Folds, Job
 from hepflow.context import Sample
 from hepflow.errors import HepflowError, InputError, JobOptionsError, NetworkError, ToolError
 from hepflow.plugins.tau import WorkingPointDecorator, WorkingPointTuner
 from hepflow.plugins.tau.flattening import EFFICIENCIES, Flattening, Taus, derive, quantile_grid
 from hepflow.plugins.tau.flatteningfile import WorkingPointFile, read_working_points
-from hepflow.plugins.training.folds import Folds
 
 OUTPUTS = ["TauJets.Score"]
 NETWORK = {"WeightFile": "id.json", "sha256": "a1", "record": {"folds": Folds().record()}, "decorations": OUTPUTS}

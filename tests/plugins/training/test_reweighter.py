@@ -64,6 +64,23 @@ def test_both(go):
     assert np.histogram(pt, EDGES, weights=after)[0] == pytest.approx(np.full(3, weight.sum() / 3), rel=1e-6)
 
 
+def test_classes_get_the_spectrum_of_one_of_them_in_joined_bins(go):
+    edges = (0.0, 15e3, 15.1e3, 30e3, 60e3, 100e3, 1e6, 2e6)
+    made, label, pt, weight = go(Flat={"TauJets.pt": edges}, Like=CLASSES[0], MinRows=20)
+    after = weight * made.factors(label, {"pt": pt})
+    assert np.bincount(label, after) == pytest.approx(np.full(5, weight.sum() / 5), rel=1e-6)
+    joined = made.axes["pt"]
+    assert joined[0] == 0
+    assert joined[-1] == 2e6
+    assert set(joined) < set(edges)
+    rows = [np.histogram(pt[label == mode], joined)[0] for mode in range(5)]
+    assert np.min(rows) >= 20
+    spectra = [np.histogram(pt[label == mode], joined, weights=after[label == mode])[0] for mode in range(5)]
+    own = np.histogram(pt[label == 0], joined, weights=weight[label == 0])[0]
+    for spectrum in spectra:
+        np.testing.assert_allclose(spectrum / spectrum.sum(), own / own.sum(), rtol=1e-5)
+
+
 def test_factors_of_several_networks_are_those_of_their_own_training_folds(
     tmp_path, training_columns, write_training_ntuple
 ):
@@ -108,6 +125,8 @@ def test_values_that_are_no_numbers(tmp_path, training_columns, write_training_n
         ({"classes": {}}, JobOptionsError, "nothing to do"),
         ({"Flat": {"TauJets.pt": (1.0, 1.0)}}, JobOptionsError, "increasing, finite bin edges"),
         ({"Flat": {"TauJets.pt": (1.0, np.inf)}}, JobOptionsError, "increasing, finite bin edges"),
+        ({"Like": "c_1p"}, JobOptionsError, "needs one column in Flat"),
+        ({"Flat": {"TauJets.pt": EDGES}, "Like": CLASSES[0]}, ToolError, r"too few training rows .* c_1p0n"),
         ({"classes": {**MODES, 9: "never"}}, ToolError, "training rows of never have no positive sum"),
     ],
 )
