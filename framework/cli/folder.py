@@ -13,7 +13,7 @@ from hepflow.cli.console import console, new_table, size
 from hepflow.cli.dataset import is_dataset
 from hepflow.errors import HepflowError, InputError
 from hepflow.execution.rundir import PROVENANCE, STATE
-from hepflow.execution.samples import SampleRecipe
+from hepflow.execution.samples import SampleRecipe, other_versions
 from hepflow.io.opening import open_reader
 
 __all__ = ["show_folder", "show_sample"]
@@ -104,6 +104,8 @@ def show_sample(recipe: SampleRecipe) -> None:
     out.print(f"made: {len(made)} files, {len(made) * recipe.per_file:,} events, {stored}, in {recipe.folder}")
     if made:
         out.print(f"hepflow inspect {made[0]} shows the columns")
+    for folder, number in other_versions(recipe).items():
+        out.print(f"of another version, kept but not read: {number} files in {folder}")
 
 
 def _kinds(files: Sequence[Path]) -> str:

@@ -39,12 +39,11 @@ def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
     if what == "variables":
         _variables(known)
         return
-    table = new_table("name", "what it does", "from")
     if what == "samples":
-        for name, named in known.names(what).items():
-            recipe = named.load()
-            table.add_row(name, f"{recipe.doc} ({recipe.events:,} events)", f"{named.plugin}, kept in {recipe.folder}")
-    elif what == "jobs":
+        _samples(known)
+        return
+    table = new_table("name", "what it does", "from")
+    if what == "jobs":
         from hepflow.joboptions import shipped_joboptions
 
         for name, path in shipped_joboptions(known).items():
@@ -53,6 +52,20 @@ def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
         for name, named in known.names("readers" if what == "formats" else what).items():
             table.add_row(name, named.summary(), f"{named.plugin} ({known.plugins[named.plugin].distribution})")
     console().print(table if table.row_count else f"there are no {what}")
+
+
+def _samples(known: Registry) -> None:
+    from hepflow.execution.samples import other_versions
+
+    table = new_table("name", "what it does", "from")
+    older: dict[Path, int] = {}
+    for name, named in known.names("samples").items():
+        recipe = named.load()
+        table.add_row(name, f"{recipe.doc} ({recipe.events:,} events)", f"{named.plugin}, kept in {recipe.folder}")
+        older |= other_versions(recipe)
+    console().print(table if table.row_count else "there are no samples")
+    for folder, number in older.items():
+        console().print(f"of another version, kept but not read: {number} files in {folder}")
 
 
 def _variables(known: Registry) -> None:

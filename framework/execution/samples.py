@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +27,7 @@ from hepflow.execution.rundir import RunDirectory
 from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry
 
-__all__ = ["RunJob", "SampleRecipe", "planned_files", "sample_files"]
+__all__ = ["RunJob", "SampleRecipe", "other_versions", "planned_files", "sample_files"]
 
 RunJob = Callable[..., object]
 """Runs a job as ``hepflow.execution.run.run`` does."""
@@ -35,7 +39,8 @@ class SampleRecipe:
 
     ``job`` (a job-option file by name) writes it through its stream ``stream``, ``events`` in all, ``per_file`` in
     each file; it reads ``source``, or its default sample. ``version`` names everything its content depends on
-    (generator, detector, seed); another version is another folder of the cache.
+    (generator, detector, seed); another version is another folder of the cache. ``check`` raises InputError where the
+    sample cannot be made, because something is not installed.
     """
 
     name: str
@@ -47,6 +52,7 @@ class SampleRecipe:
     per_file: int = 500
     doc: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    check: Callable[[], object] | None = None
 
     def path(self, number: int) -> Path:
         """Return where the file of this number, counted from 1, is kept."""
@@ -71,33 +77,20 @@ def sample_files(
     """Return the files of a sample that hold its first ``until`` events (all if None); those that are missing are made
     by a job that ``run`` runs.
 
-    Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be written.
+    Two runs that need the same files wait for each other. Raises OutputError where the cache cannot be written,
+    InputError where files are missing and what makes them is not installed.
     """
     recipe, files = _listed(name, until, first, plugins)
-    _make_folder(recipe)
     if not all(Path(file.path).exists() for file in files):
-        with _locked(recipe, reporter):
+        _check(recipe)
+        _make_folder(recipe)
+        with _alone(recipe, reporter):
             for left in recipe.folder.glob(".making-*"):  # of a run that was killed
                 _keep(recipe, left)
             lacking = [i for i in range(1, len(files) + 1) if not recipe.path(i).exists()]
             for start, stop in _ranges(lacking):
                 _make(recipe, start, stop, workers, plugins, reporter, run)
     return files
-
-
-@contextmanager
-def _locked(recipe: SampleRecipe, reporter: Reporter) -> Iterator[None]:
-    """Be the only run that makes a sample; say so where another one is at it."""
-    lock = FileLock(recipe.folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        reporter.step(f"another run makes the sample {recipe.name}: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def planned_files(
@@ -113,6 +106,53 @@ def planned_files(
     notes.append(f"{len(later)} of {len(files)} files of the sample {name} are not made yet; a run makes them first")
     like = str(_columns_of(recipe, plugins))
     return [replace(f, like=like, entries=recipe.per_file) if f in later else f for f in files]
+
+
+def other_versions(recipe: SampleRecipe) -> dict[Path, int]:
+    """Return folders of the cache with files of other versions of a sample, and how many: nothing reads or removes
+    them."""
+    folders = [path for path in recipe.folder.parent.glob(f"{recipe.name}-*") if path != recipe.folder]
+    found = {path: len(list(path.glob(f"{recipe.name}_??????.root"))) for path in sorted(folders)}
+    return {path: number for path, number in found.items() if number}
+
+
+def _check(recipe: SampleRecipe) -> None:
+    """Raise InputError where files of a sample cannot be made here; it names what is kept of other versions."""
+    try:
+        if recipe.check is not None:
+            recipe.check()
+    except InputError as error:
+        kept = [f"-i '{path}/{recipe.name}_*.root' reads files ({n})" for path, n in other_versions(recipe).items()]
+        older = f"; or {kept[-1]} of another version" if kept else ""
+        raise InputError(
+            f"the sample {recipe.name} is not made yet: {error.message}", hint=error.hint + older
+        ) from error
+
+
+@contextmanager
+def _alone(recipe: SampleRecipe, reporter: Reporter) -> Iterator[None]:
+    """Be the only run that makes files of a sample; say whom this one waits for."""
+    lock, note = FileLock(recipe.folder / "lock"), recipe.folder / "maker"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = note.read_text(encoding="utf-8") if note.exists() else "another run"
+        reporter.step(f"waiting for the sample {recipe.name}, which {who} makes in {recipe.folder}")
+        lock.acquire()
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        note.write_text(f"{_user()} (process {os.getpid()} on {platform.node()}, since {since})", encoding="utf-8")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"user {os.getuid()}"
 
 
 def _listed(name: str, until: int | None, first: int, plugins: Registry) -> tuple[SampleRecipe, list[InputFile]]:

@@ -15,8 +15,7 @@ from hepflow import Context, Events, Job, Tool
 from hepflow.plugins.simulation import objects
 from hepflow.plugins.simulation.generator import pythia_module
 from hepflow.plugins.simulation.objects import MUON, NEUTRINOS
-from hepflow.plugins.simulation.tools import RECORD
-from hepflow.plugins.simulation.truth import build_truth_taus, decay_products
+from hepflow.plugins.simulation.truth import RECORD, build_truth_taus, decay_products
 
 __all__ = ["EventDetector"]
 

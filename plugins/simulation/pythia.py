@@ -18,7 +18,8 @@ import numpy as np
 from hepflow.errors import ColumnError, InputError, nearest
 from hepflow.events.column import Column
 from hepflow.normalisation import NORMALISATION, Normalisation
-from hepflow.plugins.simulation.generator import BLOCK_EVENTS, PROCESSES, Block, Generator
+from hepflow.plugins.simulation.generator import BLOCK_EVENTS, Block, Generator
+from hepflow.plugins.simulation.processes import PROCESSES
 from hepflow.protocols import ColumnInfo, FileSchema
 
 __all__ = ["ENTRIES", "SAMPLE_SEED", "UNIT_EVENTS", "PythiaReader", "pythia_version"]

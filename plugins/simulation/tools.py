@@ -16,14 +16,13 @@ from hepflow.plugins.simulation.detector import BlockResult, simulate
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.minbias import load_library
 from hepflow.plugins.simulation.particles import Particles
-from hepflow.plugins.simulation.truth import build_truth_taus
+from hepflow.plugins.simulation.truth import RECORD, build_truth_taus
 
 if TYPE_CHECKING:
     import awkward as ak
 
 __all__ = ["CONTAINERS", "TauDetector", "TruthTauBuilder"]
 
-RECORD = ("pdgId", "status", "parentIndex", "px", "py", "pz", "e", "charge")
 STABLE = ("pdgId", "px", "py", "pz", "charge", "prodX", "prodY", "prodZ")
 
 AT_ONCE = 50
@@ -138,7 +137,7 @@ class TauDetector(Tool):
         stable = events["StableParticles"]
         particles = _particles({name: stable.flat(name).astype(np.float64) for name in STABLE}, stable.counts)
         edges = np.concatenate([[0], np.cumsum(stable.counts)])
-        generators = events.random(self).generators()
+        generators = _generators(events.random(self).uniform(2), stable.flat("px"), stable.counts)
         simulated = []
         for first in range(0, max(len(events), 1), AT_ONCE):
             last = min(first + AT_ONCE, len(events))
@@ -158,6 +157,18 @@ class TauDetector(Tool):
         info["actualInteractionsPerCrossing"] = n_collisions.astype(np.float32)
         info["nPileUpVertices"] = n_vertices.astype(np.int32)
         _write(events, simulated)
+
+
+def _generators(
+    numbers: npt.NDArray[np.float64], px: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]
+) -> list[np.random.Generator]:
+    """Return a generator for each event, seeded by two random numbers and by what was generated: the same event number
+    of two seeds of Pythia sees different pile-up and noise."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    total = np.bincount(owner, weights=px, minlength=len(counts)).astype(np.float64)
+    words = (numbers.reshape(-1, 2) * 2.0**53).astype(np.uint64)
+    seeds = np.column_stack([words, total.view(np.uint64)])
+    return [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
 
 
 def _particles(columns: Mapping[str, npt.NDArray[np.float64]], counts: npt.NDArray[np.int64]) -> Particles:

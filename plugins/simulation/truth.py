@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TRUTH_COLUMNS", "build_truth_taus", "decay_products"]
+__all__ = ["RECORD", "TRUTH_COLUMNS", "build_truth_taus", "decay_products"]
+
+RECORD = ("pdgId", "status", "parentIndex", "px", "py", "pz", "e", "charge")
+"""What is read of the generator's record."""
 
 TAU = 15
 NEUTRINOS = (12, 14, 16)

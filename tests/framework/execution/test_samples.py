@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -224,6 +227,50 @@ def test_two_runs_make_it_once(plugins, tmp_path):
         thread.join()
     assert errors == []
     assert sorted(Dice.made) == [(0, 10), (10, 20), (20, 30)]
+
+
+def test_a_run_that_waits_says_for_whom(plugins, tmp_path):
+    folder = tmp_path / "cache" / "samples" / "Six-v1"
+    folder.mkdir(parents=True)
+    waits = threading.Event()
+
+    class Waiting(Reporter):
+        """Tells that it waits."""
+
+        def step(self, text):
+            if not waits.is_set():
+                self.said = text
+            waits.set()
+
+    reporter = Waiting()
+    with samples._alone(plugins.load("samples", "Six"), Reporter()):
+        other = threading.Thread(target=go, args=(plugins, tmp_path), kwargs={"events": 5, "reporter": reporter})
+        other.start()
+        assert waits.wait(10.0)
+        assert cached(tmp_path) == ["maker"]
+    other.join()
+    assert re.fullmatch(
+        rf"waiting for the sample Six, which .+ \(process {os.getpid()} on .+, since 20.+\) makes in {folder}",
+        reporter.said,
+    )
+    assert cached(tmp_path) == ["Six_000001.root"]
+
+
+def test_what_makes_the_sample_is_not_installed(plugins, tmp_path, read):
+    def absent():
+        raise InputError("throwing needs dice, which are not installed", hint="pip install dice")
+
+    go(plugins, tmp_path, events=10)
+    made = plugins.load("samples", "Six")
+    for version, files in (("v1", 1), ("v2", 0)):
+        sys.modules["dice_plugin"].recipe = replace(made, version=version, check=absent)
+        if files:
+            assert numbers(go(plugins, tmp_path, events=10), read) == list(range(10))  # it is there already
+        with pytest.raises(InputError, match="the sample Six is not made yet: throwing needs dice") as caught:
+            go(plugins, tmp_path, events=12)
+    kept = tmp_path / "cache" / "samples" / "Six-v1"
+    assert caught.value.hint == (f"pip install dice; or -i '{kept}/Six_*.root' reads files (1) of another version")
+    assert samples.other_versions(sys.modules["dice_plugin"].recipe) == {kept: 1}
 
 
 def test_reporter_hears_of_it(plugins, tmp_path):

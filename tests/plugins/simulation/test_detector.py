@@ -32,6 +32,7 @@ from hepflow.plugins.simulation import (
     tracking,
     vectors,
 )
+from hepflow.plugins.simulation.pythia import PythiaReader
 from hepflow.plugins.simulation.tools import CONTAINERS, STABLE
 
 from .conftest import Matched, run_tools
@@ -97,6 +98,21 @@ def test_events_do_not_depend_on_their_neighbours(generated: dict[str, Column], 
             expected = simulated[container][column][17:23]
             assert ak.array_equal(alone[container][column], expected), (container, column)
     assert np.array_equal(alone["EventInfo"]["nPileUpVertices"], simulated["EventInfo"]["nPileUpVertices"][17:23])
+
+
+def test_two_seeds_see_another_detector_of_the_same_kind(simulated: Events) -> None:
+    reader = PythiaReader("pythia:Gammatautau?seed=7")
+    other = run_tools(reader.read(list(reader.schema().columns.values()), 0, 200), 200, TauDetector("TauDetector"))
+    name = "averageInteractionsPerCrossing"
+    mu = simulated["EventInfo"][name][:200], other["EventInfo"][name]
+    assert not np.any(mu[0] == mu[1])
+    assert abs(np.corrcoef(*mu)[0, 1]) < 0.25
+    for column in ("pt", "ptIntermediateAxis", "etaIntermediateAxis", "centFrac", "EMPOverTrkSysP", "mu"):
+        one, two = (np.sort(events["TauJets"].flat(column)) for events in (simulated, other))
+        both = np.sort(np.concatenate([one, two]))
+        below = [np.searchsorted(values, both, side="right") / len(values) for values in (one, two)]
+        distance = np.max(np.abs(below[0] - below[1]))  # Kolmogorov and Smirnov; 1.95: chance 0.001
+        assert distance < 1.95 * np.sqrt(1.0 / len(one) + 1.0 / len(two)), column
 
 
 def test_an_event_without_particles_has_no_taus(generated: dict[str, Column]) -> None:

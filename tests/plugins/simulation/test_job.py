@@ -13,8 +13,11 @@ from hepflow.execution import RunOptions, run
 from hepflow.execution.samples import SampleRecipe
 from hepflow.io.links import link_key, probable_class
 from hepflow.joboptions import find_joboptions, load_joboptions
+from hepflow.plugins.simulation.samples import sources
 from hepflow.plugins.simulation.tools import CONTAINERS
 from hepflow.registry.manager import registry
+
+from .test_detector import MODULES
 
 uproot = pytest.importorskip("uproot")
 
@@ -80,3 +83,10 @@ def test_samples_on_demand_are_made_by_these_job_options(name: str) -> None:
     assert (recipe.events, recipe.per_file) == (20_000, 500)
     job = load_joboptions(find_joboptions(recipe.job, registry())).job
     assert job.default_sample == f"pythia:{name}"
+
+
+def test_the_key_of_a_sample_covers_what_makes_it_and_nothing_else() -> None:
+    of_taus, of_events = sources("pythia", "tools"), sources("pythia", "events")
+    detector = {module.__name__.rpartition(".")[2] for module in MODULES}
+    assert of_taus == {*detector, "generator", "pythia", "tools", "truth"}
+    assert of_events == {"events", "generator", "objects", "pythia", "truth"}
