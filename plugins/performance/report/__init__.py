@@ -1,3 +1,3 @@
-"""The report of a run: one HTML page and the same as a PDF book."""
+"""The report of a run: one HTML page."""
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import click
 
 from hepflow.cli.console import common_options, console, size
 from hepflow.execution.rundir import RunDirectory
-from hepflow.plugins.performance.report.tool import NAMES, write_report
+from hepflow.plugins.performance.report.tool import NAME, write_report
 
 __all__ = ["report_command"]
 
@@ -17,12 +17,11 @@ __all__ = ["report_command"]
 @click.argument("folder")
 @common_options
 def report_command(folder: str, plugins: tuple[str, ...], debug: bool) -> None:
-    """Write the report of a run, report.html and report.pdf, into its FOLDER.
+    """Write the report of a run, report.html, into its FOLDER.
 
     Title and author are those of the job's Report tool, where it has one.
     """
     directory = Path(folder).expanduser()
-    with RunDirectory(directory).adding(NAMES):
-        paths = write_report(directory)
-    for path in paths:
-        console().print(f"{path} ({size(path.stat().st_size)})")
+    with RunDirectory(directory).adding([NAME]):
+        path = write_report(directory)
+    console().print(f"{path} ({size(path.stat().st_size)})")

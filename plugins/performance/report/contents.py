@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def read_run(directory: Path) -> Contents:
     if not isinstance(cutflow, list) or not all(isinstance(row, dict) and row.keys() >= CUTFLOW for row in cutflow):
         problems.append("cutflow.json does not hold a cutflow")
         cutflow = []
-    pictures = tuple(_picture(directory, stem) for stem in _in_order(_stems(directory), provenance))
+    pictures = _told_apart([_picture(directory, stem) for stem in _in_order(_stems(directory), provenance)])
     if not provenance and not pictures and not (directory / STATE).is_dir():
         raise InputError(
             f"{directory} is no run directory: it has no provenance.json and no figures",
@@ -168,7 +169,7 @@ def _picture(directory: Path, stem: Path) -> Picture:
     plots = [plot for plot in plots if isinstance(plot, dict)] if isinstance(plots, list) else []
     return Picture(
         stem,
-        str(described.get("title") or stem.name.replace("_", " ")),
+        str(described.get("title") or _title(described, plots) or stem.name.replace("_", " ")),
         tuple(_caption(described.get("style"), plots)),
         tuple(table for plot in plots for table in plot_tables(plot)),
         tuple(problems),
@@ -179,11 +180,54 @@ def _picture(directory: Path, stem: Path) -> Picture:
     )
 
 
+def _told_apart(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Return the figures; those of a folder with one title say the names of their files, too."""
+    titles = Counter((picture.group, picture.title) for picture in pictures)
+    return tuple(
+        replace(p, title=f"{p.title} ({p.path.name.replace('_', ' ')})") if titles[p.group, p.title] > 1 else p
+        for p in pictures
+    )
+
+
+def _title(described: Mapping[str, Any], plots: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a figure shows as a person would call it; empty where that is not known."""
+    first = plots[0] if plots else {}
+    layout, options = (found if isinstance(found, dict) else {} for found in (first.get("layout"), _options(described)))
+    axes = [_name(axis) for axis in layout.get("axes", [layout.get("axis")])]
+    match first.get("type"):
+        case "Histogram":
+            return " against ".join(reversed(axes))
+        case "EfficiencyProfile":
+            return f"{layout.get('title', 'Efficiency')} against {axes[0]}"
+        case "Profile":
+            return f"Mean {_name(layout.get('response'))} against {axes[0]}"
+        case "ResolutionProfile":
+            return f"{_name(layout.get('response'))} ({options.get('mode', 'core')}) against {axes[0]}"
+        case "MigrationMatrix":
+            return f"{first.get('label') or 'Matrix'}: {options.get('kind', 'efficiency')}"
+        case "RocCurve" | "WorkingPoint":
+            said = dict(line.partition(": ")[::2] for line in _lines(described.get("style")))
+            named = [said[side].rpartition(" (")[0] for side in ("signal", "background") if side in said]
+            return f"ROC: {' against '.join(named)}" if named else ""
+    return ""
+
+
+def _options(described: Mapping[str, Any]) -> Any:
+    return described.get("options")
+
+
+def _name(axis: Any) -> str:
+    return str(axis.get("label") or axis.get("name") or "") if isinstance(axis, dict) else ""
+
+
+def _lines(style: Any) -> list[str]:
+    lines = style.get("lines") if isinstance(style, dict) else None
+    return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+
+
 def _caption(style: Any, plots: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the lines under a figure: sample and selection, what is compared, and the notes of what is drawn."""
-    style = style if isinstance(style, dict) else {}
-    lines = style.get("lines")
-    about = [style.get("text"), *(lines if isinstance(lines, list) else ())]
+    about = [style.get("text") if isinstance(style, dict) else "", *_lines(style)]
     labels = dict.fromkeys(str(plot["label"]) for plot in plots if plot.get("label"))
     notes = dict.fromkeys(str(plot["note"]) for plot in plots if plot.get("note"))
     found = [" · ".join(str(part) for part in about if part), ", ".join(labels) if len(labels) > 1 else "", *notes]

@@ -1,4 +1,4 @@
-"""How a run was made, as tables of text for page and book alike."""
+"""What a run gave and how it was made, as tables of text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from hepflow.errors import HepflowError
 from hepflow.plugins.performance.report.contents import STATE, Contents
 from hepflow.plugins.performance.report.tables import Table, number, shown
 
-__all__ = ["Configured", "configured", "facts", "overview"]
+__all__ = ["Configured", "configured", "facts", "overview", "results"]
 
 NETWORKS = ("*.onnx", "*.keras", "weights-for-lwtnn*.json")
+COUNTS = ("total", "signal_total", "excluded", "threshold")
+"""Numbers that say how much was filled, not what came out."""
+MOST_RESULTS = 60
 ROLES = ("train", "validation", "test")
 
 
@@ -55,6 +58,17 @@ def configured(contents: Contents) -> list[Configured]:
         tables = [Table(("property", "value"), listed, code=frozenset({1})) for listed in (changed, rows)]
         found.append(Configured(name, str(values.get("class", "")), *tables))
     return found
+
+
+def results(contents: Contents) -> Table:
+    """Return the numbers of the figures that stand for the whole: diagonals, areas under curves, with their errors."""
+    rows: dict[tuple[str, ...], None] = {}
+    for picture in contents.pictures:
+        for table in picture.tables:
+            for name, value in table.rows if not table.header else ():
+                if name not in COUNTS:
+                    rows[picture.group.replace("_", " "), table.title, name.replace("_", " "), value] = None
+    return Table(("figures", "of", "what", "value"), list(rows)[:MOST_RESULTS], right=frozenset({3}))
 
 
 def overview(contents: Contents) -> dict[str, list[Table]]:

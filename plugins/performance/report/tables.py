@@ -1,4 +1,4 @@
-"""Tables of text, as page and book show them, and the numbers of a figure as such tables."""
+"""Tables of text, as the page shows them, and the numbers of a figure as such tables."""
 
 from __future__ import annotations
 

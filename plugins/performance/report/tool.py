@@ -11,15 +11,14 @@ from hepflow import Context, Property, Tool
 from hepflow.errors import ToolError
 from hepflow.plugins.performance.report.contents import read_run
 
-__all__ = ["NAMES", "Report", "write_report"]
+__all__ = ["NAME", "Report", "write_report"]
 
-NAMES = ("report.html", "report.pdf")
-PACKAGES = ("jinja2", "matplotlib", "PIL", "pypdf")
+NAME = "report.html"
+PACKAGES = ("jinja2", "PIL")
 
 
 class Report(Tool):
-    """Write the report of the run: ``report.html``, one page that opens anywhere, and the same as a book,
-    ``report.pdf``.
+    """Write the report of the run: ``report.html``, one page that opens anywhere and prints well.
 
     It shows what is in the run directory when it finalizes, so it stands last in the job: the figures with their
     numbers, the cutflow, inputs, models, configuration, versions and the job options. ``hepflow report FOLDER`` writes
@@ -29,24 +28,22 @@ class Report(Tool):
     Title = Property("", "title of the report; empty: the name of the job")
     Author = Property("", "who made it, shown below the title")
 
-    def finalize(self, total: Any, context: Context) -> list[Path]:
-        """Write both files and return them."""
-        for name in NAMES:
-            context.path(name)
-        paths = write_report(context.directory)
-        context.log.info("report: %s", ", ".join(map(str, paths)))
-        return paths
+    def finalize(self, total: Any, context: Context) -> Path:
+        """Write the page and return its path."""
+        context.path(NAME)
+        path = write_report(context.directory)
+        context.log.info("report: %s", path)
+        return path
 
 
-def write_report(directory: Path) -> list[Path]:
-    """Write ``report.html`` and ``report.pdf`` of a run directory into it, from its files alone; return their paths.
+def write_report(directory: Path) -> Path:
+    """Write ``report.html`` of a run directory into it, from its files alone; return its path.
 
     Title and author are those that a ``Report`` tool had in the run.
 
     InputError where the directory is none of a run, OutputError where it cannot be written, ToolError, naming the
     extra, where a package is missing. Files of the run that are missing or damaged are named in the report.
     """
-    from hepflow.plugins.performance.report.book import write_book
     from hepflow.plugins.performance.report.page import write_page
 
     for package in PACKAGES:
@@ -57,10 +54,9 @@ def write_report(directory: Path) -> list[Path]:
                 f"the report needs the package {package}", hint="pip install 'hepflow[plots]' from your checkout"
             ) from error
     contents = read_run(directory)
-    page, book = (directory / name for name in NAMES)
+    page = directory / NAME
     configured = contents.provenance.get("properties", {}).values()
     own: Mapping[str, Any] = next((values for values in configured if values.get("class") == Report.__name__), {})
     title, author = own.get("Title") or contents.job, own.get("Author", "")
     write_page(contents, page, title=title, author=author)
-    write_book(contents, book, title=title, author=author)
-    return [page, book]
+    return page

@@ -67,7 +67,7 @@ job += Report("Report", Title="Taus & <script>alert(1)</script>", Author="A. <i>
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory, xaod):
     """The folder of a run with a report: five figures in three folders, one of them empty. Not to be changed."""
-    for package in ("hist", "jinja2", "mplhep", "pypdf"):
+    for package in ("hist", "jinja2", "mplhep"):
         pytest.importorskip(package, reason="reports need the extra 'plots'")
     folder = tmp_path_factory.mktemp("reported")
     (folder / "job.py").write_text(JOB, encoding="utf-8")

@@ -58,7 +58,11 @@ def test_what_the_run_says_of_itself(reported):
 
 def test_captions_say_sample_and_why_a_figure_is_empty(reported):
     by_name = {picture.path.name: picture for picture in read_run(reported).pictures}
-    assert by_name["pt_2"].title == "pt 2"
+    assert {name: picture.title for name, picture in by_name.items()} == {
+        "central": "Efficiency against tau pt",
+        "pt": "pt",
+        **{name: f"tau pt ({name.replace('_', ' ')})" for name in ("empty", "pt_2", "pt_10")},
+    }
     assert by_name["pt_2"].lines[0] == "test simulation · taus of <i>60</i> events"
     assert "no entries" in by_name["empty"].lines[-1]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hepflow.plugins.performance.report.contents import read_run
 from hepflow.plugins.performance.report.page import write_page
@@ -20,7 +23,7 @@ def page(reported, parse):
 
 def remade(rundir, parse):
     """The page of a run directory that a test has changed."""
-    return parse(write_report(rundir)[0])
+    return parse(write_report(rundir))
 
 
 def section(page, name):
@@ -76,21 +79,34 @@ def test_every_id_is_there_once(page):
 def test_contents_lead_to_every_section_and_figure(page):
     (nav,) = page.all("nav")
     entries = [a.text for a in nav.all("a")]
-    assert entries[:9] == ["Overview", "Figures", "central", "roc", "pt", "spectra", "empty", "pt 2", "pt 10"]
-    assert entries[9:] == [h2.text for h2 in page.all("h2")][1:]
+    spectra = ["spectra", "tau pt (empty)", "tau pt (pt 2)", "tau pt (pt 10)"]
+    assert entries[:10] == ["Overview", "Results", "Figures", "Efficiency against tau pt", "roc", "pt", *spectra]
+    assert entries[10:] == [h2.text for h2 in page.all("h2")][2:]
+
+
+def test_the_numbers_that_stand_for_the_whole_come_first(page, reported):
+    auc = json.loads((reported / "roc/pt.json").read_text())["plots"][0]["derived"]["auc"]
+    assert page.all("h2")[0].text == "Results"
+    assert section(page, "results").rows() == [["figures", "of", "what", "value"], ["roc", "pt", "auc", f"{auc:.4g}"]]
 
 
 def test_pictures_are_inside_with_their_size(page, reported):
     for picture, figure in zip(read_run(reported).pictures, page.all("figure"), strict=True):
         (image,) = figure.all("img")
-        assert base64.b64decode(image["src"].partition(",")[2]) == picture.png.read_bytes()
+        with (
+            Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))) as shown,
+            Image.open(picture.png) as drawn,
+        ):
+            assert shown.size == drawn.size
+            difference = np.abs(np.subtract(shown.convert("RGB"), drawn.convert("RGB"), dtype=float))
+            assert difference.mean() < 1  # fewer colours
         assert (int(image["width"]), int(image["height"])) == picture.pixels
         assert image["loading"] == "lazy"
         assert image["alt"] == picture.title
 
 
 def test_numbers_of_a_figure(page, reported):
-    figure = next(f for f in page.all("figure") if f.all("h4")[0].text == "pt 2")
+    figure = next(f for f in page.all("figure") if f.all("h4")[0].text == "tau pt (pt 2)")
     (details,) = figure.all("details")
     values = json.loads((reported / "spectra/pt_2.json").read_text())["plots"][0]["derived"]["values"]
     table = details.all("table")[-1].rows()
@@ -153,8 +169,8 @@ def test_damaged_files_are_shown_as_such(rundir, parse):
     (rundir / "cutflow.json").write_text("[")
     page = remade(rundir, parse)
     figures = {f.all("h4")[0].text: f for f in page.all("figure")}
-    assert figures["pt 2"].all("img") == []
-    assert "pt_2.png is missing" in figures["pt 2"].text
+    assert figures["tau pt (pt 2)"].all("img") == []
+    assert "pt_2.png is missing" in figures["tau pt (pt 2)"].text
     assert len(figures["pt 10"].all("img")) == 1
     assert "pt_10.json cannot be read" in figures["pt 10"].text
     assert "cutflow.json cannot be read" in page.all("header")[0].text
@@ -166,7 +182,7 @@ def test_a_run_of_which_only_figures_are_left(rundir, parse):
         (rundir / name).unlink()
     page = remade(rundir, parse)
     assert page.all("h1")[0].text == "run"
-    assert [h2.text for h2 in page.all("h2")] == ["Figures", "Outputs"][:1]
+    assert [h2.text for h2 in page.all("h2")] == ["Results", "Figures"]
     assert len(page.all("img")) == 5
 
 
