@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from hepflow import Events, Property
 from hepflow import events as views
 from hepflow.errors import NetworkError, PropertyError, nearest
 from hepflow.expressions import Expression, qualified
-from hepflow.plugins.networks.models import ModelTool
+from hepflow.plugins.networks.models import Inputs, ModelTool
 from hepflow.registry.models import recipes
 from hepflow.variables import Variable
 
@@ -94,10 +95,19 @@ class ModelDecorator(ModelTool):
         return self.decorated(self.writes()) | {"OutputPrefix": self.OutputPrefix}
 
     def execute(self, events: Events, result: Any) -> None:
-        """Collect the inputs of the chunk, evaluate, decorate."""
-        model = self._models[0]
-        objects = events[self.Container]
-        inputs = {node.name: self._scalars(model, node, events) for node in model.used_inputs}
+        """Evaluate the model for the chunk, decorate."""
+        model, objects, linked = self._models[0], events[self.Container], self._linked(events)
+        values, _ = self.answers(events, linked)
+        owners = {output.name: model.sequence_of(output) for output in model.outputs}
+        for output, position, _, name in self._decorations(model):
+            column = np.exp(values[output][:, position]) if self.Exponentiate else values[output][:, position]
+            column = column.astype(np.float32, copy=False)  # what Athena reads decorations as
+            owner = owners[output]
+            (objects if owner is None else linked[owner[0]])[name] = column
+
+    def _linked(self, events: Events) -> dict[str, views.Linked]:
+        """Return the objects of the sequences."""
+        model, objects = self._models[0], events[self.Container]
         linked: dict[str, views.Linked] = {}
         for node in model.used_sequences:
             found = objects.follow(*self._source(node.name))
@@ -105,6 +115,16 @@ class ModelDecorator(ModelTool):
                 found = found.sort(found.flat(self.SortBy[node.name]))
             most = self._most(model, node.name)
             linked[node.name] = found if most is None else found.first(most)
+        return linked
+
+    def answers(
+        self, events: Events, linked: Mapping[str, views.Linked]
+    ) -> tuple[Mapping[str, npt.NDArray[Any]], Inputs]:
+        """Return the values of each output for the chunk, and the scalar inputs that they are of; ``linked`` are the
+        objects of sequences.
+        """
+        model = self._models[0]
+        inputs = {node.name: self._scalars(model, node, events) for node in model.used_inputs}
         sequences = {
             node.name: (
                 {name: v(linked[node.name].flat(v.column)) for name, v in self._variables(model, node)},
@@ -112,13 +132,7 @@ class ModelDecorator(ModelTool):
             )
             for node in model.used_sequences
         }
-        values = self.evaluate(events, self.Container, inputs, sequences)
-        owners = {output.name: model.sequence_of(output) for output in model.outputs}
-        for output, position, _, name in self._decorations(model):
-            column = np.exp(values[output][:, position]) if self.Exponentiate else values[output][:, position]
-            column = column.astype(np.float32, copy=False)  # what Athena reads decorations as
-            owner = owners[output]
-            (objects if owner is None else linked[owner[0]])[name] = column
+        return self.evaluate(events, self.Container, inputs, sequences), inputs
 
     def _most(self, model: Model, sequence: str) -> int | None:
         """Return how many objects of a sequence the model gets at most."""

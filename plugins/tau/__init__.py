@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.classifier import NNDecayModeClassifier
     from hepflow.plugins.tau.decaymode import NNDecayModeTree
     from hepflow.plugins.tau.display import TauEventDisplay
+    from hepflow.plugins.tau.energyscale.applying import TauCalibrateLC, TauCombinedTES
+    from hepflow.plugins.tau.energyscale.regression import MvaTESEvaluator, MvaTESVariableDecorator
     from hepflow.plugins.tau.identification import TauIDClassifier, TauIDTree
     from hepflow.plugins.tau.inputs import NetworkInputPlots
     from hepflow.plugins.tau.pfocount import PFOCountDecayMode
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.workingpoints import WorkingPointDecorator, WorkingPointTuner
 
 __all__ = [
+    "MvaTESEvaluator",
+    "MvaTESVariableDecorator",
     "NNDecayModeClassifier",
     "NNDecayModeTree",
     "NetworkInputPlots",
     "PFOCountDecayMode",
+    "TauCalibrateLC",
+    "TauCombinedTES",
     "TauEventDisplay",
     "TauIDClassifier",
     "TauIDTree",
@@ -35,11 +41,15 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "MvaTESEvaluator": "energyscale.regression",
+        "MvaTESVariableDecorator": "energyscale.regression",
         "NNDecayModeClassifier": "classifier",
         "NNDecayModeTree": "decaymode",
         "NetworkInputPlots": "inputs",
         "PFOCountDecayMode": "pfocount",
         "TauEventDisplay": "display",
+        "TauCalibrateLC": "energyscale.applying",
+        "TauCombinedTES": "energyscale.applying",
         "TauIDClassifier": "identification",
         "TauIDTree": "identification",
         "TauSelection": "selection",

@@ -12,10 +12,14 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the tau tools."""
     return {
+        "MvaTESEvaluator": "hepflow.plugins.tau.energyscale.regression:MvaTESEvaluator",
+        "MvaTESVariableDecorator": "hepflow.plugins.tau.energyscale.regression:MvaTESVariableDecorator",
         "NNDecayModeClassifier": "hepflow.plugins.tau.classifier:NNDecayModeClassifier",
         "NNDecayModeTree": "hepflow.plugins.tau.decaymode:NNDecayModeTree",
         "NetworkInputPlots": "hepflow.plugins.tau.inputs:NetworkInputPlots",
         "PFOCountDecayMode": "hepflow.plugins.tau.pfocount:PFOCountDecayMode",
+        "TauCalibrateLC": "hepflow.plugins.tau.energyscale.applying:TauCalibrateLC",
+        "TauCombinedTES": "hepflow.plugins.tau.energyscale.applying:TauCombinedTES",
         "TauEventDisplay": "hepflow.plugins.tau.display:TauEventDisplay",
         "TauIDClassifier": "hepflow.plugins.tau.identification:TauIDClassifier",
         "TauIDTree": "hepflow.plugins.tau.identification:TauIDTree",

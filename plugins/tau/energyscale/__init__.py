@@ -1,0 +1,1 @@
+"""The energy scale of taus: local calibration, combination, regression; applied, and derived from simulation."""

@@ -1,0 +1,344 @@
+"""The energy scale against numbers calculated by hand from the formulas of tauRecTools."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepflow import Events, Job
+from hepflow.errors import InputError, JobOptionsError, NetworkError, ToolError
+from hepflow.plugins.tau import MvaTESEvaluator, TauCalibrateLC, TauCombinedTES
+from hepflow.plugins.tau.energyscale.calibrations import Combination, LocalCalibration, Resolution
+from hepflow.plugins.tau.energyscale.curves import Curve, from_tformula
+from hepflow.plugins.tau.energyscale.files import (
+    read_combination,
+    read_local,
+    write_combination,
+    write_local,
+)
+from hepflow.plugins.tau.modes import MODES
+
+CONTEXT = SimpleNamespace(log=SimpleNamespace(warning=lambda *_: None))
+
+
+def points(x, y, outside="edge"):
+    return Curve(np.array(x, float), np.array(y, float), outside)
+
+
+def constant(value, low=10e3, high=1e6, outside="line"):
+    return points([low, high], [value, value], outside)
+
+
+def local(record=None):
+    one = [
+        constant(0.8, 10, 100, "edge"),
+        points([10, 110], [0.5, 1.0]),
+        Curve(np.array([0.0, 500.0]), np.zeros(0), "line", "0.9 + x / 1000"),
+    ]
+    several = [constant(0.9, 20, 60, "zero"), constant(-1.0, 1, 9), constant(0.5, 1, 9)]
+    slopes = np.array([[0.1, 0.2, 0.0], [0.3, -0.1, 0.05]])
+    return LocalCalibration(np.array([0, 0.8, 1.5, 2.5]), 20.0, slopes, (one, several), record or {})
+
+
+# pt [GeV], η, tracks, pile-up vertices → calibrated pt [GeV]
+LOCAL = [
+    (40, 0.1, 1, 20, 50), (40, -0.1, 1, 30, 48.75), (40, 0.1, 0, 10, 51.25), (40, 0.8, 1, 20, 40 / 0.65),
+    (10, 1.0, 1, 20, 20), (5, 1.0, 1, 20, 10), (200, 1.0, 1, 20, 200), (1, 1.0, 1, 30, 2), (2, 1.0, 1, 30, 4),
+    (60, 1.0, 1, 30, 58 / 0.74), (100, 1.5, 1, 50, 100), (100, 2.5, 1, 50, 100), (100, -3.9, 1, 50, 100),
+    (50, 2.0, 1, 0, 50 / 0.95), (40, 0, 3, 20, 40 / 0.9), (40, 0, 2, 20, 40 / 0.9), (70, 0, 3, 20, 70),
+    (40, 0.79, 3, 30, 37 / 0.9), (40, 1.2, 3, 30, 41), (0, 1.2, 3, 20, 1e-6), (-1.111, 1.2, 3, 20, 1e-6),
+    (10_000, 2, 3, 20, 10_000), (9_999, 2, 3, 20, 19_998), (10, 2, 5, 40, 18),
+]  # fmt: skip
+
+
+def combination(record=None):
+    wide, narrow, none = constant(0.2), constant(0.1), constant(0.0)
+    calo = [[Resolution(none, wide)] * 5 for _ in MODES]
+    flow = [[Resolution(none, narrow)] * 5 for _ in MODES]
+    calo[1] = [Resolution(constant(0.1, 10e3, 50e3), wide)] * 5
+    flow[1] = [Resolution(constant(-0.1, 10e3, 50e3), narrow)] * 5
+    calo[2], flow[2] = [Resolution(none, none)] * 5, [Resolution(none, none)] * 5
+    flow[4] = [Resolution(none, points([10e3, 110e3], [0.1, 0.3], "line"))] * 5
+    rho = np.array([[0.0, 0.5, 0.0, 0.0, -0.5]] * 5)
+    rho[4, 2] = 0.9
+    allowed = [constant(3.0)] * 3 + [constant(-1.0), points([0, 100e3], [1.0, 5.0], "line")]
+    return Combination(calo, flow, rho, allowed, record or {})
+
+
+# Et of calorimeter and particle flow [GeV], η, mode → combined Et [GeV], weight of the calorimeter.
+# w = (s_f² − ρ s_c s_f) / (s_c² + s_f² − 2 ρ s_c s_f); all with s_c = 0.2 Et, s_f = 0.1 Et unless said otherwise
+COMBINED = [
+    (40, 40, 0.0, 0, 40, 16 / 80),
+    (40, 44, 0.29, 0, 44 - 4 * 19.36 / 83.36, 19.36 / 83.36),
+    (40, 44, -0.3, 0, 44 - 4 * (19.36 - 17.6) / (83.36 - 35.2), (19.36 - 17.6) / (83.36 - 35.2)),
+    (40, 44, 0.8, 0, 44 - 4 * 19.36 / 83.36, 19.36 / 83.36),
+    (40, 44, 1.3, 0, 44 - 4 * 19.36 / 83.36, 19.36 / 83.36),
+    (40, 44, 1.6, 0, 44 - 4 * (19.36 + 17.6) / (83.36 + 35.2), (19.36 + 17.6) / (83.36 + 35.2)),
+    (40, 44, 2.59, 0, 44 - 4 * (19.36 + 17.6) / (83.36 + 35.2), (19.36 + 17.6) / (83.36 + 35.2)),
+    (40, 44, 2.6, 0, 40, 1),  # no calibration from 2.6 on
+    (40, 44, 0.0, 5, 40, 1),
+    (40, 44, 0.0, 6, 40, 1),
+    (40, 44, 0.0, -1111, 40, 1),
+    (10, 20, 0.0, 0, 10, 1),  # differ by 10 > 3 √(2² + 2²) = 8.49
+    (10, 18, 0.0, 0, 18 - 8 * 3.24 / 7.24, 3.24 / 7.24),  # 8 < 3 √7.24 = 8.07
+    (100, 20, 0.3, 0, 100, 1),  # 80 > 3 √(20² + 2² − 40) = 57.24
+    (40, 40, 0.0, 1, 44 - 8 * 0.2, 0.2),  # 40 − 4 and 40 + 4
+    (50, 50, 0.0, 1, 55 - 10 * 0.2, 0.2),  # the last point counts
+    (50.1, 50.1, 0.0, 1, 50.1, 0.2),  # above it there is no bias
+    (40, 40, 0.0, 2, 40, 0),  # no widths: weight 0
+    (40, 41, 0.0, 2, 40, 1),  # and any difference is too much
+    (40, 40, 0.0, 3, 40, 0.2),  # nSigma is at least 0
+    (40, 40.5, 0.0, 3, 40, 1),
+    (40, 60, 0.0, 4, 60 - 20 * 144 / 208, 144 / 208),  # s_f = 0.2 · 60 = 12; s_c = 8; allowed 2.6 √208 = 37.5
+    (100, 200, 0.0, 4, 200 - 100 * 0.9, 0.9),  # s_f = 0.3 · 200, as at the last point; allowed 5 · 63.2
+    (40, 60, 0.9, 4, 40, 1),  # 20 > 2.6 √(208 − 172.8) = 15.4
+    (40, 50, 0.9, 4, 40, 1),  # s_f = 9: w = (81 − 64.8) / (145 − 129.6) = 1.05 is 1; 10 < 2.6 √15.4 = 10.2
+]
+
+
+def taus(**columns):
+    return Events.from_arrays({f"TauJets.{k}": ak.Array([np.asarray(v)]) for k, v in columns.items()})
+
+
+def run(tool, events):
+    """Execute a tool; returns what it counted."""
+    tool.prepare(CONTEXT)
+    result = tool.start()
+    tool.execute(events, result)
+    return result
+
+
+def check_local(path):
+    pt, eta, tracks, npv, expected = np.array(LOCAL, float).T
+    events = taus(
+        ptIntermediateAxis=pt * 1000, etaIntermediateAxis=eta, phiIntermediateAxis=0 * eta,
+        nTracks=tracks.astype(int), nVtxPU=npv.astype(int),
+    )  # fmt: skip
+    counted = run(TauCalibrateLC("lc", calibrationFile=str(path)), events)
+    assert events["TauJets"].flat("ptTauEnergyScale") == pytest.approx(expected * 1000, rel=1e-6)
+    assert events["TauJets"].flat("mTauEnergyScale").tolist() == [0.0] * len(pt)
+    return counted
+
+
+def check_combined(path, **properties):
+    calo, flow, eta, mode, expected, weight = np.array(COMBINED, float).T
+    events = taus(
+        ptTauEnergyScale=calo * 1000, etaTauEnergyScale=eta, ptPanTauCellBased=flow * 1000, etaPanTauCellBased=eta,
+        phiPanTauCellBased=0 * eta, mPanTauCellBased=0 * eta, PanTau_DecayMode=mode.astype(int),
+    )  # fmt: skip
+    tool = TauCombinedTES("c", WeightFileName=str(path), addCalibrationResultVariables=True, **properties)
+    counted = run(tool, events)
+    found = events["TauJets"]
+    assert found.flat("ptCombined") == pytest.approx(expected * 1000, rel=1e-6)
+    assert found.flat("weightCombined") == pytest.approx(weight, abs=1e-6)
+    return counted
+
+
+def test_local_calibration(tmp_path):
+    write_local(tmp_path / "lc.json", local())
+    counted = check_local(tmp_path / "lc.json")
+    assert counted == {
+        "taus": 24,
+        "no pt of the IntermediateAxis: 0.001 MeV": 2,
+        "pt outside the range of the response": 7,
+    }
+
+
+def test_combination(tmp_path):
+    write_combination(tmp_path / "c.json", combination())
+    counted = check_combined(tmp_path / "c.json")
+    assert [value for key, value in counted.items() if "no decay mode" in key] == [4]
+
+
+def test_decay_mode_is_told_or_found(tmp_path):
+    write_combination(tmp_path / "c.json", combination())
+    columns = {f"{n}{a}": [1.0] for n in ("pt", "eta", "phi", "m") for a in ("TauEnergyScale", "PanTauCellBased")}
+    tool = TauCombinedTES("c", WeightFileName=str(tmp_path / "c.json"))
+    with pytest.raises(ToolError, match="neither PanTau_DecayMode nor NNDecayMode"):
+        run(tool, taus(**columns))
+    columns |= {"ptTauEnergyScale": [40e3], "ptPanTauCellBased": [44e3]}
+    events = taus(**columns, NNDecayMode=[0], PanTau_DecayMode=[5])
+    run(tool, events)
+    assert events["TauJets"].flat("ptCombined").tolist() == [40e3]
+    run(TauCombinedTES("c", WeightFileName=str(tmp_path / "c.json"), DecayMode="NNDecayMode"), events)
+    assert events["TauJets"].flat("ptCombined")[0] > 40e3
+
+
+def test_calibrations_belong_together(tmp_path):
+    write_local(tmp_path / "lc.json", local())
+    write_combination(tmp_path / "c.json", combination({"upstream": {"TauJets.ptTauEnergyScale": "0" * 64}}))
+    job = Job("job")
+    job += TauCalibrateLC("lc", calibrationFile=str(tmp_path / "lc.json"))
+    tool = TauCombinedTES("c", WeightFileName=str(tmp_path / "c.json"))
+    job += tool
+    with pytest.raises(JobOptionsError, match=r"another calibration of TauJets\.ptTauEnergyScale than the job applies"):
+        tool.check(job)
+    tool.AllowOtherUpstream = True
+    tool.check(job)
+
+
+def test_curves():
+    line, edge = points([10, 20, 40], [1.0, 2.0, 1.0], "line"), points([10, 20, 40], [1.0, 2.0, 1.0])
+    at = [0, 10, 15, 20, 30, 40, 50]
+    assert line(at).tolist() == [0.0, 1.0, 1.5, 2.0, 1.5, 1.0, 0.5]
+    assert edge(at).tolist() == [1.0, 1.0, 1.5, 2.0, 1.5, 1.0, 1.0]
+    assert edge.beyond(at).tolist() == [True, *[False] * 5, True]
+    made = from_tformula("[p0]+[p1]*TMath::Sq(x-1)+pow(x,(1+2))/[b]", {"p0": 1, "p1": -2.0, "b": 4}, (0, 9))
+    assert made([3.0, 2.0]).tolist() == [1 - 2 * 4 + 27 / 4, 1 - 2 + 2]
+    for text, message in (
+        ("1/2*x", "divides whole numbers"), ("TMath::Gaus(x,0,1)", "cannot be calculated"), ("[p7]*x", "a value")
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            from_tformula(text, {}, (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hepflow": "tau energy scale: combined"}, "is no calibration of the tau energy scale: local"),
+        ({"eta": [0.1, 0.8, 1.5, 2.5]}, "must begin at 0"),
+        ({"slopes": {"1P": [1, 2, 3]}}, "lacks '3P'"),
+        ({"responses": {"1P": [], "3P": []}}, "do not fit"),
+    ],
+)
+def test_files_that_are_no_calibration(tmp_path, change, message):
+    write_local(tmp_path / "lc.json", local())
+    content = json.loads((tmp_path / "lc.json").read_text()) | change
+    (tmp_path / "lc.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_local(str(tmp_path / "lc.json"))
+
+
+def forest(path, names, record=None):
+    """Write a file of MVAUtils with one tree: 1.25 where the first input is below 0.5, else 0.75."""
+    from hepflow.networks.graph import Output
+    from hepflow.plugins.trees.forest import Forest, ForestModel, Tree, forest_input
+    from hepflow.plugins.trees.mvautils import MvaUtilsWriter
+
+    columns = ([0, -1, -1], [0.5, 0, 0], [1, -1, -1], [2, -1, -1], [True] * 3, [0, 1.25, 0.75])
+    kinds = ("i8", "f8", "i8", "i8", "?", "f8")
+    tree = Tree(*(np.array(c, k) for c, k in zip(columns, kinds, strict=True)))
+    output = Output("o", 0, ("factor",))
+    model = ForestModel("XGBoost", "", forest_input(names), output, Forest(len(names), (tree,)), record or {})
+    MvaUtilsWriter.write(model, path)
+    return str(path)
+
+
+# ptCombined, ptIntermediateAxis [MeV], tracks → pt with the ratio axis / combined below 0.5 or not, and without tracks
+FINAL = [
+    (40e3, 10e3, 1, 50e3), (40e3, 20e3, 1, 30e3), (40e3, 19e3, 3, 50e3), (40e3, 40e3, 2, 30e3), (80e3, 1e3, 1, 100e3),
+    (1e6, 1e6, 1, 750e3), (20e3, 9.99e3, 1, 25e3), (20e3, 10.01e3, 1, 15e3), (1.0, 1.0, 1, 1.0), (0.5, 0.1, 1, 1.0),
+    (0.0, 10e3, 1, 1.0), (2.0, 2.0, 1, 1.5), (0.9, 0.1, 3, 1.125), (40e3, -1111, 1, 50e3), (100, 60, 5, 75),
+    (-5.0, 1.0, 1, 1.0), (40e3, 10e3, 0, 30e3), (40e3, 30e3, 0, 30e3), (40e3, 1e3, 0, 30e3), (0.0, 1e3, 0, 1.0),
+]  # fmt: skip
+
+
+def test_regression(tmp_path):
+    ratio = "TauJetsAuxDyn.ptIntermediateAxis/TauJetsAuxDyn.ptCombined"
+    many = forest(tmp_path / "many.root", [ratio])
+    none = forest(tmp_path / "none.root", ["TauJetsAuxDyn.PanTau_BDTValue_1p0n_vs_1p1n"])
+    combined, axis, tracks, expected = np.array(FINAL, float).T
+    bdt = np.full(len(axis), 3.0)
+    events = taus(
+        ptCombined=combined, ptIntermediateAxis=axis, nTracks=tracks.astype(int), etaPanTauCellBased=axis,
+        phiPanTauCellBased=axis, PanTau_BDTValue_1p0n_vs_1p1n=bdt,
+    )  # fmt: skip
+    counted = run(MvaTESEvaluator("tes", WeightFileName=many, WeightFileName0p=none), events)
+    assert events["TauJets"].flat("ptFinalCalib") == pytest.approx(expected, rel=1e-6)
+    assert counted["taus"] == 20
+    counted = run(MvaTESEvaluator("tes", WeightFileName=many), events)  # without the second: ptCombined
+    assert events["TauJets"].flat("ptFinalCalib")[-4:].tolist() == [40e3, 40e3, 40e3, 1.0]
+    assert counted["no track, and no regression for these (WeightFileName0p): ptCombined is kept"] == 4
+
+
+def test_bdt_values_are_clipped(tmp_path):
+    from hepflow.plugins.tau.energyscale.regression import _column
+
+    name = "PanTau_BDTValue_1p0n_vs_1p1n"
+    assert _column(f"TauJetsAuxDyn.{name}") == _column(name) == f"max(TauJets.{name}, -5.1)"
+    tool = MvaTESEvaluator("tes", WeightFileName=forest(tmp_path / "m.root", [f"0.01*TauJetsAuxDyn.{name}+0.552"]))
+    columns = {n: [40e3, 40e3] for n in ("ptCombined", "etaPanTauCellBased", "phiPanTauCellBased")}
+    events = taus(**columns, nTracks=[1, 1], **{name: [-1111.0, -5.0]})
+    run(tool, events)  # 0.552 − 0.051 is above 0.5, and so is 0.552 − 0.050
+    assert events["TauJets"].flat("ptFinalCalib").tolist() == [30e3, 30e3]
+
+
+def test_a_regression_has_one_answer(tmp_path):
+    with pytest.raises(JobOptionsError, match="no WeightFileName"):
+        MvaTESEvaluator("tes").reads()
+    file = forest(tmp_path / "m.root", ["TauJets.pt"])
+    with pytest.raises(NetworkError, match="which is no input"):
+        MvaTESEvaluator("tes", WeightFileName=file, Variables={"x": "TauJets.pt"}).reads()
+
+
+def write_root(path, ROOT):  # noqa: N803 - as everyone writes it
+    """Write both calibrations as Athena has them."""
+    lc, made = local(), combination()
+    file = ROOT.TFile.Open(str(path), "RECREATE")
+    kept = []
+
+    def histogram(name, values, edges, underflow=0.0):
+        one = ROOT.TH1F(name, "", len(edges) - 1, np.array(edges, float))
+        for number, value in enumerate([underflow, *values]):
+            one.SetBinContent(number, float(value))
+        one.Write()
+        kept.append(one)
+
+    histogram("etaBinning", [], lc.eta)
+    for row, (name, base) in enumerate((("1P", "OneP"), ("3P", "MultiP"))):
+        histogram(f"slopeNPV{name}", lc.slopes[row], lc.eta, lc.average_npv)
+        for number, curve in enumerate(lc.responses[row]):
+            if curve.formula:
+                one = ROOT.TF1(f"{base}_Eta_{number}", "[0]+x*[1]", *curve.x)
+                one.SetParameters(0.9, 0.001)
+            elif curve.outside == "edge" and len(set(curve.y)) > 1:
+                text = "[0]+0.005*(TMath::Min(TMath::Max(x,10.),110.)-10.)"
+                one = ROOT.TF1(f"{base}_Eta_{number}", text, *curve.x)
+                one.SetParameter(0, 0.5)
+            elif curve.outside == "zero":  # saved points of what is compiled
+                ROOT.gInterpreter.ProcessLine("double hepflow_flat(double*, double*) { return 0.9; }")
+                one = ROOT.TF1(f"{base}_Eta_{number}", ROOT.hepflow_flat, 20.0, 60.0, 0)
+            else:
+                one = ROOT.TF1(f"{base}_Eta_{number}", "pol0", *curve.x)
+                one.SetParameter(0, curve.y[0])
+            one.Write()
+    for row, mode in enumerate(MODES):
+        histogram(f"CorrelationCoeff_tauRec_{mode}", made.rho[row][1:], [0, 1, 2, 3, 4, 5], made.rho[row][0])
+        low, high = made.compatibility[row].y[:2]
+        one = ROOT.TF1(f"nSigmaCompatibility_{mode}", "[0]+[1]*x/100000.", 0, 1e5)
+        one.SetParameters(low, high - low)
+        one.Write()
+    for folder, parts in (("tauRec", made.calo), ("ConstituentEt", made.flow)):
+        file.mkdir(folder).cd()
+        for row, mode in enumerate(MODES):
+            for number, part in enumerate(parts[row]):
+                for what, curve in zip(("MeanEt", "ResolutionEt"), part, strict=True):
+                    graph = ROOT.TGraph(len(curve.x), curve.x, curve.y)
+                    graph.Write(f"Graph_from_{what}_{folder}_{mode}_{number}")
+    file.Close()
+
+
+def test_athena_layout(tmp_path):
+    root = pytest.importorskip("ROOT", reason="PyROOT (wheel `root`, alpha) is not installed")
+    path = tmp_path / "athena.root"
+    write_root(path, root)
+    check_local(path)
+    check_combined(path)
+    shifted = read_combination(str(path), athena_rho_bin=False)
+    assert shifted.rho[0].tolist() == [0.5, 0.0, 0.0, -0.5, 0.0]
+
+
+def test_root_files_of_another_layout(tmp_path):
+    import uproot
+
+    path = str(tmp_path / "other.root")
+    with uproot.recreate(path) as file:
+        file["etaBinningX"] = np.histogram([1.0], [0.0, 1.0, 2.0])
+    for read in (read_local, read_combination):
+        with pytest.raises(InputError, match="another layout"):
+            read(path)
