@@ -250,7 +250,13 @@ class WorkingPoint(_SignalAgainstBackground):
 
     def derived(self) -> dict[str, Any]:
         """Return the point."""
-        return {**self.point()._asdict(), "signal_total": self.signal_total, "method": METHOD}
+        point = self.point()
+        return {
+            "efficiency": {"value": point.efficiency, "error": point.efficiency_error},
+            "rejection": {"value": point.rejection, "error": point.rejection_error},
+            "signal_total": self.signal_total,
+            "method": METHOD,
+        }
 
     def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the sums of weights: selected or not, signal or background."""

@@ -16,7 +16,7 @@ from hepflow.plugins.performance.report.tables import Table, number, shown
 __all__ = ["Configured", "configured", "facts", "overview", "results"]
 
 NETWORKS = ("*.onnx", "*.keras", "weights-for-lwtnn*.json")
-COUNTS = ("total", "signal_total", "excluded", "threshold")
+COUNTS = ("total", "signal_total", "excluded")
 """Numbers that say how much was filled, not what came out."""
 MOST_RESULTS = 60
 ROLES = ("train", "validation", "test")
@@ -62,13 +62,14 @@ def configured(contents: Contents) -> list[Configured]:
 
 def results(contents: Contents) -> Table:
     """Return the numbers of the figures that stand for the whole: diagonals, areas under curves, with their errors."""
-    rows: dict[tuple[str, ...], None] = {}
+    rows: dict[tuple[str, ...], tuple[str, ...]] = {}
     for picture in contents.pictures:
         for table in picture.tables:
             for name, value in table.rows if not table.header else ():
                 if name not in COUNTS:
-                    rows[picture.group.replace("_", " "), table.title, name.replace("_", " "), value] = None
-    return Table(("figures", "of", "what", "value"), list(rows)[:MOST_RESULTS], right=frozenset({3}))
+                    row = (picture.title, table.title, name.replace("_", " "), value)
+                    rows.setdefault((picture.group, *row[1:]), row)  # one matrix is several figures
+    return Table(("figure", "of", "what", "value"), list(rows.values())[:MOST_RESULTS], right=frozenset({3}))
 
 
 def overview(contents: Contents) -> dict[str, list[Table]]:

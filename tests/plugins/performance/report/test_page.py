@@ -87,7 +87,7 @@ def test_contents_lead_to_every_section_and_figure(page):
 def test_the_numbers_that_stand_for_the_whole_come_first(page, reported):
     auc = json.loads((reported / "roc/pt.json").read_text())["plots"][0]["derived"]["auc"]
     assert page.all("h2")[0].text == "Results"
-    assert section(page, "results").rows() == [["figures", "of", "what", "value"], ["roc", "pt", "auc", f"{auc:.4g}"]]
+    assert section(page, "results").rows() == [["figure", "of", "what", "value"], ["pt", "pt", "auc", f"{auc:.4g}"]]
 
 
 def test_pictures_are_inside_with_their_size(page, reported):
