@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hepflow.plots.comparison import Comparison, Ratio, Stack
     from hepflow.plots.display import EventDisplay
     from hepflow.plots.efficiency import EfficiencyProfile
+    from hepflow.plots.fixedrejection import EfficiencyAtRejection
     from hepflow.plots.histogram import Histogram
     from hepflow.plots.migration import MigrationMatrix
     from hepflow.plots.profile import Profile
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Axis": "axis",
     "Comparison": "comparison",
+    "EfficiencyAtRejection": "fixedrejection",
     "EfficiencyProfile": "efficiency",
     "EventDisplay": "display",
     "Histogram": "histogram",
@@ -42,6 +44,7 @@ _PUBLIC = {
 __all__ = [
     "Axis",
     "Comparison",
+    "EfficiencyAtRejection",
     "EfficiencyProfile",
     "EventDisplay",
     "Histogram",

@@ -39,7 +39,7 @@ def binned(plot: PlotObject, *, mode: str = "core") -> Binned:
     if isinstance(plot, Histogram) and len(plot.axes) == 1:
         return Binned(plot.axes[0], plot.values(), plot.errors, plot.errors)
     if isinstance(plot, EfficiencyProfile):
-        value, low, high = plot.efficiency()
+        value, low, high = plot.shown()
         return Binned(plot.axis, value, value - low, high - value)
     if isinstance(plot, Profile | ResolutionProfile):
         value, error = plot.mean() if isinstance(plot, Profile) else plot.values(mode)

@@ -9,7 +9,7 @@ import numpy as np
 from hepflow.plots.axis import Axis, bins, boost_histogram, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
-from hepflow.plots.statistics import METHOD, efficiency_with_interval
+from hepflow.plots.statistics import METHOD, efficiency_with_interval, ratio_of
 
 if TYPE_CHECKING:
     import hist
@@ -25,18 +25,19 @@ class EfficiencyProfile(PlotObject):
 
     ``fill`` takes entries of which some pass. ``fill_passed`` and ``fill_total`` fill numerator and denominator on
     their own, for denominators that are other objects (all truth taus, reconstructed or not); all three may be mixed.
-    ``title`` says at the y axis which efficiency it is.
+    ``title`` says at the y axis which efficiency it is. With ``inverse`` the rejection is shown, 1 / efficiency.
     """
 
-    def __init__(self, axis: Axis, label: str = "", title: str = "Efficiency") -> None:
+    def __init__(self, axis: Axis, label: str = "", title: str = "", *, inverse: bool = False) -> None:
         bh = boost_histogram()
         self.axis = axis
-        self.title = title
+        self.inverse = inverse
+        self.title = title or ("Rejection" if inverse else "Efficiency")
         super().__init__(label, {"counts": [bins(axis), bh.axis.Integer(0, 4, underflow=False, overflow=False)]})
 
     def layout(self) -> dict[str, Any]:
-        """Return axis and title."""
-        return {"axis": self.axis, "title": self.title}
+        """Return axis, title, and whether the rejection is shown."""
+        return {"axis": self.axis, "title": self.title, "inverse": self.inverse}
 
     def fill(self, x: Any, passed: Any, *, weight: Any = None) -> None:
         """Add entries to the denominator and, where ``passed`` (booleans) is true, to the numerator.
@@ -82,9 +83,23 @@ class EfficiencyProfile(PlotObject):
         """
         return efficiency_with_interval(self.passed, *self._total())
 
+    def shown(self) -> tuple[Array, Array, Array]:
+        """Return (value, low, high) of what is drawn: the efficiency, or the rejection, which has no value where
+        nothing passes, and no upper end where the interval of the efficiency begins at 0.
+        """
+        return self._inverted(*self.efficiency())
+
+    def _inverted(self, value: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
+        if not self.inverse:
+            return value, low, high
+        rejection = ratio_of(1.0, value)
+        return rejection, ratio_of(1.0, high), np.where(low > 0, ratio_of(1.0, low), rejection)
+
     def to_hist(self) -> hist.Hist[Any]:
-        """Return the efficiency with symmetric errors: half of the interval."""
-        value, low, high = efficiency_with_interval(self._passed(flow=True)[0], *self._total(flow=True))
+        """Return what is shown with symmetric errors: half of the interval."""
+        value, low, high = self._inverted(
+            *efficiency_with_interval(self._passed(flow=True)[0], *self._total(flow=True))
+        )
         return to_hist([self.axis], np.nan_to_num(value), np.nan_to_num((high - low) / 2) ** 2)
 
     def reasons(self) -> list[str]:
@@ -93,6 +108,9 @@ class EfficiencyProfile(PlotObject):
         (_, passed), (_, total) = self._passed(), self._total()
         if self.entries and not total.any():
             found.append("no entries in the denominator" if passed.any() else "no entries inside the axis")
+        none = int(np.sum((passed == 0) & (total > 0))) if self.inverse else 0
+        if none:
+            found.append(f"{none} bin{'s' * (none != 1)} where nothing passes: no rejection")
         if wrong := int(np.sum(np.isnan(self.efficiency()[0]) & (passed + total > 0))):
             found.append(f"{wrong} bin{'s' * (wrong != 1)} left out: passed/total is not within 0 and 1")
         return found
@@ -100,10 +118,12 @@ class EfficiencyProfile(PlotObject):
     def derived(self) -> dict[str, Any]:
         """Return efficiency and interval with the sums they come from."""
         value, low, high = self.efficiency()
+        rejection = {"rejection": ratio_of(1.0, value)} if self.inverse else {}
         return {
             "efficiency": value,
             "low": low,
             "high": high,
+            **rejection,
             "passed": self.passed,
             "total": self.total,
             "method": METHOD,

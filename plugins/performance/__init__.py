@@ -9,7 +9,7 @@ from hepflow.lazy import lazy_names
 if TYPE_CHECKING:
     from hepflow.plugins.performance.classification import MigrationPlots, RocPlots
     from hepflow.plugins.performance.histograms import HistogramPlots
-    from hepflow.plugins.performance.profiles import EfficiencyPlots, ProfilePlots, ResolutionPlots
+    from hepflow.plugins.performance.profiles import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots
     from hepflow.plugins.performance.report.tool import Report
     from hepflow.plugins.performance.unseen import UnseenTaus
 
@@ -18,6 +18,7 @@ __all__ = [
     "HistogramPlots",
     "MigrationPlots",
     "ProfilePlots",
+    "RejectionPlots",
     "Report",
     "ResolutionPlots",
     "RocPlots",
@@ -31,6 +32,7 @@ __getattr__, __dir__ = lazy_names(
         "HistogramPlots": "histograms",
         "MigrationPlots": "classification",
         "ProfilePlots": "profiles",
+        "RejectionPlots": "profiles",
         "Report": "report.tool",
         "ResolutionPlots": "profiles",
         "RocPlots": "classification",

@@ -168,7 +168,8 @@ class Drawer:
         self.text = tool.Text or context.label
         unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
         self.wanted: dict[str, tuple[Any, Any, Mapping[str, Any]]] = {}
-        self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *tool.Lines)
+        weight = [f"weight: {tool.Weight.text}"] if isinstance(tool, PlotTool) and not tool.Weight.trivial else []
+        self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *weight, *tool.Lines)
 
     def __call__(self, name: str, what: Any, *, lines: Sequence[str] = (), **options: Any) -> None:
         """Take note of a plot object, several in one figure, or a comparison; ``options`` are those of ``draw``.

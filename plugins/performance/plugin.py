@@ -15,6 +15,7 @@ def hepflow_tools() -> Mapping[str, str]:
         "HistogramPlots": "hepflow.plugins.performance.histograms:HistogramPlots",
         "MigrationPlots": "hepflow.plugins.performance.classification:MigrationPlots",
         "ProfilePlots": "hepflow.plugins.performance.profiles:ProfilePlots",
+        "RejectionPlots": "hepflow.plugins.performance.profiles:RejectionPlots",
         "Report": "hepflow.plugins.performance.report.tool:Report",
         "ResolutionPlots": "hepflow.plugins.performance.profiles:ResolutionPlots",
         "RocPlots": "hepflow.plugins.performance.classification:RocPlots",

@@ -20,9 +20,9 @@ from hepflow.plugins.performance.base import (
 from hepflow.variables import Binning, Variable
 
 if TYPE_CHECKING:
-    from hepflow.plots import EfficiencyProfile, Profile, ResolutionProfile
+    from hepflow.plots import EfficiencyAtRejection, EfficiencyProfile, Profile, ResolutionProfile
 
-__all__ = ["EfficiencyPlots", "ProfilePlots", "ResolutionPlots"]
+__all__ = ["EfficiencyPlots", "ProfilePlots", "RejectionPlots", "ResolutionPlots"]
 
 
 class AgainstVariables(PlotTool):
@@ -43,12 +43,18 @@ class AgainstVariables(PlotTool):
         """Return how the figures are drawn: name of the kind of figure → options of ``draw``."""
         return {"": {}}
 
+    def told(self) -> Sequence[str]:
+        """Return lines of text that belong to all figures."""
+        return []
+
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure a variable."""
         for view in self.views():
             curves = together(samples, [_key(view, label) for label in self.labels()])
             for kind, options in self.options().items():
-                draw(f"{view.name}_{kind}" if kind else view.name, curves, ratio=self.Ratio, **options)
+                draw(
+                    f"{view.name}_{kind}" if kind else view.name, curves, ratio=self.Ratio, lines=self.told(), **options
+                )
 
 
 def _key(view: View, label: str) -> str:
@@ -68,7 +74,13 @@ class EfficiencyPlots(AgainstVariables):
     Totals: Property[dict[str, Cut]] = Property({}, "denominators of curves: label → cut", item=Cut)
     TruthTotals: Property[dict[str, Cut]] = Property({}, "denominators made of truth objects: label → cut", item=Cut)
     Title = Property("Efficiency", "title of the y axis: which efficiency it is")
+    Rejection = Property(False, "show the rejection, 1 / efficiency (of what Selection takes as background)")
     YRange: Property[tuple[float, ...]] = Property((), "range of the y axis; empty: automatic", item=float)
+
+    @property
+    def shown(self) -> str:
+        """Return the title of the y axis."""
+        return "Rejection" if self.Rejection and self.Title == "Efficiency" else self.Title
 
     def labels(self) -> Sequence[str]:
         """Return the labels of ``Passed``; JobOptionsError where a denominator belongs to none of them."""
@@ -94,7 +106,7 @@ class EfficiencyPlots(AgainstVariables):
         from hepflow.plots import EfficiencyProfile
 
         return {
-            _key(view, label): EfficiencyProfile(view.axis, label, self.Title)
+            _key(view, label): EfficiencyProfile(view.axis, label, self.shown, inverse=self.Rejection)
             for view in self.views()
             for label in self.labels()
         }
@@ -119,9 +131,64 @@ class EfficiencyPlots(AgainstVariables):
         at = common_container(events, cut, Expression(view.truth.column), self.Weight)
         plot.fill_total(values_of(events, view.truth, cut, at), weight=self.weights(events, cut, at))
 
+    def told(self) -> Sequence[str]:
+        """Return what the denominators are, where they have a selection of their own."""
+        cuts = [*self.Totals.values(), *self.TruthTotals.values()]
+        return [f"of: {label}" for label in dict.fromkeys(cut.label for cut in cuts) if label]
+
     def options(self) -> Mapping[str, Any]:
-        """Return the range of the y axis."""
-        return {"": {"y_range": self.YRange or None}}
+        """Return the range of the y axis, which is logarithmic for rejections."""
+        return {"": {"y_range": self.YRange or None, "log_y": self.Rejection or None}}
+
+
+class RejectionPlots(AgainstVariables):
+    """Plot the signal efficiency against variables at a fixed background rejection: in each bin the scores are cut
+    where they reject so much.
+    """
+
+    Signal = Property(Cut(), "what is signal")
+    Background = Property(Cut(), "what is background")
+    Scores: Property[dict[str, Expression]] = Property({}, "curves: label → score, larger for signal", item=Expression)
+    FixedRejection = Property(20.0, "one of so many background objects stays", minimum=1)
+    Range = Property((0.0, 1.0), "range of the scores")
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels of the scores."""
+        return list(self.Scores)
+
+    def told(self) -> Sequence[str]:
+        """Return what signal and background are."""
+        cuts = (("signal", self.Signal), ("background", self.Background))
+        return [f"{what}: {cut.label or 'everything'}" for what, cut in cuts]
+
+    def expressions(self) -> Sequence[Expression]:
+        """Return variables, scores and classes."""
+        return [*(view.expression for view in self.views()), *self.Scores.values(), self.Signal, self.Background]
+
+    def empty(self) -> Plots:
+        """Return an efficiency for each variable and score."""
+        from hepflow.plots import EfficiencyAtRejection
+
+        low, high = self.Range
+        return {
+            _key(view, label): EfficiencyAtRejection(view.axis, self.FixedRejection, label, low=low, high=high)
+            for view in self.views()
+            for label in self.labels()
+        }
+
+    def fill(self, events: Events, plots: Plots) -> None:
+        """Fill the scores in bins of the variables."""
+        chosen = self.Selection & (self.Signal | self.Background)
+        for view in self.views():
+            for label, score in self.Scores.items():
+                at = self.at(events, view.expression, score, chosen)
+                x, scores = (
+                    values_of(events, variable, chosen, at)
+                    for variable in (view.variable, Variable("score", score.text))
+                )
+                signal = self.Signal(events, at)[chosen(events, at)]
+                plot = cast("EfficiencyAtRejection", plots[_key(view, label)])
+                plot.fill(x, scores, signal, weight=self.weights(events, chosen, at))
 
 
 class ProfilePlots(AgainstVariables):

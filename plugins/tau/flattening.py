@@ -14,21 +14,23 @@ import numpy.typing as npt
 
 from hepflow.errors import ToolError
 
-__all__ = ["EFFICIENCIES", "Derived", "Flattening", "Taus", "derive", "quantile_grid"]
+__all__ = ["EFFICIENCIES", "NEEDED", "Derived", "Flattening", "Taus", "derive", "quantile_grid"]
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.generic]
 
 EFFICIENCIES: Floats = np.arange(100) / 100
 """Target efficiencies 0, 0.01, …, 0.99."""
+NEEDED = (0.95, 0.85, 0.75, 0.60, 0.45)
+"""Those of ATLAS's working points."""
 BOUNDS = (-1.01, 1.01)
 """Scores that the efficiencies 1 and 0 stand for, as in Athena."""
 MOST_BINS = (14, 9)
 """Most bins of the default grid, as many as loki's."""
 SPARE = 1.25
 """Mean number of taus in a cell of the default grid, over the number that it needs."""
-ROUNDS, CLOSE, ALLOWED = 20, 2e-3, 0.02
-"""Most rounds of ``derive``, the departure from a target at which it is done, and the one that is an error."""
+ROUNDS, CLOSE, ALLOWED = 20, 2e-3, 0.05
+"""Most rounds of ``derive``, the departure from a target at which it is done, and what is an error where needed."""
 
 
 @dataclass(frozen=True)
@@ -140,12 +142,19 @@ def _quantiles(values: Array, number: int) -> Floats:
     return edges
 
 
-def derive(taus: Taus, x: Sequence[float] | Floats, y: Sequence[float] | Floats, least: int, where: str) -> Derived:
+def derive(
+    taus: Taus,
+    x: Sequence[float] | Floats,
+    y: Sequence[float] | Floats,
+    least: int,
+    where: str,
+    needed: Sequence[float] = NEEDED,
+) -> Derived:
     """Return the cuts of a grid; taus beyond its edges count to the nearest bin, and cells with fewer than ``least``
     taus are merged with neighbours.
 
-    ToolError where there are too few taus, where the weights of a cell do not sum up to more than 0, and where a target
-    cannot be reached.
+    ToolError where there are too few taus, where the weights of a cell do not sum up to more than 0, and where a cell
+    cannot reach an efficiency that is ``needed``; others that it cannot reach get the nearest cut that it can.
     """
     edges = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     shape = len(edges[0]) - 1, len(edges[1]) - 1
@@ -165,13 +174,14 @@ def derive(taus: Taus, x: Sequence[float] | Floats, y: Sequence[float] | Floats,
     members = [np.flatnonzero(group_of.ravel()[cell] == group) for group in range(group_of.max() + 1)]
     names = [_name(np.argwhere(group_of == group), edges) for group in range(len(members))]
     score = np.asarray(taus.score, dtype=np.float64)
-    tables = np.stack(
-        [_cuts(score[own], taus.weight[own], f"{where}, {name}") for own, name in zip(members, names, strict=True)],
-        axis=1,
-    )
+    first = [
+        _cuts(score[own], taus.weight[own], needed, f"{where}, {name}")
+        for own, name in zip(members, names, strict=True)
+    ]
+    tables = np.stack([cuts for cuts, _ in first], axis=1)
     tables[0] = np.nanmax(score)  # of all cells: nothing is above, wherever between the centres it is
     found = Flattening(*edges, tables[:, group_of])
-    departure = 0.0
+    departure = max(departure for _, departure in first)
     if len(members) > 1:
         found, departure = _refine(found, taus, members, group_of)
     merged = tuple(name for group, name in enumerate(names) if (group_of == group).sum() > 1)
@@ -211,30 +221,28 @@ def _name(cells: npt.NDArray[np.int64], edges: tuple[Floats, Floats]) -> str:
     return f"x {x[x_low]:g} … {x[x_high]:g}, y {y[y_low]:g} … {y[y_high]:g}"
 
 
-def _cuts(score: Floats, weight: Array, where: str) -> Floats:
-    """Return the cut for each efficiency; ToolError as in ``derive``."""
+def _cuts(score: Floats, weight: Array, needed: Sequence[float], where: str) -> tuple[Floats, float]:
+    """Return the cut for each efficiency, and by how much the worst one misses it; ToolError as in ``derive``."""
     total = np.asarray(weight, dtype=np.float64).sum()
     if not total > 0:
         raise ToolError(f"the weights of {len(score)} taus sum up to {total:g}, not to more than 0", where=where)
     cuts, delivered, lowest = _highest(score, weight)
-    missing = np.flatnonzero(np.isnan(cuts))
-    if len(missing):
-        raise ToolError(
-            f"an efficiency of {EFFICIENCIES[missing[0]]:g} cannot be reached: "
-            f"{(~np.isfinite(score)).sum()} of {len(score)} taus have no score",
-            where=where,
-            hint="leave them out with Selection; efficiencies are then those of taus with a score",
-        )
-    off = np.flatnonzero(delivered[1:] - EFFICIENCIES[1:] > ALLOWED) + 1
-    if len(off):
-        first = off[0]
-        raise ToolError(
-            f"an efficiency of {EFFICIENCIES[first]:g} cannot be reached: the next one is {delivered[first]:.3g}, as "
-            f"{(score == lowest[first]).sum()} of {len(score)} taus have the same score, {lowest[first]:g}",
-            where=where,
-            hint="a score that stands for a missing one is left out with Selection; a coarse one needs larger cells",
-        )
-    return cuts
+    if not np.isfinite(score).any():
+        raise ToolError(f"none of {len(score)} taus has a score", where=where)
+    wanted = sorted({int(np.rint(100 * efficiency)) for efficiency in needed})
+    hint = "a score that stands for a missing one is left out with Selection; a coarse one needs larger cells"
+    for place in wanted:
+        if np.isnan(cuts[place]):
+            told = f"{(~np.isfinite(score)).sum()} of {len(score)} taus have no score"
+        elif delivered[place] - EFFICIENCIES[place] > ALLOWED:
+            same = (score == lowest[place]).sum()
+            told = f"the next one is {delivered[place]:.3g}, as {same} of {len(score)} taus score {lowest[place]:g}"
+        else:
+            continue
+        raise ToolError(f"an efficiency of {EFFICIENCIES[place]:g} cannot be reached: {told}", where=where, hint=hint)
+    missed = float(np.max(np.abs(np.nan_to_num(delivered, nan=0.0) - EFFICIENCIES)[1:]))
+    below = np.nextafter(np.float32(np.nanmin(score)), np.float32(-np.inf))
+    return np.where(np.isnan(cuts), below, cuts), missed
 
 
 def _highest(score: Floats, weight: Array) -> tuple[Floats, Floats, Floats]:
@@ -271,10 +279,10 @@ def _refine(
     for _ in range(ROUNDS):
         trial = Flattening(start.x, start.y, tables[:, group_of])
         bounds = min(lowest, float(tables.min())), max(BOUNDS[1], float(tables.max()))
-        needed = 1.0 - trial.transform(taus.score, taus.x, taus.y, bounds)
+        passing = 1.0 - trial.transform(taus.score, taus.x, taus.y, bounds)
         next_tables, worst = tables.copy(), 0.0
         for group, own in enumerate(members):
-            wanted = -_highest(-needed[own], taus.weight[own])[0]
+            wanted = np.nan_to_num(-_highest(-passing[own], taus.weight[own])[0], nan=1.0)
             worst = max(worst, float(np.abs(wanted - EFFICIENCIES)[1:].max()))
             cuts = np.append(tables[:, group], min(lowest, tables[-1, group]))
             next_tables[1:, group] = np.interp(wanted[1:], grid, cuts)

@@ -31,6 +31,7 @@ __all__ = [
     "ID_VARIABLES",
     "TauIDClassifier",
     "TauIDTree",
+    "either_prong",
     "identification_training",
     "tau_columns",
     "tau_sequences",
@@ -290,6 +291,11 @@ def identification_training(
         folds=tuple(folds),
         spectators=("TauJets.pt", "TauJets.ptIntermediateAxis", "TauJets.nTracks"),
     )
+
+
+def either_prong(name: str) -> str:
+    """Return the score of a tau from those of the models for one and for three tracks, ``<name>_1p`` and ``_3p``."""
+    return f"where(TauJets.nTracks == 1, TauJets.{name}_1p, TauJets.{name}_3p)"
 
 
 class TauIDTree(Tool):

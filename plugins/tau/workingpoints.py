@@ -17,7 +17,7 @@ from hepflow.expressions import Cut, Expression, Weight
 from hepflow.files import sha256
 from hepflow.plugins.performance.base import weights_of
 from hepflow.plugins.performance.unseen import by_decoration, folds_of
-from hepflow.plugins.tau.flattening import Taus, derive, quantile_grid
+from hepflow.plugins.tau.flattening import NEEDED, Taus, derive, quantile_grid
 from hepflow.plugins.tau.flatteningfile import WorkingPointFile, read_working_points
 
 __all__ = ["WorkingPointDecorator", "WorkingPointTuner"]
@@ -60,6 +60,7 @@ class WorkingPointTuner(Tool):
     XEdges: Property[tuple[float, ...]] = Property((), "bin edges; empty: quantiles", item=float)
     YEdges: Property[tuple[float, ...]] = Property((), "bin edges; empty: quantiles", item=float)
     MinTaus = Property(1000, "least number of taus in a cell; with fewer it shares its cuts with neighbours", minimum=1)
+    Needed = Property(NEEDED, "efficiencies that every cell must reach; the others only make the flattened score")
     Prongs: Property[tuple[int, ...]] = Property(
         (1, 3), "numbers of tracks, each with its own cuts", item=int, minimum=0
     )
@@ -84,6 +85,8 @@ class WorkingPointTuner(Tool):
             edges = np.asarray(getattr(self, name))
             if len(edges) and (len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all()):
                 raise JobOptionsError(f"{self.name}.{name} needs increasing, finite bin edges, got {tuple(edges)}")
+        if not all(0 < efficiency < 0.995 for efficiency in self.Needed):
+            raise JobOptionsError(f"{self.name}.Needed are efficiencies from 0.01 to 0.99, not {self.Needed}")
         wrong = [fold for fold in self.Folds if fold >= self.NumberOfFolds]
         if wrong:
             raise JobOptionsError(f"there is no fold {wrong[0]} of {self.NumberOfFolds}", hint="folds count from 0")
@@ -181,7 +184,7 @@ class WorkingPointTuner(Tool):
             columns = Taus(own["score"], own["x"], own["y"], own["weight"])
             where = f"{self.name}, {prongs}-prong taus ({'; '.join(total.events) or 'no events'})"
             grid = quantile_grid(columns, self.MinTaus) if len(own) else (np.zeros(2), np.zeros(2))
-            derived = derive(columns, self.XEdges or grid[0], self.YEdges or grid[1], self.MinTaus, where)
+            derived = derive(columns, self.XEdges or grid[0], self.YEdges or grid[1], self.MinTaus, where, self.Needed)
             about = {
                 "events": list(total.events),
                 "selection": self.Selection.text,
@@ -207,8 +210,8 @@ class WorkingPointTuner(Tool):
             context.log.info("%s: %d-prong, cells with few taus share their cuts: %s", self.name, prongs, cells)
         if departure > 0.01:
             context.log.warning(
-                "%s: %d-prong, interpolated cuts miss an efficiency by %.3f in a cell; choose bins whose centres are "
-                "where taus are",
+                "%s: %d-prong, cuts miss an efficiency by %.3f in a cell: scores are equal or missing, or centres of "
+                "bins are not where taus are",
                 self.name, prongs, departure,
             )  # fmt: skip
 

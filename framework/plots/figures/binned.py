@@ -139,7 +139,7 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
             curves = [curve.scaled(factor) for curve, factor in zip(curves, _factors(plots), strict=True)]
         return _Shown(curves, _entries_title(plots, options.normalise), from_zero=True, steps=True)
     if isinstance(first, EfficiencyProfile):
-        return _Shown(curves, first.title, from_zero=True, highest=1.0)
+        return _Shown(curves, first.title, from_zero=True, highest=math.inf if first.inverse else 1.0)
     if isinstance(first, ResolutionProfile):
         title = f"{MODE_TITLES[options.mode]} of {first.response.title}"
         return _Shown(curves, title, from_zero=options.mode in WIDTHS)

@@ -56,7 +56,8 @@ class XGBoostEngine(TreeEngine):
             if negative := bool((their_weights < 0).any()):
                 signed = self._signed(len(others), their_labels, their_weights)
             given = None if negative else their_weights
-            watched.append((xgboost.QuantileDMatrix(others, their_labels, weight=given, ref=train), "validation"))
+            matrix = xgboost.QuantileDMatrix(others, their_labels, weight=given, max_bin=bins, ref=train)
+            watched.append((matrix, "validation"))
         metric = METRICS[str(parameters["objective"])] if signed is None else SIGNED
         stop = xgboost.callback.EarlyStopping(
             rounds=self.schedule.patience,

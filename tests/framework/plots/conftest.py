@@ -7,6 +7,7 @@ import pytest
 
 from hepflow.plots import (
     Axis,
+    EfficiencyAtRejection,
     EfficiencyProfile,
     Histogram,
     MigrationMatrix,
@@ -25,6 +26,7 @@ MAKERS = {
     "Histogram": lambda: Histogram(ETA, "one"),
     "Histogram2": lambda: Histogram([PT, ETA], "two"),
     "EfficiencyProfile": lambda: EfficiencyProfile(PT, "network"),
+    "EfficiencyAtRejection": lambda: EfficiencyAtRejection(PT, 2, "network", bins_of_score=50),
     "Profile": lambda: Profile(PT, RATIO, "profile"),
     "ResolutionProfile": lambda: ResolutionProfile(ETA, RATIO, "calibrated"),
     "RocCurve": lambda: RocCurve("network", bins=100),
@@ -44,6 +46,7 @@ def fill(plot, seed, number, *, weighted=True, part=slice(None)):
     weight = 2.0 ** generator.integers(-3, 3, number) if weighted else None
     columns = {
         "EfficiencyProfile": (pt, flag),
+        "EfficiencyAtRejection": (pt, score, flag),
         "Profile": (pt, np.round(ratio * 64) / 64),
         "ResolutionProfile": (eta, ratio),
         "RocCurve": (score, flag),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest
 
-from hepflow.plots import Axis, EfficiencyProfile
+from hepflow.errors import PlotError
+from hepflow.plots import Axis, EfficiencyAtRejection, EfficiencyProfile, load_plot
 from hepflow.plots.statistics import LEVEL, METHOD, clopper_pearson
 from tests.framework.plots.conftest import PT
 
@@ -181,3 +182,40 @@ def test_whole_numbers_are_flags():
     flags.fill([0.5, 1.5, 1.5], [True, False, True])
     numbers.fill([0.5, 1.5, 1.5], np.array([1, 0, 2], dtype=np.uint8))
     assert flags == numbers
+
+
+# ── rejections ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_rejection_is_one_over_the_efficiency():
+    plot = EfficiencyProfile(FEW, inverse=True)
+    plot.fill(np.repeat([0.5, 1.5], [100, 10]), np.repeat([True, False], [4, 106]))
+    value, low, high = plot.shown()
+    ends = binomtest(4, 100).proportion_ci(LEVEL, method="exact")
+    np.testing.assert_allclose([value[0], low[0], high[0]], [25, 1 / ends.high, 1 / ends.low])
+    assert np.isnan(value[1:]).all()
+    assert plot.title == "Rejection"
+    assert plot.note == "1 bin where nothing passes: no rejection"
+    assert plot.derived()["rejection"][0] == 25
+
+
+def test_efficiency_at_a_rejection(tmp_path):
+    """In each bin its own cut: of 100 background objects 5 may stay."""
+    plot = EfficiencyAtRejection(FEW, 20, "a")
+    background = np.arange(100) / 100 + 0.005
+    for x, shift, number in ((0.5, 0.0, 100), (1.5, -0.5, 100), (2.5, 0.0, 19)):
+        plot.fill(np.full(number, x), background[:number] + shift, np.zeros(number, bool))
+        plot.fill(np.full(10, x), np.linspace(0.0, 0.99, 10), np.ones(10, bool), weight=np.full(10, 2.0))
+    value, _, _ = plot.efficiency()
+    # cuts just above 0.945 and 0.445: of 0, 0.11, … 0.99 one and five are above
+    np.testing.assert_allclose(value, [0.1, 0.5, np.nan, np.nan])
+    assert plot.note == "1 bin with too little background for the rejection"
+    plot.fill([0.5], [7.0], [False])  # above the axis: it counts, 5 of 101 may stay
+    assert plot.efficiency()[0][0] == pytest.approx(0.1)
+    path = tmp_path / "p.json"
+    plot.save(path)
+    np.testing.assert_array_equal(load_plot(path).efficiency(), plot.efficiency())
+    with pytest.raises(PlotError, match="filled with scores"):
+        plot.fill_total([1.0])
+    with pytest.raises(PlotError, match="no cut"):
+        EfficiencyAtRejection(FEW, 0.5)

@@ -84,13 +84,24 @@ def test_cells_with_few_taus_share_their_cuts_and_are_named():
     [
         (taus(np.arange(50.0)), 100, "50 taus are too few"),
         (taus(np.arange(200.0), weight=np.tile([1.0, -1.0], 100)), 1, "sum up to 0"),
-        (taus(np.where(np.arange(200) < 60, -1111.0, np.arange(200))), 1, r"0.71 cannot be reached.*60 of 200.*-1111"),
-        (taus(np.where(np.arange(200) < 60, np.nan, np.arange(200))), 1, "0.71 cannot be reached: 60 of 200"),
+        (taus(np.where(np.arange(200) < 60, -1111.0, np.arange(200))), 1, r"0.75 cannot be reached.*60 of 200.*-1111"),
+        (taus(np.where(np.arange(200) < 60, np.nan, np.arange(200))), 1, "0.75 cannot be reached: 60 of 200"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_reached_is_said(held, least, message):
     with pytest.raises(ToolError, match=message):
         one_cell(held, least)
+
+
+def test_what_no_working_point_needs_only_flattens():
+    """Ten of 200 share the highest score: no efficiency below 0.05; two have none: no 0.99 + 1 %."""
+    score = np.where(np.arange(200) >= 190, 190.0, np.arange(200))
+    score[:3] = np.nan
+    derived = derive(taus(score), (0, 2), (0, 2), 1, "here")
+    cuts = derived.flattening.cuts[:, 0, 0]
+    assert cuts[1] == cuts[4] == cuts[5] == 189.5
+    assert cuts[98] == 3.5
+    assert 2.999 < cuts[99] < 3
 
 
 def athena(file, score, x, y, interpolate):
