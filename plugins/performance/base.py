@@ -240,6 +240,7 @@ class PlotTool(FigureTool):
     """
 
     Weight = Property(Weight(), "weight of an object; empty: 1")
+    Together = Property(False, "fill all samples into the same plots: signal may be one sample, background another")
 
     # ── what a plot tool says ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -272,7 +273,7 @@ class PlotTool(FigureTool):
 
     def execute(self, events: Events, result: dict[str, Plots]) -> None:
         """Fill the plots of the chunk's sample."""
-        name = events.sample.name
+        name = "" if self.Together else events.sample.name
         if name not in result:
             result[name] = self.empty()
         self.fill(events, result[name])
