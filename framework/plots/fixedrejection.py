@@ -95,9 +95,9 @@ class EfficiencyAtRejection(EfficiencyProfile):
         return [np.where(cut >= 0, sums[:, -1], 0.0) for sums in signal]
 
     def reasons(self) -> list[str]:
-        """Return why numbers are missing: too little background, and those of an efficiency."""
+        """Return why numbers are missing: no entries, too little background."""
         _, cut = self._sums_above(flow=False)
         values, _ = self._content("counts")
         without = int(np.sum((cut < 0) & (values[..., 1].sum(axis=1) > 0)))
         told = [f"{without} bin{'s' * (without != 1)} with too little background for the rejection"] if without else []
-        return [*super().reasons(), *told]
+        return [*PlotObject.reasons(self), *self._signs(), *told]

@@ -181,6 +181,8 @@ class RocPlots(PlotTool):
             point = cast("WorkingPoint", plots[label])
             passed = decision(events, at)[chosen(events, at)]
             point.fill(passed, self._signal(events, chosen, at), weight=self.weights(events, chosen, at))
+            if self.SignalTotal is not None:
+                point.fill_signal_total(self._total(events, self.SignalTotal))
 
     def _signal(self, events: Events, chosen: Cut, at: str) -> Any:
         return self.Signal(events, at)[chosen(events, at)]

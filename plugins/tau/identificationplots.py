@@ -110,7 +110,7 @@ class _Plots:
             tool = self._tool(HistogramPlots, f"score_{number}", Split=split, Normalise=True, LogY=True)
             tool.Variables = [_score(label, score)]
             tool.Folder = f"{self.common['Folder']}/scores"
-            tool.Lines = [f"{self.name}, {label}"]
+            tool.Lines = [f"{name}: {cut.label}" for name, cut in split.items()]
             found.append(tool)
         return found
 

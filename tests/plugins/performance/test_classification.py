@@ -111,6 +111,16 @@ def test_the_signal_in_the_denominator(filled, taus):
     plots = filled(curves(Selection="TauJets.pt > 50000", SignalTotal="TauJets.truth == 0"))
     selected = ((taus.truth == 0) & (taus.pt > 50e3)).sum() / (taus.truth == 0).sum()
     assert plots["score"].curve().efficiency.max() == pytest.approx(selected)
+    passed = ((taus.truth == 0) & (taus.pt > 50e3) & (taus.reco == 0)).sum() / (taus.truth == 0).sum()
+    assert plots["count"].point().efficiency == pytest.approx(passed)
+
+
+def test_signal_and_background_of_different_samples(fill, taus):
+    tool = curves(Together=True)
+    tool.Scores, tool.Points = {"score": "TauJets.score"}, {}
+    whole = fill(curves(), taus.events())["sample"]["score"]
+    (plots,) = fill(tool, taus.events("a", slice(0, 200)), taus.events("b", slice(200, None))).values()
+    assert plots["score"].auc == pytest.approx(whole.auc)
 
 
 def test_a_piece_of_the_denominator_may_be_negative(filled, taus):

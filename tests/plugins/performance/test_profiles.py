@@ -10,7 +10,7 @@ import pytest
 from hepflow.context import Context
 from hepflow.errors import HepflowError
 from hepflow.expressions import Cut
-from hepflow.plugins.performance import EfficiencyPlots, ProfilePlots, ResolutionPlots
+from hepflow.plugins.performance import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots
 from hepflow.variables import Binning, Variable
 
 EDGES = np.array([10.0, 40.0, 70.0, 100.0])
@@ -48,6 +48,28 @@ def test_truth_objects_as_denominator(filled, taus):
     wanted = counts(taus.truth_pt[taus.truth_pt > 20e3] / 1000)
     np.testing.assert_allclose(plot.efficiency()[0], found / wanted)
     assert set(tool.reads()) == {"Sample.weight?", "TauJets.pt", "TruthTaus.pt_vis", "TauJets.truth"}
+
+
+def test_rejections(filled, taus):
+    tool = EfficiencyPlots("e", Variables=[PT], Passed={"1": "TauJets.reco == 1"}, Rejection=True)
+    tool.Selection = "TauJets.truth != 1"
+    (plot,) = filled(tool).values()
+    jets = taus.truth != 1
+    expected = counts(taus.pt[jets] / 1000) / counts(taus.pt[jets & (taus.reco == 1)] / 1000)
+    np.testing.assert_allclose(plot.shown()[0], expected)
+    assert plot.title == "Rejection"
+
+
+def test_efficiencies_at_a_rejection(filled, taus):
+    tool = RejectionPlots("r", Variables=[PT], Signal="TauJets.truth == 0", Background="TauJets.truth > 0")
+    tool.Scores, tool.FixedRejection = {"score": "TauJets.score"}, 4.0
+    (plot,) = filled(tool).values()
+    for number, value in enumerate(plot.efficiency()[0]):
+        inside = np.digitize(taus.pt / 1000, EDGES) - 1 == number
+        jets = np.sort(taus.score[inside & (taus.truth > 0)])[::-1]
+        cut = jets[len(jets) // 4]  # so many are above
+        expected = (taus.score[inside & (taus.truth == 0)] > cut).mean()
+        assert value == pytest.approx(expected, abs=0.05)  # 1000 bins of the score
 
 
 def test_bins_without_taus_have_no_efficiency(filled):
