@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from math import log10
 
 import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow import Events
-from hepflow.errors import JobOptionsError
-from hepflow.plugins.tau import TauIDTree
+from hepflow import Context, Events
+from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.plugins.tau import TauIDClassifier, TauIDTree
 from hepflow.plugins.tau.identification import BDT_VARIABLES, ID_VARIABLES, identification_training, tau_columns
 
 SCALARS = {
@@ -157,3 +158,48 @@ def test_training_sets():
         assert {v.column for v in declared.inputs["TauJets"]} < written
     with pytest.raises(JobOptionsError, match="2-prong taus"):
         identification_training(2)
+
+
+def write_network(path, scalar="centFrac_capped", label="tau"):
+    """Write a network that adds a variable of the tau, the pixel hits of its tracks and Δη of its clusters."""
+
+    def group(name, variable):
+        return {"name": name, "variables": [{"name": variable, "offset": 0, "scale": 1}]}
+
+    content = {
+        "inputs": [group("TauJets", scalar)],
+        "input_sequences": [group("TauTrack", "nPixelHits"), group("TauCluster", "dEta")],
+        "nodes": [
+            {"type": "input", "sources": [0], "size": 1},
+            {"type": "input_sequence", "sources": [0], "size": 1},
+            {"type": "input_sequence", "sources": [1], "size": 1},
+            {"type": "sum", "sources": [1]},
+            {"type": "sum", "sources": [2]},
+            {"type": "add", "sources": [0, 3]},
+            {"type": "add", "sources": [5, 4]},
+        ],
+        "layers": [],
+        "outputs": {"out": {"labels": [label], "node_index": 6}},
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def test_a_network_of_tau_tracks_and_clusters(tmp_path):
+    made = events()
+    tool = TauIDClassifier("id", WeightFile=write_network(tmp_path / "net.json"), OutputName="ID")
+    assert {"TauJets.centFrac", "TauTracks.flagSet", "CaloCalTopoClusters.e"} <= set(tool.reads())
+    tool.prepare(Context(tmp_path, "job"))
+    tool.execute(made, None)
+    np.testing.assert_allclose(made["TauJets"].flat("ID"), [1 + 9 + 0.2, 0, 0.5], rtol=1e-6)
+    limited = events()
+    tool = TauIDClassifier("id", WeightFile=tool.WeightFile, MaxTracks=1)
+    tool.prepare(Context(tmp_path, "job"))
+    tool.execute(limited, None)
+    assert limited["TauJets"].flat("TauIDScore")[0] == pytest.approx(1 + 5 + 0.2)
+    for wrong, message in (
+        ({"scalar": "centFrac_cap"}, "'centFrac_cap' of TauJets, which is no variable"),
+        ({"label": "jet"}, "no output 'tau'"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            TauIDClassifier("id", WeightFile=write_network(tmp_path / "wrong.json", **wrong)).reads()
