@@ -48,6 +48,12 @@ class Context:
     label: str = "hepflow"
     results: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    variation: str = ""
+    """The variation that is finalized; empty for the nominal."""
+    varied: Mapping[str, Any] = field(default_factory=dict)
+    """For the nominal: variation → total of the tool, where it ran again."""
+    folder: str = ""
+    """In the run directory: where what is written belongs; empty for the run directory itself."""
     left_out: Sequence[Mapping[str, Any]] = ()
     """The inputs that failed and were left out, as in ``failures.json``: ``file``, ``entries`` (first, behind the last;
     None: the whole file), ``cause``, …"""
@@ -85,6 +91,7 @@ class Context:
         """Return ``directory / name`` with its folder made; JobOptionsError where ``name`` leads out of the run
         directory.
         """
+        name = f"{self.folder}/{name}" if self.folder else name
         target = (self.directory / name).resolve()
         if not target.is_relative_to(self.directory.resolve()):
             raise JobOptionsError(f"the output name {name!r} leads out of the run directory", where=str(self.directory))

@@ -13,10 +13,11 @@ from typing import Any, Final, TypeVar
 
 from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import JobOptionsError, PropertyError, nearest
-from hepflow.expressions import Expression
+from hepflow.expressions import Expression, Weight
 from hepflow.properties import Configurable, Property
 from hepflow.stream import Stream, as_tools
 from hepflow.tool import Tool
+from hepflow.variations import Override, Variation
 
 __all__ = ["DATATYPES", "Job", "Option", "OptionValues", "SampleSettings", "option_values", "remind"]
 
@@ -86,6 +87,7 @@ class Job:
         self.seed = seed
         self._members: list[Tool | Stream] = []
         self.samples: dict[str, SampleSettings] = {}
+        self.variations: dict[str, Variation] = {}
         self._options = context if context is not None else OptionValues()
         self._options.jobs.append(self)
         self._frozen = False
@@ -178,6 +180,33 @@ class Job:
             raise JobOptionsError("events of data count 1: nothing else can be said of them", where=where)
         self.samples[name] = made
 
+    def vary(
+        self,
+        name: str,
+        *tools: Tool,
+        columns: Mapping[str, str] | None = None,
+        weight: str = "",
+        factor: float | Mapping[str, float] = 1.0,
+        unchanged: Sequence[str] = (),
+    ) -> None:
+        """Declare a variation, which ``--variations ALL`` or its name switches on: ``TES_UP``, of ``TES_DOWN``.
+
+        ``tools`` override columns, and so do expressions: ``columns={"TauJets.pt": "TauJets.pt * 1.03"}``. They come in
+        as soon as what they read and override is there; the tools that depend on it run again. ``weight`` is an
+        expression that events are weighted with besides theirs, ``factor`` a number for all events, or by sample.
+        Several calls for one name are one variation. A column that the input has and that was made of a varied one is
+        an error, unless it is in ``unchanged``. JobOptionsError where something makes no sense.
+        """
+        where = f"job {self.name}"
+        if self._frozen:
+            raise JobOptionsError(f"the variation {name!r} comes too late: the job is frozen", where=where)
+        for tool in tools:
+            as_tools(tool, f"the variation {name}")
+        if columns:
+            tools = (*tools, Override(f"{name}_columns", Columns=dict(columns)))
+        made = Variation(name, tools, Weight(weight), factor, tuple(unchanged)).checked(where)
+        self.variations[name] = self.variations[name].plus(made) if name in self.variations else made
+
     def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:
         if self._frozen:
             raise JobOptionsError(f"job {self.name} is frozen: nothing can be added")
@@ -250,15 +279,32 @@ class Job:
                     hint=nearest(name, self._options.declared, what="options"),
                     about=f"--{name}",
                 )
+        self._check_variations(seen)
         self._apply_datatype()
         self._find_files()
         self._frozen = True
-        for member in self._members:
+        for member in (*self._members, *self._overrides()):
             member.freeze()
+
+    def _overrides(self) -> list[Tool]:
+        """Return the tools of all variations."""
+        return [tool for variation in self.variations.values() for tool in variation.tools]
+
+    def _check_variations(self, members: Mapping[str, Tool | Stream]) -> None:
+        """Raise JobOptionsError where names are taken; those of different variations may be the same."""
+        for name, variation in self.variations.items():
+            names = [tool.name for tool in variation.tools]
+            taken = next((one for one in names if one in members or names.count(one) > 1), None)
+            if taken is not None:
+                raise JobOptionsError(
+                    f"{taken!r} is the name of two tools", where=f"job {self.name}, variation {name}",
+                    hint="give one of them another name",
+                )  # fmt: skip
 
     def _find_files(self) -> None:
         """Replace the names of data files by the paths where they are found."""
-        named = [(m, n, v) for m in self.configurables() for n, v in m.values.items() if m.properties()[n].file and v]
+        members = [*self.configurables(), *self._overrides()]
+        named = [(m, n, v) for m in members for n, v in m.values.items() if m.properties()[n].file and v]
         if not named:
             return
         folders = [*([self.folder] if self.folder else []), *data_folders()]

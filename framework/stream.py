@@ -46,6 +46,8 @@ class Stream(Configurable):
     suffix: ClassVar[str] = ".root"
     joined: ClassVar[str] = ""
     """Ending of the one file ``<stream><joined>`` that all parts become; empty where they stay numbered."""
+    varies: ClassVar[bool] = False
+    """Whether varied columns are written beside the nominal ones; else the stream is nominal."""
     always: ClassVar[tuple[str, ...]] = ()
     """Columns that no Drop pattern removes."""
 

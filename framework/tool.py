@@ -37,6 +37,11 @@ class Tool(Configurable):
     that of its properties (``Property(15_000.0, …, unit="MeV")``) that are neither 0 nor infinite.
     """
 
+    selects: ClassVar[bool] = True
+    """Whether ``execute`` may hide objects or events. Where it never does, False lets variations share with the nominal
+    what comes behind it; a tool that selects all the same fails.
+    """
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "__init__" in vars(cls):
             raise PropertyError(

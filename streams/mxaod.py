@@ -26,6 +26,7 @@ class MxAODStream(RootStream):
     xAOD::TEvent does not.
     """
 
+    varies = True
     always: ClassVar[tuple[str, ...]] = ("EventInfo.mcEventNumber",)
 
     Keep: Property[tuple[str, ...]] = Property(("*",), "name patterns of the columns to pass on", item=str)

@@ -26,6 +26,8 @@ class NtupleStream(RootStream):
     object; what belongs to a container called as the tree has plain names (``mHH``).
     """
 
+    varies = True
+
     Container = Property("TauJets", "container whose objects are the entries; empty for one entry an event")
     TreeName = Property("tree", "name of the TTree or RNTuple")
     Format = Property("TTree", "how the file is written", choices=("TTree", "RNTuple"))

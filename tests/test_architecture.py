@@ -37,7 +37,7 @@ FLOORS = (
     ("events", "networks", "plots"),
     ("tool", "stream", "executor", "trainingset", "registry", "datafiles"),
     ("io",),
-    ("job", "joboptions"),
+    ("job", "joboptions", "variations"),
     ("execution",),
     ("cli", "api"),
 )

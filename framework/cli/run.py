@@ -39,6 +39,7 @@ from hepflow.executor import Detached
 from hepflow.job import DATATYPES, Job
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry, registry
+from hepflow.variations import Variation
 
 __all__ = ["plan_command", "run_command"]
 
@@ -68,6 +69,12 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
         type=click.FloatRange(min=0, min_open=True),
         metavar="FB⁻¹",
         help="Integrated luminosity: events weigh L·σ·w/Σw in plots and cutflow, and have Sample.weight.",
+    ),
+    click.option(
+        "--variations",
+        multiple=True,
+        metavar="ALL|NAME",
+        help="Variations of the job (job.vary) to run in the same pass; may be given several times.",
     ),
     click.option(
         "-j",
@@ -164,7 +171,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             name: given[name]
             for name in (
                 *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
-                *("resume", "force", "checksum", "label", "units", "lumi"),
+                *("resume", "force", "checksum", "label", "units", "lumi", "variations"),
                 *("retries", "max_failures", "keep_going", "leave_out", "detach"),
             )
         },
@@ -213,7 +220,7 @@ def plan_command(ctx: click.Context, /, **given: Any) -> None:
     """Show what a job would do: work units, tools in order, columns read and written, outputs. Nothing is run."""
     file, plugins = _load(ctx, given)
     if file is not None:
-        names = ("inputs", "tree", "events", "skip", "units", "lumi", "workers", "executor")
+        names = ("inputs", "tree", "events", "skip", "units", "lumi", "variations", "workers", "executor")
         settings = _of_executors(given["settings"], plugins)
         options = RunOptions(settings=settings, **{name: given[name] for name in names})
         _show_plan(file, options, plugins, tried=given["tried"])
@@ -312,6 +319,12 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
         )
     for name, path in file.job.data_files().items():
         out.print(f"data     {name} = {path}")
+    if plan.flow.variations:
+        again = sum(len(flow.again) for flow in plan.flow.variations.values())
+        out.print(f"vary     {', '.join(plan.flow.variations)}: {_number(again, 'tool')} run again in the same pass")
+        for name, flow in plan.flow.variations.items():
+            for stream in flow.nominal:
+                out.print(f"note     {stream} stays nominal in the variation {name}", style="yellow")
     _show_notes(plan, file)
     out.print(f"output   {directory}")
 
@@ -357,6 +370,7 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
         out.print(f"\nstream {stream.name}: {configured(stream)} writes {len(names)} columns: {_joined(names)}")
+    _show_variations(file.job, plan)
     _show_samples(file.job, plan, options.lumi)
     units = new_table("unit", "file", "entries", title="work units")
     for unit in plan.units[:20]:
@@ -403,6 +417,33 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _show_variations(job: Job, plan: Plan) -> None:
+    """Show what runs again for the variations, and what is written besides."""
+    if not plan.flow.variations:
+        if job.variations:
+            console().print(f"\nvariations (--variations ALL): {', '.join(job.variations)}")
+        return
+    tools = sum(tool.has_loop for tool in job.all_tools())
+    table = new_table("variation", "overrides", "runs again", "of", "writes besides", title="variations")
+    for name, flow in plan.flow.variations.items():
+        told = [*(n for tool in flow.variation.tools for n in tool.writes()), *_weights(flow.variation)]
+        written = [f"{stream}: {_number(len(columns), 'column')}" for stream, columns in flow.columns.items()]
+        written += [f"{stream}: which objects are selected" for stream in sorted(flow.selects & flow.columns.keys())]
+        written += [f"{stream}: nothing, it stays nominal" for stream in flow.nominal]
+        table.add_row(
+            name, ", ".join(told), ", ".join(sorted(flow.again)), f"{len(flow.again)}/{tools}", "; ".join(written)
+        )
+    console().print(table)
+    again = sum(len(flow.again) for flow in plan.flow.variations.values())
+    console().print(f"{_number(again, 'tool')} run again besides {tools}; --try 1 measures time and size")
+
+
+def _weights(variation: Variation) -> list[str]:
+    """Return what events are weighted with."""
+    factor = f"factor {variation.factor}" if variation.factor != 1.0 else ""
+    return [text for text in (variation.weight.text, factor) if text]
 
 
 def _show_samples(job: Job, plan: Plan, lumi: float | None) -> None:

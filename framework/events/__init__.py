@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -92,9 +92,11 @@ class Events:
         """Return the container whose objects this one has a list for each of; empty for a list an event."""
         return self._scope.group(container).parent
 
-    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what ``make`` returns, kept for all tools of the chunk until a column or a selection changes."""
-        return self._scope.shared(key, make)
+    def shared(self, key: Hashable, make: Callable[[], T], reads: Iterable[str] | None = None) -> T:
+        """Return what ``make`` returns, kept for all tools of the chunk until a column or a selection changes; with the
+        columns that it ``reads``, also for variations in which these do not differ.
+        """
+        return self._scope.shared(key, make, reads)
 
     def child(self, label: str = "") -> Events:
         """Return a view that sees this one's columns and selections and keeps its own."""
@@ -106,6 +108,7 @@ class Events:
         Of a container with one entry an event (the taus of an ntuple) this hides the events. ``missing`` tells for
         which objects the mask is false because a value is missing: the cutflow counts them.
         """
+        self._check_selects()
         objects = self[container]
         values = self._mask(flatten(mask, objects._structure(), f"the selection {label!r}"), len(objects), label)
         before = self._scope.weights(container)
@@ -116,6 +119,7 @@ class Events:
 
     def select_events(self, mask: Any, label: str, *, missing: Any = None) -> None:
         """Hide the events for which ``mask`` is false, and add a line to the cutflow; ``missing`` as of ``select``."""
+        self._check_selects()
         values = self._mask(plain(mask), len(self), label)
         before = self._scope.weights()
         self._scope.hide_events(values)
@@ -214,6 +218,10 @@ class Events:
             entries = np.arange(self._scope.first_entry, self._scope.first_entry + self._scope.n_events)
             numbers = entry_keys(numbers, flat_take(entries, self._scope.event_index()))
         return EventRandom(self._scope.seed, name, numbers, first << 16)
+
+    def _check_selects(self) -> None:
+        if self._access is not None:
+            self._access.check_selects()
 
     @property
     def _tool(self) -> str:

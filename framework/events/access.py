@@ -23,13 +23,24 @@ class Access:
     writes: frozenset[str] = frozenset()
     created: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    selects: bool = True
 
     @classmethod
-    def of(cls, tool: str, reads: Iterable[str], writes: Iterable[str], optional: Iterable[str] = ()) -> Access:
+    def of(
+        cls,
+        tool: str,
+        reads: Iterable[str],
+        writes: Iterable[str],
+        optional: Iterable[str] = (),
+        *,
+        selects: bool = True,
+    ) -> Access:
         """Return the access of a tool from its resolved declarations."""
         written = frozenset(writes)
         created = frozenset(name[:-2] for name in written if name.endswith(".*"))
-        return cls(tool, frozenset(reads), written - {f"{name}.*" for name in created}, created, frozenset(optional))
+        return cls(
+            tool, frozenset(reads), written - {f"{name}.*" for name in created}, created, frozenset(optional), selects
+        )
 
     def containers(self) -> set[str]:
         """Return the containers that the tool declared."""
@@ -43,6 +54,15 @@ class Access:
                 where=f"tool {self.tool}",
                 hint=nearest(container, self.containers(), what="declared containers")
                 + "; declare its columns in reads()",
+            )
+
+    def check_selects(self) -> None:
+        """Raise ColumnError where the tool says that it never selects."""
+        if not self.selects:
+            raise ColumnError(
+                f"{self.tool} selects, and its class says that it never does",
+                where=f"tool {self.tool}",
+                hint="take selects = False out of the class",
             )
 
     def check_read(self, name: str) -> None:

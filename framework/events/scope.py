@@ -6,7 +6,7 @@ through to its parent and keeps its own columns and masks on top.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -66,6 +66,12 @@ def taken(column: Column, index: Ints | None) -> tuple[Any, Bools | None]:
     return flat_take(column.content, index), None if column.missing is None else flat_take(column.missing, index)
 
 
+def _any(masks: Sequence[Bools | None]) -> Bools | None:
+    """Return where one of the masks is true; None, as that of one, is everywhere."""
+    known = [mask for mask in masks if mask is not None]
+    return np.logical_or.reduce(known) if len(known) == len(masks) else None
+
+
 @dataclass(frozen=True)
 class Group:
     """The shape of a container: offsets per event, or per object of ``parent``; None for one entry an event."""
@@ -108,6 +114,8 @@ class Scope:
         self._masks: dict[str, Bools] = {} if parent is None else dict(parent._masks)
         self._cache: dict[tuple[str, str], Any] = {}
         self._shared: dict[Hashable, Any] = {}
+        self._nominal: Scope | None = None
+        self._selects = self._anew = False
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Column], n_events: int, **kwargs: Any) -> Scope:
@@ -128,6 +136,60 @@ class Scope:
             label=label,
             parent=self,
         )
+
+    def variant(self, own: Scope | None = None) -> Scope:
+        """Return a scope for a variation of this one, with its own cutflow; where ``own`` is the variation of the scope
+        that this is a child of, what differs there differs here.
+        """
+        made = self.child(self.label)
+        made.cutflow, made.yields = ({}, {}) if own is None else (own.cutflow, own.yields)
+        made.notes, made._noted = {}, set()  # what is to be told is told of the nominal
+        made._nominal = self
+        made.draws = dict(self.draws)
+        if own is not None:
+            made._columns = dict(own._columns)
+            made._groups |= own._groups
+            if own._selects:
+                made._event_mask, made._masks, made._selects = own._event_mask, dict(own._masks), True
+            made._anew = own._anew
+        return made
+
+    def chosen(self) -> None:
+        """Note that selections differ from the nominal ones from now on."""
+        self._selects = True
+
+    def follow(self) -> None:
+        """Take over what has become of the nominal scope; what differs stays."""
+        nominal = self._nominal
+        assert nominal is not None
+        self._groups = {**nominal._groups, **self._groups}
+        self.draws = dict(nominal.draws)
+        same = self._event_mask is nominal._event_mask and self._masks.keys() == nominal._masks.keys()
+        same = same and all(mask is nominal._masks[name] for name, mask in self._masks.items())
+        if not self._selects and not same:
+            self._event_mask, self._masks = nominal._event_mask, dict(nominal._masks)
+            self._forget()
+
+    def union(self, others: Sequence[Scope]) -> Scope:
+        """Return a child that shows what is visible in this scope or in one of its variants."""
+        made = self.child(self.label)
+        every = [self, *others]
+        made._event_mask = _any([one._event_mask for one in every])
+        found = {name: _any([one.mask(name) for one in every]) for one in every for name in one._masks}
+        made._masks = {name: mask for name, mask in found.items() if mask is not None}
+        return made
+
+    def flag(self, container: str) -> Column:
+        """Return a column that tells which objects of a container are visible."""
+        mask = self.mask(container)
+        seen = np.ones(self.full_length(container), dtype=bool) if mask is None else mask
+        return Column(self.group(container).offsets, seen)
+
+    def weigh(self, weights: npt.NDArray[np.float64]) -> None:
+        """Multiply the weights of events, all 1 where they have none."""
+        known = self.find(WEIGHT)
+        self._groups[WEIGHT.partition(".")[0]] = Group(None)
+        self.put(WEIGHT, Column(None, weights if known is None else known.content * weights))
 
     # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -160,6 +222,7 @@ class Scope:
         if container in self._groups:
             raise ColumnError(f"there is a container {container!r} already", hint="give the new one another name")
         self._groups[container] = group
+        self._anew = True
 
     def group(self, container: str) -> Group:
         """Return the shape of a container; ColumnError where there is none of this name."""
@@ -268,6 +331,7 @@ class Scope:
         mask = np.zeros(self.full_length(container), dtype=bool)
         mask[flat_take(np.arange(len(mask)), self.index(container))] = visible
         self._masks[container] = mask
+        self._selects = True
         self._forget()
 
     def hide_events(self, visible: Bools) -> None:
@@ -275,6 +339,7 @@ class Scope:
         mask = np.zeros(self.n_events, dtype=bool)
         mask[flat_take(np.arange(self.n_events), self.event_index())] = visible
         self._event_mask = mask
+        self._selects = True
         self._forget()
 
     def full_length(self, container: str) -> int:
@@ -289,12 +354,21 @@ class Scope:
         value: T = self._cache[key]
         return value
 
-    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what ``make`` returns, kept until a column or a selection changes."""
+    def shared(self, key: Hashable, make: Callable[[], T], reads: Iterable[str] | None = None) -> T:
+        """Return what ``make`` returns, kept until a column or a selection changes. A variation takes that of the
+        nominal where the columns that it ``reads`` do not differ.
+        """
+        nominal = self._nominal
+        alike = nominal is not None and not self._selects and not self._anew
+        if nominal is not None and alike and reads is not None and not self._differs(reads):
+            return nominal.shared(key, make, reads)
         if key not in self._shared:
             self._shared[key] = make()
         value: T = self._shared[key]
         return value
+
+    def _differs(self, reads: Iterable[str]) -> bool:
+        return any(self.find(name) is not self._load(name) for name in reads)
 
     def _forget(self) -> None:
         self._shared.clear()

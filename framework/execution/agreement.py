@@ -13,6 +13,7 @@ from hepflow.job import Job
 from hepflow.normalisation import WEIGHT
 from hepflow.protocols import NO_VALUES, ColumnInfo, FileSchema
 from hepflow.stream import Stream
+from hepflow.variations import Variation
 
 __all__ = ["Agreement", "Group", "agree", "groups_of", "seconds"]
 
@@ -67,7 +68,7 @@ def groups_of(job: Job, found: Survey, energy_unit: str) -> list[Group]:
     return groups
 
 
-def agree(job: Job, groups: Sequence[Group], *, lenient: bool) -> Agreement:
+def agree(job: Job, groups: Sequence[Group], *, lenient: bool, variations: Sequence[Variation] = ()) -> Agreement:
     """Return how the job reads these files.
 
     ColumnError where what a tool needs is nowhere, or is not in some of the files; with ``lenient`` those that lack it
@@ -77,7 +78,7 @@ def agree(job: Job, groups: Sequence[Group], *, lenient: bool) -> Agreement:
     while True:
         columns = {name: info for group in reversed(groups) for name, info in group.schema.columns.items()}
         try:
-            flow = resolve(job, columns)
+            flow = resolve(job, columns, variations)
         except ColumnError as error:
             raise _explain(error, groups) from None
         lacking = _lacking(job, flow, groups)
@@ -123,7 +124,11 @@ def _compare(flow: DataFlow, groups: Sequence[Group]) -> list[str]:
         having = [(group.path, group.schema.columns[name]) for group in groups if name in group.schema.columns]
         lacking = [group for group in groups if name not in group.schema.columns]
         if lacking:
-            notes.append(f"{_told(name, lacking, groups)}; it reads as missing there")
+            varied = ", ".join(one for one, of in flow.variations.items() if name in of.needs)
+            used = any(name in access.reads | access.optional for access in flow.access.values())
+            told = ["it reads as missing there"] if used or not varied else []
+            told += [f"{varied} is nominal there"] if varied else []
+            notes.append(f"{_told(name, lacking, groups)}; {'; '.join(told)}")
         first, info = having[0]
         other = next((path for path, one in having if one.depth != info.depth), None)
         if other is not None:

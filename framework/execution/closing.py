@@ -17,6 +17,7 @@ from hepflow.execution.totals import Totals
 from hepflow.job import Job
 from hepflow.processes import Processes
 from hepflow.tool import Tool
+from hepflow.variations import VARIATIONS
 
 __all__ = ["close_streams", "finalize_tools"]
 
@@ -59,20 +60,34 @@ def finalize_tools(
     outputs: Mapping[str, list[Path]],
     reporter: Reporter,
 ) -> dict[str, Any]:
-    """Finalize the tools in job order, each on a fresh copy; return their results by name."""
+    """Finalize the tools in job order, each on a fresh copy; return their results by name, and in ``VARIATIONS`` by
+    variation those of the tools that ran again: what they write then goes into a folder of the variation.
+    """
     results: dict[str, Any] = {}
+    varied: dict[str, dict[str, Any]] = {name: dict(of["results"]) for name, of in totals.get(VARIATIONS, {}).items()}
+    before = {name: dict(of) for name, of in varied.items()}
     with closing(Processes(context.workers)) as processes:
         for tool in job.all_tools():
             kept, value = directory.load_step(f"{TOOL}{tool.name}")
             if not kept:
                 value = totals.get(tool.name)
+                own = {name: of[tool.name] for name, of in before.items() if tool.name in of}
                 if type(tool).finalize is not Tool.finalize:
                     reporter.step(f"finalizing {tool.name}")
-                    here = replace(context, processes=processes, results=dict(results), outputs=outputs)
+                    here = replace(context, processes=processes, results=dict(results), outputs=outputs, varied=own)
                     value = _finalize(tool, directory, here, value)
+                    for name, total in own.items():
+                        there = replace(
+                            here, variation=name, varied={}, results={**results, **varied[name]},
+                            folder=f"{VARIATIONS}/{name}",
+                        )  # fmt: skip
+                        own[name] = _finalize(tool, directory, there, total)
+                value = (value, own)
                 directory.save_step(f"{TOOL}{tool.name}", value)
-            results[tool.name] = value
-    return results
+            results[tool.name], own = value
+            for name, one in own.items():
+                varied[name][tool.name] = one
+    return {**results, **({VARIATIONS: varied} if varied else {})}
 
 
 def _finalize(tool: Tool, directory: RunDirectory, context: Context, total: Any) -> Any:

@@ -9,11 +9,14 @@ import numpy as np
 
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
 from hepflow.events.access import Access
+from hepflow.execution.varied import Resolved, VariedFlow, vary
 from hepflow.expressions import quoted
 from hepflow.job import Job
 from hepflow.protocols import ColumnInfo, matching
+from hepflow.registry.manager import registry
 from hepflow.stream import Stream
 from hepflow.tool import Tool
+from hepflow.variations import Variation
 
 __all__ = ["DataFlow", "anchor", "declared", "resolve"]
 
@@ -23,12 +26,14 @@ class DataFlow:
     """The resolved declarations of a job.
 
     ``reads`` are the columns fetched from the input, ``access`` what each tool may touch, ``outputs`` the columns
-    that each stream writes (``C.*`` for all columns of a container that its tools make).
+    that each stream writes (``C.*`` for all columns of a container that its tools make), ``variations`` what is done
+    for those that were asked for.
     """
 
     reads: list[str] = field(default_factory=list)
     access: dict[str, Access] = field(default_factory=dict)
     outputs: dict[str, list[str]] = field(default_factory=dict)
+    variations: dict[str, VariedFlow] = field(default_factory=dict)
 
 
 @dataclass
@@ -46,8 +51,8 @@ class _Scope:
         return name in self.made or name.partition(".")[0] in self.containers
 
 
-def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
-    """Return the data flow of a frozen job on an input with these columns.
+def resolve(job: Job, columns: Mapping[str, ColumnInfo], variations: Sequence[Variation] = ()) -> DataFlow:
+    """Return the data flow of a frozen job on an input with these columns, and those of variations.
 
     ColumnError where a tool reads what neither the input nor an earlier tool provides; JobOptionsError where two
     tools write the same column or a declaration is malformed.
@@ -69,6 +74,11 @@ def resolve(job: Job, columns: Mapping[str, ColumnInfo]) -> DataFlow:
         for tool in stream.tools:
             passed += _walk(tool, stream, inner, columns, flow, needed, later, anchors)
         flow.outputs[stream.name] = _outputs(stream, inner, passed, columns, needed)
+    if variations:
+        derivations = registry().derivations()
+        found = Resolved(columns, flow.access, flow.outputs, derivations)
+        flow.variations = {one.name: vary(one, job, found) for one in variations}
+        needed.update(dict.fromkeys(name for one in flow.variations.values() for name in sorted(one.needs)))
     read = {name.partition(".")[0] for name in needed}
     flow.reads = [*needed, *(name for container, name in anchors.items() if container not in read)]
     return flow
@@ -111,7 +121,7 @@ def _walk(
                 anchors.setdefault(container, anchor(tool, container, columns))
             scope.made[name] = tool.name
     scope.links |= {*tool.links()}
-    flow.access[tool.name] = Access.of(tool.name, reads, writes, optionals)
+    flow.access[tool.name] = Access.of(tool.name, reads, writes, optionals, selects=tool.selects)
     return writes
 
 

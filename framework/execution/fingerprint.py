@@ -54,6 +54,7 @@ def fingerprint_of(
                 for owner, tools in (("job", job.tools), *((stream.name, stream.tools) for stream in job.streams))
             },
             "seed": job.seed,
+            **({"--variations": varied} if (varied := _variations(plan)) else {}),
             **({"--lumi": factors} if (factors := {k.sample: k.factor for k in plan.kinds if k.factor}) else {}),
             "versions": {name: version for name, version in versions().items() if name in READING},
             "readers": sources(reader for reader in formats if reader.format in read),
@@ -64,6 +65,14 @@ def fingerprint_of(
             "--label": label,
             **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
         },
+    }
+
+
+def _variations(plan: Plan) -> dict[str, Any]:
+    """Return what the variations that were asked for are made of."""
+    return {
+        name: {**_described(flow.variation.told()), "settings": {t.name: _settings(t) for t in flow.variation.tools}}
+        for name, flow in plan.flow.variations.items()
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ctypes
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from hepflow.events.scope import Cutflow, Group, Notes, Yields
 from hepflow.execution.cache import FileCache
 from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
+from hepflow.execution.variants import Variant, VariedResult, together, weigh
+from hepflow.execution.varied import VariedFlow
 from hepflow.expressions import Expression
 from hepflow.files import sha256
 from hepflow.io.opening import local_path, open_reader
@@ -33,6 +35,7 @@ from hepflow.normalisation import NORMALISATION, WEIGHT
 from hepflow.protocols import ColumnInfo, Reader, Writer
 from hepflow.stream import Stream
 from hepflow.tool import Tool
+from hepflow.variations import VARIATIONS
 
 __all__ = ["Payload", "UnitResult", "Worker", "failure"]
 
@@ -95,10 +98,13 @@ class Worker:
         self._readers: dict[tuple[str, str], Reader] = {}
         self._numbers: dict[str, Any] = {}  # the normalisation of what the unit reads
         self._yields: Yields = {}
+        self._varied: dict[str, VariedResult] = {}
         accesses = payload.plan.flow.access.values()
         made = {name for access in accesses for name in access.created}
         self._optional = {name.partition(".")[0] for access in accesses for name in access.optional} - made
-        for tool in self.job.all_tools():
+        self._flows = payload.plan.flow.variations
+        varied = [tool for flow in self._flows.values() for tool in flow.variation.tools]
+        for tool in [*self.job.all_tools(), *varied]:
             if not tool.has_loop:
                 continue
             tool.freeze()
@@ -130,11 +136,9 @@ class Worker:
 
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
         """Process one work unit; ``report`` is called with the number of entries after each chunk."""
-        results: dict[str, Any] = {}
-        for tool in self.job.all_tools():
-            if tool.has_loop:
-                results[tool.name] = _guarded(tool, None, "start", tool.start)
+        results = self._start(None)
         outcome = UnitResult(unit.key, unit.entries, results=results)
+        self._varied = {name: VariedResult(self._start(flow.again)) for name, flow in self._flows.items()}
         self._yields = {}
         self._numbers = _numbers(unit, counted=self._kind(unit.file).counted)
         writers: dict[str, Writer] = {}
@@ -143,9 +147,11 @@ class Worker:
                 self._process(scope, where, outcome, writers, unit)
                 if report is not None:
                     report(scope.n_events)
+            sample = self._kind(unit.file).sample
+            if self._varied:
+                results[VARIATIONS] = {name: one.values(sample) for name, one in self._varied.items()}
             if self._numbers or self._yields:
                 sums = {name: self._numbers[name] for name in ("events", "sum_of_weights") if self._numbers}
-                sample = self._kind(unit.file).sample
                 results[NORMALISATION] = {sample: {"numbers": sums, "yields": self._yields}}
             while writers:
                 writers.popitem()[1].close()
@@ -160,6 +166,11 @@ class Worker:
         if self.payload.checksum:
             outcome.checksums = {name: sha256(path) for name, path in outcome.parts.items()}
         return outcome
+
+    def _start(self, names: Collection[str] | None) -> dict[str, Any]:
+        """Return the empty results of tools, of all or of these."""
+        tools = [tool for tool in self.job.all_tools() if tool.has_loop and (names is None or tool.name in names)]
+        return {tool.name: _guarded(tool, None, "start", tool.start) for tool in tools}
 
     def close(self) -> None:
         """Close the open files."""
@@ -260,28 +271,72 @@ class Worker:
     def _process(
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
     ) -> None:
-        for tool in self.job.tools:
-            self._execute(tool, None, scope, where, outcome)
+        kind = self._kind(unit.file)
+        variants: dict[str, Variant] = {}
+        for number, tool in enumerate([*self.job.tools, None]):
+            for flow in [flow for flow in self._flows.values() if flow.place == number]:
+                variants[flow.variation.name] = self._variant(flow, scope, kind, where)
+            if tool is not None:
+                self._step(tool, None, scope, variants, where, outcome)
         for stream in self.job.streams:
             inner = scope.child(stream.name)
+            inners = {name: one.within(inner) for name, one in variants.items() if self._concerns(one.flow, stream)}
             for tool in stream.tools:
-                self._execute(tool, stream, inner, where, outcome)
-            self._write(stream, inner, where, outcome, writers, unit)
+                self._step(tool, stream, inner, inners, where, outcome)
+            self._write(stream, inner, inners, where, outcome, writers, unit)
 
-    def _execute(self, tool: Tool, stream: Stream | None, scope: Scope, where: str, outcome: UnitResult) -> None:
+    def _concerns(self, flow: VariedFlow, stream: Stream) -> bool:
+        """Tell whether anything in a stream differs."""
+        return stream.name in flow.columns or any(tool.name in flow.again for tool in stream.tools)
+
+    def _variant(self, flow: VariedFlow, scope: Scope, kind: FileKind, where: str) -> Variant:
+        """Return a variation of the job, with its overrides; data, and what lacks a column for it, are nominal."""
+        made = Variant.of(flow, scope, self._varied[flow.variation.name])
+        settings = self.job.samples.get(kind.sample)
+        if flow.needs <= kind.columns.keys() | {WEIGHT} and not (settings is not None and settings.data):
+            for tool in flow.variation.tools:
+                where_of = f"{where}, variation {made.name}"
+                self._execute(tool, None, made.scope, where_of, flow.access[tool.name], tool.start())
+            if flow.variation.weighs:
+                weigh(made.scope, flow, where)
+        return made
+
+    def _step(
+        self, tool: Tool, stream: Stream | None, scope: Scope, variants: Mapping[str, Variant], where: str,
+        outcome: UnitResult,
+    ) -> None:  # fmt: skip
+        """Execute a tool: first in the variations that depend on it, which read the nominal scope as it is before."""
         if not tool.has_loop:
             return
         access = self.payload.plan.flow.access[tool.name]
+        again = [one for one in variants.values() if tool.name in one.flow.again]
+        for one in again:
+            results = one.result.results[tool.name]
+            self._execute(tool, stream, one.scope, f"{where}, variation {one.name}", access, results)
+            if tool.selects:
+                one.scope.chosen()
+        self._execute(tool, stream, scope, where, access, outcome.results[tool.name])
+        for one in variants.values():
+            if one not in again:
+                one.scope.follow()
+
+    def _execute(
+        self, tool: Tool, stream: Stream | None, scope: Scope, where: str, access: Access, result: Any
+    ) -> None:
         try:
-            tool.execute(Events(scope, access), outcome.results[tool.name])
+            tool.execute(Events(scope, access), result)
         except (Exception, SystemExit) as error:
             raise failure(error, tool, stream, where) from error
         _check_written(tool, access, scope)
 
     def _write(
-        self, stream: Stream, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
-    ) -> None:
+        self, stream: Stream, scope: Scope, variants: Mapping[str, Variant], where: str, outcome: UnitResult,
+        writers: dict[str, Writer], unit: WorkUnit,
+    ) -> None:  # fmt: skip
         names = _concrete(self.payload.plan.flow.outputs[stream.name], scope)
+        written = {name: one for name, one in variants.items() if stream.name in one.flow.columns}
+        if written:
+            scope, names = together(scope, written, stream.name, names)
         try:
             columns = stream.collect(Events(scope), names)
             if stream.name not in writers:

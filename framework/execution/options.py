@@ -37,6 +37,8 @@ class RunOptions:
     units: str | None = None
     lumi: float | None = None
     """Integrated luminosity, fb⁻¹: events get the weights L·σ·w/Σw."""
+    variations: Sequence[str] = ()
+    """Of the job: their names, or ALL."""
     tree: str = ""
     retries: int = Policy.retries
     max_failures: int | None = None

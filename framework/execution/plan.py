@@ -25,6 +25,7 @@ from hepflow.io.blocks import cut_range
 from hepflow.job import Job
 from hepflow.normalisation import Normalisation
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
+from hepflow.variations import Variation
 
 __all__ = ["UNIT_ENTRIES", "FileKind", "Plan", "PlannedFile", "WorkUnit", "make_plan"]
 
@@ -132,6 +133,7 @@ def make_plan(
     skip: int = 0,
     energy_unit: str = "",
     lumi: float | None = None,
+    variations: Sequence[Variation] = (),
     executor: Executor | None = None,
     policy: Policy | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
@@ -154,7 +156,7 @@ def make_plan(
     groups = groups_of(job, found, energy_unit)
     if lumi is not None:
         groups = [replace(group, schema=with_weight(group.schema, group.path)) for group in groups]
-    agreed = agree(job, groups, lenient=lenient and len(inputs) > 1)
+    agreed = agree(job, groups, lenient=lenient and len(inputs) > 1, variations=variations)
     failed = [Failure(f.path, agreed.refused[one.digest]) for f, one in found.opened if one.digest in agreed.refused]
     opened = [(file, one) for file, one in found.opened if one.digest not in agreed.refused]
     first = {group.path: group.schema.energy_unit for group in agreed.groups}

@@ -18,6 +18,7 @@ from hepflow.execution.samples import RunJob, planned_files, sample_files
 from hepflow.executor import Executor
 from hepflow.job import Job
 from hepflow.registry.manager import Registry, registry
+from hepflow.variations import chosen
 
 __all__ = ["plan_job"]
 
@@ -36,7 +37,8 @@ def plan_job(
     missing is planned as it will be. Files are looked into by the workers of the run.
     """
     job.freeze()
-    for tool in job.all_tools():
+    varied = [tool for one in chosen(options.variations, job.variations) for tool in one.tools]
+    for tool in [*job.all_tools(), *varied]:
         try:
             tool.check(job)
         except (Exception, SystemExit) as error:
@@ -58,6 +60,7 @@ def plan_job(
         skip=options.skip,
         energy_unit=options.units or "",
         lumi=options.lumi,
+        variations=chosen(options.variations, job.variations),
         executor=_lookers(options, plugins),
         policy=options.policy,
         tell=reporter.looked,

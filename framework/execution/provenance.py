@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from hepflow.events.scope import Yields
+from hepflow.events.scope import Cutflow, Yields
 from hepflow.execution.loop import failure
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import FileKind, Plan, PlannedFile
@@ -18,6 +18,7 @@ from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.normalisation import NORMALISATION
 from hepflow.registry.manager import Registry
+from hepflow.variations import VARIATIONS
 from hepflow.versions import versions
 
 __all__ = ["cutflow_rows", "now", "provenance_of", "yields_of"]
@@ -41,8 +42,14 @@ def _normalisation(plan: Plan, total: Total) -> list[dict[str, Any]]:
 
 
 def cutflow_rows(total: Total) -> list[dict[str, Any]]:
-    """Return a cutflow as plain data."""
-    yields = yields_of(total)
+    """Return a cutflow as plain data; the lines of a variation are those of the tools that ran again."""
+    rows = _rows(total.cutflow, yields_of(total))
+    for name, of in total.results.get(VARIATIONS, {}).items():
+        rows += [{"variation": name, **row} for row in _rows(of["cutflow"], of["yields"])]
+    return rows
+
+
+def _rows(cutflow: Cutflow, yields: Mapping[str, Yields]) -> list[dict[str, Any]]:
     return [
         {
             "stream": stream,
@@ -54,7 +61,7 @@ def cutflow_rows(total: Total) -> list[dict[str, Any]]:
             **({"missing": missing} if missing else {}),
             **({"yields": found} if (found := {name: of[line] for name, of in yields.items() if line in of}) else {}),
         }
-        for line, (before, after, missing) in total.cutflow.items()
+        for line, (before, after, missing) in cutflow.items()
         for stream, tool, container, label in [line]
     ]
 
@@ -113,6 +120,10 @@ def provenance_of(
         "seed": job.seed,
         "luminosity": options.lumi,
         "normalisation": _normalisation(plan, total),
+        "variations": {
+            name: {**flow.variation.told(), "again": sorted(flow.again), "nominal": list(flow.nominal)}
+            for name, flow in plan.flow.variations.items()
+        },
         "properties": {m.name: {"class": type(m).__name__, **m.values} for m in job.configurables()},
         "set": {m.name: list(m.values_set) for m in job.configurables()},
         "records": _records(job, plan),

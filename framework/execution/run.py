@@ -31,6 +31,7 @@ from hepflow.files import write_text
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
 from hepflow.registry.manager import Registry, registry
+from hepflow.variations import VARIATIONS
 
 __all__ = ["RunResult", "run"]
 
@@ -50,6 +51,8 @@ class RunResult:
     seconds: float = 0.0
     kept: int = 0
     left_out: list[Failure] = field(default_factory=list)
+    variations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Variation → results of the tools that ran again; those of all others are the nominal ones."""
     yields: dict[str, Yields] = field(default_factory=dict)
     """Sample → line of the cutflow → weights before and after, with ``--lumi``."""
 
@@ -149,6 +152,7 @@ class _Run:
             seconds,
             kept,
             left_out,
+            results.pop(VARIATIONS, {}),
             yields_of(total),
         )
 

@@ -37,7 +37,8 @@ def check_units(
     first: dict[str, str] = {}
     for path, unit in inputs:
         first.setdefault(unit, path)
-    for tool in job.all_tools():
+    varied = [tool for one in flow.variations.values() for tool in one.variation.tools]
+    for tool in [*job.all_tools(), *varied]:
         if not tool.has_loop:
             continue
         if "" in first:

@@ -73,7 +73,8 @@ class Expression:
         same chunk. ColumnError where it has no values that are one number each, or where they do not fit into 64 bits.
         """
         at = at or common_container(events, self)
-        return events.shared(("expression", type(self), self.text, at), lambda: self._values(self._at(events, at)))
+        key = ("expression", type(self), self.text, at)
+        return events.shared(key, lambda: self._values(self._at(events, at)), self.columns)
 
     def column(self, events: Events, at: str) -> tuple[Any, Bools | None]:
         """Return the values as a column of a container, and which of them are missing (None: none).
@@ -100,7 +101,7 @@ class Expression:
 
     def value(self, events: Events) -> Value:
         """Return the values for the objects that the expression is about, kept for other tools of the chunk."""
-        return events.shared(("value", self.text), lambda: evaluate(self._tree, self.text, events))
+        return events.shared(("value", self.text), lambda: evaluate(self._tree, self.text, events), self.columns)
 
     def _at(self, events: Events, at: str) -> Value:
         """Return the values for the objects of a container."""
@@ -203,7 +204,7 @@ class Cut(Expression):
         return made
 
     def _at(self, events: Events, at: str) -> Value:
-        return events.shared(("cut", self.text, at), lambda: self._condition(events, at))
+        return events.shared(("cut", self.text, at), lambda: self._condition(events, at), self.columns)
 
     def _condition(self, events: Events, at: str) -> Value:
         if self._parts:

@@ -76,6 +76,13 @@ def hepflow_variables() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def hepflow_derivations() -> Mapping[str, Sequence[str]]:  # type: ignore[empty-body]
+    """Return what stored columns are calculated from (``TauJets.ptCombined``: ``TauJets.ptTauEnergyScale``, …): a
+    variation of those with a job that reads the stored one is an error.
+    """
+
+
+@hookspec
 def hepflow_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return commands of the command line: name → import string of a click command."""
 

@@ -164,6 +164,14 @@ class Registry:
             raise PluginError(f"there is no {kind[:-1]} {name!r}", hint=nearest(name, known, what=kind))
         return known[name].load()
 
+    def derivations(self) -> dict[str, tuple[str, ...]]:
+        """Return what the plugins know of stored columns: column → columns that it was calculated from."""
+        found: dict[str, tuple[str, ...]] = {}
+        for brought in self._manager.hook.hepflow_derivations():
+            for name, sources in brought.items():
+                found[name] = (*found.get(name, ()), *sources)
+        return found
+
     def folders(self, kind: str) -> list[Path]:
         """Return the folders that plugins bring: of ``joboptions``, or of ``data``."""
         hook = getattr(self._manager.hook, f"hepflow_{kind}")

@@ -8,11 +8,12 @@ from typing import Any
 from hepflow import Events, Job, Property, Tool
 from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression, common_container
+from hepflow.variations import Override
 
 __all__ = ["Define", "Filter"]
 
 
-class Define(Tool):
+class Define(Override):
     """Decorate objects, or events, with expressions over columns; a later one may use an earlier one.
 
     ``Columns={"TauJets.response": "TauJets.pt / TauJets.truthPtVis", "EventInfo.nJets": "sum(Jets.pt > 20*GeV)"}``.
@@ -24,30 +25,10 @@ class Define(Tool):
 
     Columns: Property[dict[str, Expression]] = Property({}, "new column → expression", item=Expression)
 
-    def reads(self) -> Sequence[str]:
-        """Return the columns of the expressions, without those that are defined before."""
-        found: dict[str, None] = {}
-        known: set[str] = set()
-        for name, expression in self.Columns.items():
-            found |= {column: None for column in expression.columns if column not in known}
-            known.add(name)
-        return list(found)
-
-    def writes(self) -> Sequence[str]:
-        """Return the new columns."""
-        return list(self.Columns)
-
     def check(self, job: Job) -> None:
         """Refuse a tool that defines nothing."""
         if not self.Columns:
             raise JobOptionsError(f"{self.name} defines nothing", hint='Columns={"TauJets.x": "TauJets.pt / GeV"}')
-
-    def execute(self, events: Events, result: Any) -> None:
-        """Calculate and decorate."""
-        for name, expression in self.Columns.items():
-            container, _, column = name.partition(".")
-            values, missing = expression.column(events, container)
-            events[container].store(column, values, missing)
 
 
 class Filter(Tool):

@@ -17,6 +17,8 @@ class LinkedObjects(Tool):
     An NtupleStream writes it as jagged branches ``<OutputName>.<column>``.
     """
 
+    selects = False
+
     Link = Property("TauJets.tauTrackLinks", "column with the element links")
     To = Property("TauTracks", "container that the links point into")
     Columns: Property[tuple[str, ...]] = Property(("pt", "eta", "phi"), "columns of the linked objects")

@@ -95,7 +95,7 @@ class BBTauTauVariables(Tool):
         """Return the weight of each event before tagging and identification."""
         import awkward as ak
 
-        if events.sample.factor is not None:
+        if "weight" in events["Sample"]:
             values: Floats = events["Sample"].flat("weight")
         else:
             values = ak.to_numpy(events["EventInfo"]["mcEventWeights"][:, 0]).astype(np.float64)

@@ -36,6 +36,8 @@ class ModelDecorator(ModelTool):
     tested on its fold, and therefore has not seen it.
     """
 
+    selects = False
+
     Container = Property("TauJets", "container whose objects (or events) are decorated")
     Variables: Property[dict[str, Any]] = Property(
         {},

@@ -137,8 +137,8 @@ def weights_of(events: Events, weight: Weight, cut: Cut, at: str) -> Array | Non
 
 
 def normalised(events: Events, weight: Weight) -> Weight:
-    """Return the weight of an object with that of its event, where ``--lumi`` gives events one."""
-    if events.sample.factor is None:
+    """Return the weight of an object with that of its event, where ``--lumi`` or a variation gives events one."""
+    if "weight" not in events["Sample"]:
         return weight
     return Weight(WEIGHT if weight.trivial else f"({weight.text}) * {WEIGHT}")
 
@@ -151,9 +151,12 @@ def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
         values = expression(events, at)
         if not cut.parts:
             return values
-        return values.take(events.shared(("passing", cut.text, at), passing))  # places are quicker than a mask
+        return values.take(
+            events.shared(("passing", cut.text, at), passing, cut.columns)
+        )  # places are quicker than a mask
 
-    return events.shared(("picked", type(expression), expression.text, cut.text, at), make)
+    key = ("picked", type(expression), expression.text, cut.text, at)
+    return events.shared(key, make, (*expression.columns, *cut.columns))
 
 
 class Drawer:
@@ -239,6 +242,8 @@ class PlotTool(FigureTool):
     (``figures``). Its result is {sample: {key: plot object}}.
     """
 
+    selects = False
+
     Weight = Property(Weight(), "weight of an object; empty: 1")
     Together = Property(False, "fill all samples into the same plots: signal may be one sample, background another")
 
@@ -279,8 +284,12 @@ class PlotTool(FigureTool):
         self.fill(events, result[name])
 
     def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
-        """Draw what was filled, and return it; without any event the plots are empty."""
+        """Draw what was filled, and return it; without any event the plots are empty. Those of a variation are drawn
+        with the nominal ones.
+        """
         samples = total or {"": self.empty()}
+        if context.variation:
+            return samples
         draw = Drawer(self, context)
         self.figures(samples, draw)
         draw.finish()

@@ -54,6 +54,8 @@ class NNDecayModeClassifier(ModelTool):
     things out.
     """
 
+    selects = False
+
     energy_unit = "MeV"
 
     OutputName = Property("NNDecayMode", "name of the decoration with the decay mode (int)")

@@ -139,6 +139,8 @@ class NNDecayModeTree(Tool):
     capped.
     """
 
+    selects = False
+
     energy_unit = "MeV"
 
     NeutralPFOPtCut = Property(1.5, "neutral particle-flow objects have at least this pt", unit="GeV", minimum=0)

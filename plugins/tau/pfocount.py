@@ -20,6 +20,8 @@ class PFOCountDecayMode(Tool):
     on the training folds of the built-in sample.
     """
 
+    selects = False
+
     energy_unit = "MeV"
 
     OutputName = Property("PFOCountDecayMode", "name of the decoration (int, 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet)")

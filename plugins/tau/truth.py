@@ -178,6 +178,8 @@ class TruthDecayMode(Tool):
     The mode is 0…4 = 1p0n…3pXn, 5 Other, 6 NotSet; 6 also for a tau that decays into leptons.
     """
 
+    selects = False
+
     OutputName = Property("decayMode", "name of the decoration of TruthTaus (int)")
 
     def reads(self) -> Sequence[str]:

@@ -225,6 +225,8 @@ class WorkingPointDecorator(Tool):
     three; with none likewise.
     """
 
+    selects = False
+
     energy_unit = "MeV"
 
     FlatteningFile0Prong = Property("", "cuts for taus without tracks; empty: those for three", file=True)

@@ -1,0 +1,100 @@
+"""Variations in the event loop: scopes beside the nominal one, in which what depends on an override runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hepflow.errors import ColumnError, InputError
+from hepflow.events import Events, Scope
+from hepflow.events.scope import Cutflow, Yields
+from hepflow.execution.varied import VariedFlow, names_of
+
+__all__ = ["Variant", "VariedResult", "together", "weigh"]
+
+
+@dataclass
+class VariedResult:
+    """What a variation gives besides the nominal: results of the tools that run again, and their lines of the
+    cutflow.
+    """
+
+    results: dict[str, Any] = field(default_factory=dict)
+    cutflow: Cutflow = field(default_factory=dict)
+    yields: Yields = field(default_factory=dict)
+
+    def values(self, sample: str) -> dict[str, Any]:
+        """Return what is added up."""
+        yields = {sample: self.yields} if self.yields else {}
+        return {"results": self.results, "cutflow": self.cutflow, "yields": yields}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variation of one chunk: its scope, and where its results go."""
+
+    flow: VariedFlow
+    scope: Scope
+    result: VariedResult
+
+    @property
+    def name(self) -> str:
+        """Return the name of the variation."""
+        return self.flow.variation.name
+
+    @staticmethod
+    def of(flow: VariedFlow, nominal: Scope, result: VariedResult) -> Variant:
+        """Return the variation of a scope."""
+        scope = nominal.variant()
+        scope.cutflow, scope.yields = result.cutflow, result.yields
+        return Variant(flow, scope, result)
+
+    def within(self, inner: Scope) -> Variant:
+        """Return the variation of a child, which is as it was made, of the scope that this one is of."""
+        return replace(self, scope=inner.variant(self.scope))
+
+
+def weigh(scope: Scope, flow: VariedFlow, where: str) -> None:
+    """Multiply the weights of events with those of a variation; InputError where one is missing or infinite."""
+    variation = flow.variation
+    weights = np.full(scope.n_events, variation.factor_of(scope.sample.name))
+    if not variation.weight.trivial:
+        found = np.asarray(variation.weight(Events(scope)), dtype=np.float64)
+        index = scope.event_index()
+        told = f"{where}, variation {variation.name}"
+        if found.shape != (scope.visible_events(),):
+            raise ColumnError(
+                f"{variation.weight.text!r} has {len(found)} values for {scope.visible_events()} events",
+                where=told,
+                hint="a weight of events has one; prod(TauJets.sf) makes one of those of objects",
+            )
+        if not np.isfinite(found).all():
+            raise InputError(f"the weight {variation.weight.text} is missing or infinite for some events", where=told)
+        if index is None:
+            weights = weights * found
+        else:
+            weights[index] *= found
+    scope.weigh(weights)
+
+
+def together(inner: Scope, variants: Mapping[str, Variant], stream: str, names: list[str]) -> tuple[Scope, list[str]]:
+    """Return a scope with the objects of a stream and of its variations, and the columns to write: the nominal ones,
+    those that differ, and, where selections do, which objects each has.
+    """
+    scope = inner.union([one.scope for one in variants.values()])
+    names = list(names)
+    for name, one in variants.items():
+        for column in one.flow.columns[stream]:
+            scope.put(names_of(column, name), one.scope.column(column))
+            names.append(names_of(column, name))
+    selecting = {name: one.scope for name, one in variants.items() if stream in one.flow.selects}
+    for container in dict.fromkeys(name.partition(".")[0] for name in names) if selecting else ():
+        scope.put(f"{container}.passes", inner.flag(container))
+        names.append(f"{container}.passes")
+        for name, own in selecting.items():
+            scope.put(names_of(f"{container}.passes", name), own.flag(container))
+            names.append(names_of(f"{container}.passes", name))
+    return scope, names

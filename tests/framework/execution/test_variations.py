@@ -1,0 +1,211 @@
+"""Variations in one pass: what depends on an override runs again, and gives what a job of its own gives."""
+
+from __future__ import annotations
+
+import json
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from hepflow import Job, Property, Tool
+from hepflow.errors import ColumnError, HepflowError, JobOptionsError
+from hepflow.execution import RunOptions, run
+from hepflow.execution.planning import plan_job
+from hepflow.plugins.common import Define, Filter
+from hepflow.plugins.performance import HistogramPlots
+from hepflow.streams import MxAODStream, NtupleStream
+
+
+class Undrawn(HistogramPlots):
+    """Fills and draws nothing."""
+
+    def figures(self, samples, draw):
+        """Draw nothing: that takes its time."""
+
+
+class Smear(Tool):
+    """Smears pt by a factor; up and down share the draw."""
+
+    Size = Property(0.1, "width")
+
+    selects = False
+
+    def reads(self):
+        return ["TauJets.pt", "EventInfo.eventNumber"]
+
+    def writes(self):
+        return ["TauJets.pt"]
+
+    def execute(self, events, result):
+        taus = events["TauJets"]
+        taus["pt"] = taus.flat("pt") * (1 + self.Size * events.random(self).normal(taus.counts))
+
+
+class Leading(Tool):
+    """Makes a container of the leading tau, replaces eta, and measures."""
+
+    def reads(self):
+        return ["TauJets.pt", "TauJets.eta"]
+
+    def writes(self):
+        return ["Leading.*", "TauJets.eta"]
+
+    def start(self):
+        return {"pt": np.zeros(2), "chunks": 0}
+
+    def execute(self, events, result):
+        pt = events["TauJets"]["pt"]
+        best = pt[ak.argmax(pt, axis=1, keepdims=True)]
+        best = ak.drop_none(best)
+        events.add("Leading", {"pt": ak.flatten(best)}, counts=ak.num(best))
+        events["TauJets"]["eta"] = events["TauJets"].flat("eta") * 0.5
+        result["pt"] += [ak.sum(best), len(best)]
+        result["chunks"] += 1
+
+
+VARIED = {
+    "TES_UP": lambda: {"columns": {"TauJets.pt": "TauJets.pt * 1.2"}},
+    "SMEAR_UP": lambda: {"tools": [Smear("smear", Size=0.3)]},
+    "SMEAR_DOWN": lambda: {"tools": [Smear("smear", Size=-0.3)]},
+    "MADE_UP": lambda: {"columns": {"TauJets.sum": "TauJets.sum + 5000 * TauJets.eta"}},
+    "PU_UP": lambda: {"weight": "1.5 + EventInfo.eventNumber % 3"},
+    "XS_UP": lambda: {"factor": {"A": 1.25}},
+}
+
+
+def members(own=None):
+    """The job; ``own`` are the overrides of one variation as its nominal, by the tool that they stand behind."""
+    own = own or {}
+    yield from own.get("", [])
+    yield Filter("pt", Cut="TauJets.pt > 20000")
+    yield Define("sum", Columns={"TauJets.sum": "TauJets.pt + 1000 * TauJets.eta"})
+    yield from own.get("sum", [])
+    yield Undrawn("etas", Variables=["TauJets.eta:10;-3;3", "EventInfo.eventNumber:5;0;100"], **own.get("plots", {}))
+    yield Leading("leading")
+    yield Filter("some", Cut="len(TauJets.pt) > 0")
+    weight = own.get("plots", {})
+    yield Undrawn("sums", Variables=["TauJets.sum:10;0;100000", "TauJets.eta:10;-3;3", "Leading.pt:9;0;1e5"], **weight)
+    flat, event = NtupleStream("flat", Keep=["TauJets.pt", "TauJets.eta", "TauJets.sum"]), MxAODStream("mxaod")
+    flat += Filter("hard", Cut="TauJets.sum > 30000")
+    flat += Undrawn("hards", Variables=["TauJets.pt:10;0;100000"], **weight)
+    event.Keep, event.Drop = ["TauJets.pt", "TauJets.sum", "EventInfo.eventNumber"], ["Leading.*"]
+    yield flat
+    yield event
+
+
+def job_of(own=None, vary=()):
+    job = Job("test", seed=3)
+    for member in members(own):
+        job += member
+    for name in vary:
+        settings = VARIED[name]()
+        job.vary(name, *settings.pop("tools", []), **settings)
+    return job
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, make_xaod):
+    folder = tmp_path_factory.mktemp("varied")
+    return [f"{name}={make_xaod(folder / f'{name}.root', 70, seed=seed)}" for name, seed in (("A", 3), ("B", 4))]
+
+
+@pytest.fixture(scope="module")
+def varied(inputs, tmp_path_factory):
+    output = str(tmp_path_factory.mktemp("run") / "out")
+    return run(job_of(vary=VARIED), RunOptions(inputs=inputs, output=output, chunk=25, variations=["ALL"]))
+
+
+def same(left, right):
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    return np.array_equal(left, right) if isinstance(left, np.ndarray) else left == right
+
+
+OWN = {
+    "": {},
+    "TES_UP": {"": [Define("up", Columns={"TauJets.pt": "TauJets.pt * 1.2"})]},
+    "SMEAR_UP": {"": [Smear("smear", Size=0.3)]},
+    "SMEAR_DOWN": {"": [Smear("smear", Size=-0.3)]},
+    "MADE_UP": {"sum": [Define("up", Columns={"TauJets.sum": "TauJets.sum + 5000 * TauJets.eta"})]},
+    "PU_UP": {"plots": {"Weight": "1.5 + EventInfo.eventNumber % 3"}},
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_variation_gives_what_a_job_of_its_own_gives(name, varied, inputs, tmp_path):
+    own = run(job_of(OWN[name]), RunOptions(inputs=inputs, output=str(tmp_path / "out"), chunk=25))
+    found = {**varied.results, **varied.variations.get(name, {})}
+    for tool in ("etas", "leading", "sums", "hards"):
+        assert same(found[tool], own.results[tool]), tool
+    if name:
+        rows = json.loads((varied.directory / "cutflow.json").read_text())
+        lines = {(r["stream"], r["tool"]): r["after"] for r in rows if r.get("variation") in (None, name)}
+        assert lines == {(stream, tool): after for (stream, tool, *_), (_, after, _) in own.cutflow.items()}
+    with uproot.open(own.outputs["flat"][0]) as file, uproot.open(varied.outputs["flat"][0]) as both:
+        alone, union = file["tree"], both["tree"]
+        flags = f"TauJets.passes__{name}" if name and f"TauJets.passes__{name}" in union else "TauJets.passes"
+        mask = union[flags].array() != 0
+        for column in alone.keys():  # noqa: SIM118
+            branch = f"{column}__{name}" if f"{column}__{name}" in union else column
+            assert ak.array_equal(union[branch].array()[mask], alone[column].array()), column
+
+
+def test_only_what_depends_runs_again(varied, inputs):
+    again = {name: set(of) for name, of in varied.variations.items()}
+    assert again["TES_UP"] == {"pt", "sum", "etas", "leading", "some", "sums", "hard", "hards"}
+    assert again["MADE_UP"] == {"sums", "hard", "hards"}
+    assert again["PU_UP"] == {"etas", "sums", "hards"}
+    totals = {s: p["TauJets.eta_10_-3_3"].total for s, p in varied.variations["XS_UP"]["etas"].items()}
+    nominal = {s: p["TauJets.eta_10_-3_3"].total for s, p in varied.results["etas"].items()}
+    assert totals == {"A": 1.25 * nominal["A"], "B": nominal["B"]}
+    plan = plan_job(job_of(vary=VARIED), RunOptions(inputs=inputs))
+    assert not plan.flow.variations  # off by default
+    with uproot.open(varied.outputs["mxaod"][0]) as file:
+        names = {field.rpartition(":")[2].rpartition(".")[2] for field in file["EventData"].keys()}  # noqa: SIM118
+    assert {"pt", "pt__TES_UP", "sum__MADE_UP", "passes", "passes__TES_UP"} <= names
+    assert not {"pt__MADE_UP", "pt__PU_UP", "eta__TES_UP", "passes__PU_UP"} & names
+
+
+def test_resuming_gives_the_same(varied, inputs, tmp_path):
+    options = {"inputs": inputs, "output": str(tmp_path / "out"), "chunk": 25, "variations": ["ALL"]}
+    first = run(job_of(vary=VARIED), RunOptions(**options))
+    assert same(first.variations["TES_UP"]["sums"], varied.variations["TES_UP"]["sums"])
+    again = run(job_of(vary=VARIED), RunOptions(**options, resume=True))
+    assert again.kept == 2
+    assert same(again.variations["SMEAR_DOWN"]["hards"], varied.variations["SMEAR_DOWN"]["hards"])
+    with pytest.raises(HepflowError, match=r"."):
+        run(job_of(vary=VARIED), RunOptions(**{**options, "variations": ["TES_UP"]}, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"columns": {"TauJets.charge": "-TauJets.charge"}}, JobOptionsError, "nothing in the job reads"),
+        ({"columns": {"TauJets.pq": "TauJets.pt"}}, ColumnError, "pq, which is not there"),
+        ({"columns": {"TauJets.pt": "TauJets.ptUp"}}, ColumnError, "ptUp, which is not there"),
+        ({"columns": {"EventInfo.eventNumber": "EventInfo.eventNumber + 1"}}, JobOptionsError, "never vary"),
+        ({"columns": {"TauJets.pt": "TauJets.pt + TauJets.sum"}}, JobOptionsError, "selects by TauJets.pt before"),
+        ({"columns": {"TauJets.hard": "1"}}, ColumnError, "not there"),
+        ({}, JobOptionsError, "changes nothing"),
+        ({"factor": -1.0}, JobOptionsError, "makes no sense"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_right_is_refused(settings, error, told, inputs):
+    def plan():
+        job = job_of()
+        job.vary("X_UP", **settings)
+        plan_job(job, RunOptions(inputs=inputs, variations=["X_UP"]))
+
+    with pytest.raises(error, match=told):
+        plan()
+
+
+def test_overrides_that_meet_are_refused(inputs):
+    job = job_of(vary=["TES_UP"])
+    job.vary("TES_UP", Smear("smear"))
+    with pytest.raises(JobOptionsError, match=r"smear both override TauJets\.pt"):
+        plan_job(job, RunOptions(inputs=inputs, variations=["ALL"]))
+    with pytest.raises(JobOptionsError, match="no variation 'TES_UPP'"):
+        plan_job(job_of(vary=["TES_UP"]), RunOptions(inputs=inputs, variations=["TES_UPP"]))
