@@ -32,6 +32,20 @@ def hepflow_tools() -> Mapping[str, str]:
 
 
 @hookimpl
+def hepflow_derivations() -> Mapping[str, Sequence[str]]:
+    """Return what the energies of a stored tau were calculated from (ATL-PHYS-PUB-2015-045, ATLAS-CONF-2017-029):
+    ``pt`` is one of the calibrated ones, so that these and ``pt`` vary together.
+    """
+    combined = ("TauJets.ptTauEnergyScale", "TauJets.ptPanTauCellBased")
+    return {
+        "TauJets.ptTauEnergyScale": ("TauJets.ptDetectorAxis",),
+        "TauJets.ptCombined": ("TauJets.pt", *combined),
+        "TauJets.ptFinalCalib": ("TauJets.pt", "TauJets.ptCombined"),
+        "TauJets.pt": ("TauJets.ptCombined", "TauJets.ptFinalCalib", *combined),
+    }
+
+
+@hookimpl
 def hepflow_variables() -> Mapping[str, str]:
     """Return loki's variables of taus and true taus."""
     constants = {

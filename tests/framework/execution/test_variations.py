@@ -12,10 +12,13 @@ import uproot
 from hepflow import Job, Property, Tool
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError
 from hepflow.execution import RunOptions, run
+from hepflow.execution.dataflow import resolve
 from hepflow.execution.planning import plan_job
 from hepflow.plugins.common import Define, Filter
 from hepflow.plugins.performance import HistogramPlots
+from hepflow.protocols import ColumnInfo
 from hepflow.streams import MxAODStream, NtupleStream
+from hepflow.variations import chosen
 
 
 class Undrawn(HistogramPlots):
@@ -209,3 +212,41 @@ def test_overrides_that_meet_are_refused(inputs):
         plan_job(job, RunOptions(inputs=inputs, variations=["ALL"]))
     with pytest.raises(JobOptionsError, match="no variation 'TES_UPP'"):
         plan_job(job_of(vary=["TES_UP"]), RunOptions(inputs=inputs, variations=["TES_UPP"]))
+
+
+def test_a_stored_column_that_was_made_of_a_varied_one_is_refused():
+    columns = {name: ColumnInfo(name, (name,), "float32", 1) for name in ("TauJets.pt", "TauJets.ptCombined")}
+
+    def vary(**settings):
+        job = Job("test")
+        job += Filter("pt", Cut="TauJets.pt > 0")
+        job += Filter("combined", Cut="TauJets.ptCombined > 0")
+        job.vary("TES_UP", **settings)
+        job.freeze()
+        return resolve(job, columns, chosen(["ALL"], job.variations)).variations["TES_UP"].again
+
+    up = {"TauJets.pt": "1.1 * TauJets.pt"}
+    with pytest.raises(JobOptionsError, match=r"ptCombined of the input was made of TauJets\.pt"):
+        vary(columns=up)
+    assert vary(columns=up, unchanged=["TauJets.ptCombined"]) == {"pt", "combined"}
+    assert vary(columns={**up, "TauJets.ptCombined": "1.1 * TauJets.ptCombined"}) == {"pt", "combined"}
+
+
+def test_what_lacks_a_column_is_nominal_there(tmp_path):
+    files = []
+    for name, more in (("a", {"up": np.array([2.0, 4.0])}), ("b", {})):
+        with uproot.recreate(tmp_path / f"{name}.root") as file:
+            content = {"x": np.array([1.0, 3.0]), **more}
+            file.mktree("tree", {key: values.dtype for key, values in content.items()}).extend(content)
+        files.append(f"{name}={tmp_path / f'{name}.root'}")
+    job = Job("test")
+    job += Undrawn("plots", Variables=["tree.x:5;0;5"])
+    job.vary("X_UP", columns={"tree.x": "tree.up"})
+    options = RunOptions(inputs=files, output=str(tmp_path / "out"), variations=["X_UP"])
+    assert any(
+        "tree.up is missing in 1 of 2 files" in n and "X_UP is nominal" in n for n in plan_job(job, options).notes
+    )
+    plots = {
+        name: of["tree.x_5_0_5"].values().tolist() for name, of in run(job, options).variations["X_UP"]["plots"].items()
+    }
+    assert plots == {"a": [0, 0, 1, 0, 1], "b": [0, 1, 0, 1, 0]}

@@ -123,7 +123,7 @@ def test_a_pair_is_there_once():
 
 def test_reads_what_the_plots_use():
     tool = HistogramPlots("h", Variables=[PT], Split={"a": "TauJets.x > 1"}, Selection="TauJets.y > 1", Weight="E.w")
-    assert list(tool.reads()) == ["TauJets.pt", "TauJets.x", "TauJets.y", "E.w"]
+    assert list(tool.reads()) == ["TauJets.pt", "TauJets.x", "TauJets.y", "E.w", "Sample.weight?"]
 
 
 def test_names_of_figures_are_names_of_files():
