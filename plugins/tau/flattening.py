@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 from hepflow.errors import ToolError
 
-__all__ = ["EFFICIENCIES", "NEEDED", "Derived", "Flattening", "Taus", "derive", "quantile_grid"]
+__all__ = ["EFFICIENCIES", "ONE_PRONG", "OTHERS", "Derived", "Flattening", "Taus", "derive", "quantile_grid"]
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.generic]
 
 EFFICIENCIES: Floats = np.arange(100) / 100
 """Target efficiencies 0, 0.01, …, 0.99."""
-NEEDED = (0.95, 0.85, 0.75, 0.60, 0.45)
-"""Those of ATLAS's working points."""
+ONE_PRONG, OTHERS = (0.95, 0.85, 0.75, 0.60), (0.95, 0.75, 0.60, 0.45)
+"""Efficiencies of ATLAS's working points, of taus with one track and with others."""
 BOUNDS = (-1.01, 1.01)
 """Scores that the efficiencies 1 and 0 stand for, as in Athena."""
 MOST_BINS = (14, 9)
@@ -148,7 +148,7 @@ def derive(
     y: Sequence[float] | Floats,
     least: int,
     where: str,
-    needed: Sequence[float] = NEEDED,
+    needed: Sequence[float] = ONE_PRONG,
 ) -> Derived:
     """Return the cuts of a grid; taus beyond its edges count to the nearest bin, and cells with fewer than ``least``
     taus are merged with neighbours.

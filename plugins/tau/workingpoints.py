@@ -17,7 +17,7 @@ from hepflow.expressions import Cut, Expression, Weight
 from hepflow.files import sha256
 from hepflow.plugins.performance.base import weights_of
 from hepflow.plugins.performance.unseen import by_decoration, folds_of
-from hepflow.plugins.tau.flattening import NEEDED, Taus, derive, quantile_grid
+from hepflow.plugins.tau.flattening import ONE_PRONG, OTHERS, Taus, derive, quantile_grid
 from hepflow.plugins.tau.flatteningfile import WorkingPointFile, read_working_points
 
 __all__ = ["WorkingPointDecorator", "WorkingPointTuner"]
@@ -60,7 +60,12 @@ class WorkingPointTuner(Tool):
     XEdges: Property[tuple[float, ...]] = Property((), "bin edges; empty: quantiles", item=float)
     YEdges: Property[tuple[float, ...]] = Property((), "bin edges; empty: quantiles", item=float)
     MinTaus = Property(1000, "least number of taus in a cell; with fewer it shares its cuts with neighbours", minimum=1)
-    Needed = Property(NEEDED, "efficiencies that every cell must reach; the others only make the flattened score")
+    Needed: Property[tuple[float, ...]] = Property(
+        (),
+        "efficiencies that every cell must reach, the others only make the flattened score; empty: those of ATLAS's "
+        "working points",
+        item=float,
+    )
     Prongs: Property[tuple[int, ...]] = Property(
         (1, 3), "numbers of tracks, each with its own cuts", item=int, minimum=0
     )
@@ -184,7 +189,9 @@ class WorkingPointTuner(Tool):
             columns = Taus(own["score"], own["x"], own["y"], own["weight"])
             where = f"{self.name}, {prongs}-prong taus ({'; '.join(total.events) or 'no events'})"
             grid = quantile_grid(columns, self.MinTaus) if len(own) else (np.zeros(2), np.zeros(2))
-            derived = derive(columns, self.XEdges or grid[0], self.YEdges or grid[1], self.MinTaus, where, self.Needed)
+            needed = self.Needed or (ONE_PRONG if prongs == 1 else OTHERS)
+            edges = self.XEdges or grid[0], self.YEdges or grid[1]
+            derived = derive(columns, *edges, self.MinTaus, where, needed)
             about = {
                 "events": list(total.events),
                 "selection": self.Selection.text,
@@ -242,8 +249,8 @@ class WorkingPointDecorator(Tool):
     )
     OutputName = Property("", "what the decorations begin with; empty: what the files say, else the score's column")
     DecorWPNames = Property(("VeryLoose", "Loose", "Medium", "Tight"), "names of the working points", item=str)
-    DecorWPCutEffs1P = Property((0.95, 0.85, 0.75, 0.60), "their efficiencies, one track", item=float)
-    DecorWPCutEffs3P = Property((0.95, 0.75, 0.60, 0.45), "their efficiencies, other numbers of tracks", item=float)
+    DecorWPCutEffs1P = Property(ONE_PRONG, "their efficiencies, one track", item=float)
+    DecorWPCutEffs3P = Property(OTHERS, "their efficiencies, other numbers of tracks", item=float)
 
     def check(self, job: Job) -> None:
         """Refuse working points without efficiencies, and a score of another network than the one of the files."""
