@@ -11,7 +11,7 @@ import numpy as np
 
 from hepflow.errors import NetworkError
 from hepflow.files import write_bytes, write_text
-from hepflow.plugins.trees.description import write_description
+from hepflow.networks.description import write_description
 from hepflow.plugins.trees.forest import Forest, ForestModel, Tree, at_least
 
 if TYPE_CHECKING:

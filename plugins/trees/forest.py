@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import NetworkError
+from hepflow.networks.description import INPUT
 from hepflow.networks.graph import InputNode, InputVariable, Output, unique
 from hepflow.networks.inputs import prepare
 from hepflow.plugins.trees.evaluation import Program
 
-__all__ = ["INPUT", "Forest", "ForestModel", "Tree", "at_least", "forest_input"]
+__all__ = ["Forest", "ForestModel", "Tree", "at_least", "forest_input"]
 
 Floats = npt.NDArray[np.float64]
-INPUT = "variables"
-"""What the input of a forest is called where its file has no name for it."""
 
 
 @dataclass(frozen=True, eq=False)

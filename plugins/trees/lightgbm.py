@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import NetworkError, nearest
+from hepflow.networks.description import read_description
 from hepflow.networks.jsontext import read_bytes
-from hepflow.plugins.trees.description import read_description
 from hepflow.plugins.trees.forest import Forest, ForestModel, Tree, forest_input
 
 __all__ = ["OBJECTIVES", "LightGbmReader"]

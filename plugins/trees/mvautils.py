@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from hepflow.errors import NetworkError
 from hepflow.files import replacing
+from hepflow.networks.description import read_description, write_description
 from hepflow.networks.graph import InputNode, Output
-from hepflow.plugins.trees.description import read_description, write_description
 from hepflow.plugins.trees.forest import Forest, ForestModel, Tree, at_least, forest_input
 from hepflow.plugins.trees.rootfile import VectorBranch, write_vectors
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
+from hepflow.networks.description import Description, read_description
 from hepflow.networks.graph import Output
-from hepflow.plugins.trees.description import Description, read_description
 from hepflow.plugins.trees.forest import Forest, ForestModel, Tree, forest_input
 from hepflow.plugins.trees.ubjson import read_ubjson
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hepflow.errors import JobOptionsError, NetworkError, nearest
+from hepflow.networks.description import write_description
 from hepflow.plugins.training.architectures.base import Key, NetworkInput, check_flat
 from hepflow.plugins.training.configuration import read_arch
 from hepflow.plugins.training.engines.base import (
@@ -20,7 +21,6 @@ from hepflow.plugins.training.engines.base import (
     flat_matrix,
     loss_of,
 )
-from hepflow.plugins.trees.description import write_description
 from hepflow.trainingset import TrainingSet
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 
 from hepflow.errors import NetworkError
 from hepflow.networks import compare_rows, evaluate_rows, read_rows
+from hepflow.networks.description import write_description
 from hepflow.plugins.trees import Forest, Tree
-from hepflow.plugins.trees.description import write_description
 from hepflow.registry.models import open_model, recipes
 
 DATA = Path(os.environ.get("HEPFLOW_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")).parent

@@ -13,9 +13,11 @@ from typing import Any
 from hepflow.errors import NetworkError
 from hepflow.networks import jsontext
 from hepflow.networks.graph import Output, unique
-from hepflow.plugins.trees.forest import INPUT
 
-__all__ = ["Description", "read_description", "write_description"]
+__all__ = ["INPUT", "Description", "read_description", "write_description"]
+
+INPUT = "variables"
+"""What the input of a forest is called where its file has no name for it."""
 
 
 @dataclass(frozen=True)
