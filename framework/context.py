@@ -57,7 +57,7 @@ class Context:
     left_out: Sequence[Mapping[str, Any]] = ()
     """The inputs that failed and were left out, as in ``failures.json``: ``file``, ``entries`` (first, behind the last;
     None: the whole file), ``cause``, …"""
-    processes: Processes = field(default_factory=Processes)
+    processes: Processes = field(default_factory=Processes, compare=False)
     """Processes for ``finalize``: figures, say, do not wait for one another."""
     written: list[Path] = field(default_factory=list)
     """What was asked for with ``path``: this, and nothing else, ``--force`` may replace."""

@@ -357,7 +357,7 @@ def hepflow_process(tmp_path):
             cwd=tmp_path,
             env={**os.environ, "HEPFLOW_CACHE": str(tmp_path / "cache"), **environment},
             capture_output=True,
-            text=True,
+            encoding=environment.get("PYTHONIOENCODING", "utf-8"),
             timeout=600,
             check=False,
         )

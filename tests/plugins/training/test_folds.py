@@ -82,7 +82,7 @@ def test_the_networks_of_a_job_have_one_rule():
     ("arguments", "words"),
     [
         ({"train": (0, 2)}, "fold 0 has two roles"),
-        ({"test": ()}, "test has no fold"),
+        ({"train": ()}, "train has no fold"),
         ({"test": (5,)}, "fold 5 has two roles or does not exist"),
     ],
 )
