@@ -230,3 +230,6 @@ class Segment:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def __del__(self) -> None:
+        self.close()  # a worker of a cluster goes without a word

@@ -52,7 +52,7 @@ def test_forecast_of_a_few_units(hepflow, joboptions, xaods):
     out = hepflow("plan", joboptions(JOB), "-i", xaods[0], "--try", 2).fine().out
     assert "forecast, from 2 work units:" in out
     assert re.search(r"time +[\d.]+ s of one worker", out)
-    assert re.search(r"memory +[\d.]+ MB a worker", out)
+    assert re.search(r"memory +[\d.]+ [MG]B a worker", out)
     assert re.search(r"output +tree: [\d.]+ kB", out)
     assert re.search(r"batch +1 job of 3 work units, [\d.]+ s each", out)
 
