@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hepflow.plots.axis import Axis
     from hepflow.plots.base import PlotObject, load_plot, load_plots, write_root
     from hepflow.plots.comparison import Comparison, Ratio, Stack
+    from hepflow.plots.correlation import CorrelationMatrix
     from hepflow.plots.display import EventDisplay
     from hepflow.plots.efficiency import EfficiencyProfile
     from hepflow.plots.fixedrejection import EfficiencyAtRejection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Axis": "axis",
     "Comparison": "comparison",
+    "CorrelationMatrix": "correlation",
     "EfficiencyAtRejection": "fixedrejection",
     "EfficiencyProfile": "efficiency",
     "EventDisplay": "display",
@@ -44,6 +46,7 @@ _PUBLIC = {
 __all__ = [
     "Axis",
     "Comparison",
+    "CorrelationMatrix",
     "EfficiencyAtRejection",
     "EfficiencyProfile",
     "EventDisplay",

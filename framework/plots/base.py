@@ -29,6 +29,7 @@ FORMAT = 1
 """Number of the JSON layout; a reader refuses a higher one."""
 
 KINDS = {
+    "CorrelationMatrix": "correlation",
     "EfficiencyAtRejection": "fixedrejection",
     "EfficiencyProfile": "efficiency",
     "Histogram": "histogram",

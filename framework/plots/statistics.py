@@ -14,6 +14,7 @@ __all__ = [
     "clopper_pearson",
     "effective_entries",
     "efficiency_with_interval",
+    "kolmogorov",
     "ratio_of",
 ]
 
@@ -71,3 +72,30 @@ def efficiency_with_interval(passed: Array, total: Array, variances: Array) -> t
     entries = effective_entries(total, variances)
     low, high = clopper_pearson(value * entries, entries)
     return value, low, high
+
+
+def kolmogorov(one: Array, weights: Array, other: Array, their_weights: Array) -> tuple[float, float]:
+    """Return (distance, probability) of Kolmogorov and Smirnov for two samples of numbers with weights.
+
+    The distance is the largest difference of the two cumulated distributions; the probability that two samples of one
+    distribution are at least that far apart is the asymptotic one with n = n₁n₂/(n₁ + n₂), nᵢ = (Σw)²/Σw², as in
+    M. A. Stephens, J. R. Stat. Soc. B 32 (1970) 115: Q((√n + 0.12 + 0.11/√n) D). NaN where a sum of weights is not
+    above 0. The values must not have been used to choose the model, or the probability is none.
+    """
+    from scipy.special import kolmogorov as survival
+
+    samples = [
+        (np.asarray(x, np.float64), np.asarray(w, np.float64)) for x, w in ((one, weights), (other, their_weights))
+    ]
+    if any(not len(x) or w.sum() <= 0 for x, w in samples):
+        return np.nan, np.nan
+    at = np.sort(np.concatenate([x for x, _ in samples]))
+    parts = []
+    for x, w in samples:
+        order = np.argsort(x, kind="stable")
+        cumulated = np.concatenate([[0.0], np.cumsum(w[order])])
+        parts.append(cumulated[np.searchsorted(x[order], at, side="right")] / cumulated[-1])
+    distance = float(np.abs(parts[0] - parts[1]).max())
+    first, second = (float(effective_entries(w.sum(), np.square(w).sum())) for _, w in samples)
+    root = np.sqrt(first * second / (first + second))
+    return distance, float(survival((root + 0.12 + 0.11 / root) * distance))

@@ -11,7 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from hepflow.plots import MigrationMatrix
 
-__all__ = ["confusion_matrix", "learning_curves", "trials"]
+__all__ = ["MOST", "confusion_matrix", "gain", "learning_curves", "trials"]
+
+MOST: Final = 25
+"""Most variables in a figure."""
 
 DECADES: Final = 50.0
 """Parameters whose values span more than this factor have a logarithmic axis."""
@@ -46,6 +49,15 @@ def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str, role: str 
     from hepflow.plots.figures import Style, draw, save
 
     save(draw(matrix, style=Style(label, (role,))), path, matrix)
+
+
+def gain(gains: Mapping[str, float], path: Path, label: str) -> None:
+    """Draw which part of the gain of all splits of trees each variable has, the first of them."""
+    from hepflow.plots.figures import Line, Panel, Style, draw_panels, save
+
+    names = sorted(gains, key=lambda name: -gains[name])[:MOST]
+    panel = Panel([Line(names, [gains[name] for name in names], "", "points")], "Variable", "Part of the gain")
+    save(draw_panels([panel], style=Style(label, ("train",))), path, {"gain": dict(gains)})
 
 
 def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from hepflow.errors import ToolError
 from hepflow.plugins.training.checkpoint import Checkpoint
-from hepflow.plugins.training.engines.base import Arrays, Engine, Schedule
+from hepflow.plugins.training.engines.base import Arrays, Engine, Floats, Schedule
 from hepflow.plugins.training.engines.progress import clock
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "State",
     "evaluate",
     "fit",
+    "losses_of",
 ]
 
 EVALUATION_BATCH = 10_000
@@ -79,17 +80,24 @@ def evaluate(engine: Engine, data: TrainingData, role: str, loss: str) -> Evalua
     for batch in data.batches(role, EVALUATION_BATCH):
         found = np.asarray(engine.predict(batch), np.float64)
         weights = np.asarray(batch.weights, np.float64)
+        losses = losses_of(found, batch.labels, loss)
         if confusion is not None:
-            losses = -np.sum(batch.labels * np.log(np.clip(found, SMALLEST, 1.0)), axis=1)
             true, best = np.argmax(batch.labels, axis=1), np.argmax(found, axis=1)
             confusion.fill(true, best, weight=weights)
             correct += float(weights[true == best].sum())
-        else:
-            losses = np.mean((found - batch.labels) ** 2, axis=1)
         total += float(np.sum(weights * losses))
         weight += float(weights.sum())
         rows += len(weights)
     return Evaluation(total / weight, None if confusion is None else correct / weight, confusion, rows)
+
+
+def losses_of(found: Floats, labels: Floats, loss: str) -> Floats:
+    """Return the loss of each row of answers (rows, outputs)."""
+    if loss == "categorical_crossentropy":
+        each: Floats = -np.sum(labels * np.log(np.clip(found, SMALLEST, 1.0)), axis=1)
+    else:
+        each = np.mean((found - labels) ** 2, axis=1)
+    return each
 
 
 def fit(

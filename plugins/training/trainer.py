@@ -18,7 +18,7 @@ import numpy as np
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import HepflowError, JobOptionsError, NetworkError, listed
 from hepflow.files import replacing, sha256, write_bytes
-from hepflow.folds import Folds
+from hepflow.folds import ROLES, Folds
 from hepflow.plugins.training import figures
 from hepflow.plugins.training.checkpoint import CHECKPOINT, RESUMES, Checkpoint
 from hepflow.plugins.training.configuration import read_conf
@@ -26,13 +26,14 @@ from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.engines.base import Engine as Library
 from hepflow.plugins.training.engines.base import Plan, Request, Schedule, engine_of
 from hepflow.plugins.training.fitting import Evaluation, State, evaluate, fit
+from hepflow.plugins.training.report import make_report
 from hepflow.plugins.training.source import Source, check_folder, given_files, needed, unscaled
 from hepflow.trainingset import TrainingSet as Declared
 from hepflow.versions import versions
 
 __all__ = ["CONFIGURATION", "OPTIMISERS", "SUMMARY", "Trainer"]
 
-SUMMARY, CONFIGURATION = "summary.json", "configuration.json"
+SUMMARY, CONFIGURATION, REPORT = "summary.json", "configuration.json", "report.json"
 OPTIMISERS = ("adam", "nadam", "adamw", "adamax", "adagrad", "rmsprop", "sgd", "lion")
 OF_EPOCHS = (
     "Optimiser", "LearningRate", "BatchSize", "Epochs", "ReduceFactor", "ReducePatience", "MinLearningRate",
@@ -49,10 +50,12 @@ class Trainer(Tool):
     """Train models with any engine and keep the weights of the epoch with the smallest validation loss.
 
     ``Engine`` is the library: keras, torch, xgboost, lightgbm, sklearn, or what a plugin brings. It only finalizes:
-    after the event loop it opens the file of a DatasetStream and trains on the training folds; the test folds are never
-    looked at. Into its folder of the run directory it writes the model (``model.keras``, after each better epoch),
-    ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix of the validation rows,
-    ``configuration.json`` and ``summary.json``. ``--resume`` continues at the checkpoint, to more epochs too, and
+    after the event loop it opens the file of a DatasetStream and trains on the training folds; the test folds are not
+    looked at, unless ``Report`` names them. Into its folder of the run directory it writes the model (``model.keras``,
+    after each better epoch), ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix
+    of the validation rows, the training report (``report.json`` and its figures: ROC curves, scores, calibration,
+    importance of the variables, correlations), ``configuration.json`` and ``summary.json``. ``--resume`` continues at
+    the checkpoint, to more epochs too, and
     gives the same weights as a training without interruption; a training with other settings is set aside
     (``network-1``). Of several models (``kfold``) each has a folder in there: 0, 1, …. Settings that are set win over
     those of the Conf file, these over the defaults. Its result has, for each model, the folder, the best epoch and its
@@ -84,6 +87,10 @@ class Trainer(Tool):
     MinLearningRate = Property(4e-6, "smallest learning rate", minimum=0)
     Seed = Property(42, "seed of first weights, shuffling and dropout", minimum=0)
     Deterministic = Property(True, "use operations that repeat bitwise, for one number of threads")
+    Report = Property(
+        ("train", "validation"), "roles that the training report shows; test only where named; empty: no report",
+        choices=ROLES, item=str,
+    )  # fmt: skip
     Verbose = Property(1, "1: report every ten seconds; 2: every epoch; 0: the end", choices=(0, 1, 2))
 
     def freeze(self) -> None:
@@ -209,9 +216,20 @@ class Trainer(Tool):
             figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves", context.label)
             if found.confusion is not None:
                 figures.confusion_matrix(found.confusion, folder / "confusion-matrix", context.label, role)
+            self._report(engine, data, folder, context)
             summary = self._summary(folder, engine, state, found)
         write_json(folder / SUMMARY, summary)
         return {"folder": str(folder), "best_epoch": state.best_epoch, "val_loss": found.loss}
+
+    def _report(self, engine: Library, data: TrainingData, folder: Path, context: Context) -> None:
+        """Write the training report of the roles that are asked for and have rows."""
+        roles = [role for role in ROLES if role in self.Report and data.size(role)]
+        for role in sorted({*self.Report} - {*roles}):
+            context.log.warning("the report does not show %s: it has no %s", role, data.declared.called)
+        if roles:
+            report = make_report(engine, data, roles, self.Seed)
+            report.draw(folder, context.label, context.processes)
+            write_json(folder / REPORT, report.numbers)
 
     def _request(self) -> Request:
         """Return what is asked of the engine."""

@@ -1,4 +1,4 @@
-"""Figures of areas: migration matrices with numbers in their cells, and histograms of two axes."""
+"""Figures of areas: matrices with numbers in their cells (migration, correlation), and histograms of two axes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.plots.axis import Axis
+from hepflow.plots.correlation import CorrelationMatrix
 from hepflow.plots.figures.frame import dress_binned, finish
 from hepflow.plots.figures.layout import add_note, empty, header_above, new_figure
 from hepflow.plots.figures.options import Options
@@ -18,7 +19,7 @@ from hepflow.plots.figures.ticks import exponent, linear
 from hepflow.plots.histogram import Histogram
 from hepflow.plots.migration import MigrationMatrix
 
-__all__ = ["draw_area", "draw_matrix"]
+__all__ = ["draw_area", "draw_correlations", "draw_matrix"]
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +38,7 @@ def draw_matrix(matrix: MigrationMatrix, options: Options) -> Any:
     figure, (axes,) = new_figure(SIZE)
     across = Axis("truth", _edges(matrix.truth_labels), matrix.truth_title, labels=matrix.truth_labels)
     up = Axis("reco", _edges(matrix.reco_labels), matrix.reco_title, labels=matrix.reco_labels)
-    mesh = _mesh(axes, across, up, values, 100.0 if unit else None)
+    mesh = _mesh(axes, across, up, values, (0.0, 100.0) if unit else None)
     _colour_bar(figure, mesh, _bar_title(matrix, options.kind))
     header_above(figure, axes, options.style, [*options.lines, *_told(matrix)])
     for which in "yxy":  # names along one axis take room from the other
@@ -47,6 +48,27 @@ def draw_matrix(matrix: MigrationMatrix, options: Options) -> Any:
     if np.isfinite(values).any():
         tens = 0 if unit else exponent(mesh.norm.vmin, mesh.norm.vmax)
         _write(figure, axes, mesh, values / 10.0**tens, errors / 10.0**tens, tens, percent=bool(unit))
+    else:
+        empty(axes, matrix.note or "no entries")
+    return figure
+
+
+def draw_correlations(matrix: CorrelationMatrix, options: Options) -> Any:
+    """Return the figure of correlations in percent, the first variable on top; grey where there is none."""
+    options.without("correlations", log_x=None, log_y=None, ratio=False, normalise=False, y_range=None)
+    values = 100 * matrix.correlation()[0]
+    figure, (axes,) = new_figure(SIZE)
+    mesh = _mesh(axes, matrix.axis("x"), matrix.axis("y"), values, (-100.0, 100.0))
+    mesh.set_cmap(colour_map(both=True))
+    _colour_bar(figure, mesh, "Linear correlation [%]")
+    header_above(figure, axes, options.style, [*options.lines, matrix.label])
+    for which in "yxy":  # names along one axis take room from the other
+        dress_binned(axes, which, matrix.axis(which), log=False)
+    axes.invert_yaxis()
+    add_note(figure, matrix.note if matrix.entries else "")
+    finish(figure)
+    if np.isfinite(values).any():
+        _write(figure, axes, mesh, np.round(values), np.zeros_like(values), 0, percent=False)
     else:
         empty(axes, matrix.note or "no entries")
     return figure
@@ -83,13 +105,12 @@ def _told(matrix: MigrationMatrix) -> list[str]:
     return lines
 
 
-def _mesh(axes: Any, x: Axis, y: Axis, values: Array, highest: float | None) -> Any:
-    """Draw the cells, ``values[y, x]``."""
+def _mesh(axes: Any, x: Axis, y: Axis, values: Array, ends: tuple[float, float] | None) -> Any:
+    """Draw the cells, ``values[y, x]``; ``ends`` of the colours are by default those of the values, 0 among them."""
     from matplotlib.colors import Normalize
 
-    low = float(np.nanmin(values, initial=0.0))
-    top = highest if highest is not None else float(np.nanmax(values, initial=0.0)) or 1.0
-    mesh = axes.pcolormesh(x.edges, y.edges, values, cmap=colour_map(), norm=Normalize(low, top), linewidth=0)
+    low, high = ends or (float(np.nanmin(values, initial=0.0)), float(np.nanmax(values, initial=0.0)) or 1.0)
+    mesh = axes.pcolormesh(x.edges, y.edges, values, cmap=colour_map(), norm=Normalize(low, high), linewidth=0)
     mesh.set_rasterized(values.size > 2000)
     axes.tick_params(which="both", direction="out", top=False, right=False)
     return mesh
@@ -115,13 +136,20 @@ def _write(figure: Any, axes: Any, mesh: Any, values: Array, errors: Array, tens
     texts = []
     for row, column in np.ndindex(values.shape):
         value = values[row, column]
-        colour = "white" if np.isfinite(value) and mesh.norm(value * 10.0**tens) > DARK else "black"
+        dark = np.isfinite(value) and _darkness(mesh, value * 10.0**tens) > DARK
+        colour = "white" if dark else "black"
         number, error = _number(value, errors[row, column], decimals)
         place = {"ha": "center", "color": colour, "zorder": 4}
         above = axes.annotate(number, (column, row), (0, 0), textcoords="offset points", va="center", size=15, **place)
         below = axes.annotate(error, (column, row), (0, 0), textcoords="offset points", va="center", size=11, **place)
         texts.append((above, below))
     _size(texts, room, renderer)
+
+
+def _darkness(mesh: Any, value: float) -> float:
+    """Return how dark a cell is: between ends of opposite sign both are dark, 0 is white."""
+    place = float(mesh.norm(value))
+    return abs(2 * place - 1) if mesh.norm.vmin == -mesh.norm.vmax else place
 
 
 def _number(value: float, error: float, decimals: int) -> tuple[str, str]:

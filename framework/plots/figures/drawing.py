@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from hepflow.errors import PlotError
 from hepflow.plots.base import PlotObject
 from hepflow.plots.comparison import Comparison, Stack
+from hepflow.plots.correlation import CorrelationMatrix
 from hepflow.plots.display import EventDisplay
 from hepflow.plots.figures.grid import Grid
 from hepflow.plots.figures.options import Options
@@ -85,7 +86,7 @@ def _is_list(what: Any) -> bool:
 
 
 def _draw(what: Drawable, options: Options) -> Any:
-    from hepflow.plots.figures.areas import draw_area, draw_matrix
+    from hepflow.plots.figures.areas import draw_area, draw_correlations, draw_matrix
     from hepflow.plots.figures.binned import draw_binned, draw_stacked
     from hepflow.plots.figures.display import draw_display
     from hepflow.plots.figures.grid import draw_grid
@@ -108,13 +109,17 @@ def _draw(what: Drawable, options: Options) -> Any:
     if len(kinds) > 1:
         raise PlotError(f"{' and '.join(sorted(kind.__name__ for kind in kinds))} do not go into one figure")
     first = plots[0]
-    alone = isinstance(first, MigrationMatrix | EventDisplay) or (isinstance(first, Histogram) and len(first.axes) == 2)
+    alone = isinstance(first, MigrationMatrix | CorrelationMatrix | EventDisplay) or (
+        isinstance(first, Histogram) and len(first.axes) == 2
+    )
     if alone and len(plots) > 1:
         raise PlotError(f"several {type(first).__name__} do not go into one figure", hint="draw each on its own")
     if isinstance(first, EventDisplay):
         return draw_display(first, options)
     if isinstance(first, MigrationMatrix):
         return draw_matrix(first, options)
+    if isinstance(first, CorrelationMatrix):
+        return draw_correlations(first, options)
     if isinstance(first, Histogram) and len(first.axes) == 2:
         return draw_area(first, options)
     return draw_binned(plots, options, reference)

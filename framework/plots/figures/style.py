@@ -143,8 +143,11 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def colour_map(missing: str = "#e4e4e4") -> Any:
-    """Return the colours of areas, white to dark blue, so that grey prints in the same order; NaN is ``missing``."""
+def colour_map(missing: str = "#e4e4e4", *, both: bool = False) -> Any:
+    """Return the colours of areas, white to dark blue, so that grey prints in the same order; NaN is ``missing``.
+
+    With ``both`` white is the middle: blue below, red above.
+    """
     from matplotlib import colormaps
 
-    return colormaps["Blues"].with_extremes(bad=missing)
+    return colormaps["RdBu_r" if both else "Blues"].with_extremes(bad=missing)

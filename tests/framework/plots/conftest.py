@@ -7,6 +7,7 @@ import pytest
 
 from hepflow.plots import (
     Axis,
+    CorrelationMatrix,
     EfficiencyAtRejection,
     EfficiencyProfile,
     Histogram,
@@ -31,6 +32,7 @@ MAKERS = {
     "ResolutionProfile": lambda: ResolutionProfile(ETA, RATIO, "calibrated"),
     "RocCurve": lambda: RocCurve("network", bins=100),
     "WorkingPoint": lambda: WorkingPoint("PFO count"),
+    "CorrelationMatrix": lambda: CorrelationMatrix(("pt", "ratio"), "taus"),
     "MigrationMatrix": lambda: MigrationMatrix(MODES, (*MODES, "3p0n"), "network"),
 }
 
@@ -51,6 +53,7 @@ def fill(plot, seed, number, *, weighted=True, part=slice(None)):
         "ResolutionProfile": (eta, ratio),
         "RocCurve": (score, flag),
         "WorkingPoint": (other, flag),
+        "CorrelationMatrix": (np.round(pt), np.round(ratio * 64) / 64),
         "MigrationMatrix": (truth, reco),
     }.get(type(plot).__name__) or ((eta,) if len(plot.axes) == 1 else (pt, eta))
     plot.fill(*(column[part] for column in columns), weight=None if weight is None else weight[part])

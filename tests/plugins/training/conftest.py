@@ -185,7 +185,7 @@ def trained(tmp_path_factory, small_training):
     arch.write_text("DSNN: {n_inputs: [6], n_hiddens: [5], n_fc1: 8, n_fc2: 6}\n")
     job = Job("training")
     settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
-    job += Trainer("Trainer", **settings)
+    job += Trainer("Trainer", Report=(), **settings)
     (result,) = run(job, RunOptions(output=str(folder / "run"))).results["Trainer"]
     return folder / "run/network", result, arch
 

@@ -77,7 +77,7 @@ def events(tmp_path_factory):
 def train(folder, events, engine, **properties):
     pytest.importorskip(PACKAGES.get(engine, engine), reason=f"{engine} is not installed")
     given = events if engine in ("keras", "torch") else {"Dataset": events["Dataset"]}
-    tool = Trainer("Trainer", Engine=engine, **{**given, **ENGINES[engine], **properties})
+    tool = Trainer("Trainer", Engine=engine, **{**given, **ENGINES[engine], "Report": (), **properties})
     return tool.finalize(None, Context(folder, "training"))
 
 
@@ -115,6 +115,25 @@ def test_one_training_set_for_all_engines(events, tmp_path, engine):
     loss = np.average(-np.log(np.clip(right, 1e-7, 1)), weights=whole.weights)
     assert loss == pytest.approx(result["val_loss"], rel=1e-4)
     assert np.average(right > 0.5, weights=whole.weights) > 0.62
+
+
+def test_report(events, tmp_path):
+    (result,) = train(tmp_path, events, "xgboost", Report=("train", "validation"))
+    folder = Path(result["folder"])
+    numbers = json.loads((folder / "report.json").read_text())
+    assert numbers["rows"] == {"train": {"shown": 492, "of": 492}, "validation": {"shown": 180, "of": 180}}
+    for name in ("roc", "scores", "calibration", "importance", "correlations", "gain"):
+        assert (folder / f"{name}.png").exists()
+    with open_dataset(events["Dataset"]) as data:
+        whole = data.whole("validation")
+    ModelExporter("e", Trainer=str(folder)).finalize(None, Context(tmp_path, "export"))
+    scores = next(iter(open_model(folder / "model.json").evaluate(whole.inputs).values()))[:, 1]
+    signal = whole.labels[:, 1] > 0.5
+    s, b, ws, wb = scores[signal], scores[~signal], whole.weights[signal], whole.weights[~signal]
+    wins = ((s[:, None] > b) + 0.5 * (s[:, None] == b)) * ws[:, None] * wb
+    assert numbers["auc"]["validation"]["signal"] == pytest.approx(wins.sum() / (ws.sum() * wb.sum()), abs=2e-3)
+    assert next(iter(numbers["importance"])) == "Nominal.x"
+    assert sum(numbers["gain"].values()) == pytest.approx(1)
 
 
 def test_every_row_has_a_model_that_has_not_seen_it_and_finished_models_are_kept(tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def job_of(tmp_path_factory, training_columns, write_training_ntuple, make_decay
         job = Job("kfold")
         job += Normaliser("Normaliser", TrainingSet=decay_mode_set(folds=networks, **INPUTS))
         job += make_decay_mode_stream(folds=networks, **INPUTS)
-        job += Trainer("Trainer", BatchSize=100, Epochs=2, ArchFile=str(arch))
+        job += Trainer("Trainer", BatchSize=100, Epochs=2, ArchFile=str(arch), Report=())
         job += ModelExporter("ModelExporter")
         return run(job, RunOptions(inputs=[str(source)], output=str(folder / name), resume=resume))
 

@@ -29,7 +29,8 @@ keras = pytest.importorskip("keras", reason="Keras is not installed")
 
 def train(folder, small_training, arch, resume=False, **properties):
     job = Job("training")
-    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, **small_training}
+    settings = {"BatchSize": 100, "Epochs": 3, "ArchFile": str(arch), "LearningRate": 0.01, "Report": ()}
+    settings |= small_training
     job += Trainer("Trainer", **{**settings, **properties})
     run(job, RunOptions(output=str(folder), resume=resume))
 
@@ -270,7 +271,7 @@ def test_an_empty_fold_is_told_before_the_first_of_several_networks(tmp_path, ma
     measured = [Normalisation(folds, variables, {}) for folds in kfold(5)]  # the last one is validated on fold 0
     context = Context(tmp_path, "training", results={"Normaliser": measured}, outputs={"dataset": [path]})
     with pytest.raises(InputError, match="the training set has no taus for validation") as caught:
-        Trainer("t").finalize(None, context)
+        Trainer("t", TrainingSet=decay_mode_set(folds=kfold(5))).finalize(None, context)
     assert caught.value.where.endswith("dataset.h5, folds 0")
     assert caught.value.hint.startswith("folds 0 of TauJets.mcEventNumber % 5 are empty: use more events")
     assert not (tmp_path / "network").exists()
