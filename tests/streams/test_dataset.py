@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 import hepflow.streams.dataset as dataset_module
+import hepflow.streams.shuffling as shuffling_module
 from hepflow import Context, Folds, Job, TrainingSet
 from hepflow.errors import ColumnError, HepflowError, InputError, JobOptionsError, OutputError
 from hepflow.execution import RunOptions, run
@@ -149,7 +152,8 @@ def test_same_content_for_any_workers_chunks_and_blocks(ntuples, built, tmp_path
     expected, record = read(built)
     two, _ = read(build(ntuples[0], tmp_path / "two", workers=2, chunk=123))
     assert same(two, expected)
-    monkeypatch.setattr(dataset_module, "BLOCK_BYTES", 100_000)  # many blocks and key ranges instead of one
+    monkeypatch.setattr(shuffling_module, "BLOCK_BYTES", 100_000)  # many blocks and key ranges instead of one
+    monkeypatch.setattr(shuffling_module, "FILES", 4)  # dealt out to groups of ranges, and again
     many, again = read(build(ntuples[0], tmp_path / "many", chunk=77))
     assert same(many, expected)
     assert again == record
@@ -294,8 +298,28 @@ def test_damaged_part(ntuples, tmp_path, monkeypatch, kept):
     assert str(part) in caught.value.message
 
 
+def test_many_parts_take_few_open_files(tmp_path, monkeypatch):
+    """The rows of 300 equal parts stand beside each other 300 times, through files of files of ranges of keys."""
+    ntuple = write_ntuple(tmp_path / "few.root", make_columns(40))
+    once, _ = read(build([ntuple], tmp_path / "once"))
+    (part,) = interrupted(monkeypatch, [ntuple], tmp_path / "run")
+    copies = [part.with_name(f"dataset_{number:06d}-copy.rows") for number in range(300)]
+    for copy in copies:
+        shutil.copyfile(part, copy)
+    monkeypatch.setattr(shuffling_module, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(shuffling_module, "FILES", 4)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, limits[1]))
+    try:
+        (made,) = stream().close(copies, Context(tmp_path / "out", "dataset"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert same(read(made)[0], {name: np.repeat(values, 300, axis=0) for name, values in once.items()})
+
+
 def test_small_chunks_and_many_folds_cost_no_space(ntuples, tmp_path, monkeypatch):
-    """Chunks are collected into blocks, and the index of a block does not grow with the number of folds."""
+    """Chunks are collected into blocks, and a block does not grow with the number of folds."""
     sizes = []
     for folds, chunk in ((5, 1000), (5, 7), (255, 7)):
         parts = interrupted(
