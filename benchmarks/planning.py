@@ -63,7 +63,7 @@ def make_files(folder: Path, number: int) -> None:
 def fill_cache(files: list[InputFile]) -> None:
     """Know all files as if they had been looked into."""
     known = formats(registry())
-    cache, look = FileCache(known), Look(known)
+    cache, look = FileCache(known), Look(known, counts=True)
     looked: dict[int, Looked] = {}
     for file in files:
         status = Path(file.path).stat()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hepflow.events.column import Column
     from hepflow.networks.graph import InputNode, Output
+    from hepflow.normalisation import Normalisation
 
 __all__ = [
     "NO_VALUES",
@@ -123,6 +124,12 @@ class Reader(Protocol):
 
     def schema(self) -> FileSchema:
         """Describe the file; raises InputError where it is no such file."""
+        ...
+
+    def bookkept(self) -> Normalisation | None:
+        """Return number and sum of weights before any selection where the format keeps them beside the events; None
+        where it does not, or the metadata of the schema say them. It may take long: it is called where they are needed.
+        """
         ...
 
     @property

@@ -12,11 +12,10 @@ from hepflow.expressions import Expression, Weight
 from hepflow.properties import Property
 from hepflow.tool import Tool
 
-__all__ = ["VARIATIONS", "Override", "Variation", "chosen", "partners"]
+__all__ = ["VARIATIONS", "Override", "Variation", "chosen"]
 
 VARIATIONS = "variations"
 """Key of the results of the variations among those of the tools."""
-UP, DOWN = "_UP", "_DOWN"
 
 
 class Override(Tool):
@@ -125,16 +124,3 @@ def chosen(names: Sequence[str], known: Mapping[str, Variation]) -> list[Variati
         hint = nearest(unknown or "", known, what="variations") if known else "job.vary(…) declares them"
         raise JobOptionsError(told, hint=hint, about="--variations")
     return [one for name, one in known.items() if name in names or "ALL" in names]
-
-
-def partners(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the variations of each source: ``{"TES": ("TES_UP", "TES_DOWN"), "TUNE": ("TUNE",)}``.
-
-    >>> partners(["TES_UP", "TES_DOWN", "TUNE"])
-    {'TES': ('TES_UP', 'TES_DOWN'), 'TUNE': ('TUNE',)}
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        source = name.removesuffix(UP).removesuffix(DOWN)
-        found[source] = (*found.get(source, ()), name)
-    return found

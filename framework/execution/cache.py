@@ -66,13 +66,16 @@ class FileCache:
         self._written = time.monotonic()
         self._added = False
 
-    def find(self, files: Sequence[InputFile]) -> list[Facts | None]:
-        """Return what is known of files as they are now; None for those that must be looked into."""
+    def find(self, files: Sequence[InputFile], *, counts: bool = False) -> list[Facts | None]:
+        """Return what is known of files as they are now; None for those that must be looked into, with ``counts`` also
+        where their bookkeeping was not asked.
+        """
         paths = [file.like or file.path for file in files]
         remote = [path for path in paths if local_path(path) is None]
         with ThreadPoolExecutor(THREADS) as pool:
             self._states |= zip(remote, pool.map(version_of, remote), strict=True)
-        return [self._find(path, file.tree) for path, file in zip(paths, files, strict=True)]
+        found = [self._find(path, file.tree) for path, file in zip(paths, files, strict=True)]
+        return [None if counts and facts and facts.normalisation is None else facts for facts in found]
 
     def _find(self, path: str, tree: str) -> Facts | None:
         state = self._state(path)
@@ -195,7 +198,8 @@ def _read_shard(path: Path) -> dict[str, tuple[_State, Facts]]:
         kept.pop(key, None)
         if told is not None:
             digest, entries, boundaries, identity, size, mtime, numbers = told
-            found[key] = (state, Facts(digest, entries, tuple(boundaries), identity, size, mtime, tuple(numbers)))
+            numbers = None if numbers is None else tuple(numbers)
+            found[key] = (state, Facts(digest, entries, tuple(boundaries), identity, size, mtime, numbers))
             kept[key] = line
     if len(lines) > STALE * (len(kept) + 1000):
         with suppress(OutputError):  # what another process adds meanwhile may be lost, and is looked up again

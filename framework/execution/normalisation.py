@@ -83,7 +83,7 @@ def weight_of(schema: FileSchema, path: str, settings: SampleSettings | None) ->
 def normalisation_of(facts: Facts, file: InputFile, samples: Mapping[str, SampleSettings]) -> Normalisation | None:
     """Return the numbers of a file, None where it tells none and the job gives none."""
     settings = samples.get(file.sample, SampleSettings())
-    told = [Normalisation(**one) for one in facts.normalisation]
+    told = [Normalisation(**one) for one in facts.normalisation or ()]
     if file.like:  # a sample that is not made yet: its weights are not known, its number of events is
         told = [replace(one, events=file.entries, sum_of_weights=file.entries) for one in told]
     if len(told) > 1:

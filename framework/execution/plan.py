@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hepflow.errors import HepflowError, InputError
-from hepflow.execution.agreement import agree, groups_of, seconds
+from hepflow.execution.agreement import Agreement, agree, groups_of, seconds
 from hepflow.execution.dataflow import DataFlow, declared
 from hepflow.execution.failures import Failure, Policy
 from hepflow.execution.inputs import InputFile
@@ -146,10 +146,17 @@ def make_plan(
     """
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
         return Plan((), (), DataFlow())
-    until = None if events is None else skip + events
-    lenient = until is None and not skip  # later entries do not depend on how many those that failed have
+    lenient = events is None and not skip  # later entries do not depend on how many those that failed have
     found = survey(
-        inputs, formats, _lacking(job), policy or Policy(), executor=executor, until=until, lenient=lenient, tell=tell
+        inputs,
+        formats,
+        _lacking(job),
+        policy or Policy(),
+        executor=executor,
+        until=None if events is None else skip + events,
+        lenient=lenient,
+        tell=tell,
+        counts=lumi is not None or bool(job.streams),
     )
     if not found.opened:
         raise _nothing(job, found)
@@ -157,20 +164,21 @@ def make_plan(
     if lumi is not None:
         groups = [replace(group, schema=with_weight(group.schema, group.path)) for group in groups]
     agreed = agree(job, groups, lenient=lenient and len(inputs) > 1, variations=variations)
+    return normalised(_planned(job, found, agreed, events, skip, lumi), lumi, job.samples)
+
+
+def _planned(job: Job, found: Survey, agreed: Agreement, events: int | None, skip: int, lumi: float | None) -> Plan:
+    """Return the plan of the files that agree."""
     failed = [Failure(f.path, agreed.refused[one.digest]) for f, one in found.opened if one.digest in agreed.refused]
     opened = [(file, one) for file, one in found.opened if one.digest not in agreed.refused]
     first = {group.path: group.schema.energy_unit for group in agreed.groups}
     notes = [*agreed.notes, *check_units(job, agreed.flow, agreed.columns, [*first.items()])]
-    kinds, files = _kinds_and_files(
-        opened, {group.digest: group.schema for group in agreed.groups}, agreed.flow, job, lumi
-    )
+    kinds, files = _kinds_and_files(opened, agreed, job, lumi)
     files = gathered(files, kinds)
-    units = tuple(_grouped(_units(files, opened, found.schemas, skip, events)))
-    if not units and events != 0 and not any(file.entries for file in files):
-        units = (WorkUnit(1, files[0], 0, 0),)
+    units = _units_or_empty(files, opened, found, skip, events)
     notes += _check_entries(files, kinds, units, events)
     used = {id(unit.file) for unit in units}
-    plan = Plan(
+    return Plan(
         files=tuple(file for file in files if not file.entries or id(file) in used),
         units=units,
         flow=agreed.flow,
@@ -181,7 +189,16 @@ def make_plan(
         failed=(*found.failed, *failed),
         looked=found.looked,
     )
-    return normalised(plan, lumi, job.samples)
+
+
+def _units_or_empty(
+    files: Sequence[PlannedFile], opened: _Opened, found: Survey, skip: int, events: int | None
+) -> tuple[WorkUnit, ...]:
+    """Return the work units; of inputs without entries an empty one, so that outputs have their columns."""
+    units = tuple(_grouped(_units(files, opened, found.schemas, skip, events)))
+    if not units and events != 0 and not any(file.entries for file in files):
+        return (WorkUnit(1, files[0], 0, 0),)
+    return units
 
 
 def _check_entries(
@@ -234,9 +251,10 @@ _Opened = Sequence[tuple[InputFile, Facts]]
 
 
 def _kinds_and_files(
-    opened: _Opened, schemas: Mapping[str, FileSchema], flow: DataFlow, job: Job, lumi: float | None
+    opened: _Opened, agreed: Agreement, job: Job, lumi: float | None
 ) -> tuple[tuple[FileKind, ...], list[PlannedFile]]:
     """Return what files have in common, and the files."""
+    schemas = {group.digest: group.schema for group in agreed.groups}
     kinds: dict[tuple[str, str, int], FileKind] = {}
     numbers: dict[tuple[str, str, int], int] = {}
     files = []
@@ -244,7 +262,7 @@ def _kinds_and_files(
         key = (facts.digest, file.sample, id(file.metadata) if file.metadata else 0)
         if key not in kinds:
             numbers[key] = len(kinds)
-            kinds[key] = _kind(file, facts, schemas[facts.digest], flow, job, lumi)
+            kinds[key] = _kind(file, facts, schemas[facts.digest], agreed.flow, job, lumi)
         mtime = 0.0 if file.replicas else facts.mtime
         told = (facts.entries, facts.identity, facts.size, mtime, file.replicas)
         normalisation = normalisation_of(facts, file, job.samples)

@@ -24,7 +24,7 @@ _COLUMNS = ("columns", "second")
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a file has of its own: the digest of its schema, its entries, where these may be cut, and what tells it from
-    another; ``normalisation`` is what it tells of its samples.
+    another; ``normalisation`` is what it tells of its samples, None where the bookkeeping of its format was not asked.
     """
 
     digest: str
@@ -33,7 +33,7 @@ class Facts:
     identity: str
     size: int
     mtime: float
-    normalisation: tuple[Mapping[str, Any], ...] = ()
+    normalisation: tuple[Mapping[str, Any], ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,13 @@ class Refused:
 
 
 class Look:
-    """Looks into one file, in whatever process it is called."""
+    """Looks into one file, in whatever process it is called; with ``counts`` into the bookkeeping of its events, too:
+    an xAOD has thousands of branches of metadata, which take longer than all else.
+    """
 
-    def __init__(self, formats: Sequence[type[Reader]]) -> None:
+    def __init__(self, formats: Sequence[type[Reader]], *, counts: bool = False) -> None:
         self.formats = tuple(formats)
+        self.counts = counts
 
     def __call__(self, file: InputFile) -> Looked | Skipped | Refused | HepflowError:
         """Return what a file holds, itself or else one of its replicas, or why it is none to read."""
@@ -83,13 +86,22 @@ class Look:
         before = _stamp(path)
         with closing(open_reader(path, self.formats, tree)) as reader:
             schema = reader.schema()
+            numbers = self._numbers(reader, schema, path)
         if _stamp(path) != before:
             raise ChangedError("this input changed while it was looked into", where=path)
         packed = packed_schema(schema)
         edges = tuple(schema.boundaries)
         told = (schema.entries, edges, schema.identity, schema.size, schema.mtime)
-        numbers = tuple(one.told() for one in Normalisation.read(schema.metadata, path))
         return Looked(Facts(digest_of(packed), *told, numbers), packed)
+
+    def _numbers(self, reader: Reader, schema: FileSchema, path: str) -> tuple[Mapping[str, Any], ...] | None:
+        numbers = Normalisation.read(schema.metadata, path)
+        if not numbers and not schema.metadata:
+            if not self.counts:
+                return None
+            found = reader.bookkept()
+            numbers = [] if found is None else [found]
+        return tuple(one.told() for one in numbers)
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -50,14 +50,16 @@ def survey(
     until: int | None = None,
     lenient: bool = True,
     tell: Tell = lambda done, total: None,
+    counts: bool = False,
 ) -> Survey:
     """Look into files, as far as entries are wanted (``until``); what is known from before is not looked at again.
 
     ``lacks`` names a container that a schema lacks: such files of a folder are skipped. Some of many files that fail
     are noted (``lenient``), else their error is raised. ``tell`` hears how many files of how many are done.
-    UnitsFailedError where too many fail.
+    With ``counts`` the bookkeeping of files is read, too (``Look``). UnitsFailedError where too many fail.
     """
-    surveyor = _Surveyor(Look(formats), executor, policy if len(files) > 1 else replace(policy, retries=0))
+    policy = policy if len(files) > 1 else replace(policy, retries=0)
+    surveyor = _Surveyor(Look(formats, counts=counts), executor, policy)
     found, entries, first = Survey(), 0, 0
     size = len(files) if until is None else 1
     lacking: dict[str, str] = {}
@@ -115,7 +117,8 @@ class _Surveyor:
 
     def look_up(self, files: Sequence[InputFile], tell: Tell) -> list[_Found]:
         """Return what is known or found of files; UnitsFailedError where too many fail."""
-        found: dict[int, _Found] = {n: facts for n, facts in enumerate(self.cache.find(files)) if facts is not None}
+        known = enumerate(self.cache.find(files, counts=self._look.counts))
+        found: dict[int, _Found] = {number: facts for number, facts in known if facts is not None}
         todo = [number for number in range(len(files)) if number not in found]
 
         def attempt(numbers: Sequence[int]) -> Generator[tuple[int, object], None, None]:

@@ -23,7 +23,7 @@ from hepflow.io.names import canonical_names, split_spelling, whole_store
 from hepflow.io.opening import first_line, local_path, open_root
 from hepflow.io.spelling import Notes
 from hepflow.io.trees import TTREE, OpenTree, choose_tree, count_entries, find_trees, open_tree
-from hepflow.normalisation import NORMALISATION
+from hepflow.normalisation import Normalisation
 from hepflow.protocols import ColumnInfo, FileSchema
 
 __all__ = ["METADATA_KEY", "RootReader", "metadata_text", "read_metadata"]
@@ -135,6 +135,10 @@ class RootReader(ABC):
         """Describe the file (made once)."""
         return self._schema
 
+    def bookkept(self) -> Normalisation | None:
+        """Return what the bookkeeping of a NanoAOD or xAOD says; None where nothing, or hepflow's own metadata, do."""
+        return None if self._schema.metadata else bookkept(self._opened)
+
     @property
     def identity(self) -> str:
         """Return the UUID of the ROOT file."""
@@ -144,8 +148,6 @@ class RootReader(ABC):
     def _schema(self) -> FileSchema:
         try:
             metadata = self._metadata()
-            if not metadata and (numbers := bookkept(self._opened)) is not None:
-                metadata = {NORMALISATION: [numbers.told()]}
             found, reasons = self._describe()
             notes = Notes.read(metadata)
             found = {spelling: info for spelling, info in found.items() if spelling not in notes.counters}

@@ -29,34 +29,30 @@ class LwtnnWriter:
         """Tell whether the model is a network with lwtnn's vocabulary."""
         return isinstance(model, Network)
 
-    @staticmethod
-    def write(model: Model, path: Path) -> list[str]:
-        """Write the file."""
-        from hepflow.networks.lwtnn_write import write_lwtnn
-
+    @classmethod
+    def write(cls, model: Model, path: Path) -> list[str]:
+        """Write the file and return what is to be told."""
         assert isinstance(model, Network)
-        write_lwtnn(model, path)
+        cls._write(model, path)
         return _notes(model)
 
+    @staticmethod
+    def _write(network: Network, path: Path) -> None:
+        from hepflow.networks.lwtnn_write import write_lwtnn
 
-class OnnxWriter:
+        write_lwtnn(network, path)
+
+
+class OnnxWriter(LwtnnWriter):
     """ONNX (.onnx), of networks."""
 
     endings = (".onnx",)
 
     @staticmethod
-    def takes(model: Model) -> bool:
-        """Tell whether the model is a network with lwtnn's vocabulary."""
-        return isinstance(model, Network)
-
-    @staticmethod
-    def write(model: Model, path: Path) -> list[str]:
-        """Write the file."""
+    def _write(network: Network, path: Path) -> None:
         from hepflow.networks.onnx_write import write_onnx
 
-        assert isinstance(model, Network)
-        write_onnx(model, path)
-        return _notes(model)
+        write_onnx(network, path)
 
 
 def _notes(network: Network) -> list[str]:

@@ -40,26 +40,26 @@ class CorrelationMatrix(PlotObject):
         return {"variables": self.variables}
 
     def fill(self, *columns: Any, weight: Any = None) -> None:
-        """Add one entry for each element of the columns, which are one a variable; None: not known of these entries.
+        """Add one entry for each element of the columns, which are one a variable.
 
         A NaN takes its entry out of the pairs of that variable alone. Weights that are not finite are left out and
         counted in ``invalid``. PlotError where the columns differ in length or number, or are no numbers.
         """
-        known = [number for number, values in enumerate(columns) if values is not None]
-        if len(columns) != len(self.variables) or not known:
+        if len(columns) != len(self.variables):
             raise PlotError(f"{self} has {len(self.variables)} variables, and was given {len(columns)} columns")
-        given = [np.asarray(column(columns[number], self.variables[number]), np.float64) for number in known]
+        given = [
+            np.asarray(column(values, name), np.float64) for values, name in zip(columns, self.variables, strict=True)
+        ]
         there = [np.isfinite(values) for values in given]
         parts = [*(np.where(ok, values, 0.0) for ok, values in zip(there, given, strict=True)), *there]
         *taken, weights = self._take(*parts, weight=weight)
-        x, ok = np.array(taken[: len(known)]), np.array(taken[len(known) :], np.float64)
+        x, ok = np.array(taken[: len(given)]), np.array(taken[len(given) :], np.float64)
         w = np.ones(x.shape[1]) if weights is None else np.asarray(weights, np.float64)
-        place = np.ix_(known, known)
         found = {"weights": ok * w @ ok.T, "means": x * w @ ok.T, "squares": x**2 * w @ ok.T, "products": x * w @ x.T}
         for name, sums in found.items():
             view: Any = self._sums[name].view()
-            view["value"][place] += sums
-            view["variance"][place] += ok * w**2 @ ok.T
+            view["value"] += sums
+            view["variance"] += ok * w**2 @ ok.T
 
     def correlation(self) -> tuple[Array, Array]:
         """Return (correlation, error), each (variables, variables); NaN for pairs without entries, or of a constant.

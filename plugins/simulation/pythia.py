@@ -82,6 +82,9 @@ class PythiaReader:
         self._generator: Generator | None = None
         self._last: tuple[int, dict[str, Column]] | None = None
 
+    def bookkept(self) -> None:
+        """Return None: the schema says what is generated."""
+
     def schema(self) -> FileSchema:
         """Describe the source; Pythia is not started for that."""
         return FileSchema(

@@ -354,26 +354,23 @@ def _dealt(rows: Batch, group: str, number: int, rng: np.random.Generator) -> Ba
 
 
 def _correlations(report: Report, one: Answers, engine: Engine) -> None:
-    """Add the correlations of the inputs: of flat ones over the rows, within a sequence over its objects."""
+    """Add the correlations of the inputs: a figure of the flat ones over the rows, one of each sequence over its
+    objects.
+    """
     from hepflow.plots import CorrelationMatrix
 
-    columns = {
-        group.name: [one.rows.inputs[group.name][..., number] for number in range(len(group.variables))]
-        for group in engine.plan.inputs
-    }
     masks = one.rows.masks
-    flat = [group.name for group in engine.plan.inputs if group.name not in masks]
-    several = len(columns) > 1
-    names = [f"{g.name}.{name}" if several else name for g in engine.plan.inputs for name in g.variables]
-    matrix = CorrelationMatrix(names)
-    for together in [flat, *([name] for name in columns if name in masks)]:
-        if not together:
-            continue
-        mask = masks[together[0]] if together[0] in masks else np.ones(len(one.rows), bool)
-        weights = np.repeat(one.weights, mask.reshape(len(mask), -1).sum(axis=1))
-        given = [values[mask] if name in together else None for name in columns for values in columns[name]]
-        matrix.fill(*given, weight=weights)
-    report.add("correlations", matrix, f"Inputs after their transform; {_shown(one)}")
+    flat = [group for group in engine.plan.inputs if group.name not in masks]
+    sequences = [[group] for group in engine.plan.inputs if group.name in masks]
+    for groups in filter(None, [flat, *sequences]):
+        mask = masks.get(groups[0].name, np.ones(len(one.rows), bool))
+        prefixes = [f"{group.name}." if len(groups) > 1 else "" for group in groups]
+        names = [f"{prefix}{name}" for prefix, g in zip(prefixes, groups, strict=True) for name in g.variables]
+        values = [one.rows.inputs[g.name][mask][:, k] for g in groups for k in range(len(g.variables))]
+        matrix = CorrelationMatrix(names)
+        matrix.fill(*values, weight=np.repeat(one.weights, mask.reshape(len(mask), -1).sum(axis=1)))
+        figure = "correlations" if len(sequences) + bool(flat) == 1 else f"correlations-{groups[0].name}"
+        report.add(figure, matrix, f"Inputs after their transform; {_shown(one)}")
 
 
 def _or_none(value: float) -> float | None:

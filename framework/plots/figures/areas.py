@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hepflow.plots.axis import Axis
 from hepflow.plots.correlation import CorrelationMatrix
 from hepflow.plots.figures.frame import dress_binned, finish
-from hepflow.plots.figures.layout import add_note, empty, header_above, new_figure
+from hepflow.plots.figures.layout import add_note, empty, header_above, new_figure, renderer_of
 from hepflow.plots.figures.options import Options
 from hepflow.plots.figures.style import colour_map
 from hepflow.plots.figures.text import power
@@ -57,7 +57,8 @@ def draw_correlations(matrix: CorrelationMatrix, options: Options) -> Any:
     """Return the figure of correlations in percent, the first variable on top; grey where there is none."""
     options.without("correlations", log_x=None, log_y=None, ratio=False, normalise=False, y_range=None)
     values = 100 * matrix.correlation()[0]
-    figure, (axes,) = new_figure(SIZE)
+    grown = max(1.0, len(matrix.variables) / 12)
+    figure, (axes,) = new_figure((SIZE[0] * grown, SIZE[1] * grown))
     mesh = _mesh(axes, matrix.axis("x"), matrix.axis("y"), values, (-100.0, 100.0))
     mesh.set_cmap(colour_map(both=True))
     _colour_bar(figure, mesh, "Linear correlation [%]")
@@ -66,9 +67,10 @@ def draw_correlations(matrix: CorrelationMatrix, options: Options) -> Any:
         dress_binned(axes, which, matrix.axis(which), log=False)
     axes.invert_yaxis()
     add_note(figure, matrix.note if matrix.entries else "")
+    renderer_of(figure)
     finish(figure)
     if np.isfinite(values).any():
-        _write(figure, axes, mesh, np.round(values), np.zeros_like(values), 0, percent=False)
+        _write(figure, axes, mesh, np.round(values) + 0.0, np.zeros_like(values), 0, percent=False)
     else:
         empty(axes, matrix.note or "no entries")
     return figure

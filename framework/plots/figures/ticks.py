@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hepflow.plots.figures.text import readable, short, wrap
+from hepflow.plots.figures.text import short, wrap
 
 __all__ = ["categories", "exponent", "linear", "logarithmic"]
 
@@ -103,7 +103,7 @@ def categories(
     """
     from matplotlib.ticker import NullLocator
 
-    axis.set_ticks(centers, [wrap(label, LONG) for label in labels])
+    axis.set_ticks(centers, [wrap(label, LONG, inside_words=not vertical) for label in labels])
     axis.set_minor_locator(NullLocator())
     axis.set_tick_params(which="both", length=0)
     texts = axis.get_ticklabels()
@@ -113,8 +113,8 @@ def categories(
     elif _largest(texts, "width", renderer) <= 0.96 * pixels:
         shrunk = 1.0
     else:
-        for text, label in zip(texts, labels, strict=True):
-            text.set_text(readable(label))
+        axis.set_ticks(centers, [wrap(label, 3 * LONG) for label in labels])
+        texts = axis.get_ticklabels()
         line = _largest(texts, "height", renderer)
         upright = line > pixels  # a line at 45 degrees takes its height / sin 45, and would be small
         for text in texts:

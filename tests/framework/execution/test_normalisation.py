@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hepflow.errors import InputError
 from hepflow.execution import RunOptions, run
 from hepflow.execution.merge import merge_parts
 from hepflow.execution.planning import plan_job
+from hepflow.io.bookkeeping import bookkept
 from hepflow.io.merging import FORMATS
 from hepflow.io.opening import open_reader
 from hepflow.plugins.common import Filter
@@ -172,5 +174,20 @@ def test_data_counts_one_beside_simulation(tmp_path, samples):
 
 def test_an_xaod_tells_the_sum_of_its_cutbookkeepers(physlite):
     reader = open_reader(str(physlite("PHYSLITE_rntuple.root")), FORMATS)
-    (told,) = reader.schema().metadata["normalisation"]
-    assert (told["events"], told["sum_of_weights"]) == (100, pytest.approx(81567.26385498047))
+    told = reader.bookkept()
+    assert (told.events, told.sum_of_weights) == (100, pytest.approx(81567.26385498047))
+
+
+def test_bookkeeping_is_read_where_it_is_needed(samples, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("hepflow.io.root.bookkept", lambda opened: asked.append(1) or bookkept(opened))
+    monkeypatch.setenv("HEPFLOW_CACHE", str(tmp_path / "cache"))
+    options = RunOptions(inputs=samples)
+    plan_job(make_job(), options)
+    assert asked == []
+    weighted = plan_job(make_job(), replace(options, lumi=10.0))  # what the cache lacks is looked up
+    assert len(asked) == 3
+    assert {kind.sample for kind in weighted.kinds if kind.factor != 1} == {"S", "B"}
+    assert all(file.normalisation for file in plan_job(make_job(stream=True), options).files)
+    assert plan_job(make_job(), options).looked == 0
+    assert len(asked) == 3

@@ -54,6 +54,9 @@ class Dice:
 
     identity = "dice 1"
 
+    def bookkept(self):
+        return None
+
     def blocks(self, columns, start, stop):
         return [(start, stop)]
 
