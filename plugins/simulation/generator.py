@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import InputError
+from hepflow.plugins.simulation.hooks import make_hooks
 from hepflow.plugins.simulation.processes import Process
 
 __all__ = ["BLOCK_EVENTS", "Block", "Generator", "block_seed", "pythia_module"]
@@ -25,7 +26,7 @@ BLOCK_EVENTS = 100
 LARGEST_SEED = 900_000_000
 """Largest seed that Pythia accepts."""
 
-TAU, HIGGS, LEPTONS = 15, 25, (11, 13)
+TAU, LEPTONS = 15, (11, 13)
 
 COMMON = (
     "Print:quiet = on",
@@ -69,12 +70,13 @@ class Generator:
         self.process, self.seed = process, seed
         pythia8 = pythia_module()
         self._pythia = pythia8.Pythia("", False)
-        self._hook = _hooks(pythia8, process, process.power if power is None else power)
+        self._hook = make_hooks(pythia8, process, process.power if power is None else power)
         for setting in (*COMMON, *process.settings, f"Random:seed = {1 + seed % LARGEST_SEED}"):
             if not self._pythia.readString(setting):
                 raise InputError(f"Pythia does not accept {setting!r}", where=f"pythia:{process.name}")
         if decays == "hadronic":
             _close_leptonic_channels(self._pythia)
+        self._hook.random = self._pythia.rndm
         self._pythia.setUserHooksPtr(self._hook)
         if not self._pythia.init():
             raise InputError("Pythia could not be initialised", where=f"pythia:{process.name}")
@@ -83,6 +85,7 @@ class Generator:
     def block(self, number: int) -> Block:
         """Return the events of a block, whatever was generated before."""
         self._pythia.rndm.init(block_seed(self.seed, number))
+        self._hook.weights.clear()
         batches: list[Any] = []
         missing = BLOCK_EVENTS
         while missing:
@@ -100,7 +103,10 @@ class Generator:
         for name, source in (("x", "px"), ("y", "py"), ("z", "pz")):
             columns[name] = ak.to_numpy(ak.fill_none(flat.vProd[source], 0.0))
         columns["charge"] = self._charge(columns["id"])
-        return Block(counts, columns, ak.to_numpy(events.info.weights[:, 0]).astype(np.float64))
+        weights = ak.to_numpy(events.info.weights[:, 0]).astype(np.float64)
+        if self.process.roulette:
+            weights = weights * np.array(self._hook.weights)
+        return Block(counts, columns, weights)
 
     def _charge(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         unique, inverse = np.unique(ids, return_inverse=True)
@@ -119,40 +125,6 @@ def pythia_module() -> Any:
             "generating events needs Pythia, which is not installed", hint="pip install 'pythia8mc<8.318'"
         ) from error
     return pythia8mc
-
-
-def _hooks(pythia8: Any, process: Process, power: float) -> Any:
-    """Return user hooks that bias the selection of events and give each the inverse bias as its weight, and that have
-    the decays of two Higgs bosons made again until they are of different pairs.
-    """
-
-    class Hooks(pythia8.UserHooks):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.bias = 1.0
-
-        def canBiasSelection(self) -> bool:  # noqa: N802 - names of Pythia
-            return power != 0.0
-
-        def biasSelectionBy(self, sigma: Any, phase_space: Any, in_event: bool) -> float:  # noqa: N802
-            scale = phase_space.pTHat() if process.transverse else phase_space.mHat
-            self.bias = (scale / process.lowest) ** power
-            return self.bias
-
-        def biasedSelectionWeight(self) -> float:  # noqa: N802
-            return 1.0 / self.bias
-
-        def canVetoResonanceDecays(self) -> bool:  # noqa: N802
-            return bool(process.pairs)
-
-        def doVetoResonanceDecays(self, record: Any) -> bool:  # noqa: N802
-            particles = [record.at(number) for number in range(record.size())]
-            made = [
-                abs(record.at(one.daughter1()).id()) for one in particles if one.id() == HIGGS and one.daughter1() > 0
-            ]
-            return sorted(made) != sorted(process.pairs)
-
-    return Hooks()
 
 
 def _close_leptonic_channels(pythia: Any) -> None:

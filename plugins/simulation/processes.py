@@ -18,7 +18,8 @@ class Process:
     ``channel`` is the number written to ``EventInfo.mcChannelNumber``. ``cross_section`` (pb) is that of all decays
     that Pythia is told to make; ``filter_efficiency`` is the part of it that is generated, ``k_factor`` what a better
     calculation multiplies. ``pairs``: only events where each of two Higgs bosons decays to another one of these pairs
-    of particles are made.
+    of particles are made. ``roulette``: events that cannot have two taus and two b jets are made less often, with
+    larger weights.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Process:
     filter_efficiency: float = 1.0
     k_factor: float = 1.0
     pairs: tuple[int, ...] = ()
+    roulette: bool = False
 
 
 PROCESSES: dict[str, Process] = {
@@ -120,8 +122,9 @@ PROCESSES |= {
         power=0.0,
         channel=600700,
         transverse=True,
-        doc="Z/γ* → ττ with a jet, pT-hat from 20 GeV, hadronic taus, 13.6 TeV",
+        doc="Z/γ* → ττ with a jet, pT-hat from 20 GeV, hadronic taus, 13.6 TeV; taus and b quarks enriched",
         cross_section=457.0,  # Pythia
         filter_efficiency=HADRONIC**2,
+        roulette=True,
     ),
 }

@@ -14,6 +14,9 @@ from hepflow.execution import RunOptions, run
 from hepflow.io.merging import FORMATS
 from hepflow.io.opening import open_reader
 from hepflow.plugins.simulation import EventDetector, objects
+from hepflow.plugins.simulation.generator import Generator
+from hepflow.plugins.simulation.hooks import chance_of_tags, chance_of_taus
+from hepflow.plugins.simulation.processes import PROCESSES
 from hepflow.streams import MxAODStream
 
 pytest.importorskip("pythia8mc")
@@ -101,3 +104,27 @@ def test_missing_et_has_the_resolution_of_its_formula(events):
         assert abs(pull.mean()) < 4 / np.sqrt(300)
         assert pull.std() == pytest.approx(1.0, abs=4 / np.sqrt(600))
     assert (found["MET.resolutionX"] > objects.SOFT_RESOLUTION).all()
+
+
+def test_roulette_keeps_rates_and_makes_rare_events_common():
+    """Σw is the number of events that were tried; two b hadrons above 20 GeV are 0.5 % without it."""
+    made = [Generator(PROCESSES["Zjets"], seed=3).block(number) for number in (0, 1)]
+    weights = np.concatenate([block.weights for block in made])
+    assert weights.min() >= 1.0
+    assert weights.max() <= 100.0 * (1 + 1e-9)
+    hard = []
+    for block in made:
+        code = np.abs(block.particles["id"])
+        b = np.isin(code, (511, 521, 531, 5122)) & (np.hypot(block.particles["px"], block.particles["py"]) > 20.0)
+        event = np.repeat(np.arange(len(block.counts)), block.counts)
+        hard.append(np.bincount(event[b], minlength=len(block.counts)) >= 2)
+    share = np.concatenate(hard)
+    assert share.mean() > 4 * weights[share].sum() / weights.sum()
+    assert 0.0005 < weights[share].sum() / weights.sum() < 0.015
+    assert (Generator(PROCESSES["Zjets"], seed=3).block(1).weights == made[1].weights).all()
+
+
+def test_roulette_by_hand():
+    assert chance_of_taus([(40.0, 0.0), (80.0, 1.0)]) == pytest.approx(np.sqrt(0.5 * 0.75))
+    assert chance_of_taus([(40.0, 3.0), (80.0, 1.0)]) == chance_of_taus([(19.0, 0.0), (80.0, 1.0)]) == 0.1
+    assert [chance_of_tags(*quarks) for quarks in ((2, 0), (1, 1), (1, 0), (0, 2), (0, 0))] == [1, 0.3, 0.1, 0.1, 0.1]
