@@ -107,7 +107,7 @@ def test_missing_et_has_the_resolution_of_its_formula(events):
 
 
 def test_roulette_keeps_rates_and_makes_rare_events_common():
-    """Σw is the number of events that were tried; two b hadrons above 20 GeV are 0.5 % without it."""
+    """Two b hadrons above 20 GeV are 0.5 % without it, and with its weights."""
     made = [Generator(PROCESSES["Zjets"], seed=3).block(number) for number in (0, 1)]
     weights = np.concatenate([block.weights for block in made])
     assert weights.min() >= 1.0

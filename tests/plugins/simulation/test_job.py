@@ -88,5 +88,5 @@ def test_samples_on_demand_are_made_by_these_job_options(name: str) -> None:
 def test_the_key_of_a_sample_covers_what_makes_it_and_nothing_else() -> None:
     of_taus, of_events = sources("pythia", "tools"), sources("pythia", "events")
     detector = {module.__name__.rpartition(".")[2] for module in MODULES}
-    assert of_taus == {*detector, "generator", "pythia", "tools", "truth"}
-    assert of_events == {"events", "generator", "objects", "pythia", "truth"}
+    assert of_taus == {*detector, "generator", "hooks", "pythia", "tools", "truth"}
+    assert of_events == {"events", "generator", "hooks", "objects", "pythia", "truth"}
