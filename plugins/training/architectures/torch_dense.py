@@ -49,7 +49,7 @@ class TorchDense(Architecture):
         if len(inputs) == 1:
             return stack
 
-        class Joined(torch.nn.Module):
+        class Joined(torch.nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
                 self.stack = stack

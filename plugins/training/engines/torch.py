@@ -313,7 +313,7 @@ def _onnx(module: Any, plan: SettingsPlan, output: str) -> bytes:
 
     sequences = [one for one in plan.inputs if one.cap is not None]
 
-    class Whole(torch.nn.Module):
+    class Whole(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.inner = module
