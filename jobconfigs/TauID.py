@@ -25,8 +25,8 @@ def model_of(folder: Path) -> str:
     """Return the model in the folder of a trainer, or the pattern of those of a k-fold training."""
     several = (folder / "0").is_dir()
     inside = folder / "0" if several else folder
-    names = ("model.onnx", "model.json", "model.txt")  # networks, XGBoost, LightGBM
-    name = next((name for name in names if (inside / name).exists()), names[0])
+    names = ("model.json", "model.txt", "model.onnx")  # XGBoost, LightGBM, networks
+    name = next((name for name in names if (inside / name).exists()), names[-1])
     return str(folder / "*" / name if several else folder / name)
 
 

@@ -30,11 +30,11 @@ class ModelExporter(Tool):
     """Write trained models as others read them, and check each file against the library that trained.
 
     Of Keras lwtnn JSON, as Athena reads it, and ONNX; of PyTorch and scikit-learn ONNX; of XGBoost and LightGBM their
-    own files, which hepflow applies. Inputs, variables (after their transform: ``pt_log``), output and labels have the
-    names of the training set; offset and scale belong to the inputs. The record (folds and roles, variables, sample,
-    versions) goes into the files. An architecture that lwtnn cannot express is written as ONNX only, with the reason in
-    the summary. The largest difference on validation rows goes into ``summary.json``; above ``Tolerance`` it is an
-    error. Of several models (``kfold``) each is exported into its folder.
+    own files, and ONNX. Inputs, variables (after their transform: ``pt_log``), output and labels have the names of the
+    training set; offset and scale belong to the inputs. The record (folds and roles, variables, sample, versions) goes
+    into the files. What a format cannot express is not written in it, with the reason in the summary. The largest
+    difference on validation rows goes into ``summary.json``; above ``Tolerance`` it is an error. Of several models
+    (``kfold``) each is exported into its folder.
     """
 
     Trainer = Property("Trainer", "tool that trained the models, or the folder that a trainer wrote")

@@ -12,7 +12,7 @@ import numpy as np
 from hepflow.files import write_text
 from hepflow.plugins.training.architectures.base import Key
 from hepflow.plugins.training.engines.base import Arrays, Floats, Report, flat_names
-from hepflow.plugins.training.engines.trees import TREE_KEYS, TreeEngine, curve, description
+from hepflow.plugins.training.engines.trees import TREE_KEYS, TreeEngine, curve
 
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import TrainingData
@@ -120,11 +120,10 @@ class LightGBMEngine(TreeEngine):
         lines = self.booster.model_to_string().splitlines()
         return "\n".join(f"feature_names={names}" if x.startswith("feature_names=") else x for x in lines) + "\n"
 
-    def export(self, folder: Path, output: str, record: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Write the description into LightGBM's text."""
+    def write(self, path: Path, description: str) -> None:
+        """Write LightGBM's text, the description as its second line."""
         first, _, rest = self._named().partition("\n")
-        write_text(folder / self.MODEL, f"{first}\nhepflow={description(self.plan, output, record)}\n{rest}")
-        return (self.MODEL,), {}
+        write_text(path, f"{first}\nhepflow={description}\n{rest}")
 
     def importance(self) -> dict[str, float]:
         """Return the total gain of each variable, in parts of 1."""

@@ -21,6 +21,7 @@ from hepflow.plugins.training.engines.base import (
     flat_matrix,
     loss_of,
 )
+from hepflow.registry.models import open_model, write_model
 from hepflow.trainingset import TrainingSet
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TREE_KEYS", "TreeEngine", "read_bdt"]
 
+ONNX = "model.onnx"
 BDT = "BDT"
 """The top key of a Conf file with TMVA's options."""
 TMVA_KEYS = {"NTrees": "n_estimators", "Shrinkage": "learning_rate", "MaxDepth": "max_depth", "nCuts": "max_bin"}
@@ -133,10 +135,21 @@ class TreeEngine(Engine):
             return np.stack([1 - found, found], axis=1)
         return found.reshape(len(batch), -1)
 
+    def write(self, path: Path, description: str) -> None:
+        """Write the library's own file with a description in it."""
+        raise TypeError(f"{type(self).__name__} does not write")
 
-def description(plan: SettingsPlan, output: str, record: Mapping[str, Any]) -> str:
-    """Return the description that stands in the files of these libraries."""
-    return write_description(record, labels=plan.classes, input=plan.inputs[0].name, name=output)
+    def export(self, folder: Path, output: str, record: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Write the library's own file, and the same trees as ONNX."""
+        own = folder / self.MODEL
+        self.write(
+            own, write_description(record, labels=self.plan.classes, input=self.plan.inputs[0].name, name=output)
+        )
+        try:
+            write_model(open_model(own), folder / ONNX)
+        except NetworkError as error:
+            return (self.MODEL,), {ONNX: f"{error.message}; {error.hint}" if error.hint else error.message}
+        return (self.MODEL, ONNX), {}
 
 
 def curve(train: Sequence[float], validation: Sequence[float], seconds: float, rows: int) -> list[dict[str, float]]:

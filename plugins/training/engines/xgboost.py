@@ -12,7 +12,7 @@ import numpy as np
 from hepflow.errors import NetworkError
 from hepflow.plugins.training.architectures.base import Key
 from hepflow.plugins.training.engines.base import Arrays, Floats, Report, flat_names
-from hepflow.plugins.training.engines.trees import TREE_KEYS, TreeEngine, curve, description
+from hepflow.plugins.training.engines.trees import TREE_KEYS, TreeEngine, curve
 
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import TrainingData
@@ -144,11 +144,10 @@ class XGBoostEngine(TreeEngine):
         self.booster.feature_names = list(flat_names(self.plan.inputs))
         self.booster.save_model(path)
 
-    def export(self, folder: Path, output: str, record: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Write the description into XGBoost's JSON."""
-        self.booster.set_attr(hepflow=description(self.plan, output, record))
-        self.save(folder / self.MODEL)
-        return (self.MODEL,), {}
+    def write(self, path: Path, description: str) -> None:
+        """Write XGBoost's JSON, the description as an attribute."""
+        self.booster.set_attr(hepflow=description)
+        self.save(path)
 
     def importance(self) -> dict[str, float]:
         """Return the total gain of each variable, in parts of 1."""

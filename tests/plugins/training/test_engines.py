@@ -105,9 +105,11 @@ def test_one_training_set_for_all_engines(events, tmp_path, engine):
     assert configuration["data"]["rows"] == {"train": 492, "validation": 180, "test": 180}
     assert configuration["data"]["folds"]["test"] == [1]
     assert summary["validation_rows"] == 180
-    model = open_model(list(exported["files"].values())[-1])
-    assert (model.outputs[0].labels, model.record["folds"]["test"]) == (("background", "signal"), [1])
-    assert recipes(model)["Nominal"]["z"].fill == 0.0
+    models = [open_model(tmp_path / "network" / name) for name in exported["differences"]]
+    assert models[-1].format == "ONNX"
+    for model in models:
+        assert (model.outputs[0].labels, model.record["folds"]["test"]) == (("background", "signal"), [1])
+        assert recipes(model)["Nominal"]["z"].fill == 0.0
     with open_dataset(events["Dataset"]) as data:
         whole = data.whole("validation")
     found = next(iter(model.evaluate(whole.inputs).values()))
