@@ -108,6 +108,10 @@ def _boost(options: Mapping[str, str], analysis: str) -> str:
         )
     if _true(options, "RenormByClass", default=False):
         raise NetworkError("the option RenormByClass is not known here", hint="TMVA 4.2 has dropped it")
+    if boost in AVERAGED and not _true(options, "UseWeightedTrees", default=True):
+        raise NetworkError(
+            "the trees count alike (UseWeightedTrees=False), which TMVA since 4.2 overlooks: its answers differ by version"
+        )
     return boost
 
 

@@ -23,6 +23,8 @@ Rows = npt.NDArray[Any]
 Step = Callable[[Rows], Rows]
 FINE, TINY = 10_000, 1e-12
 """``TMVA::PDF``: bins of its fine histogram, least value of a distribution."""
+HALF_SQRT_PI, CLOSE = 0.8862269254527579, 1e-14
+"""Of ``TMath::ErfInverse``: the slope at 0, and how close it goes."""
 KNOWN = ("Normalize", "Decorrelation", "PCA", "Gauss", "Uniform", "Rearrange")
 
 
@@ -208,7 +210,7 @@ def _cumulative(pdf: Element) -> Callable[[Rows], Rows]:
     of the bins, looked up in FINE bins of equal width (in float32), and straight lines between these.
     """
     histogram, method = child(pdf, "Histogram"), whole(pdf, "InterpolMethod", 1)
-    if method not in (0, 1) or whole(pdf, "MaxNSmooth", 0) > 0:
+    if method not in (0, 1) or max(whole(pdf, "MinNSmooth", 0), whole(pdf, "MaxNSmooth", 0)) > 0:
         raise NetworkError(
             f"the transformation Gauss smooths its distributions, or interpolates them with method {method}",
             hint="TMVA itself writes method 1 (straight lines) without smoothing; nothing else is known here",
@@ -250,28 +252,29 @@ def _along(x: Rows, at: Rows, values: Rows) -> Rows:
 
 
 def _erfinv(x: Rows) -> Rows:
-    """Return the inverse of the error function to double precision: Giles' approximation (GPU Computing Gems 2, 2011,
-    single precision), then two steps of Halley's method on ``erf``.
+    """Return the inverse of the error function as ``TMath::ErfInverse`` finds it, by secants; in its way to the last
+    bit, as cuts may be hit exactly.
     """
     import math
 
-    with np.errstate(divide="ignore"):
-        w = -np.log((1.0 - x) * (1.0 + x))
-    near = np.polyval(
-        [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
-         -0.00417768164, 0.246640727, 1.50140941], w - 2.5
-    )  # fmt: skip
-    far = np.polyval(
-        [-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
-         0.00943887047, 1.00167406, 2.83297682], np.sqrt(np.maximum(w, 0)) - 3.0
-    )  # fmt: skip
-    y = np.where(w < 5.0, near, far) * x
-    erf = np.vectorize(math.erf, otypes=[np.float64])
-    for _ in range(2):
-        error = (erf(y) - x) * (math.sqrt(math.pi) / 2) * np.exp(y * y)
-        y = y - error / (1.0 + y * error)
-    found: Rows = y
-    return found
+    erf, erfc = (np.vectorize(one, otypes=[np.float64]) for one in (math.erf, math.erfc))
+    goal = np.abs(x)
+    found: Rows = HALF_SQRT_PI * goal
+    active = np.flatnonzero(goal > CLOSE)
+    last, step = erf(0.9 * found[active]), 0.1 * found[active]
+    for _ in range(50):
+        value = 1.0 - erfc(found[active])
+        missing = goal[active] - value
+        going = np.abs(missing) >= CLOSE
+        active, value, missing = active[going], value[going], missing[going]
+        if not len(active):
+            break
+        step, last = step[going] * (missing / (value - last[going])), value
+        found[active] += step
+        going = np.abs(step / found[active]) >= CLOSE
+        active, step, last = active[going], step[going], last[going]
+    found[active] = 0.0  # ROOT's answer where it does not converge
+    return np.copysign(found, x)
 
 
 _MAKERS: dict[str, Callable[[Element, int], _Change]] = {
