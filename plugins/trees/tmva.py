@@ -110,7 +110,7 @@ def _boost(options: Mapping[str, str], analysis: str) -> str:
         raise NetworkError("the option RenormByClass is not known here", hint="TMVA 4.2 has dropped it")
     if boost in AVERAGED and not _true(options, "UseWeightedTrees", default=True):
         raise NetworkError(
-            "the trees count alike (UseWeightedTrees=False), which TMVA since 4.2 overlooks: its answers differ by version"
+            "the trees count alike (UseWeightedTrees=False), which TMVA since 4.2 overlooks: versions differ"
         )
     return boost
 
