@@ -1,6 +1,6 @@
 """The user's cache folder, and in it what is known of files that were looked into before.
 
-What is kept of a file holds for its path, size and time (an address: size, and what its server says of the version).
+What is kept of a file holds for its path, size and times (an address: size, and what its server says of the version).
 Wrong or damaged entries cost a look, nothing else: each has a checksum, and the UUID is compared when a worker opens
 the file.
 """
@@ -99,10 +99,9 @@ class FileCache:
         digest, path = looked.facts.digest, file.like or file.path
         schema = self.schema(digest) or read_schema(looked.schema)
         state = None if schema.endless else self._state(path)
-        local = local_path(path)
-        if state is not None and (local is None or state == [looked.facts.size, looked.facts.mtime]):
-            facts = looked.facts
-            told = [facts.digest, facts.entries, facts.boundaries, facts.identity, facts.size, facts.mtime]
+        facts, local = looked.facts, local_path(path)
+        if state is not None and (local is None or state == [facts.size, facts.mtime, facts.ctime]):
+            told = [facts.digest, facts.entries, facts.boundaries, facts.identity, facts.size, facts.mtime, facts.ctime]
             told.append(facts.normalisation)
             text = json.dumps([_key(path, file.tree), state, told])
             self._keep(path, text)
@@ -167,7 +166,9 @@ class FileCache:
         return self._shards[name]
 
     def _state(self, path: str) -> _State | None:
-        """Return what tells this version of a file from another: size and time; None where that is not known."""
+        """Return what tells this version of a file from another: size, time, and the time of any change, which nobody
+        sets back; None where that is not known.
+        """
         local = local_path(path)
         if local is None:
             if path not in self._states:
@@ -177,7 +178,7 @@ class FileCache:
             status = local.stat()
         except (OSError, ValueError):
             return None
-        return [status.st_size, status.st_mtime]
+        return [status.st_size, status.st_mtime, status.st_ctime_ns]
 
 
 def _read_shard(path: Path) -> dict[str, tuple[_State, Facts]]:
@@ -197,9 +198,9 @@ def _read_shard(path: Path) -> dict[str, tuple[_State, Facts]]:
         found.pop(key, None)
         kept.pop(key, None)
         if told is not None:
-            digest, entries, boundaries, identity, size, mtime, numbers = told
+            digest, entries, boundaries, identity, size, mtime, ctime, numbers = told
             numbers = None if numbers is None else tuple(numbers)
-            found[key] = (state, Facts(digest, entries, tuple(boundaries), identity, size, mtime, numbers))
+            found[key] = (state, Facts(digest, entries, tuple(boundaries), identity, size, mtime, ctime, numbers))
             kept[key] = line
     if len(lines) > STALE * (len(kept) + 1000):
         with suppress(OutputError):  # what another process adds meanwhile may be lost, and is looked up again

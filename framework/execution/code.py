@@ -12,8 +12,18 @@ from pathlib import Path
 from types import ModuleType
 
 from hepflow.files import sha256
+from hepflow.properties import Configurable
 
-__all__ = ["own_modules", "sources"]
+__all__ = ["made_of", "own_modules", "sources"]
+
+
+def made_of(members: Iterable[Configurable]) -> dict[str, str]:
+    """Return the SHA-256 of the source files and the data files of tools and streams, as they are now, by module and
+    path; those that are not there are left out.
+    """
+    members = list(members)
+    files = {path for member in members for path in member.data_files().values() if Path(path).is_file()}
+    return {**sources(map(type, members)), **{path: sha256(Path(path)) for path in sorted(files)}}
 
 
 def sources(classes: Iterable[type]) -> dict[str, str]:

@@ -5,6 +5,7 @@ and range.
 from __future__ import annotations
 
 import ctypes
+import platform
 import traceback
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,15 +24,18 @@ from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes, Yields
 from hepflow.execution.cache import FileCache
+from hepflow.execution.code import made_of
 from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
 from hepflow.execution.variants import Variant, VariedResult, together, weigh
 from hepflow.execution.varied import VariedFlow
 from hepflow.expressions import Expression
 from hepflow.files import sha256
-from hepflow.io.opening import local_path, open_reader
+from hepflow.io.opening import open_reader
+from hepflow.io.stamp import Stamp, stamp_of
 from hepflow.job import Job
 from hepflow.normalisation import NORMALISATION, WEIGHT
+from hepflow.properties import Configurable
 from hepflow.protocols import ColumnInfo, Reader, Writer
 from hepflow.stream import Stream
 from hepflow.tool import Tool
@@ -59,6 +63,13 @@ class Payload:
     made: str = ""
     """Fingerprint of the run, for the entries of the ledger."""
     session: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """What the tools and streams are made of (``made_of``)."""
+
+    def tools(self) -> list[Tool]:
+        """Return the tools that take part in the event loop, those of variations included."""
+        varied = [tool for flow in self.plan.flow.variations.values() for tool in flow.variation.tools]
+        return [tool for tool in (*self.job.all_tools(), *varied) if tool.has_loop]
 
     def pack(self) -> bytes:
         """Return the payload as bytes; what the job-option file defines goes along by value."""
@@ -95,7 +106,7 @@ class Worker:
         _keep_memory()
         self.payload = payload
         self.job = payload.job
-        self._readers: dict[tuple[str, str], Reader] = {}
+        self._readers: dict[tuple[str, str], tuple[Reader, Stamp | None]] = {}
         self._numbers: dict[str, Any] = {}  # the normalisation of what the unit reads
         self._yields: Yields = {}
         self._varied: dict[str, VariedResult] = {}
@@ -103,15 +114,25 @@ class Worker:
         made = {name for access in accesses for name in access.created}
         self._optional = {name.partition(".")[0] for access in accesses for name in access.optional} - made
         self._flows = payload.plan.flow.variations
-        varied = [tool for flow in self._flows.values() for tool in flow.variation.tools]
-        for tool in [*self.job.all_tools(), *varied]:
-            if not tool.has_loop:
-                continue
+        tools = payload.tools()
+        for tool in tools:
             tool.freeze()
             try:
                 tool.prepare(payload.context)
             except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "initialize") from error
+        self._check_code([*tools, *self.job.streams])
+
+    def _check_code(self, members: Sequence[Configurable]) -> None:
+        """Raise WorkerError where code or data that this worker has loaded are not those that the run began with."""
+        now = made_of(members)
+        other = [name for name, digest in self.payload.code.items() if now.get(name, digest) != digest]
+        if other:
+            raise WorkerError(
+                f"this worker has another {', '.join(other)} than the run began with",
+                where=platform.node(),
+                hint="leave the code and the models of a job alone while it runs, or start anew with --force",
+            )
 
     def attempt(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult | HepflowError:
         """Do what ``run`` does, with the file or else one of its replicas; return the error of a unit that fails, with
@@ -124,11 +145,10 @@ class Worker:
                 try:
                     return self.run(replace(unit, file=file), report)
                 except ToolError:
-                    _check_unchanged(file)  # what is read of one that changes can be anything
+                    self._check_unchanged(file)  # what is read of one that changes can be anything
                     raise
             except HepflowError as error:
-                if reader := self._readers.pop((path, self._kind(file).tree), None):
-                    reader.close()
+                self._close(path, self._kind(file).tree)
                 errors.append(error)
                 if not isinstance(error, InputError):
                     break
@@ -174,9 +194,12 @@ class Worker:
 
     def close(self) -> None:
         """Close the open files."""
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        for key in [*self._readers]:
+            self._close(*key)
+
+    def _close(self, path: str, tree: str) -> None:
+        if (path, tree) in self._readers:
+            self._readers.pop((path, tree))[0].close()
 
     def _metadata(self, stream: Stream, unit: WorkUnit) -> dict[str, Any]:
         """Return how an output is made, with the records that its input brings and those of the job's tools."""
@@ -204,24 +227,44 @@ class Worker:
         return self.payload.plan.kinds[file.kind]
 
     def _reader(self, file: PlannedFile) -> Reader:
-        tree = self._kind(file).tree
-        if (file.path, tree) not in self._readers:
+        """Return the reader of an input, which must be the one that was planned with; one that is open serves again
+        where nobody has touched its file.
+        """
+        path, tree = file.path, self._kind(file).tree
+        stamp = stamp_of(path)
+        if stamp is not None and (changes := stamp.differs(file.size, file.mtime, file.ctime, file.identity)):
+            raise self._changed(file, changes)
+        if (path, tree) in self._readers and self._readers[path, tree][1] != stamp:
+            self._close(path, tree)
+        if (path, tree) not in self._readers:
             while len(self._readers) >= OPEN_FILES:
-                self._readers.pop(next(iter(self._readers))).close()
-            self._readers[file.path, tree] = reader = open_reader(file.path, self.payload.formats, tree)
+                self._close(*next(iter(self._readers)))
+            reader = open_reader(path, self.payload.formats, tree)
+            self._readers[path, tree] = reader, stamp
             if reader.identity != file.identity:
-                FileCache(self.payload.formats).forget(file.path, tree)
-                raise ChangedError(
-                    f"this input is not the file that it was: its UUID is {reader.identity}, not {file.identity}",
-                    where=file.path,
-                    hint="run again: it is looked into anew",
-                )
-        return self._readers[file.path, tree]
+                raise self._changed(file, f"UUID {file.identity}, now {reader.identity}")
+            self._check_unchanged(file)
+        return self._readers[path, tree][0]
+
+    def _check_unchanged(self, file: PlannedFile) -> None:
+        """Raise ChangedError where an input is not what its reader has opened any more; others notice one that is
+        gone.
+        """
+        before, now = self._readers.get((file.path, self._kind(file).tree), (None, None))[1], stamp_of(file.path)
+        if before is not None and now is not None and now != before:
+            raise self._changed(file, now.differs(*before[:4]) or "it is another file")
+
+    def _changed(self, file: PlannedFile, changes: str) -> ChangedError:
+        FileCache(self.payload.formats).forget(file.path, self._kind(file).tree)
+        return ChangedError(
+            f"this input was replaced or written to since the run looked into it: {changes}",
+            where=file.path,
+            hint="leave inputs alone while a run reads them; run again: it is looked into anew",
+        )
 
     def _chunks(self, unit: WorkUnit, outcome: UnitResult) -> Iterator[tuple[Scope, str]]:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
         file, kind = unit.file, self._kind(unit.file)
-        _check_unchanged(file)
         wanted = [info for name, info in kind.columns.items() if name != WEIGHT]
         sample = Sample(kind.sample, kind.metadata, kind.records, kind.energy_unit, kind.factor)
         for start, stop, block in self._blocks(unit, wanted):
@@ -239,7 +282,7 @@ class Worker:
                 scope.cutflow, scope.notes, scope.yields = outcome.cutflow, outcome.notes, self._yields
                 note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
-        _check_unchanged(file)
+        self._check_unchanged(file)
 
     def _blocks(self, unit: WorkUnit, wanted: Sequence[ColumnInfo]) -> Iterator[tuple[int, int, Mapping[str, Column]]]:
         """Yield the columns of a unit in blocks (start, stop, columns); the file is opened where it is not."""
@@ -365,20 +408,6 @@ def _numbers(unit: WorkUnit, *, counted: bool) -> dict[str, Any]:
         return {}
     share = unit.entries / file.entries if file.entries else 1.0
     return file.normalisation.share(0.0 if counted else share).told()
-
-
-def _check_unchanged(file: PlannedFile) -> None:
-    """Raise ChangedError where a local input is not the one that was planned with; others notice one that is gone."""
-    local = local_path(file.path)
-    if local is None or not local.is_file():
-        return
-    status = local.stat()
-    if status.st_size != file.size or file.mtime not in (0.0, status.st_mtime):
-        raise ChangedError(
-            f"this input has changed since the run began: {file.size:,} bytes, now {status.st_size:,}",
-            where=file.path,
-            hint="leave inputs alone while a run reads them",
-        )
 
 
 def _reading(where: str, function: Callable[[], T]) -> T:

@@ -61,7 +61,7 @@ class FileKind:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """An input of the plan; ``kind`` is the number of its FileKind. Replicas are read where it cannot be; ``mtime`` is
+    """An input of the plan; ``kind`` is the number of its FileKind. Replicas are read where it cannot be; the times are
     then 0: theirs are others.
     """
 
@@ -71,6 +71,7 @@ class PlannedFile:
     identity: str
     size: int
     mtime: float
+    ctime: int = 0
     replicas: tuple[str, ...] = ()
     normalisation: Normalisation | None = None
 
@@ -263,8 +264,8 @@ def _kinds_and_files(
         if key not in kinds:
             numbers[key] = len(kinds)
             kinds[key] = _kind(file, facts, schemas[facts.digest], agreed.flow, job, lumi)
-        mtime = 0.0 if file.replicas else facts.mtime
-        told = (facts.entries, facts.identity, facts.size, mtime, file.replicas)
+        times = (0.0, 0) if file.replicas else (facts.mtime, facts.ctime)
+        told = (facts.entries, facts.identity, facts.size, *times, file.replicas)
         normalisation = normalisation_of(facts, file, job.samples)
         files.append(PlannedFile(file.path, numbers[key], *told, normalisation))
     return tuple(kinds.values()), files

@@ -13,6 +13,7 @@ from hepflow.context import Context
 from hepflow.errors import JobOptionsError, OutputError, listed
 from hepflow.events.scope import Cutflow, Notes, Yields
 from hepflow.execution.closing import close_streams, finalize_tools
+from hepflow.execution.code import made_of
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import Failure, as_rows
 from hepflow.execution.fingerprint import fingerprint_of
@@ -185,7 +186,7 @@ class _Run:
 
     def _payload(self, context: Context) -> Payload:
         directory = self.directory
-        return Payload(
+        payload = Payload(
             self.job,
             self.plan,
             context,
@@ -196,6 +197,7 @@ class _Run:
             directory.made,
             directory.ledger.session,
         )
+        return replace(payload, code=made_of([*payload.tools(), *self.job.streams]))
 
 
 def _executor(options: RunOptions, plugins: Registry) -> Executor | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from hepflow.errors import ChangedError, DamagedError, HepflowError, InputError, TreeError
 from hepflow.execution.inputs import InputFile
-from hepflow.io.opening import local_path, open_reader
+from hepflow.io.opening import open_reader
+from hepflow.io.stamp import stamp_of
 from hepflow.normalisation import NORMALISATION, Normalisation
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
 
@@ -33,6 +34,7 @@ class Facts:
     identity: str
     size: int
     mtime: float
+    ctime: int
     normalisation: tuple[Mapping[str, Any], ...] | None = ()
 
 
@@ -83,15 +85,15 @@ class Look:
         return first.but(where=f"{first.where}, {file.origin}") if file.origin else first
 
     def _look(self, path: str, tree: str) -> Looked:
-        before = _stamp(path)
+        before = stamp_of(path)
         with closing(open_reader(path, self.formats, tree)) as reader:
             schema = reader.schema()
             numbers = self._numbers(reader, schema, path)
-        if _stamp(path) != before:
+        if stamp_of(path) != before:
             raise ChangedError("this input changed while it was looked into", where=path)
         packed = packed_schema(schema)
         edges = tuple(schema.boundaries)
-        told = (schema.entries, edges, schema.identity, schema.size, schema.mtime)
+        told = (schema.entries, edges, schema.identity, schema.size, schema.mtime, before.ctime if before else 0)
         return Looked(Facts(digest_of(packed), *told, numbers), packed)
 
     def _numbers(self, reader: Reader, schema: FileSchema, path: str) -> tuple[Mapping[str, Any], ...] | None:
@@ -102,14 +104,6 @@ class Look:
             found = reader.bookkept()
             numbers = [] if found is None else [found]
         return tuple(one.told() for one in numbers)
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    local = local_path(path)
-    if local is None or not local.is_file():
-        return None
-    status = local.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def packed_schema(schema: FileSchema) -> bytes:

@@ -108,12 +108,39 @@ def test_a_changed_file_of_a_run_is_no_input_and_is_not_merged(finished, go, tmp
     assert not (tmp_path / "other.root").exists()
 
 
-def test_an_input_that_changes_in_the_run_is_told(files, go, monkeypatch, tmp_path):
-    times = iter([files[0]])
-    monkeypatch.setattr(Spoils, "how", staticmethod(lambda: [turn_bit(path) for path in times]))
+@pytest.mark.parametrize("victim", [0, 1], ids=["read", "next"])
+@pytest.mark.parametrize(
+    ("how", "told"), [("bit", "touched"), ("time", "written"), ("overwritten", "UUID"), ("replaced", "UUID")]
+)
+def test_an_input_that_changes_in_the_run_is_told(files, go, monkeypatch, how, told, victim):
+    """Whatever stays as it was: size, time, both, or the file that is open."""
+    size = max(path.stat().st_size for path in files)
+    for path in files:  # bytes behind the end of a ROOT file count for nothing
+        path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+        os.utime(path, (1, 1))
+    path, other = files[victim], files[1 - victim].read_bytes()
+
+    def change():
+        if how == "bit":
+            turn_bit(path)
+        elif how == "time":
+            os.utime(path, (2, 2))
+        elif how == "overwritten":
+            path.write_bytes(other)
+            os.utime(path, (1, 1))
+        elif how == "replaced":
+            path.unlink()
+            path.write_bytes(other)
+            os.utime(path, (1, 1))
+
+    once = iter([change])
+    monkeypatch.setattr(Spoils, "how", staticmethod(lambda: next(once, bool)()))
+    with pytest.raises(UnitsFailedError, match=rf"(?s)1 changed during the run\n.*{path.name}.*: {told} "):
+        go(files, Spoils("spoils"), retries=0)
+
+
+def test_an_input_that_changes_after_it_was_read_is_told(files, go, monkeypatch):
+    calls = iter([[], [files[0]]])
+    monkeypatch.setattr(Spoils, "how", staticmethod(lambda: [turn_bit(path) for path in next(calls, [])]))
     with pytest.raises(InputError, match=r"not what they were before the event loop \(SHA-256\):\n  .*in0\.root"):
         go(files, Spoils("spoils"), checksum=True)
-    times = iter([files[1]])
-    monkeypatch.setattr(Spoils, "how", staticmethod(lambda: [os.utime(path, (1, 1)) for path in times]))
-    with pytest.raises(UnitsFailedError, match=r"1 changed during the run\n.*has changed since the run began"):
-        go(files, Spoils("spoils"), retries=0)

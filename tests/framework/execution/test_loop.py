@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import uproot
 
 from hepflow import Property, Tool
-from hepflow.errors import ColumnError, InputError, PropertyError, ToolError
+from hepflow.errors import ColumnError, InputError, PropertyError, ToolError, WorkerError
 from hepflow.execution import plan as planning
 from hepflow.execution.loop import failure
 from hepflow.streams import MxAODStream, NtupleStream
@@ -200,6 +201,28 @@ def test_initialize_that_raises(xaod, go):
     with pytest.raises(ToolError, match="m failed: FileNotFoundError: no weights") as caught:
         go(xaod.path, Model("m", Works=False))
     assert caught.value.where.startswith("tool m, initialize")
+
+
+class Opens(Tool):
+    """Opens its model after somebody has written another one."""
+
+    Model = Property("", "the model", file=True)
+
+    def reads(self):
+        return ["TauJets.pt"]
+
+    def initialize(self, context):
+        Path(self.Model).write_text("another")
+
+    def execute(self, events, result):
+        pass
+
+
+def test_a_worker_with_another_model_than_the_run_began_with(xaod, go, tmp_path):
+    model = tmp_path / "model.json"
+    model.write_text("the model")
+    with pytest.raises(WorkerError, match=r"another .*model\.json than the run began with"):
+        go(xaod.path, Opens("opens", Model=str(model)))
 
 
 def test_a_tools_error_keeps_what_it_says_of_its_place():
