@@ -98,6 +98,25 @@ class Events:
         """
         return self._scope.shared(key, make, reads)
 
+    @property
+    def nominal(self) -> Events | None:
+        """Return the same events as they are without the variation that a tool runs for; None without one."""
+        found = self._scope.nominal
+        return None if found is None else Events(found, self._access)
+
+    def places(self, container: str) -> npt.NDArray[np.int64] | None:
+        """Return which of its objects, hidden ones included, the visible ones of a container are (``""``: of the
+        events), or None where a variation has made the container anew: its objects are none of the nominal.
+        """
+        scope = self._scope
+        if not container:
+            index = scope.event_index()
+            return np.arange(scope.n_events) if index is None else index
+        if scope.nominal is not None and scope.group(container) is not scope.nominal.group(container):
+            return None
+        index = scope.index(container)
+        return np.arange(scope.full_length(container)) if index is None else index
+
     def child(self, label: str = "") -> Events:
         """Return a view that sees this one's columns and selections and keeps its own."""
         return Events(self._scope.child(label), self._access)

@@ -114,7 +114,8 @@ class Scope:
         self._masks: dict[str, Bools] = {} if parent is None else dict(parent._masks)
         self._cache: dict[tuple[str, str], Any] = {}
         self._shared: dict[Hashable, Any] = {}
-        self._nominal: Scope | None = None
+        self.nominal: Scope | None = None
+        """What this is a variation of."""
         self._selects = self._anew = False
 
     @classmethod
@@ -144,7 +145,7 @@ class Scope:
         made = self.child(self.label)
         made.cutflow, made.yields = ({}, {}) if own is None else (own.cutflow, own.yields)
         made.notes, made._noted = {}, set()  # what is to be told is told of the nominal
-        made._nominal = self
+        made.nominal = self
         made.draws = dict(self.draws)
         if own is not None:
             made._columns = dict(own._columns)
@@ -160,7 +161,7 @@ class Scope:
 
     def follow(self) -> None:
         """Take over what has become of the nominal scope; what differs stays."""
-        nominal = self._nominal
+        nominal = self.nominal
         assert nominal is not None
         self._groups = {**nominal._groups, **self._groups}
         self.draws = dict(nominal.draws)
@@ -358,7 +359,7 @@ class Scope:
         """Return what ``make`` returns, kept until a column or a selection changes. A variation takes that of the
         nominal where the columns that it ``reads`` do not differ.
         """
-        nominal = self._nominal
+        nominal = self.nominal
         alike = nominal is not None and not self._selects and not self._anew
         if nominal is not None and alike and reads is not None and not self._differs(reads):
             return nominal.shared(key, make, reads)

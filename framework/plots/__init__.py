@@ -8,6 +8,7 @@ from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.plots.axis import Axis
+    from hepflow.plots.bands import Bands, Shift
     from hepflow.plots.base import PlotObject, load_plot, load_plots, write_root
     from hepflow.plots.comparison import Comparison, Ratio, Stack
     from hepflow.plots.correlation import CorrelationMatrix
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Axis": "axis",
+    "Bands": "bands",
     "Comparison": "comparison",
     "CorrelationMatrix": "correlation",
     "EfficiencyAtRejection": "fixedrejection",
@@ -36,6 +38,7 @@ _PUBLIC = {
     "RocCurve": "roc",
     "RocPoint": "roc",
     "RocPoints": "roc",
+    "Shift": "bands",
     "Stack": "comparison",
     "WorkingPoint": "roc",
     "load_plot": "base",
@@ -45,6 +48,7 @@ _PUBLIC = {
 
 __all__ = [
     "Axis",
+    "Bands",
     "Comparison",
     "CorrelationMatrix",
     "EfficiencyAtRejection",
@@ -59,6 +63,7 @@ __all__ = [
     "RocCurve",
     "RocPoint",
     "RocPoints",
+    "Shift",
     "Stack",
     "WorkingPoint",
     "load_plot",

@@ -16,7 +16,7 @@ from hepflow.variables import Variable
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["Axis", "bins", "boost_histogram", "closed", "to_hist", "within_reach"]
+__all__ = ["Axis", "bins", "boost_histogram", "closed", "same_bin", "to_hist", "within_reach"]
 
 ALIKE = 1e-9
 """Edges this close, in widths of the narrowest bin, are the same edges."""
@@ -138,6 +138,15 @@ def within_reach(axis: Axis, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if axis.log and values.size and values.dtype.kind in "if" and values.min() < 0:
         values = np.maximum(values, 0)
     return values if axis.labels else closed(values, *axis.edges[-2:])
+
+
+def same_bin(axis: Axis, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return where two columns of one length have values in the same bin, under- and overflow included."""
+    if one is other:
+        return np.flatnonzero(~np.isnan(one))
+    counted = bins(axis)
+    places = (counted.index(within_reach(axis, values)) for values in (one, other))
+    return np.flatnonzero((next(places) == next(places)) & ~np.isnan(one) & ~np.isnan(other))
 
 
 def closed(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:

@@ -64,6 +64,7 @@ class PlotObject(ABC):
         self._sums: dict[str, bh.Histogram[Any]] = {
             name: library.Histogram(*axes, storage=library.storage.Weight()) for name, axes in sums.items()
         }
+        self._common: dict[str, bh.Histogram[Any]] = {}
 
     # ── what each kind says of itself ────────────────────────────────────────────────────────────────────────────────
 
@@ -78,6 +79,35 @@ class PlotObject(ABC):
     @abstractmethod
     def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return what is written to ROOT, by name."""
+
+    def _common_axes(self) -> Mapping[str, Sequence[Any]]:
+        """Return the axes of the sums of ``fill_common``; nothing where a kind has none."""
+        return {}
+
+    def covariance(self, nominal: Self) -> tuple[Array, Array, Array] | None:
+        """Return the variances of the values of this, of those of the nominal that this is a variation of, and their
+        covariances, one a bin; None where the kind does not know, or nothing was noted (``pair``).
+        """
+        return None
+
+    def pair(self) -> None:
+        """Let this, which is a variation, take notes of what its entries have in common with those of the nominal
+        (``fill_common``): errors of shifts come from it. It is no part of what is compared with ``==``.
+        """
+        library = boost_histogram()
+        axes = self._common_axes()
+        self._common = {name: library.Histogram(*of, storage=library.storage.Weight()) for name, of in axes.items()}
+
+    def fill_common(self, *columns: Array, weight: Array | None = None) -> None:
+        """Take note of entries that the nominal has as well: the columns of ``fill``, then those of the nominal for the
+        same entries, and the products of both weights. PlotError for kinds that cannot (``paired`` is false).
+        """
+        raise PlotError(f"{self} takes no note of what its entries have in common with those of another")
+
+    @property
+    def paired(self) -> bool:
+        """Tell whether it is known what the entries have in common with those of the nominal."""
+        return bool(self._common)
 
     def to_hist(self) -> hist.Hist[Any]:
         """Return values and squared errors as a histogram of the library ``hist``; PlotError where there are several
@@ -155,6 +185,8 @@ class PlotObject(ABC):
         for counter in COUNTERS:
             setattr(total, counter, getattr(self, counter) + getattr(other, counter))
         total._sums = {name: sums + other._sums[name] for name, sums in self._sums.items()}
+        if self.paired and other.paired:
+            total._common = {name: sums + other._common[name] for name, sums in self._common.items()}
         return total
 
     def __eq__(self, other: object) -> bool:
@@ -181,7 +213,8 @@ class PlotObject(ABC):
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, (type(self), self._state(), {name: _pack(sums) for name, sums in self._sums.items()})
+        sums = {**self._sums, **self._common}
+        return restore, (type(self), self._state(), {name: _pack(part) for name, part in sums.items()})
 
     # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,16 +223,20 @@ class PlotObject(ABC):
 
         ``sums`` lists the bins that hold something, by their number in the flattened array with under- and overflow
         bins; ``variances`` is null where they are the values: all weights were 1. Numbers that do not exist (NaN) are
-        null in ``derived``.
+        null in ``derived``. Those of a variation may have ``common`` besides: sums over what the nominal has as well.
         """
         state = self._state()
-        sums = {name: dict(zip(PARTS, _pack(part), strict=True)) for name, part in self._sums.items()}
+        sums, common = (
+            {name: dict(zip(PARTS, _pack(part), strict=True)) for name, part in of.items()}
+            for of in (self._sums, self._common)
+        )
         return {
             "type": type(self).__name__,
             "format": FORMAT,
             **{name: plain(value) for name, value in state.items()},
             "note": self.note,
             "sums": plain(sums),
+            **({"common": plain(common)} if common else {}),
             "derived": plain(self.derived()),
         }
 
@@ -215,7 +252,7 @@ class PlotObject(ABC):
         try:
             state = {name: content[name] for name in ("label", "remark", *COUNTERS)}
             state["layout"] = {name: _decoded(value) for name, value in content["layout"].items()}
-            sums = {name: _arrays(part) for name, part in content["sums"].items()}
+            sums = {name: _arrays(part) for key in ("sums", "common") for name, part in content.get(key, {}).items()}
             restored: Self = restore(kind, state, sums)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise PlotError(f"the {kind.__name__} is damaged: {type(error).__name__}: {error}") from error
@@ -302,8 +339,11 @@ def restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str,
     made.remark = state["remark"]
     for counter in COUNTERS:
         setattr(made, counter, int(state[counter]))
-    if set(sums) != set(made._sums):
-        raise ValueError(f"sums of {', '.join(sums)} where there should be {', '.join(made._sums)}")
+    if len(sums) > len(made._sums):
+        made.pair()
+    known = {**made._sums, **made._common}
+    if set(sums) != set(known):
+        raise ValueError(f"sums of {', '.join(sums)} where there should be {', '.join(known)}")
     for name, (filled, values, squares) in sums.items():
         variances = values if squares is None else squares
         if not len(filled) == len(values) == len(variances):
@@ -312,7 +352,7 @@ def restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str,
             continue
         if filled.dtype.kind != "i" or filled.min() < 0:
             raise ValueError(f"{name} has bins that are no whole numbers from 0")
-        view: Any = made._sums[name].view(flow=True)
+        view: Any = known[name].view(flow=True)
         where = np.unravel_index(filled, view.shape)
         view["value"][where], view["variance"][where] = values, variances
     return made

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.plots.axis import Axis, bins, boost_histogram, to_hist, within_reach
+from hepflow.plots.axis import Axis, bins, boost_histogram, same_bin, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
 from hepflow.plots.statistics import METHOD, efficiency_with_interval, ratio_of
@@ -14,7 +14,7 @@ from hepflow.plots.statistics import METHOD, efficiency_with_interval, ratio_of
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["EfficiencyProfile"]
+__all__ = ["DENOMINATOR", "NUMERATOR", "EfficiencyProfile"]
 
 FAILED, PASSED, NUMERATOR, DENOMINATOR = range(4)
 """What an entry counts for: the denominator; both; the numerator alone; the denominator alone."""
@@ -33,7 +33,8 @@ class EfficiencyProfile(PlotObject):
         self.axis = axis
         self.inverse = inverse
         self.title = title or ("Rejection" if inverse else "Efficiency")
-        super().__init__(label, {"counts": [bins(axis), bh.axis.Integer(0, 4, underflow=False, overflow=False)]})
+        self._states = bh.axis.Integer(0, 4, underflow=False, overflow=False)
+        super().__init__(label, {"counts": [bins(axis), self._states]})
 
     def layout(self) -> dict[str, Any]:
         """Return axis, title, and whether the rejection is shown."""
@@ -57,6 +58,39 @@ class EfficiencyProfile(PlotObject):
         """Add entries to the denominator alone."""
         values, weights = self._take(column(x, "x"), weight=weight)
         self._sums["counts"].fill(within_reach(self.axis, values), DENOMINATOR, weight=weights)
+
+    def _common_axes(self) -> dict[str, Any]:
+        return {"products": [bins(self.axis), self._states, self._states]}
+
+    def fill_common(self, *columns: Array, weight: Array | None = None) -> None:
+        """Take note of entries that the nominal has as well; besides the booleans of ``fill``, an entry may be
+        NUMERATOR or DENOMINATOR.
+        """
+        x, state, nominal, nominal_state = columns
+        same = same_bin(self.axis, x, nominal)
+        weights = None if weight is None else weight[same]
+        states = (one[same].astype(np.int64) for one in (state, nominal_state))
+        self._common["products"].fill(within_reach(self.axis, x[same]), *states, weight=weights)
+
+    def _influence(self) -> Array:
+        """Return what one more entry of weight 1 changes in the value that is shown, shape (bins, states)."""
+        total, value = self.total, ratio_of(self.passed, self.total)
+        of = np.stack([ratio_of(one, total) for one in (-value, 1 - value, np.ones_like(value), -value)], axis=1)
+        return -of / value[:, np.newaxis] ** 2 if self.inverse else of
+
+    def covariance(self, nominal: EfficiencyProfile) -> tuple[Array, Array, Array] | None:
+        """Return variances and covariances to first order: products of what each entry changes in both."""
+        if not self.paired:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mine, theirs = self._influence(), nominal._influence()
+        squares = (self._content("counts")[1], nominal._content("counts")[1])
+        view: Any = self._common["products"].view()
+        return (
+            (squares[0] * mine**2).sum(axis=1),
+            (squares[1] * theirs**2).sum(axis=1),
+            np.einsum("ijk,ij,ik->i", view["value"], mine, theirs),
+        )
 
     def _passed(self, *, flow: bool = False) -> list[Array]:
         return [sums[:, PASSED] + sums[:, NUMERATOR] for sums in self._content("counts", flow=flow)]

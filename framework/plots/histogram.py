@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepflow.errors import PlotError
-from hepflow.plots.axis import Axis, bins, to_hist, within_reach
+from hepflow.plots.axis import Axis, bins, same_bin, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column
 from hepflow.plots.statistics import effective_entries
@@ -48,6 +48,22 @@ class Histogram(PlotObject):
         *columns, weights = self._take(*columns, weight=weight)
         reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
         self._sums["counts"].fill(*reached, weight=weights)
+
+    def _common_axes(self) -> dict[str, Any]:
+        return {"products": [bins(self.axes[0])]} if len(self.axes) == 1 else {}
+
+    def fill_common(self, *columns: Array, weight: Array | None = None) -> None:  # noqa: D102
+        x, nominal = columns
+        same = same_bin(self.axes[0], x, nominal)
+        weights = None if weight is None else weight[same]
+        self._common["products"].fill(within_reach(self.axes[0], x[same]), weight=weights)
+
+    def covariance(self, nominal: Histogram) -> tuple[Array, Array, Array] | None:
+        """Return Σw² of both and Σww' of what is in the same bin in both: the rest is in one of them alone."""
+        if not self.paired:
+            return None
+        view: Any = self._common["products"].view()
+        return self.variances(), nominal.variances(), view["value"].copy()
 
     def values(self, flow: bool = False) -> Array:
         """Return sums of weights, shape (bins of x,) or (bins of x, bins of y), with ``flow`` under- and overflow."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.plots.axis import Axis, bins, to_hist, within_reach
+from hepflow.plots.axis import Axis, bins, same_bin, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column
 from hepflow.plots.statistics import effective_entries, ratio_of
@@ -44,6 +44,37 @@ class Profile(PlotObject):
         self._sums["weights"].fill(values, weight=weights)
         self._sums["distances"].fill(values, weight=weighted)
         self._sums["squares"].fill(values, weight=weighted * distances)
+
+    def _common_axes(self) -> dict[str, Any]:
+        return {name: [bins(self.axis)] for name in ("products", "mine", "theirs", "both")}
+
+    def fill_common(self, *columns: Array, weight: Array | None = None) -> None:  # noqa: D102
+        x, y, nominal, nominal_y = columns
+        same = same_bin(self.axis, x, nominal)
+        mine, theirs = (np.subtract(one[same], self._middle, dtype=np.float64) for one in (y, nominal_y))
+        finite = np.isfinite(mine) & np.isfinite(theirs)
+        mine, theirs = mine[finite], theirs[finite]
+        weights = np.ones(len(mine)) if weight is None else weight[same][finite]
+        values = within_reach(self.axis, x[same][finite])
+        for name, factor in (("products", 1.0), ("mine", mine), ("theirs", theirs), ("both", mine * theirs)):
+            self._common[name].fill(values, weight=weights * factor)
+
+    def covariance(self, nominal: Profile) -> tuple[Array, Array, Array] | None:
+        """Return variances as of ``mean``, and covariances: Σww'(y − mean)(y' − mean')/(ΣwΣw') of what is in the same
+        bin in both, with the factors √(N_eff/(N_eff − 1)) of both errors.
+        """
+        if not self.paired:
+            return None
+        (mean, error), (their_mean, their_error) = self.mean(), nominal.mean()
+        a, b = mean - self._middle, their_mean - self._middle
+        views: list[Any] = [self._common[name].view() for name in ("products", "mine", "theirs", "both")]
+        products, mine, theirs, both = (view["value"] for view in views)
+        weights = np.ones(len(a))
+        for one in (self, nominal):
+            sums, variances = one._content("weights")
+            entries = effective_entries(sums, variances)
+            weights = weights * sums * np.sqrt(ratio_of(np.maximum(entries - 1, 0), entries))
+        return error**2, their_error**2, ratio_of(both - b * mine - a * theirs + a * b * products, weights)
 
     def mean(self) -> tuple[Array, Array]:
         """Return (mean of y, its error), one a bin.

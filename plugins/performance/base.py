@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,6 +31,7 @@ __all__ = [
     "Plots",
     "View",
     "as_views",
+    "columns_of",
     "file_name",
     "normalised",
     "together",
@@ -120,6 +122,11 @@ def values_of(events: Events, variable: Variable, cut: Cut, at: str) -> Array:
     return variable(raw) if variable.transform else raw
 
 
+def columns_of(views: Sequence[View], cut: Cut, at: str, events: Events) -> list[Array]:
+    """Return the values of each of several views, as ``values_of``."""
+    return [values_of(events, view.variable, cut, at) for view in views]
+
+
 def weights_of(events: Events, weight: Weight, cut: Cut, at: str) -> Array | None:
     """Return the weights of the objects of a container that pass a cut, None where all are 1; ColumnError where one is
     missing or infinite.
@@ -143,26 +150,45 @@ def normalised(events: Events, weight: Weight) -> Weight:
     return Weight(WEIGHT if weight.trivial else f"({weight.text}) * {WEIGHT}")
 
 
-def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
-    def passing() -> Array:
-        return np.flatnonzero(cut(events, at))
+def _passing(events: Events, cut: Cut, at: str) -> Array:
+    return events.shared(("passing", cut.text, at), lambda: np.flatnonzero(cut(events, at)), cut.columns)
 
+
+def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
     def make() -> Array:
         values = expression(events, at)
-        if not cut.parts:
-            return values
-        return values.take(
-            events.shared(("passing", cut.text, at), passing, cut.columns)
-        )  # places are quicker than a mask
+        return values.take(_passing(events, cut, at)) if cut.parts else values  # places are quicker than a mask
 
     key = ("picked", type(expression), expression.text, cut.text, at)
     return events.shared(key, make, (*expression.columns, *cut.columns))
 
 
+def _in_both(events: Events, nominal: Events, cut: Cut, at: str) -> tuple[Array | None, Array | None] | None:
+    """Return which of the objects that pass a cut in a variation pass it in the nominal, too, and which these are there
+    (None: all, in this order); None where objects are not those of the nominal.
+    """
+
+    def make() -> tuple[Array | None, Array | None] | None:
+        mine, theirs = (None, None) if "." in at else (events.places(at), nominal.places(at))
+        if mine is None or theirs is None:
+            return None
+        if cut.parts:
+            mine, theirs = mine[_passing(events, cut, at)], theirs[_passing(nominal, cut, at)]
+        if np.array_equal(mine, theirs):
+            return None, None
+        there = np.zeros(max(mine.max(initial=-1), theirs.max(initial=-1)) + 1, dtype=np.bool_)
+        there[theirs] = True
+        both = np.flatnonzero(there[mine])
+        return both, (np.cumsum(there) - 1)[mine[both]]
+
+    return events.shared(("both", cut.text, at), make)
+
+
 class Drawer:
     """Draws the figures of a tool into its folder of the run directory, with the text that belongs to all of them.
 
-    They are drawn in the end, by ``finish``: in parallel where the run has several workers.
+    They are drawn in the end, by ``finish``: in parallel where the run has several workers. Those of variations
+    (``vary``) become bands of the nominal ones.
     """
 
     def __init__(self, tool: FigureTool, context: Context) -> None:
@@ -171,6 +197,7 @@ class Drawer:
         self.text = tool.Text or context.label
         unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
         self.wanted: dict[str, tuple[Any, Any, Mapping[str, Any]]] = {}
+        self.varied: dict[str, dict[str, Any]] = {}
         weight = [f"weight: {tool.Weight.text}"] if isinstance(tool, PlotTool) and not tool.Weight.trivial else []
         self.lines = (*unseen, *([tool.Selection.label] if tool.Selection.label else []), *weight, *tool.Lines)
 
@@ -184,6 +211,30 @@ class Drawer:
 
         name = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in self.wanted)
         self.wanted[name] = (what, Style(self.text, (*self.lines, *lines)), options)
+
+    def vary(self, variation: str, figures: Callable[[Drawer], None]) -> None:
+        """Take note of the same figures in a variation, as ``figures`` draws them."""
+        nominal, self.wanted = self.wanted, {}
+        figures(self)
+        self.varied[variation] = {name: what for name, (what, _, _) in self.wanted.items()}
+        self.wanted = nominal
+
+    def add_bands(self, how: str, *, each: bool) -> None:
+        """Let the figures have the bands of their variations, and with ``each`` one more for each; a variation in which
+        a figure is as it is has no part in it.
+        """
+        from hepflow.plots import Bands
+        from hepflow.plots.figures import Grid
+
+        for name, (what, style, options) in [*self.wanted.items()]:
+            if isinstance(what, Grid):
+                continue
+            found = {v: Bands(of[name], {}).plots for v, of in self.varied.items() if name in of}
+            varied = {v: plots for v, plots in found.items() if plots != Bands(what, {}).plots}
+            if varied and how != "none":
+                self.wanted[name] = (Bands(what, varied, how), style, options)
+            for variation, plots in varied.items() if each else ():
+                self.wanted[f"{name}__{variation}"] = (Bands(what, {variation: plots}, "curves"), style, options)
 
     def finish(self) -> None:
         """Draw and write everything; PlotError, naming the figure, for the first that fails, when all are done."""
@@ -246,6 +297,11 @@ class PlotTool(FigureTool):
 
     Weight = Property(Weight(), "weight of an object; empty: 1")
     Together = Property(False, "fill all samples into the same plots: signal may be one sample, background another")
+    Bands = Property(
+        "quadrature", "how figures show variations: effects in quadrature, an envelope, or a band for each effect",
+        choices=("quadrature", "envelope", "pairs", "none"),
+    )  # fmt: skip
+    EachVariation = Property(False, "draw one more figure for each variation, with its ratio to the nominal")
 
     # ── what a plot tool says ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -281,23 +337,47 @@ class PlotTool(FigureTool):
         name = "" if self.Together else events.sample.name
         if name not in result:
             result[name] = self.empty()
+            for plot in result[name].values() if events.nominal is not None else ():
+                plot.pair()
         self.fill(events, result[name])
 
     def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
         """Draw what was filled, and return it; without any event the plots are empty. Those of a variation are drawn
-        with the nominal ones.
+        with the nominal ones, as bands.
         """
         samples = total or {"": self.empty()}
         if context.variation:
             return samples
         draw = Drawer(self, context)
         self.figures(samples, draw)
+        for variation, of in context.varied.items():
+            draw.vary(variation, partial(self.figures, {**samples, **of}))
+        draw.add_bands(self.Bands, each=self.EachVariation)
         draw.finish()
         return samples
 
     def weights(self, events: Events, cut: Cut, at: str) -> Array | None:
         """Return the weights of the objects that pass a cut, None where all are 1."""
         return weights_of(events, normalised(events, self.Weight), cut, at)
+
+    def note_common(
+        self, events: Events, plot: PlotObject, cut: Cut, at: str, columns: Callable[[Events], Sequence[Array]]
+    ) -> None:
+        """Let the plot of a variation take note of what the nominal has as well: ``columns`` returns what it is filled
+        with, besides weights, for the objects that pass the cut. Errors of shifts come from it.
+        """
+        nominal = events.nominal
+        both = None if nominal is None or not plot.paired else _in_both(events, nominal, cut, at)
+        if nominal is None or both is None:
+            return
+        filled, product = [], None
+        for one, places in zip((events, nominal), both, strict=True):
+            filled += [column if places is None else column[places] for column in columns(one)]
+            weights = self.weights(one, cut, at)
+            if weights is not None:
+                weights = weights if places is None else weights[places]
+                product = weights if product is None else product * weights
+        plot.fill_common(*filled, weight=product)
 
     def at(self, events: Events, *expressions: Expression) -> str:
         """Return the container whose objects are filled."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from hepflow import Events, Property
 from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression
-from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, file_name, together, values_of
+from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, columns_of, file_name, together
 
 if TYPE_CHECKING:
     from hepflow.plots import Histogram
@@ -71,8 +72,9 @@ class HistogramPlots(PlotTool):
         chosen = {cut: selection & cut for cut in (self.Split or {"": Cut()}).values()}
         for key, views, _, cut in self._plots():
             at = self.at(events, *(view.expression for view in views), cut)
-            values = [values_of(events, view.variable, chosen[cut], at) for view in views]
-            cast("Histogram", plots[key]).fill(*values, weight=self.weights(events, chosen[cut], at))
+            columns = partial(columns_of, views, chosen[cut], at)
+            cast("Histogram", plots[key]).fill(*columns(events), weight=self.weights(events, chosen[cut], at))
+            self.note_common(events, plots[key], chosen[cut], at, columns)
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure a variable, one a class for pairs."""

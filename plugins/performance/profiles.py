@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from hepflow import Events, Property
 from hepflow.errors import JobOptionsError, nearest
@@ -14,6 +17,7 @@ from hepflow.plugins.performance.base import (
     PlotTool,
     View,
     as_views,
+    columns_of,
     together,
     values_of,
 )
@@ -55,6 +59,10 @@ class AgainstVariables(PlotTool):
                 draw(
                     f"{view.name}_{kind}" if kind else view.name, curves, ratio=self.Ratio, lines=self.told(), **options
                 )
+
+
+def _with_passed(x: Variable, passed: Cut, total: Cut, at: str, events: Events) -> list[Any]:
+    return [values_of(events, x, total, at), passed(events, at)[total(events, at)]]
 
 
 def _key(view: View, label: str) -> str:
@@ -113,23 +121,35 @@ class EfficiencyPlots(AgainstVariables):
 
     def fill(self, events: Events, plots: Plots) -> None:
         """Fill all efficiencies."""
+        from hepflow.plots.efficiency import DENOMINATOR, NUMERATOR
+
         for view in self.views():
             for label, passed in self.Passed.items():
                 plot = cast("EfficiencyProfile", plots[_key(view, label)])
                 total = self.Selection & self.Totals.get(label, Cut())
                 at = self.at(events, view.expression, passed, total)
                 if label in self.TruthTotals:
-                    both = total & passed
-                    plot.fill_passed(values_of(events, view.variable, both, at), weight=self.weights(events, both, at))
-                    self._fill_truth(events, plot, view, self.TruthTotals[label])
+                    both, cut = total & passed, self.TruthTotals[label]
+                    at_truth = common_container(events, cut, Expression(view.truth.column), self.Weight)
+                    self._fill(plot.fill_passed, NUMERATOR, events, plot, view.variable, both, at)
+                    self._fill(plot.fill_total, DENOMINATOR, events, plot, view.truth, cut, at_truth)
                 else:
-                    chosen = passed(events, at)[total(events, at)]
-                    x = values_of(events, view.variable, total, at)
-                    plot.fill(x, chosen, weight=self.weights(events, total, at))
+                    columns = partial(_with_passed, view.variable, passed, total, at)
+                    plot.fill(*columns(events), weight=self.weights(events, total, at))
+                    self.note_common(events, plot, total, at, columns)
 
-    def _fill_truth(self, events: Events, plot: EfficiencyProfile, view: View, cut: Cut) -> None:
-        at = common_container(events, cut, Expression(view.truth.column), self.Weight)
-        plot.fill_total(values_of(events, view.truth, cut, at), weight=self.weights(events, cut, at))
+    def _fill(
+        self, fill: Callable[..., None], state: int, events: Events, plot: EfficiencyProfile, x: Variable, cut: Cut,
+        at: str,
+    ) -> None:  # fmt: skip
+        """Fill numerator or denominator alone."""
+
+        def columns(one: Events) -> list[Any]:
+            values = values_of(one, x, cut, at)
+            return [values, np.full(len(values), state)]
+
+        fill(columns(events)[0], weight=self.weights(events, cut, at))
+        self.note_common(events, plot, cut, at, columns)
 
     def told(self) -> Sequence[str]:
         """Return what the denominators are, where they have a selection of their own."""
@@ -224,9 +244,10 @@ class ProfilePlots(AgainstVariables):
         for view in self.views():
             for label, cut in (self.Curves or {"": Cut()}).items():
                 at = self.at(events, view.expression, response.expression, cut)
-                chosen = self.Selection & cut
-                x, y = (values_of(events, variable, chosen, at) for variable in (view.variable, response.variable))
-                cast("Profile", plots[_key(view, label)]).fill(x, y, weight=self.weights(events, chosen, at))
+                chosen, plot = self.Selection & cut, cast("Profile", plots[_key(view, label)])
+                columns = partial(columns_of, [view, response], chosen, at)
+                plot.fill(*columns(events), weight=self.weights(events, chosen, at))
+                self.note_common(events, plot, chosen, at, columns)
 
 
 class ResolutionPlots(AgainstVariables):

@@ -11,22 +11,26 @@ import numpy as np
 
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis
+from hepflow.plots.bands import Bands
 from hepflow.plots.base import PlotObject
 from hepflow.plots.comparison import Ratio, Stack, binned
 from hepflow.plots.efficiency import EfficiencyProfile
 from hepflow.plots.figures.curves import (
     Curve,
     draw_arrows,
+    draw_band,
     draw_points,
     draw_stack,
     draw_steps,
     notes,
     nothing,
     positive,
+    ratio_curve,
     reasons,
 )  # fmt: skip
 from hepflow.plots.figures.frame import RATIO, dress_binned, finish_with_texts, ratio_range, show_ratio
 from hepflow.plots.figures.layout import Extent, add_note, empty, new_figure
+from hepflow.plots.figures.moved import Moved, factors_of, sums_of
 from hepflow.plots.figures.options import Options
 from hepflow.plots.figures.style import Look, look_of
 from hepflow.plots.figures.text import short
@@ -61,14 +65,18 @@ class _Shown:
     steps: bool = False
 
 
-def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 0) -> Any:
-    """Return the figure of objects of one kind with the same axis; ``reference`` is what ratios are taken to."""
+def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 0, bands: Bands | None = None) -> Any:
+    """Return the figure of objects of one kind with the same axis; ``reference`` is what ratios are taken to. The
+    ``bands`` are those of their variations.
+    """
     first = plots[0]
     if not isinstance(first, Histogram):
         options.without(f"a figure of {type(first).__name__}s", normalise=False)
+    moved = Moved(plots, bands, options)
+    plots = plots if bands is None else bands.curves
     shown = _shown(plots, options)
     axis = _common_axis(plots, shown.curves)
-    with_ratio = options.ratio and len(plots) > 1
+    with_ratio = (options.ratio and (len(plots) > 1 or moved.known)) or moved.as_curves
     figure, main, below = _panels(with_ratio)
     log = options.on_log_x(axis)
     dress_binned(below or main, "x", axis, log=log)
@@ -77,15 +85,18 @@ def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 
     curves = shown.curves
     bottom = _bottom(curves, shown.from_zero, options.on_log_y(), options.y_range)
     handles = _draw_all(main, curves, looks, extent, bottom, steps=shown.steps)
+    handles += moved.draw(main, curves, looks, extent, max(bottom, 0.0) if shown.steps else -math.inf)
     if below is not None:
-        factors = _factors(plots) if options.normalise else [1.0] * len(plots)
-        _draw_ratios(below, plots, reference, looks, factors, options.mode)
-    _finish(figure, main, options, shown, extent, handles, bottom)
+        _draw_ratios(below, plots, reference, looks, moved, options)
+    _finish(figure, main, options, shown, extent, handles, bottom, moved.note)
     return figure
 
 
-def draw_stacked(stack: Stack, options: Options) -> Any:
-    """Return the figure of a stack, with data as points and, on request, data over the sum below."""
+def draw_stacked(stack: Stack, options: Options, bands: Bands | None = None) -> Any:
+    """Return the figure of a stack, with data as points and, on request, data over the sum below. With ``bands`` the
+    uncertainty of the sum has them in quadrature to that of its statistics, in the ratio, too, where points then have
+    the errors of the data alone.
+    """
     options.without("a stack", normalise=False)
     total = stack.total
     histograms = [total, *stack.histograms, *([] if stack.data is None else [stack.data])]
@@ -97,18 +108,20 @@ def draw_stacked(stack: Stack, options: Options) -> Any:
     number = len(stack.histograms)
     parts = [replace(curve, note="") for curve in shown.curves[1 : number + 1]]  # what is true of them is of the sum
     curves = [replace(shown.curves[0], label="sum"), *parts, *shown.curves[number + 1 :]]
+    moved = Moved([total], bands and sums_of(bands), options)
+    curves[0] = moved.widened(curves[0])
     shown = replace(shown, curves=curves)
     bottom = _bottom(curves, True, options.on_log_y(), options.y_range)
     looks = [look_of(position) for position in range(1, number + 1)]
     *areas, band = draw_stack(main, curves[1 : number + 1], looks, curves[0], extent, bottom)
     handles = [(area, curve.entry) for area, curve in zip(areas, curves[1:], strict=False)][::-1]
-    handles.append((band, "uncertainty of the sum"))
+    handles.append((band, f"uncertainty of the sum{moved.told}"))
     if stack.data is not None:
         data = draw_points(main, curves[-1], look_of(0), extent)
         handles.insert(0, (data, curves[-1].entry or "data"))
         if below is not None:
-            _draw_ratios(below, [total, stack.data], 0, [look_of(1), look_of(0)], [1.0, 1.0], "", "Data / sum")
-    _finish(figure, main, options, shown, extent, handles, bottom)
+            _draw_data_over_sum(below, total, stack.data, moved, curves[0])
+    _finish(figure, main, options, shown, extent, handles, bottom, moved.note)
     return figure
 
 
@@ -136,7 +149,7 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
             for plot, curve in zip(plots, curves, strict=True)
         ]
         if options.normalise:
-            curves = [curve.scaled(factor) for curve, factor in zip(curves, _factors(plots), strict=True)]
+            curves = [curve.scaled(factor) for curve, factor in zip(curves, factors_of(plots, options), strict=True)]
         return _Shown(curves, _entries_title(plots, options.normalise), from_zero=True, steps=True)
     if isinstance(first, EfficiencyProfile):
         return _Shown(curves, first.title, from_zero=True, highest=math.inf if first.inverse else 1.0)
@@ -145,12 +158,6 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
         return _Shown(curves, title, from_zero=options.mode in WIDTHS)
     assert isinstance(first, Profile)
     return _Shown(curves, f"Mean {first.response.title}", from_zero=False)
-
-
-def _factors(plots: Sequence[PlotObject]) -> list[float]:
-    """Return for each histogram one over its sum of what is shown; NaN where that is not above 0."""
-    sums = [float(plot.values().sum()) if isinstance(plot, Histogram) else 0.0 for plot in plots]
-    return [1 / total if total > 0 else math.nan for total in sums]
 
 
 def _entries_title(plots: Sequence[PlotObject], normalise: bool) -> str:
@@ -217,37 +224,67 @@ def _shift(position: int, number: int) -> float:
 
 
 def _draw_ratios(
-    axes: Any, plots: Sequence[PlotObject], reference: int, looks: Sequence[Look], factors: Sequence[float], mode: str,
-    title: str = "",
+    axes: Any, plots: Sequence[PlotObject], reference: int, looks: Sequence[Look], moved: Moved, options: Options,
 ) -> None:  # fmt: skip
-    values, errors = [], []
+    """Draw the ratios to the reference; of variations that are curves those to their nominal, and of one object alone
+    the bands of its own.
+    """
     others = [position for position in range(len(plots)) if position != reference]
-    for position in others:
-        ratio = Ratio(plots[position], plots[reference], mode=mode)
-        factor = factors[position] / factors[reference]
-        values.append(factor * ratio.values)
-        errors.append(factor * ratio.errors)
-    limits = ratio_range(np.concatenate(values), np.concatenate(errors, axis=1))
-    for place, position in enumerate(others):
-        value, (down, up) = values[place], errors[place]
-        curve = Curve(ratio.axis, "", value, value - down, value + up)
-        shift = _shift(place, len(others))
-        draw_points(axes, curve, looks[position], Extent(), shift=shift)
-        draw_arrows(axes, curve, looks[position], limits, shift=shift)
-    name = plots[reference].label
-    known = bool(np.isfinite(np.concatenate(values)).any())
-    show_ratio(axes, title or (f"Ratio to {name}" if name and len(name) <= 12 else "Ratio"), limits, known=known)
+    title = plots[reference].label
+    if moved.as_curves:
+        others, curves, title = moved.ratios()
+    else:
+        factors = factors_of(plots, options)
+        curves = []
+        for position in others:
+            ratio = Ratio(plots[position], plots[reference], mode=options.mode)
+            factor = factors[position] / factors[reference]
+            curves.append(ratio_curve(ratio.axis, ratio.values, *ratio.errors).scaled(factor))
+    bands = [] if moved.as_curves else moved.ratio_bands(reference)
+    _draw_ratio_panel(axes, curves, [looks[position] for position in others], bands, _ratio_title(title))
+
+
+def _ratio_title(name: str) -> str:
+    return f"Ratio to {name}" if name and len(name) <= 12 else "Ratio"
+
+
+def _draw_data_over_sum(axes: Any, total: Histogram, data: Histogram, moved: Moved, band: Curve) -> None:
+    if not moved.known:
+        ratio = Ratio(data, total)
+        curve, bands = ratio_curve(ratio.axis, ratio.values, *ratio.errors), []
+    else:
+        sums = np.where(total.values() > 0, total.values(), np.nan)
+        error = data.errors / sums
+        curve = ratio_curve(total.axes[0], data.values() / sums, error, error)
+        bands = [(look_of(7), Curve(total.axes[0], "", np.ones(len(sums)), band.low / sums, band.high / sums), "")]
+    _draw_ratio_panel(axes, [curve], [look_of(0)], bands, "Data / sum")
+
+
+def _draw_ratio_panel(
+    axes: Any, curves: Sequence[Curve], looks: Sequence[Look], bands: Sequence[tuple[Look, Curve, str]], title: str
+) -> None:
+    drawn = [*curves, *(band for _, band, _ in bands)]
+    values = np.concatenate([curve.value for curve in drawn])
+    errors = np.concatenate([[curve.value - curve.low, curve.high - curve.value] for curve in drawn], axis=1)
+    limits = ratio_range(values, errors)
+    for look, band, hatch in bands:
+        draw_band(axes, band, look, Extent(), hatch=hatch)
+    for place, (curve, look) in enumerate(zip(curves, looks, strict=True)):
+        shift = _shift(place, len(curves))
+        draw_points(axes, curve, look, Extent(), shift=shift)
+        draw_arrows(axes, curve, look, limits, shift=shift)
+    show_ratio(axes, title, limits, known=bool(np.isfinite(values).any()))
 
 
 def _finish(
     figure: Any, axes: Any, options: Options, shown: _Shown, extent: Extent, handles: Sequence[tuple[Any, str]],
-    bottom: float,
+    bottom: float, note: str = "",
 ) -> None:  # fmt: skip
     """Give the main panel its y axis and texts."""
     if not any(curve.drawn for curve in shown.curves):
         empty(axes, reasons(shown.curves, "no values"))
         handles = []
-    add_note(figure, notes([curve for curve in shown.curves if curve.drawn]))
+    add_note(figure, "; ".join(filter(None, [notes([curve for curve in shown.curves if curve.drawn]), note])))
     finish_with_texts(
         figure, axes, options, shown.y_title, extent, handles, bottom, log=options.on_log_y(), highest=shown.highest
     )

@@ -13,7 +13,10 @@ from hepflow.plots.axis import Axis
 from hepflow.plots.figures.layout import Extent
 from hepflow.plots.figures.style import Look
 
-__all__ = ["Curve", "draw_arrows", "draw_points", "draw_stack", "draw_steps", "notes", "nothing", "positive", "reasons"]
+__all__ = [
+    "HATCHES", "Curve", "draw_arrows", "draw_band", "draw_points", "draw_stack", "draw_steps", "notes", "nothing",
+    "positive", "ratio_curve", "reasons",
+]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
 
@@ -58,6 +61,23 @@ def nothing(curve: Curve) -> Curve:
     """Return the curve without values: a histogram without entries is no line at 0."""
     gone = np.full_like(curve.value, np.nan)
     return replace(curve, value=gone, low=gone, high=gone)
+
+
+def ratio_curve(axis: Axis, values: Array, down: Array, up: Array) -> Curve:
+    """Return ratios with the lengths of their error bars as a curve."""
+    return Curve(axis, "", values, values - down, values + up)
+
+
+def draw_band(axes: Any, curve: Curve, look: Look, extent: Extent, *, hatch: str = "", floor: float = -np.inf) -> Any:
+    """Draw an area from the lower to the upper ends of a curve, hatched or pale; return the handle for the legend."""
+    edges = np.asarray(curve.axis.edges)
+    low = np.maximum(curve.low, floor)
+    style: dict[str, Any] = {"facecolor": look.colour, "alpha": 0.3}
+    if hatch:
+        style = {"facecolor": "none", "edgecolor": look.colour, "hatch": hatch, "alpha": 0.8}
+    area = axes.stairs(curve.high, edges, baseline=low, fill=True, linewidth=0, zorder=0.8, **style)
+    extent.add(edges[:-1], edges[1:], low, curve.high)
+    return area
 
 
 def draw_steps(axes: Any, curve: Curve, look: Look, extent: Extent, *, floor: float, alpha: float) -> Any:

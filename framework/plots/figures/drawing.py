@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hepflow.errors import PlotError
+from hepflow.plots.bands import Bands
 from hepflow.plots.base import PlotObject
 from hepflow.plots.comparison import Comparison, Stack
 from hepflow.plots.correlation import CorrelationMatrix
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawable", "draw"]
 
-Drawable: TypeAlias = "PlotObject | EventDisplay | Comparison | Stack | Grid | Sequence[PlotObject]"
+Drawable: TypeAlias = "PlotObject | EventDisplay | Comparison | Stack | Grid | Bands | Sequence[PlotObject]"
 
 
 def draw(
@@ -40,7 +41,8 @@ def draw(
     title: str = "",
     legend: str = "",
 ) -> Figure:
-    """Return the figure of a plot object, of several of one kind, of a comparison, a stack or a grid.
+    """Return the figure of a plot object, of several of one kind, of a comparison, a stack or a grid, or of these with
+    the bands of their variations.
 
     - ``style``: the label and the lines below it; ``title`` is a line above these.
     - ``legend``: what the entries of the legend are ("truth decay mode").
@@ -65,7 +67,9 @@ def draw(
 
 
 def members(what: Drawable) -> list[Any]:
-    """Return the plot objects that make up what is drawn; of a stack the data are last."""
+    """Return the plot objects that make up what is drawn, without variations; of a stack the data are last."""
+    if isinstance(what, Bands):
+        return members(what.what)
     if isinstance(what, Comparison):
         return list(what.plots)
     if isinstance(what, Stack):
@@ -92,8 +96,10 @@ def _draw(what: Drawable, options: Options) -> Any:
     from hepflow.plots.figures.grid import draw_grid
     from hepflow.plots.figures.roc import draw_roc
 
+    bands = what if isinstance(what, Bands) else None
+    what = bands.what if bands else what
     if isinstance(what, Stack):
-        return draw_stacked(what, options)
+        return draw_stacked(what, options, bands)
     if isinstance(what, Grid):
         return draw_grid(what, options)
     reference = 0
@@ -105,7 +111,7 @@ def _draw(what: Drawable, options: Options) -> Any:
         raise PlotError("there is nothing to draw: the list is empty")
     kinds = {type(plot) for plot in plots}
     if kinds <= {RocCurve, WorkingPoint}:
-        return draw_roc(plots, options, reference)
+        return draw_roc(bands.curves if bands else plots, options, reference)
     if len(kinds) > 1:
         raise PlotError(f"{' and '.join(sorted(kind.__name__ for kind in kinds))} do not go into one figure")
     first = plots[0]
@@ -114,6 +120,9 @@ def _draw(what: Drawable, options: Options) -> Any:
     )
     if alone and len(plots) > 1:
         raise PlotError(f"several {type(first).__name__} do not go into one figure", hint="draw each on its own")
+    if alone and bands and bands.how == "curves":  # on its own, and not with the nominal
+        (name, (first, *_)), *_ = bands.varied.items()
+        options = replace(options, title=options.title or name)
     if isinstance(first, EventDisplay):
         return draw_display(first, options)
     if isinstance(first, MigrationMatrix):
@@ -122,4 +131,4 @@ def _draw(what: Drawable, options: Options) -> Any:
         return draw_correlations(first, options)
     if isinstance(first, Histogram) and len(first.axes) == 2:
         return draw_area(first, options)
-    return draw_binned(plots, options, reference)
+    return draw_binned(plots, options, reference, bands)

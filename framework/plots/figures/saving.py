@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepflow.files import replacing, write_text
+from hepflow.plots.bands import Bands
 from hepflow.plots.base import plain
 from hepflow.plots.figures.drawing import members
 from hepflow.plots.figures.picture import picture
@@ -23,7 +24,8 @@ def save(figure: Figure, path: Path | str, what: Any, *, formats: Sequence[str] 
 
     ``what`` is what was drawn: a plot object, several, a Comparison, a Stack; or a mapping of plain numbers, for
     figures of :func:`draw_panels`. The JSON holds ``plots`` (what ``to_json`` returns of each), ``style`` and
-    ``options`` (how they were drawn), or the mapping and ``style``. OutputError where a file cannot be written.
+    ``options`` (how they were drawn), ``variations`` with those of Bands, or the mapping and ``style``. OutputError
+    where a file cannot be written.
     """
     base = Path(path)
     pictures = {kind: picture(figure, kind) for kind in formats}
@@ -40,4 +42,7 @@ def _numbers(figure: Figure, what: Any) -> dict[str, Any]:
     drawn = getattr(figure, "drawn_with", {})
     if isinstance(what, Mapping):
         return {**what, **drawn}
-    return {"plots": [plot.to_json() for plot in members(what)], **drawn}
+    varied = {}
+    if isinstance(what, Bands):
+        varied = {"variations": what.to_json(mode=drawn.get("options", {}).get("mode", "core"))}
+    return {"plots": [plot.to_json() for plot in members(what)], **varied, **drawn}

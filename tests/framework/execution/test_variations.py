@@ -46,6 +46,22 @@ class Smear(Tool):
         taus["pt"] = taus.flat("pt") * (1 + self.Size * events.random(self).normal(taus.counts))
 
 
+class Collect(Tool):
+    """Collects pt of all taus, and the numbers of their events."""
+
+    selects = False
+
+    def reads(self):
+        return ["TauJets.pt", "EventInfo.eventNumber"]
+
+    def start(self):
+        return []
+
+    def execute(self, events, result):
+        counts = events["TauJets"].counts
+        result.append((events["TauJets"].flat("pt"), np.repeat(events["EventInfo"].flat("eventNumber"), counts)))
+
+
 class Leading(Tool):
     """Makes a container of the leading tau, replaces eta, and measures."""
 
@@ -250,3 +266,24 @@ def test_what_lacks_a_column_is_nominal_there(tmp_path):
         name: of["tree.x_5_0_5"].values().tolist() for name, of in run(job, options).variations["X_UP"]["plots"].items()
     }
     assert plots == {"a": [0, 0, 1, 0, 1], "b": [0, 1, 0, 1, 0]}
+
+
+def test_figures_have_bands_and_shifts_the_errors_of_what_migrates(inputs, tmp_path):
+    job = Job("test")
+    job += Collect("all")
+    job += Filter("pt", Cut="TauJets.pt > 30000")
+    job += HistogramPlots("plots", Variables=["TauJets.pt:3;0;90"], EachVariation=True)
+    job.vary("TES_UP", columns={"TauJets.pt": "TauJets.pt * 1.2"})
+    job.vary("PU_UP", weight="1 + EventInfo.eventNumber % 2")
+    result = run(job, RunOptions(inputs=inputs[:1], output=str(tmp_path / "out"), chunk=25, variations=["ALL"]))
+    files = {path.name for path in (result.directory / "plots").glob("*.png")}
+    assert files == {f"TauJets.pt_3_0_90{end}.png" for end in ("", "__TES_UP", "__PU_UP")}
+    told = json.loads((result.directory / "plots/TauJets.pt_3_0_90.json").read_text())["variations"]["variations"]
+    pt, number = map(np.concatenate, zip(*result.results["all"], strict=True))
+    weight = 1.0 + number % 2
+    before, after = (np.digitize(x, [0, 3e4, 6e4, 9e4]) * (x > 3e4) for x in (pt, np.float32(1.2) * pt))
+    bins = np.array([2, 3])
+    moves = (before != after) & (bins[:, None] == np.array([before, after])[:, None]).any(axis=0)
+    assert told["TES_UP"]["shifts"][0]["errors"] == pytest.approx([0, *np.sqrt(moves.sum(axis=1))])
+    extra = [np.sqrt(np.sum((weight[before == b] - 1) ** 2)) for b in bins]
+    assert told["PU_UP"]["shifts"][0]["errors"] == pytest.approx([0, *extra])
