@@ -14,10 +14,10 @@ import numpy.typing as npt
 from hepflow.plugins.simulation.calorimeter import HALF_WIDTH, make_grid
 from hepflow.plugins.simulation.candidate import Candidates, Seeds, build_candidates
 from hepflow.plugins.simulation.draws import Draws
-from hepflow.plugins.simulation.geometry import propagate
+from hepflow.plugins.simulation.geometry import Impact, propagate
 from hepflow.plugins.simulation.minbias import Cones, Library, pile_up
 from hepflow.plugins.simulation.particles import INVISIBLE, Particles, delta_phi, pairs
-from hepflow.plugins.simulation.seeding import find_jets
+from hepflow.plugins.simulation.seeding import Jets, find_jets
 from hepflow.plugins.simulation.showers import shower_spots
 from hepflow.plugins.simulation.tracking import convert_photons, make_vertices, reconstruct_tracks
 
@@ -75,17 +75,26 @@ def simulate(
     wanted = np.bincount(jets.event, minlength=len(draws)) > 0
     others = pile_up(draws, library, z, event, 1, cones)
     particles = convert_photons(draws, Particles.join([particles[wanted[particles.event]], others]))
-    tracks = reconstruct_tracks(draws, particles)
     impact = propagate(particles)
-    candidate, particle = pairs(jets.event, particles.event, len(draws))
-    eta, phi = impact.eta[particle], impact.phi[particle]
-    inside = impact.hit[particle] & (np.abs(eta - jets.eta[candidate]) < REGION)
-    inside &= np.abs(delta_phi(phi, jets.phi[candidate])) < REGION
-    spots = shower_spots(draws, particles[particle[inside]], eta[inside], phi[inside])
-    grid = make_grid(draws, spots, candidate[inside], jets.event, jets.eta, jets.phi, seeds.mu)
+    tracks = reconstruct_tracks(draws, particles, impact)
+    candidate, particle = _near(jets, particles, impact, len(draws))
+    spots = shower_spots(draws, particles[particle], impact.eta[particle], impact.phi[particle])
+    grid = make_grid(draws, spots, candidate, jets.event, jets.eta, jets.phi, seeds.mu)
     return BlockResult(
         mu, n_collisions, vertices.n_pile_up, jets.event, build_candidates(grid, seeds, tracks, vertices)
     )
+
+
+def _near(jets: Jets, particles: Particles, impact: Impact, n: int) -> tuple[Ints, Ints]:
+    """Return candidate and particle of all pairs where the particle is showered for the candidate."""
+    candidate, particle = pairs(jets.event, particles.event, n)
+    for close in (
+        lambda c, p: impact.hit[p] & (np.abs(impact.eta[p] - jets.eta[c]) < REGION),
+        lambda c, p: np.abs(delta_phi(impact.phi[p], jets.phi[c])) < REGION,
+    ):
+        kept = np.flatnonzero(close(candidate, particle))
+        candidate, particle = candidate[kept], particle[kept]
+    return candidate, particle
 
 
 def _visible(particles: Particles, x: Floats, y: Floats, z: Floats) -> Particles:

@@ -84,6 +84,10 @@ class Generator:
 
     def block(self, number: int) -> Block:
         """Return the events of a block, whatever was generated before."""
+        return self._unpack(self.generate(number))
+
+    def generate(self, number: int) -> Any:
+        """Return the events of a block as Pythia does: an awkward array, GeV."""
         self._pythia.rndm.init(block_seed(self.seed, number))
         self._hook.weights.clear()
         batches: list[Any] = []
@@ -91,8 +95,7 @@ class Generator:
         while missing:
             batches.append(self._pythia.nextBatch(missing))
             missing -= len(batches[-1])
-        events = ak.concatenate(batches) if len(batches) > 1 else batches[0]
-        return self._unpack(events)
+        return ak.concatenate(batches) if len(batches) > 1 else batches[0]
 
     def _unpack(self, events: Any) -> Block:
         particles = events.prt

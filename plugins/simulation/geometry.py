@@ -103,21 +103,22 @@ def propagate(particles: Particles) -> Impact:
     A helix crosses the barrel where its circle in the transverse plane does; what crosses the endcap plane first stops
     there. Curlers do not arrive.
     """
-    charged = particles.charge != 0
-    kappa = np.where(charged, -particles.charge, 1.0) * CURVATURE / particles.pt
-    sine = np.sinh(particles.eta)
-    cosine, direction = np.cos(particles.phi), np.sin(particles.phi)
-    limit = np.where(charged, np.pi / np.abs(kappa), np.inf)
-    s = _straight(particles, cosine, direction)
-    s[charged] = _bent(particles[charged], kappa[charged], cosine[charged], direction[charged])
-    hit = s < limit
-    s = np.where(hit, s, np.pi / np.abs(kappa))
+    sine, cosine, direction = np.sinh(particles.eta), np.cos(particles.phi), np.sin(particles.phi)
+    s, hit = _straight(particles, cosine, direction), np.ones(len(particles), dtype=bool)
+    charged = np.flatnonzero(particles.charge != 0)
+    kappa = -particles.charge[charged] * CURVATURE / particles.pt[charged]
+    x, y, phi = particles.x[charged], particles.y[charged], particles.phi[charged]
+    bent, limit = _bent(x, y, phi, kappa, cosine[charged], direction[charged]), np.pi / np.abs(kappa)
+    hit[charged] = arrives = bent < limit
+    s[charged] = np.where(arrives, bent, limit)
     to_plane = (np.copysign(ENDCAP_Z, sine) - particles.z) / np.where(np.abs(sine) < 1e-3, 1e-3, sine)
-    endcap = (np.abs(particles.z + s * sine) > ENDCAP_Z) | (~hit & (to_plane < limit))
+    endcap = np.abs(particles.z + s * sine) > ENDCAP_Z
+    endcap[charged] |= ~arrives & (to_plane[charged] < limit)
     s = np.where(endcap, np.maximum(to_plane, 0.0), s)
-    half = np.where(charged, kappa * s / 2.0, 0.0)
-    chord = s * np.where(np.abs(half) > 1e-6, np.sin(half) / np.where(half == 0.0, 1.0, half), 1.0)
-    x, y = particles.x + chord * np.cos(particles.phi + half), particles.y + chord * np.sin(particles.phi + half)
+    half, chord = kappa * s[charged] / 2.0, s.copy()
+    chord[charged] *= np.where(np.abs(half) > 1e-6, np.sin(half) / np.where(half == 0.0, 1.0, half), 1.0)
+    cosine[charged], direction[charged] = np.cos(phi + half), np.sin(phi + half)
+    x, y = particles.x + chord * cosine, particles.y + chord * direction
     inside = (np.hypot(particles.x, particles.y) < BARREL_RADIUS) & (np.abs(particles.z) < ENDCAP_Z)
     z, radius = particles.z + s * sine, np.maximum(np.hypot(x, y), 1.0)
     return Impact(np.arcsinh(z / radius), np.arctan2(y, x), (hit | endcap) & inside)
@@ -131,13 +132,13 @@ def _straight(particles: Particles, cosine: Floats, sine: Floats) -> Floats:
     return path
 
 
-def _bent(particles: Particles, kappa: Floats, cosine: Floats, sine: Floats) -> Floats:
+def _bent(x: Floats, y: Floats, phi: Floats, kappa: Floats, cosine: Floats, sine: Floats) -> Floats:
     """Return the transverse paths along circles of curvature ``kappa`` to the barrel's radius, infinite for those that
     never get there."""
-    x, y = particles.x - sine / kappa, particles.y + cosine / kappa  # the middle of the circle
+    x, y = x - sine / kappa, y + cosine / kappa  # the middle of the circle
     distance = np.hypot(x, y)
     value = (BARREL_RADIUS**2 - distance**2 - kappa**-2) * kappa / (2.0 * distance)
-    turn, middle = np.arcsin(np.clip(value, -1.0, 1.0)), np.arctan2(y, x) - particles.phi
+    turn, middle = np.arcsin(np.clip(value, -1.0, 1.0)), np.arctan2(y, x) - phi
     ways = [np.mod((middle + angle) * np.sign(kappa), 2.0 * np.pi) for angle in (turn, np.pi - turn)]
     path: Floats = np.where(np.abs(value) <= 1.0, np.minimum(*ways) / np.abs(kappa), np.inf)
     return path

@@ -81,7 +81,8 @@ class Cones:
         index, pair = ranges(first, counts), np.repeat(np.arange(len(first)), counts)
         away = np.abs(delta_phi(library.phi[index] + turn[collision[pair]], self.phi[cone[pair]]))
         inside = np.flatnonzero(away < self.reach(library.pt[index], library.charge[index]))
-        found = np.unique(collision[pair[inside]] * len(library.pt) + index[inside])  # once, where cones overlap
+        found = np.sort(collision[pair[inside]] * len(library.pt) + index[inside])
+        found = found[np.diff(found, prepend=-1) > 0]  # once, where cones overlap
         return np.divmod(found, len(library.pt))
 
 

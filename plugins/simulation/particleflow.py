@@ -48,15 +48,16 @@ def subtract_charged(grid: Grid, owner: Ints, eta: Floats, phi: Floats, momentum
     for number in range(int(rank.max(initial=-1)) + 1):
         track = order[rank == number]
         tau = owner[track]
-        shapes = {
-            layer: np.maximum(energy[layer][tau], 0.0) * _template(grid, layer, tau, eta[track], phi[track])
-            for layer in TEMPLATE_WIDTH
-        }
-        total = sum((shape.sum(axis=(1, 2), dtype=np.float64) for shape in shapes.values()), np.zeros(len(tau)))
+        shapes = {layer: _template(grid, layer, tau, eta[track], phi[track]) for layer in TEMPLATE_WIDTH}
+        held = {layer: np.maximum(energy[layer][tau], 0.0) for layer in TEMPLATE_WIDTH}
+        total = np.zeros(len(tau))
+        for layer, shape in shapes.items():
+            shape *= held[layer]
+            total += shape.sum(axis=(1, 2), dtype=np.float64)
         factor = np.where(total > 0.0, expected[track] / np.maximum(total, 1e-9), 0.0).astype(np.float32)
         for layer, shape in shapes.items():
-            held = energy[layer][tau]
-            energy[layer][tau] = held - np.minimum(factor[:, None, None] * shape, np.maximum(held, 0.0))
+            shape *= factor[:, None, None]
+            energy[layer][tau] -= np.minimum(shape, held[layer], out=shape)
     return grid.with_energy(energy)
 
 

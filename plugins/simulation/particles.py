@@ -47,8 +47,8 @@ class Particles:
     def __len__(self) -> int:
         return len(self.pt)
 
-    def __getitem__(self, chosen: npt.NDArray[np.bool_] | Ints) -> Particles:
-        """Return some of the particles (mask or positions)."""
+    def __getitem__(self, chosen: npt.NDArray[np.bool_] | Ints | slice) -> Particles:
+        """Return some of the particles (mask, positions or slice)."""
         return Particles(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
     @property

@@ -141,7 +141,7 @@ class TauDetector(Tool):
         simulated = []
         for first in range(0, max(len(events), 1), AT_ONCE):
             last = min(first + AT_ONCE, len(events))
-            hard = particles[np.arange(edges[first], edges[last])]
+            hard = particles[edges[first] : edges[last]]
             hard = replace(hard, event=hard.event - first)
             block = simulate(Draws(generators[first:last]), hard, self.library, (self.MuMin, self.MuMax))
             kept = block.candidates.tau["pt"] >= self.PtMin

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.plugins.simulation.draws import Draws
-from hepflow.plugins.simulation.geometry import CURVATURE, ETA_MAX, inner_material, propagate
+from hepflow.plugins.simulation.geometry import CURVATURE, ETA_MAX, Impact, inner_material
 from hepflow.plugins.simulation.particles import ELECTRON, MUON, PHOTON, Particles, delta_phi, pairs, ranges, sum_by
 
 __all__ = [
@@ -175,10 +175,12 @@ def convert_photons(draws: Draws, particles: Particles, pt_min: float = PT_MIN) 
     return Particles.join([particles[kept], *pair])
 
 
-def reconstruct_tracks(draws: Draws, particles: Particles) -> Tracks:
-    """Return the tracks of charged particles with pt above 1 GeV and |η| < 2.5."""
-    charged = particles[(particles.charge != 0) & (particles.pt > 0.9 * PT_MIN) & (np.abs(particles.eta) < ETA_MAX)]
-    charged = charged[_found(draws, charged)]
+def reconstruct_tracks(draws: Draws, particles: Particles, impact: Impact) -> Tracks:
+    """Return the tracks of charged particles with pt above 1 GeV and |η| < 2.5; ``impact`` is that of all particles."""
+    able = (particles.charge != 0) & (particles.pt > 0.9 * PT_MIN) & (np.abs(particles.eta) < ETA_MAX)
+    chosen = np.flatnonzero(able)
+    chosen = chosen[_found(draws, particles[chosen])]
+    charged = particles[chosen]
     d0, z0, phi = _perigee(charged)
     gev, cosh = charged.pt / 1000.0, np.cosh(charged.eta)
     n = np.bincount(charged.event, minlength=len(draws))
@@ -189,7 +191,6 @@ def reconstruct_tracks(draws: Draws, particles: Particles) -> Tracks:
     eta = charged.eta + np.hypot(0.0005, 0.002 / gev) * noise[1]
     phi = phi + np.hypot(0.00007, 0.0017 / gev) * noise[2]
     start = np.hypot(charged.x, charged.y)
-    impact = propagate(charged)
     electron = draws.uniform(n) < np.where(
         charged.code == ELECTRON, TRANSITION_RATIO["electron"], TRANSITION_RATIO["other"]
     )
@@ -198,12 +199,13 @@ def reconstruct_tracks(draws: Draws, particles: Particles) -> Tracks:
     made = Tracks(
         pt=1.0 / np.maximum(np.abs(curvature), 1e-9), eta=eta, phi=delta_phi(phi, 0.0), charge=np.sign(curvature),
         d0=d0 + d0_error * noise[3], z0=z0 + z0_error * noise[4], d0_error=d0_error, z0_error=z0_error,
-        calo_eta=impact.eta + spread * noise[5], calo_phi=delta_phi(impact.phi + spread * noise[6], 0.0),
+        calo_eta=impact.eta[chosen] + spread * noise[5],
+        calo_phi=delta_phi(impact.phi[chosen] + spread * noise[6], 0.0),
         electron_like=electron, innermost=innermost,
         pixels=(start[:, None] < PIXEL_RADII).sum(axis=1), strips=(start[:, None] < STRIP_RADII).sum(axis=1),
         event=charged.event,
     )  # fmt: skip
-    return made[(made.pt > PT_MIN) & impact.hit]
+    return made[(made.pt > PT_MIN) & impact.hit[chosen]]
 
 
 def _found(draws: Draws, charged: Particles) -> Bools:

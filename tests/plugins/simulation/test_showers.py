@@ -95,7 +95,7 @@ def test_tracks_are_measured_with_the_stated_resolution() -> None:
     n, rng = 4000, np.random.default_rng(3)
     particles = beam(211, 20_000.0, n, charge=-1.0)
     spread = Particles(**{**particles.__dict__, "phi": rng.uniform(-3, 3, n), "eta": rng.uniform(-0.9, 0.9, n)})
-    tracks = reconstruct_tracks(draws(3), spread)
+    tracks = reconstruct_tracks(draws(3), spread, propagate(spread))
     assert 0.80 < len(tracks) / n < 0.96
     assert np.std(20_000.0 / tracks.pt) == pytest.approx(np.hypot(0.013, 0.0072), rel=0.1)
     assert np.all(tracks.charge == -1)
@@ -104,7 +104,8 @@ def test_tracks_are_measured_with_the_stated_resolution() -> None:
 
 def test_displaced_tracks_have_the_impact_parameter_of_geometry() -> None:
     """A straight track that starts at (0, 1 mm) along x passes the beam line at 1 mm."""
-    tracks = reconstruct_tracks(draws(4), beam(211, 1e6, 200, phi=0.0, charge=1.0, y=1.0))
+    hard = beam(211, 1e6, 200, phi=0.0, charge=1.0, y=1.0)
+    tracks = reconstruct_tracks(draws(4), hard, propagate(hard))
     assert len(tracks) > 5
     assert np.mean(tracks.d0) == pytest.approx(1.0, abs=0.02)
 
