@@ -23,7 +23,7 @@ from hepflow.executor import Executor
 from hepflow.expressions import Expression
 from hepflow.io.blocks import cut_range
 from hepflow.job import Job
-from hepflow.normalisation import Normalisation
+from hepflow.normalisation import WEIGHT, Normalisation
 from hepflow.protocols import ColumnInfo, FileSchema, Reader
 from hepflow.variations import Variation
 
@@ -234,7 +234,8 @@ def _lacking(job: Job) -> Callable[[FileSchema], str]:
 def _containers_read(job: Job) -> set[str]:
     """Return the containers that the input must have."""
     tools = list(job.all_tools())
-    reads = {name.partition(".")[0] for tool in tools for name in declared(tool, "reads") if not name.endswith("?")}
+    names = {name for tool in tools for name in declared(tool, "reads") if not name.endswith("?")}
+    reads = {name.partition(".")[0] for name in names if name != WEIGHT}  # which --lumi makes
     made = {name[:-2] for tool in tools for name in declared(tool, "writes") if name.endswith(".*")}
     return {name for name in reads if "*" not in name} - made
 

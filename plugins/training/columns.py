@@ -13,10 +13,16 @@ from hepflow.errors import ToolError
 __all__ = ["check_sum", "flat_column"]
 
 
-def flat_column(events: Events, name: str) -> npt.NDArray[Any]:
-    """Return the values of ``Container.column`` of all visible objects, without event structure."""
+def flat_column(events: Events, name: str, rows: str = "") -> npt.NDArray[Any]:
+    """Return the values of ``Container.column`` of all visible objects, without event structure.
+
+    With ``rows``, a container, values of events (``Sample.weight``) are repeated for each of its objects.
+    """
     container, _, column = name.partition(".")
-    return np.asarray(events[container].flat(column))
+    values = np.asarray(events[container].flat(column))
+    if rows not in ("", container) and isinstance(events[container][column], np.ndarray):
+        return np.repeat(values, events[rows].counts)
+    return values
 
 
 def check_sum(weight: float, whose: str, where: str = "") -> None:

@@ -82,10 +82,10 @@ class Normaliser(Tool):
         """Add the objects of the training folds."""
         declared = training_set_of(self)
         rule = declared.folds[0]
-        fold = rule.fold(flat_column(events, rule.column)).astype(np.int64)
+        fold = rule.fold(flat_column(events, rule.column, declared.rows)).astype(np.int64)
         weights = np.ones(len(fold))
         if declared.weight:
-            weights = flat_column(events, declared.weight).astype(np.float64)
+            weights = flat_column(events, declared.weight, declared.rows).astype(np.float64)
             declared.check_weights(weights)
             train, weights = declared.training_weights(weights)
             fold = fold if train is None else np.where(train, fold, -1)

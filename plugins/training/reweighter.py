@@ -142,7 +142,7 @@ class Reweighter(Tool):
     def execute(self, events: Events, result: Any) -> None:
         """Fill the rows of the classes."""
         declared, rule = training_set_of(self), training_set_of(self).folds[0]
-        values = {name: flat_column(events, name) for name in self.reads()}
+        values = {name: flat_column(events, name, declared.rows) for name in self.reads()}
         target = values[declared.target[0].column]
         known = np.isin(target, list(declared.target[0].classes))
         weights = np.ones(len(target))

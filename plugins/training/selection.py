@@ -60,9 +60,9 @@ class TrainingSelection(Tool):
             else:
                 self._finite(events, target.column, ~np.isfinite(found))
         if declared.weight:
-            weights = flat_column(events, declared.weight)
-            self._finite(events, declared.weight, ~np.isfinite(weights))
-            declared.check_weights(flat_column(events, declared.weight))
+            finite = np.isfinite(flat_column(events, declared.weight, declared.rows))
+            self._finite(events, declared.weight, ~finite)
+            declared.check_weights(flat_column(events, declared.weight, declared.rows))
         for group, variables in declared.inputs.items():
             for variable in variables:
                 raw = flat_column(events, f"{group}.{variable.column}")
@@ -82,7 +82,7 @@ class TrainingSelection(Tool):
             )
         container = name.partition(".")[0]
         rows = len(events[declared.rows])
-        if container != declared.rows:
+        if container != declared.rows and name != declared.weight:
             owners = np.repeat(np.arange(rows), events[container].counts)
             bad = np.bincount(owners[bad], minlength=rows) > 0
         self._hide(events, ~bad, f"{name} finite")

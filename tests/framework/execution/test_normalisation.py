@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import uproot
 
-from hepflow import Job
-from hepflow.errors import InputError
+from hepflow import Folds, Job, Target, TrainingSet
+from hepflow.errors import ColumnError, InputError
 from hepflow.execution import RunOptions, run
 from hepflow.execution.merge import merge_parts
 from hepflow.execution.planning import plan_job
@@ -19,7 +20,9 @@ from hepflow.io.merging import FORMATS
 from hepflow.io.opening import open_reader
 from hepflow.plugins.common import Filter
 from hepflow.plugins.performance import HistogramPlots
-from hepflow.streams import NtupleStream
+from hepflow.plugins.training import Normaliser, TrainingSelection
+from hepflow.streams import DatasetStream, NtupleStream
+from hepflow.variables import Variable
 
 LUMI = 2.0
 
@@ -97,6 +100,30 @@ def test_lumi_makes_weights_for_plots_and_cutflow(tmp_path, samples):
         ("S", pytest.approx(120), pytest.approx(signal)),
         ("B", pytest.approx(1000), pytest.approx(background)),
     ]
+
+
+def test_lumi_makes_weights_of_a_training(tmp_path, samples):
+    """``weight="Sample.weight"``: rows weigh L·σ·w/Σw; without ``--lumi`` the error names it."""
+    job = Job("training")
+    job.sample("S", cross_section=0.06)
+    declared = TrainingSet(
+        inputs={"Events": (Variable("x"),)},
+        target=Target("Events.x"),
+        rows="Events",
+        weight="Sample.weight",
+        negative_weights="keep",
+        folds=Folds(column="Events.event"),
+    )
+    job += TrainingSelection("TrainingSelection", TrainingSet=declared)
+    job += Normaliser("Normaliser", TrainingSet=declared)
+    job += DatasetStream("dataset", TrainingSet=declared)
+    result = go(job, tmp_path, samples[:2], lumi=LUMI)
+    with h5py.File(result.outputs["dataset"][0]) as file:
+        weights = np.sort(file["events"]["weight"])
+    assert weights == pytest.approx(2000 * 0.06 / 120 * np.array([-1.0, 2.0, 3.0, 4.0]))
+    with pytest.raises(ColumnError, match=r"reads Sample\.weight.*") as error:
+        go(job, tmp_path, samples[:2], "without")
+    assert error.value.hint == "--lumi makes it"
 
 
 def test_a_part_of_a_sample_stands_for_all_of_it(tmp_path, samples):

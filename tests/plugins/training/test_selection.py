@@ -9,6 +9,7 @@ import pytest
 from hepflow import Events, Target, TrainingSet
 from hepflow.errors import ToolError
 from hepflow.plugins.training import TrainingSelection
+from hepflow.plugins.training.columns import flat_column
 from hepflow.variables import Variable
 
 MODES = dict(enumerate(["a", "b", "c", "d", "e"]))
@@ -53,11 +54,15 @@ def test_the_same_in_a_container():
             "TauJets.truthIsHadronicTau": ak.Array([[1, 1], [], [0, 1, 1, 1]]),
             "TauJets.truthDecayMode": ak.Array([[0, 5], [], [1, 4, 2, -1]]),
             "TauJets.d0": ak.Array([[0.0, 5], [], [1, 4, 2, -1]]),
+            "Sample.weight": np.array([2.0, 3.0, np.inf]),
         }
     )
     select(inputs={"TauJets": (Variable("d0"),)}, caps={}).execute(events, None)
     assert len(events) == 3
     assert events["TauJets"]["truthDecayMode"].tolist() == [[0], [], [4, 2]]
+    assert flat_column(events, "Sample.weight", "TauJets").tolist() == [2.0, np.inf, np.inf]  # those of the events
+    select("ignore", inputs={"TauJets": (Variable("d0"),)}, caps={}, weight="Sample.weight").execute(events, None)
+    assert events["TauJets"]["truthDecayMode"].tolist() == [[0], [], []]
 
 
 @pytest.mark.parametrize("policy", ["ignore-in-training", "keep", "abs"])
