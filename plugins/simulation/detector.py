@@ -88,13 +88,11 @@ def simulate(
 def _near(jets: Jets, particles: Particles, impact: Impact, n: int) -> tuple[Ints, Ints]:
     """Return candidate and particle of all pairs where the particle is showered for the candidate."""
     candidate, particle = pairs(jets.event, particles.event, n)
-    for close in (
-        lambda c, p: impact.hit[p] & (np.abs(impact.eta[p] - jets.eta[c]) < REGION),
-        lambda c, p: np.abs(delta_phi(impact.phi[p], jets.phi[c])) < REGION,
-    ):
-        kept = np.flatnonzero(close(candidate, particle))
-        candidate, particle = candidate[kept], particle[kept]
-    return candidate, particle
+    away = np.abs(impact.eta[particle] - jets.eta[candidate])
+    kept = np.flatnonzero(impact.hit[particle] & (away < REGION))
+    candidate, particle = candidate[kept], particle[kept]
+    kept = np.flatnonzero(np.abs(delta_phi(impact.phi[particle], jets.phi[candidate])) < REGION)
+    return candidate[kept], particle[kept]
 
 
 def _visible(particles: Particles, x: Floats, y: Floats, z: Floats) -> Particles:
