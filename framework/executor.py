@@ -22,13 +22,11 @@ class Detached(Exception):  # noqa: N818 - it is no error
 
 @dataclass(frozen=True)
 class Jobs:
-    """What a batch system has of a run: how many jobs are in which state, how many work units they have done that the
-    run has not collected, the command that ends them, where they were submitted for, and why it is not known how they
-    are (empty: it is).
+    """What a batch system has of a run: how many jobs are in which state, the command that ends them, where they were
+    submitted for, and why it is not known how they are (empty: it is).
     """
 
     states: Mapping[str, int]
-    finished: int
     cancel: Sequence[str]
     folder: str
     unknown: str = ""

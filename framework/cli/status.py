@@ -77,8 +77,6 @@ def _jobs(state: RunState, folder: Path) -> list[tuple[str, str]]:
         return []
     told = ", ".join(f"{count:,} {what}" for what, count in sorted(jobs.states.items())) or "none"
     lines = [("jobs", f"not known: {jobs.unknown}" if jobs.unknown else told)]
-    if jobs.finished:
-        lines.append(("", f"{jobs.finished:,} work units done that the run has not collected"))
     if Path(jobs.folder) != folder and not _same(Path(jobs.folder), folder):
         lines.append(("moved", f"the jobs look for this folder in {jobs.folder}: move it back"))
     if jobs.cancel:

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from hepflow.cli.console import common_options, start_logging
+from hepflow.execution.batch import do_packed, do_units, numbers_of, written_numbers
 from hepflow.execution.rundir import PAYLOAD
-from hepflow.execution.work import check_versions, do_packed, do_units, numbers_of, written_numbers
 
 __all__ = ["work_command"]
 
@@ -22,7 +22,6 @@ __all__ = ["work_command"]
 def work_command(folder: Path, units: str, into: str, pack: Path | None, plugins: tuple[str, ...], debug: bool) -> None:
     """Do work units (1-3,7) of the run in a folder: what the jobs of a batch system call."""
     start_logging(debug)
-    check_versions(folder, into)
     numbers = numbers_of(units)
     failed = do_packed(folder / PAYLOAD, numbers, pack) if pack else do_units(folder, numbers, into)
     if failed:

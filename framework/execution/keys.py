@@ -2,7 +2,7 @@
 workers.
 
 The key is a file of the user's own, outside of all run directories; each run has one that is made of it. Batch jobs
-that do not see the file get that of their run by the environment.
+get that of their run by the environment that the batch system hands on, and look for the file where it hands on none.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ RUN_KEY = "HEPFLOW_RUN_KEY"
 LENGTH = 32
 
 
-def run_key(identity: str) -> bytes | None:
+def run_key(identity: str, *, make: bool = True) -> bytes | None:
     """Return this user's key for a run; None where it can neither be read nor made, OutputError where it is no
     secret.
     """
-    key = _user_key()
+    key = _user_key(make=make)
     return key and hmac.digest(key, f"hepflow run {identity}".encode(), "sha256")
 
 
 def worker_key(identity: str) -> bytes | None:
     """Return the key for a worker of a run: from the environment, else this user's; None where it is told to have
-    none.
+    none, or there is none here.
     """
     told = os.environ.get(RUN_KEY)
     try:
-        return run_key(identity) if told is None else bytes.fromhex(told) or None
+        return run_key(identity, make=False) if told is None else bytes.fromhex(told) or None
     except ValueError as error:
         raise InputError(f"{RUN_KEY} is no key", hint="the run sets it for its batch jobs") from error
 
@@ -52,11 +52,11 @@ def signed(content: bytes, mark: bytes, key: bytes) -> bool:
     return hmac.compare_digest(signature(content, key), mark)
 
 
-def _user_key() -> bytes | None:
-    """Return the user's key, which is made where there is none and can be one."""
+def _user_key(*, make: bool) -> bytes | None:
+    """Return the user's key; where there is none it is made, if that may and can be."""
     path = platformdirs.user_data_path("hepflow") / "key"
     try:
-        if not path.exists():
+        if make and not path.exists():
             _make(path)
         status, key = path.stat(), path.read_bytes()
     except OSError:

@@ -131,10 +131,12 @@ class Ledger:
             yield from self._entries(path)
 
     def since(self, file: str, offset: int) -> Iterator[Entry]:
-        """Yield the whole entries of the file of this name from a place on."""
-        return self._entries(self.folder / f"{file}{SUFFIX}", offset)
+        """Yield the whole entries of the file of this name from a place on, to which somebody still appends: not what
+        follows one that is not to be read, which may not be there yet.
+        """
+        return self._entries(self.folder / f"{file}{SUFFIX}", offset, growing=True)
 
-    def _entries(self, path: Path, offset: int = 0) -> Iterator[Entry]:
+    def _entries(self, path: Path, offset: int = 0, *, growing: bool = False) -> Iterator[Entry]:
         if path.is_symlink() or not path.is_file():
             return
         size = path.stat().st_size
@@ -146,8 +148,11 @@ class Ledger:
                 if magic not in (_DATA, _SIGNED) or offset + length > size:
                     return
                 text, body = file.read(of_text), file.read(of_body)
-                if self._matches(magic, text, body, digest) and (about := self._about(text)) is not None:
-                    yield Entry(about, Place(path.name, offset, length))
+                if self._matches(magic, text, body, digest):
+                    if (about := self._about(text)) is not None:
+                        yield Entry(about, Place(path.name, offset, length))
+                elif growing:
+                    return
                 offset += length
 
     def _about(self, text: bytes) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from hepflow.errors import OutputError
@@ -24,7 +24,7 @@ from hepflow.files import sync_file
 if TYPE_CHECKING:
     from hepflow.execution.plan import WorkUnit
 
-__all__ = ["Done", "Total", "Totals", "progress"]
+__all__ = ["UNITS", "Done", "Total", "Totals", "progress", "segment_of"]
 
 KEPT_BYTES = 16 * 2**20
 """Up to this the results of a group's units stay in the ledger."""
@@ -170,6 +170,13 @@ class Totals:
         for done in waiting:
             self._count(done)
 
+    def tidy(self) -> None:
+        """Remove the files of workers that hold nothing: what failed, or was done twice. No worker may be left."""
+        used = {PurePath(file).stem for file, count in self._used.items() if count}
+        for name in self._ledger.names(UNITS):
+            if name not in used:
+                self._ledger.forget(name)
+
     def _count(self, done: Done) -> None:
         if done.key in self.done or done.place is None:  # a cluster did it twice
             return
@@ -234,6 +241,11 @@ class Totals:
     def keys(self) -> Iterable[str]:
         """Return the keys of all units, in plan order."""
         return (key for keys in self._groups for key in keys)
+
+
+def segment_of(group: int) -> str:
+    """Return how the files of the ledger begin that hold what is done of a group."""
+    return f"{UNITS}{group:06d}"
 
 
 def progress(ledger: Ledger) -> tuple[int, float | None]:

@@ -86,6 +86,8 @@ class UnitLoop:
                     else:
                         failures.append(Failure(unit.file.path, said[0], unit.start, unit.stop, said[1]))
             self.totals.flush()
+            if not directory.executors_with_jobs():
+                self.totals.tidy()
         except UnitsFailedError as error:
             tried = len(self.totals.done) + len(failures)
             raise units_failed(failures, tried, where=str(directory.path / FAILURES), stopped=error.message) from None
@@ -126,7 +128,9 @@ class UnitLoop:
         plan = replace(plan.of_workers(), units=tuple(units) if executor.units_only else ())
         write_payload(path, replace(self._payload, plan=plan), directory.ledger.key)
         try:
-            with closing(executor.run(UnitRunner(path, directory.ledger.key), units)) as results:
+            ledger = directory.ledger
+            runner = UnitRunner(path, ledger.key, made=self._payload.made, session=ledger.session)
+            with closing(executor.run(runner, units)) as results:
                 for position, found in results:
                     if isinstance(found, WorkerError):
                         yield position, found.but(where=units[position].describe(), hint=found.hint or USUAL)

@@ -15,16 +15,17 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from hepflow import Property
 from hepflow.errors import HepflowError, InputError, OutputError, PluginError, WorkerError
+from hepflow.execution.batch import TOLD, News, written_numbers
 from hepflow.execution.keys import RUN_KEY, worker_key
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import PAYLOAD, identity_of
-from hepflow.execution.work import REFUSED, VERSIONS, UnitRunner, collected, written_numbers
+from hepflow.execution.work import UnitRunner
 from hepflow.executor import Detached, Executor, Jobs
 from hepflow.io.opening import local_path
 from hepflow.plugins.batch.jobs import HEPFLOW, Batch, Task
@@ -134,8 +135,8 @@ class BatchExecutor(Executor):
         self, function: UnitRunner, units: Sequence[WorkUnit], batches: list[Batch], waiting: dict[str, int]
     ) -> Generator[tuple[int, Any], None, int]:
         """Submit what no earlier batch does, to the last one, and watch them all; return how many units failed."""
-        for batch in batches:
-            yield from self._collect(batch, waiting)
+        news = News(function)
+        yield from self._collect(batches, news, waiting)
         taken = {batch.keys[number] for batch in batches for task in batch.tasks for number in task.units}
         numbers = [unit.number for unit in units if unit.key in waiting and unit.key not in taken]
         size = self.UnitsPerJob
@@ -144,8 +145,7 @@ class BatchExecutor(Executor):
         self._submit([Task(tuple(numbers[i : i + size])) for i in range(0, len(numbers), size)], batches[-1])
         failed = 0
         while waiting:
-            for batch in batches:
-                yield from self._collect(batch, waiting)
+            yield from self._collect(batches, news, waiting)
             lost, settled = self._lost(batches, waiting)
             failed += yield from self._again(lost, units, batches[-1], waiting)
             if waiting and self.Detach and settled:
@@ -178,7 +178,7 @@ class BatchExecutor(Executor):
         """Submit jobs and note them; Ctrl-C waits until they are."""
         with without_interrupts():
             try:
-                with nullcontext() if self.sees_folder else _key_in_environment(batch.path.parents[1]):
+                with _key_in_environment(batch.path.parents[1]):
                     if tasks:
                         self.submit(tasks, batch.path, self._command(batch))
             finally:
@@ -193,14 +193,13 @@ class BatchExecutor(Executor):
             return f'exec {hepflow} work {shlex.quote(batch.folder)} --into {batch.path.name} "$units"'
         work = f'{hepflow} work . "$units" --pack {GIVEN}\ncode=$?'
         if not self.Copy:  # the batch system itself brings and takes files, whether they are there or not
-            return f"{work}\ntouch {GIVEN} {REFUSED}\nexit $code"
+            return f"{work}\ntouch {GIVEN}\nexit $code"
         there = f"{self.Address}{batch.path}"
         lines = [
             'cd "$(mktemp -d)" || exit 1',
             "trap 'rm -rf \"$PWD\"' EXIT",
-            *(f"{self.Copy} {shlex.quote(f'{there}/{name}')} {name} || exit 1" for name in (PAYLOAD, VERSIONS)),
+            *(f"{self.Copy} {shlex.quote(f'{there}/{name}')} {name} || exit 1" for name in (PAYLOAD, TOLD)),
             work,
-            f"[ ! -e {REFUSED} ] || {self.Copy} {REFUSED} {shlex.quote(f'{there}/{REFUSED}')}",
             f'[ ! -e {GIVEN} ] || {self.Copy} {GIVEN} {shlex.quote(there)}/"$units.tar" || exit 1',
             "exit $code",
         ]
@@ -223,14 +222,16 @@ class BatchExecutor(Executor):
                 )
 
     @staticmethod
-    def _collect(batch: Batch, waiting: dict[str, int]) -> Iterator[tuple[int, Any]]:
-        for key, found in batch.results():
-            if isinstance(found, HepflowError):  # it concerns all; tried again, it is raised again
-                for path in batch.path.glob("[0-9]*.json"):
-                    if isinstance(collected(batch.path, int(path.stem)), HepflowError):
-                        path.unlink(missing_ok=True)
-                raise found
-            if key in waiting:
+    def _collect(batches: Sequence[Batch], news: News, waiting: dict[str, int]) -> Iterator[tuple[int, Any]]:
+        """Yield what jobs have done; what failed counts where it is of a batch that has jobs: of others it was told."""
+        for batch in batches:
+            batch.unpack()
+        live = {batch.path.name for batch in batches if batch.tasks}
+        for name, key, found in news.read(waiting):
+            if isinstance(found, HepflowError):
+                if name in live:
+                    raise found
+            elif key in waiting and (not name or name in live):
                 yield waiting.pop(key), found
 
     def _lost(self, batches: Sequence[Batch], waiting: Mapping[str, int]) -> tuple[list[tuple[Batch, Task]], bool]:
@@ -322,7 +323,7 @@ class BatchExecutor(Executor):
 
     def jobs(self, folder: Path) -> Jobs | None:
         """Return what is known of the jobs of the run in a folder; None where there are none."""
-        batches = [batch for batch in Batch.of_run(folder) if batch.tasks or batch.finished()]
+        batches = [batch for batch in Batch.of_run(folder) if batch.tasks]
         tasks = [task for batch in batches for task in batch.tasks]
         if not batches:
             return None
@@ -331,10 +332,9 @@ class BatchExecutor(Executor):
         except WorkerError as error:
             alive, unknown = {}, error.message
         states = {} if unknown else Counter(alive.get(task.name, "gone") for task in tasks)
-        finished = sum(batch.finished() for batch in batches)
         moved = [batch.folder for batch in batches if batch.tasks and not _same(Path(batch.folder), folder)]
         cancel = self.cancel_command(tasks) if tasks else ()
-        return Jobs(states, finished, cancel, moved[0] if moved else str(folder), unknown)
+        return Jobs(states, cancel, moved[0] if moved else str(folder), unknown)
 
     def cancel_jobs(self, folder: Path) -> None:
         """End the jobs of the run in a folder."""
@@ -344,7 +344,7 @@ class BatchExecutor(Executor):
 
 @contextmanager
 def _key_in_environment(state: Path) -> Iterator[None]:
-    """Let the environment that a batch system hands to jobs have the key of the run, which they cannot read."""
+    """Let the environment that a batch system hands to jobs have the key of the run: they may not see the file."""
     key, before = worker_key(identity_of(state)), os.environ.get(RUN_KEY)
     os.environ[RUN_KEY] = key.hex() if key else ""
     try:

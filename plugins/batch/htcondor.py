@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hepflow import Property
 from hepflow.errors import WorkerError
+from hepflow.execution.batch import TOLD, written_numbers
 from hepflow.execution.keys import RUN_KEY
 from hepflow.execution.rundir import PAYLOAD
-from hepflow.execution.work import REFUSED, VERSIONS, written_numbers
 from hepflow.files import write_text
 from hepflow.plugins.batch.base import GIVEN, BatchExecutor, Task, output_of
 
@@ -90,9 +90,9 @@ class HTCondorExecutor(BatchExecutor):
         files = {"transfer_output_files": '""'}  # the script travels; all else is in the run's folder, which jobs see
         if self.Transfer:
             files = {
-                "transfer_input_files": f"{batch / PAYLOAD},{batch / VERSIONS}",
-                "transfer_output_files": f"{GIVEN},{REFUSED}",
-                "transfer_output_remaps": f'"{GIVEN}={batch}/$(units).tar;{REFUSED}={batch / REFUSED}"',
+                "transfer_input_files": f"{batch / PAYLOAD},{batch / TOLD}",
+                "transfer_output_files": GIVEN,
+                "transfer_output_remaps": f'"{GIVEN}={batch}/$(units).tar"',
                 "when_to_transfer_output": "ON_EXIT",
             }
         lines = {
@@ -104,7 +104,7 @@ class HTCondorExecutor(BatchExecutor):
             "log": f"{listed.parent}/events.log",
             "should_transfer_files": "YES",
             **files,
-            "getenv": "" if self.sees_folder else RUN_KEY,
+            "getenv": RUN_KEY,
             "request_cpus": str(self.Cores),
             "request_memory": str(self.Memory * task.memory) if self.Memory else "",
             "request_disk": f"{self.Disk}M" if self.Disk else "",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hepflow.errors import HepflowError, OutputError
+from hepflow.errors import OutputError
+from hepflow.execution.batch import note_batch, unpack
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import BATCH, JOBS, PAYLOAD, STATE
-from hepflow.execution.work import collected, note_versions, refused, unpack
 from hepflow.files import link_or_copy, write_text
 
 __all__ = ["HEPFLOW", "Batch", "Task"]
@@ -55,7 +55,7 @@ class Batch:
         path = payload.parent / BATCH / uuid.uuid4().hex[:8]
         path.mkdir(parents=True)
         link_or_copy(payload, path / PAYLOAD)
-        note_versions(path)
+        note_batch(path)
         return cls(path, executor, str(payload.parent.parent), {unit.number: unit.key for unit in units}, [])
 
     @classmethod
@@ -81,22 +81,7 @@ class Batch:
         told = {"executor": self.executor, "folder": self.folder, "keys": self.keys, "tasks": tasks}
         write_text(self.path / JOBS, json.dumps(told))
 
-    def results(self) -> Iterator[tuple[str, bytes | HepflowError]]:
-        """Yield the key of a work unit and what a job has left for it, which is removed when the next is asked for; an
-        error that concerns all has no key.
-        """
-        unfit = refused(self.path)
-        if unfit is not None:
-            yield "", unfit
+    def unpack(self) -> None:
+        """Put into the run what jobs that do not see its folder have sent back."""
         for archive in self.path.glob("*.tar"):
             unpack(archive, self.path)
-        there = sorted(path for path in self.path.iterdir() if path.stem.isdigit())
-        for path in there:
-            found = collected(self.path, int(path.stem))
-            if found is not None:
-                yield self.keys.get(int(path.stem), ""), found
-                path.unlink(missing_ok=True)
-
-    def finished(self) -> int:
-        """Return how many work units the jobs have done that nobody has collected."""
-        return len(list(self.path.glob("[0-9]*.json")))

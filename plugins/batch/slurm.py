@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hepflow import Property
 from hepflow.errors import WorkerError
-from hepflow.execution.work import written_numbers
+from hepflow.execution.batch import written_numbers
 from hepflow.plugins.batch.base import BatchExecutor, Task, output_of
 
 __all__ = ["SlurmExecutor", "larger", "longer"]

@@ -9,7 +9,7 @@ import pytest
 
 from hepflow.errors import InputError, WorkerError
 from hepflow.execution import RunOptions, run
-from hepflow.execution.work import unpack
+from hepflow.execution.batch import unpack
 from hepflow.joboptions import load_joboptions
 from hepflow.plugins.batch.htcondor import HTCondorExecutor
 from hepflow.plugins.batch.jobs import Task
@@ -65,7 +65,7 @@ def test_held_jobs_get_more_memory_and_results_are_the_same(pool, joboptions, xa
         run(load_joboptions(path), RunOptions(output=str(tmp_path / "refused"), settings=refused, **options))
     (pool / "last").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("hepflow.execution.work._versions", lambda: {"hepflow": "0.0.1"})
+        patch.setattr("hepflow.execution.batch._versions", lambda: {"hepflow": "0.0.1"})
         with pytest.raises(WorkerError, match=r"this worker has other versions than the run: .*→ '0.0.1'"):
             run(load_joboptions(path), RunOptions(output=str(tmp_path / "other"), settings=FAST, **options))
     (pool / "last").unlink()
@@ -97,7 +97,7 @@ def test_nodes_that_do_not_see_the_folder(pool, joboptions, xaods, tmp_path, mon
 def test_what_a_job_sends_back_stays_in_its_place(tmp_path):
     batch = tmp_path / ".hepflow" / "batch" / "b"
     batch.mkdir(parents=True)
-    for name in ("../../evil", "parts/../../evil", "other/x", "/evil", "parts/.hidden"):
+    for name in ("../../evil", "parts/../../evil", "other/x", "/evil", "parts/.hidden", "ledger/tool_x.entries"):
         with tarfile.open(batch / "1.tar", "w") as packed:
             packed.addfile(tarfile.TarInfo(name))
             packed.addfile(tarfile.TarInfo("end"))
@@ -133,7 +133,7 @@ def test_descriptions_as_htcondor_reads_them(tmp_path, monkeypatch):
     assert read["MY.AccountingGroup"] == '"group_tau"'
     assert htcondor.Submit(text).getQArgs() == f"units from {listed}"
     sent = htcondor.Submit(HTCondorExecutor(Transfer=True).description(Task((1,)), tmp_path, tmp_path, listed))
-    assert sent["transfer_input_files"] == f"{listed.parent}/payload.pkl,{listed.parent}/versions.json"
-    assert sent["transfer_output_remaps"].startswith(f'"given.tar={listed.parent}/$(units).tar;')
+    assert sent["transfer_input_files"] == f"{listed.parent}/payload.pkl,{listed.parent}/job.json"
+    assert sent["transfer_output_remaps"] == f'"given.tar={listed.parent}/$(units).tar"'
     plain = HTCondorExecutor().description(Task((1,)), tmp_path / "job.sh", tmp_path / "logs", listed)
     assert not {"request_memory", "request_disk", "requirements", "MY.JobFlavour"} & set(htcondor.Submit(plain))

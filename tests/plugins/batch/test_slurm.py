@@ -24,10 +24,19 @@ FAST = ("slurm.Poll=0.1", "slurm.Patience=0.5", "slurm.UnitsPerJob=8")
 CODE = """
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from hepflow import Job, Property, Tool
 from hepflow.streams import NtupleStream
+
+
+@dataclass
+class Counts:
+    "What only the key of the run makes readable."
+
+    taus: int = 0
+    pt: float = 0.0
 
 
 class Busy(Tool):
@@ -39,11 +48,11 @@ class Busy(Tool):
         return ["TauJets.pt", "EventInfo.mcEventNumber"]
 
     def start(self):
-        return {"taus": 0, "pt": 0.0}
+        return Counts()
 
     def execute(self, events, result):
-        result["taus"] += len(events["TauJets"])
-        result["pt"] += float(events["TauJets"].flat("pt").sum())
+        result.taus += len(events["TauJets"])
+        result.pt += float(events["TauJets"].flat("pt").sum())
         todo = Path(self.Folder, "todo")
         if todo.exists() and 30 in events["EventInfo"]["mcEventNumber"]:
             what = todo.read_text()
@@ -53,6 +62,10 @@ class Busy(Tool):
                 raise ValueError("no luck")
             while what == "wait" and todo.exists():
                 time.sleep(0.1)
+
+
+    def finalize(self, total, context):
+        return total.taus, total.pt
 
 
 job = Job("Busy")
@@ -86,11 +99,13 @@ def here(go):
 
 
 def test_the_same_as_in_this_process(go, here, read, assert_same):
-    there = go("there", executor="slurm", settings=(*FAST, "slurm.JobTime=0.01"))
+    elsewhere = "slurm.Prologue=export XDG_DATA_HOME=/nowhere"  # the key comes by the environment
+    there = go("there", executor="slurm", settings=(*FAST, "slurm.JobTime=0.01", elsewhere))
     assert len(here.outputs["tree"]) >= 20
     assert there.results == here.results
     assert_same(read(*there.outputs["tree"]), read(*here.outputs["tree"]))
     assert not list(there.directory.glob(".hepflow/batch/*"))
+    assert not list(there.directory.glob(".hepflow/ledger/units-*"))
     wait_for(lambda: jobs() == [])
 
 
