@@ -8,7 +8,8 @@ Every column that both have is compared by a Kolmogorov-Smirnov test (few values
 and the efficiencies of each true decay mode in bins of pt, η and μ by χ². With as many tests, the smallest p times
 their number says whether the samples differ: above 0.01 is the aim.
 
-With the same true taus in both the tests are conservative: the samples differ by the detector's random numbers alone.
+Objects of one event are not independent; their tests use the variance between events (``design_effect``). With the
+same true taus in both the tests are conservative: the samples differ by the detector's random numbers alone.
 """
 
 from __future__ import annotations
@@ -65,23 +66,55 @@ def same_truth(first: dict[str, ak.Array], second: dict[str, ak.Array]) -> bool:
     return all(ak.array_equal(first[n], second[n]) for n in first if n.startswith("TruthTaus."))
 
 
-def compare(first: Any, second: Any) -> float:
-    """Return the p-value that two sets of values have the same distribution."""
+def owners(values: ak.Array) -> Any:
+    """Return the event of each value of a column."""
+    return (
+        np.arange(len(values)) if values.ndim == 1 else np.repeat(np.arange(len(values)), ak.to_numpy(ak.num(values)))
+    )
+
+
+def compare(first: Any, second: Any, events: list[Any] | None = None) -> float:
+    """Return the p-value that two sets of values have the same distribution; ``events`` are those of the values, which
+    are independent without.
+    """
+    effect = 1.0
+    if events is not None:
+        effect = max(design_effect(*one) for one in zip((first, second), events, strict=True))
     values = np.unique(np.concatenate([first[:20_000], second[:20_000]]))
     if len(values) > FEW:
-        return float(stats.ks_2samp(first, second, method="asymp").pvalue)
+        distance = float(stats.ks_2samp(first, second, method="asymp").statistic)
+        return float(
+            stats.kstwobign.sf(distance * np.sqrt(len(first) * len(second) / (len(first) + len(second)) / effect))
+        )
     edges = np.concatenate([values - 1e-9, [np.inf]])
-    return chi_square(np.histogram(first, edges)[0], np.histogram(second, edges)[0])
+    return chi_square(np.histogram(first, edges)[0], np.histogram(second, edges)[0], effect)
 
 
-def chi_square(first: Any, second: Any) -> float:
-    """Return the p-value of two histograms of counts, sparse bins joined."""
+def design_effect(values: Any, event: Any) -> float:
+    """Return how much more the share of values below a quartile varies than if all were independent: the objects of an
+    event are not (those of one tau have nearly the same η). The variance is that of the events' sums.
+    """
+    effects = [1.0]
+    for quartile in np.percentile(values, [25, 50, 75]):
+        below = values <= quartile
+        share = below.mean()
+        if share < 1.0:
+            sums = np.bincount(event, weights=below - share)
+            effects.append(float((sums**2).sum() / (len(values) * share * (1.0 - share))))
+    return max(effects)
+
+
+def chi_square(first: Any, second: Any, effect: float = 1.0) -> float:
+    """Return the p-value of two histograms of counts, sparse bins joined; χ² is divided by the design effect."""
     order = np.argsort(-(first + second))
     counts = np.stack([first, second])[:, order].astype(float)
     kept = counts.sum(axis=0) >= 20
     counts = np.column_stack([counts[:, kept], counts[:, ~kept].sum(axis=1)])
     counts = counts[:, counts.sum(axis=0) > 0]
-    return float(stats.chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
+    if counts.shape[1] < 2:
+        return 1.0
+    found = stats.chi2_contingency(counts)
+    return float(stats.chi2.sf(found.statistic / effect, found.dof))
 
 
 def columns(first: dict[str, ak.Array], second: dict[str, ak.Array]) -> Iterator[tuple[str, float]]:
@@ -91,12 +124,16 @@ def columns(first: dict[str, ak.Array], second: dict[str, ak.Array]) -> Iterator
     for name in first:
         container = name.split(".")[0]
         if name == "CaloCalTopoClusters.SECOND_R":  # version 1 had 0 for hadronic clusters
-            one, two = (flat(s[name])[flat(s["CaloCalTopoClusters.CENTER_LAMBDA"]) < 1000.0] for s in (first, second))
-            yield name, compare(one, two)
+            front = [flat(s["CaloCalTopoClusters.CENTER_LAMBDA"]) < 1000.0 for s in (first, second)]
+            pairs = list(zip((first, second), front, strict=True))
+            yield (
+                name,
+                compare(*(flat(s[name])[near] for s, near in pairs), [owners(s[name])[near] for s, near in pairs]),
+            )
         elif name in second and (name in OF_EVENT or (container in ("TauJets", *LINKS) and name not in REPEATED)):
             one, two = flat(first[name]), flat(second[name])
             if len(np.unique(one[:1000])) > 1 or len(np.unique(two[:1000])) > 1:
-                yield name, compare(one, two)
+                yield name, compare(one, two, [owners(s[name]) for s in (first, second)])
 
 
 def matched(sample: dict[str, ak.Array]) -> dict[str, Any]:

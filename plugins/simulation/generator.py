@@ -8,6 +8,7 @@ Every generator of a process is initialised with the same seed; before each bloc
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,12 @@ class Generator:
         self._hook = make_hooks(pythia8, process, process.power if power is None else power)
         for setting in (*COMMON, *process.settings, f"Random:seed = {1 + seed % LARGEST_SEED}"):
             if not self._pythia.readString(setting):
+                if setting == COMMON[0]:  # not even that
+                    raise InputError(
+                        "Pythia does not find its settings",
+                        where=f"PYTHIA8DATA = {os.environ.get('PYTHIA8DATA', '')!r}",
+                        hint="unset PYTHIA8DATA, or set it to the folder xmldoc of the installation of pythia8mc",
+                    )
                 raise InputError(f"Pythia does not accept {setting!r}", where=f"pythia:{process.name}")
         if decays == "hadronic":
             _close_leptonic_channels(self._pythia)

@@ -8,15 +8,18 @@ from itertools import combinations
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 from hepflow import Job
 from hepflow.execution import RunOptions, run
 from hepflow.io.merging import FORMATS
 from hepflow.io.opening import open_reader
+from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.plugins.simulation import EventDetector, objects
 from hepflow.plugins.simulation.generator import Generator
 from hepflow.plugins.simulation.hooks import chance_of_tags, chance_of_taus
 from hepflow.plugins.simulation.processes import PROCESSES
+from hepflow.registry.manager import registry
 from hepflow.streams import MxAODStream
 
 pytest.importorskip("pythia8mc")
@@ -72,11 +75,11 @@ def events(tmp_path_factory):
         for name, column in reader.read(columns, 0, schema.entries).items()
     }
     record = json.loads((result.directory / "provenance.json").read_text())["normalisation"]
-    return found, schema.metadata["normalisation"], record
+    return found, schema.metadata["normalisation"], record, result.outputs["AOD"]
 
 
 def test_a_generated_sample_counts_its_events(events):
-    _, (told,), (record,) = events
+    _, (told,), (record,), _ = events
     assert (told["events"], told["sum_of_weights"], told["cross_section"]) == (300, 300.0, 1.0)
     assert told["filter_efficiency"] == pytest.approx(2 * 0.5824 * 0.06272 * 0.6479**2)
     assert record["events"] == 300
@@ -104,6 +107,29 @@ def test_missing_et_has_the_resolution_of_its_formula(events):
         assert abs(pull.mean()) < 4 / np.sqrt(300)
         assert pull.std() == pytest.approx(1.0, abs=4 / np.sqrt(600))
     assert (found["MET.resolutionX"] > objects.SOFT_RESOLUTION).all()
+
+
+def test_the_job_of_hh_selects_and_weighs(events, tmp_path):
+    """Against numpy on the columns of the same events: L·σ·ε/Σw times the probabilities of tags and identification."""
+    found, _, _, files = events
+    plugins = registry()
+    job = load_joboptions(find_joboptions("HHbbtautau", plugins))
+    options = RunOptions(inputs=[f"X500={path}" for path in files], output=str(tmp_path / "out"), lumi=140.0)
+    (path,) = run(job, options, plugins=plugins).outputs["ntuple"]
+    with uproot.open(path) as file:
+        rows = file["tree"].arrays(library="np")
+    opposite = ak.to_numpy(ak.fill_none(ak.pad_none(found["TauJets.charge"], 2)[:, :2], 0.0)).prod(axis=1) < 0
+    hard = ak.sum(found["TauJets.pt"] > 20e3, axis=1) >= 2
+    tagged = ak.sum((found["Jets.isTagged"] == 1) & (found["Jets.pt"] > 20e3), axis=1) == 2
+    kept = ak.to_numpy(hard & tagged) & opposite
+    assert rows["event_number"].tolist() == ak.to_numpy(found["EventInfo.mcEventNumber"])[kept].tolist()
+    assert 60 < kept.sum() < 220
+    factor = 140e3 * 1.0 * 2 * 0.5824 * 0.06272 * 0.6479**2 / 300
+    chance = [ak.to_numpy(found[f"EventInfo.{name}"]).astype(float)[kept] for name in ("tagWeight", "tauWeight")]
+    assert rows["weight"] == pytest.approx(factor * chance[0] * chance[1], rel=1e-5)
+    assert np.isclose(chance[1][:, None], [0.85**2, 0.85 * 0.75, 0.75**2]).any(axis=1).all()
+    assert np.median(rows["mBB"]) == pytest.approx(115e3, abs=15e3)  # neutrinos of b hadrons are missing
+    assert np.median(rows["mHH"]) == pytest.approx(480e3, abs=50e3)
 
 
 def test_roulette_keeps_rates_and_makes_rare_events_common():

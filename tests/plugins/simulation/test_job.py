@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hepflow.execution import RunOptions, run
 from hepflow.execution.samples import SampleRecipe
 from hepflow.io.links import link_key, probable_class
 from hepflow.joboptions import find_joboptions, load_joboptions
+from hepflow.plugins.simulation import events
 from hepflow.plugins.simulation.samples import sources
 from hepflow.plugins.simulation.tools import CONTAINERS
 from hepflow.registry.manager import registry
@@ -49,6 +51,22 @@ def test_the_aod_holds_the_sample_and_no_generator_record(aod: dict[str, ak.Arra
     assert ak.all(aod["EventInfo.beamSpotWeight"] == 1)
     assert {"EventInfo.averageInteractionsPerCrossing", "EventInfo.nPileUpVertices"} <= set(aod)
     assert "TauJets.ptFinalCalib" not in aod
+
+
+def test_the_table_of_columns_is_that_of_the_sample(aod: dict[str, ak.Array]) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sample.md").read_text("utf-8")
+    told: list[str] = []
+    for section in text.split("\n### ")[1:]:
+        title, *lines = section.partition("\n## ")[0].splitlines()
+        names = [
+            name for line in lines if line.startswith("| `") for name in re.findall("`([^`]+)`", line.split("|")[1])
+        ]
+        told += [name if "," in title else f"{title}.{name}" for name in names]
+    whole = {f"Jets.{name}" for name in events.JET_COLUMNS} | {f"MET.{name}" for name in events.MET_COLUMNS}
+    whole |= {f"TauJets.{name}" for name in events.TAU_COLUMNS} | {"EventInfo.tagWeight", "EventInfo.tauWeight"}
+    twice = sorted({name for name in told if told.count(name) > 1})
+    assert twice == [f"TauJets.{name}" for name in ("charge", "eta", "m", "nTracks", "phi", "pt")]  # of both samples
+    assert set(told) == whole | set(aod)
 
 
 def test_links_lead_to_the_objects_of_the_tau(aod: dict[str, ak.Array]) -> None:
