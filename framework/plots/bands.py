@@ -13,7 +13,7 @@ from hepflow.errors import PlotError, nearest
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.comparison import Comparison, Stack, binned
 
-__all__ = ["WAYS", "Bands", "Shift", "combined", "effects"]
+__all__ = ["WAYS", "Bands", "Shift", "combined", "effects", "is_down"]
 
 WAYS: Final = ("quadrature", "envelope", "pairs", "curves")
 """How variations are shown: one band of all effects added in quadrature, one that holds all, one for each effect, or a
@@ -48,16 +48,21 @@ class Shift:
 
 
 def effects(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return effect → its variations: TES_UP and TES_DOWN are both of TES, one alone is an effect of its own."""
+    """Return effect → its variations: TES_UP and TES_DOWN are both of TES."""
     found: dict[str, list[str]] = {}
     for name in names:
         base = name[: -len(ending)] if (ending := _ending(name)) else name
         found.setdefault(base, []).append(name)
-    return {(base if len(of) > 1 else of[0]): of for base, of in found.items()}
+    return found
+
+
+def is_down(name: str) -> bool:
+    """Tell whether a variation goes down: TES_DOWN."""
+    return _ending(name).upper() == "_DOWN"
 
 
 def _ending(name: str) -> str:
-    return next((ending for ending in ("_UP", "_DOWN") if name.upper().endswith(ending)), "")
+    return next((name[-len(ending) :] for ending in ("_UP", "_DOWN") if name.upper().endswith(ending)), "")
 
 
 def combined(shifts: Mapping[str, Array], how: str) -> dict[str, tuple[Array, Array]]:
@@ -68,7 +73,8 @@ def combined(shifts: Mapping[str, Array], how: str) -> dict[str, tuple[Array, Ar
     """
     known = {name: np.nan_to_num(values, nan=0.0) for name, values in shifts.items()}
     parts: dict[str, tuple[Array, Array]] = {}
-    for effect, names in effects(list(known)).items():
+    for base, names in effects(list(known)).items():
+        effect = base if len(names) > 1 else names[0]
         both = np.stack([known[name] for name in names])
         parts[effect] = (np.maximum(-both.min(axis=0), 0.0), np.maximum(both.max(axis=0), 0.0))
     if how == "pairs" or not parts:

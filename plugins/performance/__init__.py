@@ -8,6 +8,7 @@ from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hepflow.plugins.performance.classification import MigrationPlots, RocPlots
+    from hepflow.plugins.performance.fits import FitHistograms
     from hepflow.plugins.performance.histograms import HistogramPlots
     from hepflow.plugins.performance.profiles import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots
     from hepflow.plugins.performance.report.tool import Report
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EfficiencyPlots",
+    "FitHistograms",
     "HistogramPlots",
     "MigrationPlots",
     "ProfilePlots",
@@ -29,6 +31,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "EfficiencyPlots": "profiles",
+        "FitHistograms": "fits",
         "HistogramPlots": "histograms",
         "MigrationPlots": "classification",
         "ProfilePlots": "profiles",

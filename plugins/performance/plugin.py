@@ -12,6 +12,7 @@ def hepflow_tools() -> Mapping[str, str]:
     """Return the performance tools."""
     return {
         "EfficiencyPlots": "hepflow.plugins.performance.profiles:EfficiencyPlots",
+        "FitHistograms": "hepflow.plugins.performance.fits:FitHistograms",
         "HistogramPlots": "hepflow.plugins.performance.histograms:HistogramPlots",
         "MigrationPlots": "hepflow.plugins.performance.classification:MigrationPlots",
         "ProfilePlots": "hepflow.plugins.performance.profiles:ProfilePlots",

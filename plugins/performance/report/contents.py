@@ -171,13 +171,28 @@ def _picture(directory: Path, stem: Path) -> Picture:
         stem,
         str(described.get("title") or _title(described, plots) or stem.name.replace("_", " ")),
         tuple(_caption(described.get("style"), plots)),
-        tuple(table for plot in plots for table in plot_tables(plot)),
+        tuple(table for plot in plots for table in plot_tables(plot)) + _shifts(described, plots),
         tuple(problems),
         png if pixels != (0, 0) else None,
         pixels,
         pdf if pdf.is_file() else None,
         numbers if numbers.is_file() else None,
     )
+
+
+def _shifts(described: Mapping[str, Any], plots: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
+    """Return tables of how far each variation moves the values of a figure, with the errors of that."""
+    try:
+        varied = described["variations"]["variations"]
+        found = []
+        for number, plot in enumerate(plots):
+            shifts = {name: of["shifts"][number] for name, of in varied.items() if of["shifts"][number]}
+            told = {name: {"value": one["values"], "error": one["errors"]} for name, one in shifts.items()}
+            label = f"{plot.get('label')}: shifts" if plot.get("label") else "shifts"
+            found += plot_tables({"label": label, "layout": plot.get("layout"), "derived": told})
+        return tuple(found)
+    except (KeyError, IndexError, TypeError, AttributeError):  # no variations, or not as hepflow writes them
+        return ()
 
 
 def _told_apart(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
