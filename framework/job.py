@@ -188,12 +188,15 @@ class Job:
         weight: str = "",
         factor: float | Mapping[str, float] = 1.0,
         unchanged: Sequence[str] = (),
+        samples: Mapping[str, str] | None = None,
     ) -> None:
         """Declare a variation, which ``--variations ALL`` or its name switches on: ``TES_UP``, of ``TES_DOWN``.
 
         ``tools`` override columns, and so do expressions: ``columns={"TauJets.pt": "TauJets.pt * 1.03"}``. They come in
         as soon as what they read and override is there; the tools that depend on it run again. ``weight`` is an
         expression that events are weighted with besides theirs, ``factor`` a number for all events, or by sample.
+        With ``samples``, sample → alternative, events of another input (``-i ALTERNATIVE=FILE``) stand for those of a
+        sample; these are read for the variation alone, and without it not at all.
         Several calls for one name are one variation. A column that the input has and that was made of a varied one is
         an error, unless it is in ``unchanged``. JobOptionsError where something makes no sense.
         """
@@ -204,7 +207,7 @@ class Job:
             as_tools(tool, f"the variation {name}")
         if columns:
             tools = (*tools, Override(f"{name}_columns", Columns=dict(columns)))
-        made = Variation(name, tools, Weight(weight), factor, tuple(unchanged)).checked(where)
+        made = Variation(name, tools, Weight(weight), factor, tuple(unchanged), samples or {}).checked(where)
         self.variations[name] = self.variations[name].plus(made) if name in self.variations else made
 
     def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:

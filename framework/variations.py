@@ -52,8 +52,9 @@ class Override(Tool):
 @dataclass(frozen=True)
 class Variation:
     """What differs from the nominal: ``tools`` that override columns, a ``weight`` that events get besides theirs, a
-    ``factor`` of all events, or of samples. ``unchanged`` are stored columns that are right as they are, although they
-    were made of what varies.
+    ``factor`` of all events, or of samples; or ``samples`` that others stand for (sample → its alternative), which are
+    statistically independent. ``unchanged`` are stored columns that are right as they are, although they were made of
+    what varies.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Variation:
     weight: Weight = field(default_factory=Weight)
     factor: float | Mapping[str, float] = 1.0
     unchanged: tuple[str, ...] = ()
+    samples: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def weighs(self) -> bool:
@@ -76,11 +78,13 @@ class Variation:
         where = f"{where}, variation {self.name}"
         if not self.name.isidentifier() or "__" in self.name:
             raise JobOptionsError(f"{self.name!r} is no name for a variation", where=where, hint="as in TES_UP")
-        if not self.tools and not self.weighs:
+        if self.samples and (self.tools or self.weighs):
+            raise _alone(self.name)
+        if not self.tools and not self.weighs and not self.samples:
             raise JobOptionsError(
                 f"the variation {self.name} changes nothing",
                 where=where,
-                hint='give tools, columns={"TauJets.pt": "TauJets.pt * 1.03"}, weight= or factor=',
+                hint='give tools, columns={"TauJets.pt": "TauJets.pt * 1.03"}, weight=, factor= or samples=',
             )
         factors = self.factor.values() if isinstance(self.factor, Mapping) else [self.factor]
         bad = next((one for one in factors if not math.isfinite(one) or one <= 0), None)
@@ -90,6 +94,8 @@ class Variation:
 
     def plus(self, other: Variation) -> Variation:
         """Return both together: what one effect does to columns and to weights."""
+        if self.samples or other.samples:
+            raise _alone(self.name)
         if self.weighs and other.weighs:
             raise JobOptionsError(f"the variation {self.name} has two weights or factors", hint="multiply them")
         weighing = self if self.weighs else other
@@ -109,7 +115,14 @@ class Variation:
             "weight": self.weight.text,
             "factor": factor,
             "unchanged": list(self.unchanged),
+            "samples": dict(self.samples),
         }
+
+
+def _alone(name: str) -> JobOptionsError:
+    return JobOptionsError(
+        f"the variation {name} has other samples, and something else besides", hint="make two variations of it"
+    )
 
 
 def chosen(names: Sequence[str], known: Mapping[str, Variation]) -> list[Variation]:

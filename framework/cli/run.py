@@ -429,6 +429,7 @@ def _show_variations(job: Job, plan: Plan) -> None:
     table = new_table("variation", "overrides", "runs again", "of", "writes besides", title="variations")
     for name, flow in plan.flow.variations.items():
         told = [*(n for tool in flow.variation.tools for n in tool.writes()), *_weights(flow.variation)]
+        told += [f"{other} for {sample}" for sample, other in flow.variation.samples.items()]
         written = [f"{stream}: {_number(len(columns), 'column')}" for stream, columns in flow.columns.items()]
         written += [f"{stream}: which objects are selected" for stream in sorted(flow.selects & flow.columns.keys())]
         written += [f"{stream}: nothing, it stays nominal" for stream in flow.nominal]

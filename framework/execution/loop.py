@@ -27,7 +27,7 @@ from hepflow.execution.cache import FileCache
 from hepflow.execution.code import made_of
 from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
-from hepflow.execution.variants import Variant, VariedResult, together, weigh
+from hepflow.execution.variants import Alternative, Variant, VariedResult, together, weigh
 from hepflow.execution.varied import VariedFlow
 from hepflow.expressions import Expression
 from hepflow.files import sha256
@@ -114,6 +114,11 @@ class Worker:
         made = {name for access in accesses for name in access.created}
         self._optional = {name.partition(".")[0] for access in accesses for name in access.optional} - made
         self._flows = payload.plan.flow.variations
+        self._alternatives = {
+            other: Alternative(name, sample)
+            for name, flow in self._flows.items()
+            for sample, other in flow.variation.samples.items()
+        }
         tools = payload.tools()
         for tool in tools:
             tool.freeze()
@@ -169,7 +174,8 @@ class Worker:
                     report(scope.n_events)
             sample = self._kind(unit.file).sample
             if self._varied:
-                results[VARIATIONS] = {name: one.values(sample) for name, one in self._varied.items()}
+                self._keep_varied(sample, outcome)
+                results = outcome.results
             if self._numbers or self._yields:
                 sums = {name: self._numbers[name] for name in ("events", "sum_of_weights") if self._numbers}
                 results[NORMALISATION] = {sample: {"numbers": sums, "yields": self._yields}}
@@ -186,6 +192,22 @@ class Worker:
         if self.payload.checksum:
             outcome.checksums = {name: sha256(path) for name, path in outcome.parts.items()}
         return outcome
+
+    def _keep_varied(self, sample: str, outcome: UnitResult) -> None:
+        """Add what the unit gives for each variation to its results; those of an alternative are the variation's, and
+        the nominal has nothing of it.
+        """
+        stands = self._alternatives.get(sample)
+        if stands is not None:
+            own = VariedResult(outcome.results, outcome.cutflow, self._yields)
+            outcome.results, outcome.cutflow, self._yields = self._start(None), {}, {}
+            self._varied[stands.variation] = own
+            sample = stands.sample
+        else:
+            for name, flow in self._flows.items():
+                if flow.variation.samples and sample not in flow.variation.samples:
+                    self._varied[name] = VariedResult.like(outcome.results, outcome.cutflow, self._yields)
+        outcome.results[VARIATIONS] = {name: one.values(sample) for name, one in self._varied.items()}
 
     def _start(self, names: Collection[str] | None) -> dict[str, Any]:
         """Return the empty results of tools, of all or of these."""
@@ -219,7 +241,7 @@ class Worker:
         own |= {key: value for key, value in told.items() if value}
         if kind.factor is not None:
             own[WEIGHTED] = True
-        if self._numbers:
+        if self._numbers and kind.sample not in self._alternatives:
             own[NORMALISATION] = [self._numbers]  # the sums may still grow: a writer takes them when it closes
         return {**own, "tools": tools} if tools else own
 
@@ -266,7 +288,9 @@ class Worker:
         """Yield the chunks of a unit: slices of blocks, each block read in one call."""
         file, kind = unit.file, self._kind(unit.file)
         wanted = [info for name, info in kind.columns.items() if name != WEIGHT]
-        sample = Sample(kind.sample, kind.metadata, kind.records, kind.energy_unit, kind.factor)
+        stands = self._alternatives.get(kind.sample)
+        name = stands.sample if stands else kind.sample
+        sample = Sample(name, kind.metadata, kind.records, kind.energy_unit, kind.factor)
         for start, stop, block in self._blocks(unit, wanted):
             for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)
@@ -280,6 +304,8 @@ class Worker:
                     if not scope.knows(container):  # nothing of it in this file: no objects, so all reads as missing
                         scope.define(container, Group(np.zeros(scope.n_events + 1, dtype=np.int64)))
                 scope.cutflow, scope.notes, scope.yields = outcome.cutflow, outcome.notes, self._yields
+                if stands:
+                    stands.independent(scope)
                 note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
         self._check_unchanged(file)
@@ -316,16 +342,22 @@ class Worker:
     ) -> None:
         kind = self._kind(unit.file)
         variants: dict[str, Variant] = {}
+        stands = self._alternatives.get(kind.sample)
+        flows = () if stands else self._flows.values()  # other variations are those of the nominal
         for number, tool in enumerate([*self.job.tools, None]):
-            for flow in [flow for flow in self._flows.values() if flow.place == number]:
+            for flow in [flow for flow in flows if flow.place == number]:
                 variants[flow.variation.name] = self._variant(flow, scope, kind, where)
             if tool is not None:
                 self._step(tool, None, scope, variants, where, outcome)
         for stream in self.job.streams:
             inner = scope.child(stream.name)
+            if stands:
+                stands.independent(inner)
             inners = {name: one.within(inner) for name, one in variants.items() if self._concerns(one.flow, stream)}
             for tool in stream.tools:
                 self._step(tool, stream, inner, inners, where, outcome)
+            if stands:  # of the nominal file it has nothing
+                inner.hide_events(np.zeros(inner.visible_events(), dtype=bool))
             self._write(stream, inner, inners, where, outcome, writers, unit)
 
     def _concerns(self, flow: VariedFlow, stream: Stream) -> bool:

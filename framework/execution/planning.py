@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hepflow.errors import JobOptionsError
+from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.executors import ProcessExecutor, make_executor
 from hepflow.execution.failures import units_failed
@@ -18,7 +18,7 @@ from hepflow.execution.samples import RunJob, planned_files, sample_files
 from hepflow.executor import Executor
 from hepflow.job import Job
 from hepflow.registry.manager import Registry, registry
-from hepflow.variations import chosen
+from hepflow.variations import Variation, chosen
 
 __all__ = ["plan_job"]
 
@@ -50,6 +50,8 @@ def plan_job(
             raise JobOptionsError(f"job {job.name} reads no events: -i has no effect", hint="its tools only finalize")
         return Plan((), (), DataFlow())
     inputs, notes = _find_inputs(job, options, plugins, reporter or Reporter(), run)
+    inputs, left_out = _alternatives(job, inputs, chosen(options.variations, job.variations))
+    notes += left_out
     reporter = reporter or Reporter()
     check_inputs_finished((file.path, file.searched) for file in inputs)
     plan = make_plan(
@@ -72,6 +74,33 @@ def plan_job(
             plan.failed, tried, stopped=f"nothing was run: too many files failed ({options.policy.limit()})"
         )
     return replace(plan, notes=(*notes, *plan.notes))
+
+
+def _alternatives(
+    job: Job, inputs: Sequence[InputFile], variations: Sequence[Variation]
+) -> tuple[list[InputFile], list[str]]:
+    """Return the inputs without samples that stand for others in variations which are off, and notes on these;
+    JobOptionsError where one that is wanted is not there.
+    """
+    found = {file.sample for file in inputs}
+    wanted = {other for one in variations for other in one.samples.values()}
+    for one in variations:
+        for name, other in one.samples.items():
+            lacking = next((sample for sample in (other, name) if sample not in found), None)
+            if lacking is not None:
+                raise JobOptionsError(
+                    f"there is no sample {lacking!r}: in the variation {one.name}, {other} stands for {name}",
+                    hint=f"-i {lacking}=FILE; {nearest(lacking, found, what='samples')}",
+                )
+    others = [other for one in variations for other in one.samples.values()]
+    varied = {name for one in variations for name in one.samples}
+    twice = next((other for other in others if others.count(other) > 1 or other in varied), None)
+    if twice is not None:
+        raise JobOptionsError(f"the sample {twice} stands for two others, or for one and is varied itself")
+    off = {v for one in job.variations.values() for v in one.samples.values()} - wanted
+    off &= found
+    told = [f"{name} is read for variations only, which are off (--variations): it is left out" for name in sorted(off)]
+    return [file for file in inputs if file.sample not in off], told
 
 
 def _lookers(options: RunOptions, plugins: Registry) -> Executor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,23 @@ from hepflow.events import Events, Scope
 from hepflow.events.scope import Cutflow, Yields
 from hepflow.execution.varied import VariedFlow, names_of
 
-__all__ = ["Variant", "VariedResult", "together", "weigh"]
+__all__ = ["Alternative", "Variant", "VariedResult", "together", "weigh"]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A sample that stands for another one in a variation."""
+
+    variation: str
+    sample: str
+
+    @staticmethod
+    def independent(scope: Scope) -> None:
+        """Let the scope be that of a variation that has no event in common with the nominal."""
+        hidden = scope.child(scope.label)
+        hidden.hide_events(np.zeros(hidden.visible_events(), dtype=bool))
+        scope.nominal = hidden
+        scope.chosen()
 
 
 @dataclass
@@ -25,6 +42,11 @@ class VariedResult:
     results: dict[str, Any] = field(default_factory=dict)
     cutflow: Cutflow = field(default_factory=dict)
     yields: Yields = field(default_factory=dict)
+
+    @staticmethod
+    def like(results: Mapping[str, Any], cutflow: Cutflow, yields: Yields) -> VariedResult:
+        """Return what the nominal gives, as that of a variation in which another sample differs."""
+        return VariedResult(copy.deepcopy(dict(results)), copy.deepcopy(cutflow), copy.deepcopy(yields))
 
     def values(self, sample: str) -> dict[str, Any]:
         """Return what is added up."""

@@ -21,9 +21,9 @@ __all__ = ["Resolved", "VariedFlow", "names_of", "vary"]
 class VariedFlow:
     """What a variation does.
 
-    Its overrides come in behind the first ``place`` tools of the job, which get their ``access``; they take ``needs``
-    from the input. These tools run ``again``. ``columns`` are those of a stream that differ, where it writes them; the
-    streams in ``selects`` have other objects or events, too.
+    Its overrides come in behind the first ``place`` tools of the job, which get their ``access`` (-1: there are none,
+    it is another sample); they take ``needs`` from the input. These tools run ``again``. ``columns`` are those of a
+    stream that differ, where it writes them; the streams in ``selects`` have other objects or events, too.
     """
 
     variation: Variation
@@ -81,6 +81,10 @@ def vary(variation: Variation, job: Job, found: Resolved) -> VariedFlow:
     only a part of what depends on it would vary.
     """
     where = f"job {job.name}, variation {variation.name}"
+    if variation.samples:
+        every = frozenset(tool.name for tool in job.all_tools() if tool.has_loop)
+        streams = tuple(stream.name for stream in job.streams)
+        return VariedFlow(variation, -1, {}, frozenset(), every, nominal=streams)
     overridden, place, access, needs = _overrides(variation, job, found, where)
     _check_whole(variation, job, found, overridden, place, where)
     walk = _Walk({*overridden, *([WEIGHT] if variation.weighs else [])})

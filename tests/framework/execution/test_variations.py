@@ -142,6 +142,36 @@ def same(left, right):
     return np.array_equal(left, right) if isinstance(left, np.ndarray) else left == right
 
 
+def events_of(paths):
+    """The columns of an MxAOD, as Container.column: values by event."""
+    found = {}
+    for path in paths:
+        with uproot.open(path) as file:
+            for field in file["EventData"].keys():  # noqa: SIM118
+                container, _, column = field.rpartition(":")[0].partition("AuxDyn")[0], 0, field.rpartition(":")[2]
+                found.setdefault(f"{container}.{column}", []).append(file["EventData"][field].array())
+    return {name: ak.concatenate(parts) for name, parts in found.items()}
+
+
+def same_columns(alone, union, name):
+    """Compare the columns of a file with those of a variation in another one, bit for bit."""
+
+    def mine(container, column):
+        there = f"{container}.{column}__{name}"
+        return union[there if name and there in union else f"{container}.{column}"]
+
+    events = mine("EventInfo", "passes") != 0
+    assert {"TauJets.pt", "TauJets.sum", "EventInfo.eventNumber"} <= alone.keys()
+    for full, values in alone.items():
+        container, _, column = full.partition(".")
+        if container not in ("TauJets", "EventInfo") or not column:
+            continue
+        found = mine(container, column)[events]
+        if container == "TauJets":
+            found = found[(mine(container, "passes") != 0)[events]]
+        assert ak.array_equal(found, values), full
+
+
 OWN = {
     "": {},
     "TES_UP": {"": [Define("up", Columns={"TauJets.pt": "TauJets.pt * 1.2"})]},
@@ -162,6 +192,8 @@ def test_a_variation_gives_what_a_job_of_its_own_gives(name, varied, inputs, tmp
         rows = json.loads((varied.directory / "cutflow.json").read_text())
         lines = {(r["stream"], r["tool"]): r["after"] for r in rows if r.get("variation") in (None, name)}
         assert lines == {(stream, tool): after for (stream, tool, *_), (_, after, _) in own.cutflow.items()}
+    nominal, union = (events_of(result.outputs["mxaod"]) for result in (own, varied))
+    same_columns(nominal, union, name)
     with uproot.open(own.outputs["flat"][0]) as file, uproot.open(varied.outputs["flat"][0]) as both:
         alone, union = file["tree"], both["tree"]
         flags = f"TauJets.passes__{name}" if name and f"TauJets.passes__{name}" in union else "TauJets.passes"
@@ -287,3 +319,56 @@ def test_figures_have_bands_and_shifts_the_errors_of_what_migrates(inputs, tmp_p
     assert told["TES_UP"]["shifts"][0]["errors"] == pytest.approx([0, *np.sqrt(moves.sum(axis=1))])
     extra = [np.sqrt(np.sum((weight[before == b] - 1) ** 2)) for b in bins]
     assert told["PU_UP"]["shifts"][0]["errors"] == pytest.approx([0, *extra])
+
+
+def alternative_job(together=False):
+    job = Job("test")
+    job += Filter("low", Cut="tree.x < 4")
+    job += HistogramPlots("plots", Variables=["tree.x:5;0;5"], Together=together)
+    stream = NtupleStream("flat", Keep=["tree.x"], Container="")
+    stream += Undrawn("inner", Variables=["tree.x:5;0;5"])
+    job += stream
+    job.vary("TUNE_UP", samples={"a": "alt"})
+    job.vary("X_UP", columns={"tree.x": "tree.x + 1"})
+    return job
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    files = {"a": [1.0, 3.0, 4.5], "b": [2.0], "alt": [0.5, 2.5, 2.6, 3.5]}
+    for name, values in files.items():
+        with uproot.recreate(folder / f"{name}.root") as file:
+            file.mktree("tree", {"x": "float64"}).extend({"x": np.array(values)})
+    return [f"{name}={folder / f'{name}.root'}" for name in files]
+
+
+def test_another_sample_stands_for_one(samples, tmp_path):
+    result = run(alternative_job(), RunOptions(inputs=samples, output=str(tmp_path / "out"), variations=["ALL"]))
+
+    def counts(plots):
+        return {name: of["tree.x_5_0_5"].values().tolist() for name, of in plots.items()}
+
+    nominal = {"a": [0, 1, 0, 1, 0], "b": [0, 0, 1, 0, 0]}
+    varied = {"a": [1, 0, 2, 1, 0], "b": [0, 0, 1, 0, 0]}
+    for tool in ("plots", "inner"):
+        assert counts(result.results[tool]) == nominal
+        assert counts(result.variations["TUNE_UP"][tool]) == varied
+        assert counts(result.variations["X_UP"][tool]) == {"a": [0, 0, 1, 0, 0], "b": [0, 0, 0, 1, 0]}
+    rows = json.loads((result.directory / "cutflow.json").read_text())
+    assert {row.get("variation"): row["after"] for row in rows} == {None: 3, "TUNE_UP": 5, "X_UP": 2}
+    told = json.loads((result.directory / "plots/tree.x_5_0_5.json").read_text())["variations"]["variations"]
+    assert told["TUNE_UP"]["shifts"][0]["errors"] == pytest.approx(np.sqrt([1, 1, 2, 2, 0]))  # independent
+    assert told["X_UP"]["shifts"][0]["errors"] == pytest.approx(np.sqrt([0, 1, 1, 1, 0]))
+    values = np.concatenate([uproot.open(path)["tree"]["x"].array(library="np") for path in result.outputs["flat"]])
+    assert sorted(values.tolist()) == [1, 2, 3]
+
+
+def test_alternatives_are_left_out_unless_they_are_asked_for(samples, tmp_path):
+    off = plan_job(alternative_job(), RunOptions(inputs=samples))
+    assert off.entries == 4
+    assert any("alt is read for variations only" in note for note in off.notes)
+    with pytest.raises(JobOptionsError, match="no sample 'alt': in the variation TUNE_UP, alt stands for a"):
+        plan_job(alternative_job(), RunOptions(inputs=samples[:2], variations=["TUNE_UP"]))
+    with pytest.raises(JobOptionsError, match="other samples, and something else"):
+        Job("test").vary("TUNE_UP", samples={"a": "alt"}, weight="2")
