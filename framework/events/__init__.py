@@ -13,7 +13,7 @@ from hepflow.errors import ColumnError
 from hepflow.events.access import Access
 from hepflow.events.column import Column, Offsets
 from hepflow.events.container import Container, Linked
-from hepflow.events.layout import content_of, flatten, has_lists, normal_layout, pack_links, plain, scatter
+from hepflow.events.layout import content_of, flatten, has_lists, jagged, normal_layout, pack_links, plain, scatter
 from hepflow.events.links import NULL, container_id
 from hepflow.events.random import EventRandom, entry_keys
 from hepflow.events.scope import Bools, Group, Scope, counts_of, flat_take, offsets_from
@@ -197,15 +197,19 @@ class Events:
         offsets = self[to]._offsets()
         if offsets is None or not self._scope.linkable(to):
             raise ColumnError(f"links cannot point into {to}, which is no list of objects per event")
-        array = ak.fill_none(ak.Array(indices), -1)
+        array = ak.Array(indices)
         if array.ndim not in (2, 3) or len(array) != len(self):
             raise ColumnError(
                 f"links to {to} need indices of the form events × objects (× links)",
                 hint=f"got {array.type} for {len(self)} events",
             )
-        per_event = ak.to_numpy(ak.num(array, axis=1))
-        per_object = None if array.ndim == 2 else ak.to_numpy(ak.flatten(ak.num(array, axis=2)))
-        flat = ak.to_numpy(ak.flatten(array, axis=None))
+        try:
+            layout = normal_layout(array.layout)
+        except TypeError:  # missing values: null links
+            layout = normal_layout(ak.fill_none(array, -1).layout)
+        per_event, content = counts_of(layout.offsets.data), layout.content
+        per_object = None if array.ndim == 2 else counts_of(content.offsets.data)
+        flat = ak.to_numpy(ak.Array(content if per_object is None else content.content))
         if len(flat) and flat.dtype.kind not in "iu":
             raise ColumnError(f"links to {to} are given by whole numbers, not {flat.dtype}")
         flat = flat.astype(np.int64)
@@ -221,7 +225,7 @@ class Events:
         first = group.offsets[flat_take(np.arange(self._scope.n_events), self._scope.event_index())[events]]
         lists = [] if per_object is None else [per_object]
         links = pack_links(lists, np.where(null, NULL, container_id(to)), np.where(null, 0, full - first))
-        return ak.unflatten(links, per_event)
+        return jagged(links, layout.offsets.data)
 
     def random(self, tool: Any) -> EventRandom:
         """Return random numbers keyed by (seed, tool, event number); needs ``EventInfo.eventNumber`` among the reads.

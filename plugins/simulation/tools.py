@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
 from hepflow.errors import PropertyError
+from hepflow.events.layout import jagged
+from hepflow.events.scope import offsets_from
 from hepflow.plugins.simulation.candidate import MOMENTS
 from hepflow.plugins.simulation.detector import BlockResult, simulate
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.minbias import load_library
-from hepflow.plugins.simulation.particles import Particles
+from hepflow.plugins.simulation.particles import Particles, ranges
 from hepflow.plugins.simulation.truth import RECORD, build_truth_taus
 
 if TYPE_CHECKING:
@@ -206,15 +208,15 @@ def _write(events: Events, simulated: Sequence[BlockResult]) -> None:
         counts = np.bincount(owners, weights=per_tau, minlength=len(events)).astype(np.int64)
         columns = {name: np.concatenate([part[name] for part in parts]).astype(dtype) for name, dtype in types.items()}
         events.add(container, columns, counts=counts)
-        taus[link] = events.link(container, _indices(per_tau, per_event))
+        taus[link] = events.link(container, _indices(counts, per_tau, per_event))
 
 
-def _indices(per_tau: npt.NDArray[np.int64], per_event: npt.NDArray[np.int64]) -> ak.Array:
-    """Return the positions, in their event, of the objects of each tau: taus own neighbouring objects, in order."""
-    import awkward as ak
+def _indices(
+    counts: npt.NDArray[np.int64], per_tau: npt.NDArray[np.int64], per_event: npt.NDArray[np.int64]
+) -> ak.Array:
+    """Return the positions, in their event, of the objects of each tau: taus own neighbouring objects, in order.
 
-    per_object_event = ak.sum(ak.unflatten(per_tau, per_event), axis=1)
-    local = ak.flatten(
-        ak.local_index(ak.unflatten(np.zeros(int(per_tau.sum()), dtype=np.int8), per_object_event), axis=1)
-    )
-    return ak.unflatten(ak.unflatten(local, per_tau), per_event)
+    ``counts`` are the objects and ``per_event`` the taus of each event, ``per_tau`` the objects of each tau.
+    """
+    positions = ranges(np.zeros(len(counts), dtype=np.int64), counts)
+    return jagged(positions, offsets_from(per_tau), offsets_from(per_event))
