@@ -18,6 +18,7 @@ from hepflow.plots.histogram import Histogram
 from hepflow.plots.profile import Profile
 from hepflow.plots.resolution import ResolutionProfile
 from hepflow.plots.roc import RocCurve, WorkingPoint
+from hepflow.plots.statistics import poisson_interval
 
 __all__ = ["Binned", "Comparison", "Ratio", "Stack", "binned"]
 
@@ -111,24 +112,45 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Stack:
-    """One-dimensional histograms on top of each other, with or without data to compare with.
+    """One-dimensional histograms on top of each other, with or without data to compare with; ``lines`` are histograms
+    that are drawn over the stack and are no part of its sum: a signal.
 
     PlotError where there are none, or their axes differ.
     """
 
     histograms: Sequence[Histogram]
     data: Histogram | None = None
+    lines: Sequence[Histogram] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "histograms", tuple(self.histograms))
+        object.__setattr__(self, "lines", tuple(self.lines))
         if not self.histograms:
             raise PlotError("there is nothing to stack")
         first = self.histograms[0]
-        for plot in (*self.histograms, *([] if self.data is None else [self.data])):
+        for plot in self.members:
             if len(plot.axes) != 1 or plot.axes != first.axes:
                 raise PlotError(f"{plot} cannot be stacked on {first}", hint="one axis, the same for all")
 
     @property
+    def members(self) -> list[Histogram]:
+        """All histograms: the stack from below, the lines, the data."""
+        return [*self.histograms, *self.lines, *([] if self.data is None else [self.data])]
+
+    @property
     def total(self) -> Histogram:
-        """The sum of the histograms, without the data."""
+        """The sum of the stack, without lines and data."""
         return reduce(add, self.histograms)
+
+    def counted(self) -> tuple[Array, Array, Array]:
+        """Return the data with the ends (low, high) of their error bars: Poisson intervals (``poisson_interval``) of
+        counts, √Σw² of weights. NaN where neither data nor stack has anything, and without data.
+        """
+        if self.data is None:
+            return (np.full(len(self.total.axes[0]), np.nan),) * 3
+        value = self.data.values()
+        low, high = value - self.data.errors, value + self.data.errors
+        if np.array_equal(value, self.data.variances()):
+            low, high = poisson_interval(value)
+        there = (self.data.variances() > 0) | (self.total.variances() > 0)
+        return tuple(np.where(there, part, np.nan) for part in (value, low, high))  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,12 @@ class Histogram(PlotObject):
     def counts(self, flow: bool = False) -> Array:
         """Return effective numbers of entries, (Σw)²/Σw², shape as ``values``."""
         return effective_entries(*self._content("counts", flow=flow))
+
+    def scaled(self, factor: float) -> Histogram:
+        """Return a copy with all weights multiplied by a number."""
+        made = copy.copy(self)
+        made._sums = {name: sums * factor for name, sums in self._sums.items()}
+        return made
 
     @property
     def errors(self) -> Array:

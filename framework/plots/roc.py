@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -185,6 +186,24 @@ class RocCurve(_SignalAgainstBackground):
         below = np.cumsum(background) - background / 2
         return float(np.dot(signal, below) / (signal.sum() * background.sum()))
 
+    @property
+    def auc_error(self) -> float | None:
+        """One standard deviation of ``auc``; None where there is none.
+
+        E. R. DeLong et al., Biometrics 44 (1988) 837, with weights: an entry of signal contributes the part of the
+        background below it, one of background the part of the signal above, and the variance of AUC is the sum over
+        the entries of both of (weight / sum of weights)² (contribution − AUC)².
+        """
+        auc, found = self.auc, 0.0
+        if auc is None:
+            return None
+        (signal, squares), (background, their_squares) = self._of_class(True), self._of_class(False)
+        below = (np.cumsum(background) - background / 2) / background.sum()
+        above = 1 - (np.cumsum(signal) - signal / 2) / signal.sum()
+        for part, variances, total in ((below, squares, signal.sum()), (above, their_squares, background.sum())):
+            found += float(np.dot(variances, (part - auc) ** 2)) / total**2
+        return math.sqrt(found)
+
     def reasons(self) -> list[str]:
         """Return what is to be known: missing classes, points left out, scores that are equal or outside the axis."""
         found = super().reasons()
@@ -199,12 +218,13 @@ class RocCurve(_SignalAgainstBackground):
         return found
 
     def derived(self) -> dict[str, Any]:
-        """Return AUC and the curve at one threshold for each percent of signal efficiency."""
+        """Return AUC with its error and the curve at one threshold for each percent of signal efficiency."""
         curve = self.curve()
         shown = np.unique(np.searchsorted(np.maximum.accumulate(curve.efficiency), np.linspace(0, 1, 101)))
         shown = shown[shown < len(curve.efficiency)]
         points = {name: part[shown] for name, part in zip(RocPoints._fields, curve, strict=True)}
-        return {"auc": self.auc, "signal_total": self.signal_total, **points, "method": METHOD}
+        auc = {"value": self.auc, "error": self.auc_error}
+        return {"auc": auc, "signal_total": self.signal_total, **points, "method": METHOD}
 
     def histograms(self) -> dict[str, hist.Hist[Any]]:
         """Return the scores of signal and of background."""

@@ -15,6 +15,7 @@ __all__ = [
     "effective_entries",
     "efficiency_with_interval",
     "kolmogorov",
+    "poisson_interval",
     "ratio_of",
 ]
 
@@ -72,6 +73,21 @@ def efficiency_with_interval(passed: Array, total: Array, variances: Array) -> t
     entries = effective_entries(total, variances)
     low, high = clopper_pearson(value * entries, entries)
     return value, low, high
+
+
+def poisson_interval(counts: Any, level: float = LEVEL) -> tuple[Array, Array]:
+    """Return the ends (low, high) of the central interval of the mean behind whole numbers that were counted.
+
+    F. Garwood, Biometrika 28 (1936) 437: high is the mean with which so few, or fewer, have the probability
+    (1 − level) / 2, low the one with which so many, or more, have it. 0 to 1.84 for nothing counted; NaN below 0.
+    """
+    from scipy.special import gammaincinv
+
+    n = np.asarray(counts, np.float64)
+    good = n >= 0
+    k, outside = np.where(good, n, 0.0), (1 - level) / 2
+    low = np.where(k > 0, gammaincinv(np.where(k > 0, k, 1), outside), 0.0)
+    return np.where(good, low, np.nan), np.where(good, gammaincinv(k + 1, 1 - outside), np.nan)
 
 
 def kolmogorov(one: Array, weights: Array, other: Array, their_weights: Array) -> tuple[float, float]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hepflow.plugins.performance.histograms import HistogramPlots
     from hepflow.plugins.performance.profiles import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots
     from hepflow.plugins.performance.report.tool import Report
+    from hepflow.plugins.performance.stacks import StackPlots
     from hepflow.plugins.performance.unseen import UnseenTaus
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Report",
     "ResolutionPlots",
     "RocPlots",
+    "StackPlots",
     "UnseenTaus",
 ]
 
@@ -39,6 +41,7 @@ __getattr__, __dir__ = lazy_names(
         "Report": "report.tool",
         "ResolutionPlots": "profiles",
         "RocPlots": "classification",
+        "StackPlots": "stacks",
         "UnseenTaus": "unseen",
     },
 )

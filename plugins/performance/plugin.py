@@ -20,6 +20,7 @@ def hepflow_tools() -> Mapping[str, str]:
         "Report": "hepflow.plugins.performance.report.tool:Report",
         "ResolutionPlots": "hepflow.plugins.performance.profiles:ResolutionPlots",
         "RocPlots": "hepflow.plugins.performance.classification:RocPlots",
+        "StackPlots": "hepflow.plugins.performance.stacks:StackPlots",
         "UnseenTaus": "hepflow.plugins.performance.unseen:UnseenTaus",
     }
 

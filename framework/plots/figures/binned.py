@@ -22,6 +22,7 @@ from hepflow.plots.figures.curves import (
     draw_points,
     draw_stack,
     draw_steps,
+    draw_uncertainty,
     notes,
     nothing,
     positive,
@@ -93,36 +94,68 @@ def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 
 
 
 def draw_stacked(stack: Stack, options: Options, bands: Bands | None = None) -> Any:
-    """Return the figure of a stack, with data as points and, on request, data over the sum below. With ``bands`` the
-    uncertainty of the sum has them in quadrature to that of its statistics, in the ratio, too, where points then have
-    the errors of the data alone.
+    """Return the figure of a stack, with the statistical error of its sum as a band, lines over it, data as points with
+    Poisson intervals and, on request, data over the sum below. With ``bands`` the uncertainty of the sum has them in
+    quadrature to that of its statistics.
     """
     options.without("a stack", normalise=False)
-    total = stack.total
-    histograms = [total, *stack.histograms, *([] if stack.data is None else [stack.data])]
-    shown = _shown(histograms, options)
-    axis = total.axes[0]
-    figure, main, below = _panels(options.ratio and stack.data is not None)
-    dress_binned(below or main, "x", axis, log=options.on_log_x(axis))
-    extent = Extent()
-    number = len(stack.histograms)
-    parts = [replace(curve, note="") for curve in shown.curves[1 : number + 1]]  # what is true of them is of the sum
-    curves = [replace(shown.curves[0], label="sum"), *parts, *shown.curves[number + 1 :]]
+    total, number = stack.total, len(stack.histograms)
+    shown = _shown([total, *stack.histograms, *stack.lines], options)
     moved = Moved([total], bands and sums_of(bands), options)
-    curves[0] = moved.widened(curves[0])
-    shown = replace(shown, curves=curves)
-    bottom = _bottom(curves, True, options.on_log_y(), options.y_range)
-    looks = [look_of(position) for position in range(1, number + 1)]
-    *areas, band = draw_stack(main, curves[1 : number + 1], looks, curves[0], extent, bottom)
-    handles = [(area, curve.entry) for area, curve in zip(areas, curves[1:], strict=False)][::-1]
-    handles.append((band, f"uncertainty of the sum{moved.told}"))
-    if stack.data is not None:
-        data = draw_points(main, curves[-1], look_of(0), extent)
-        handles.insert(0, (data, curves[-1].entry or "data"))
+    sum_, *curves = [moved.widened(shown.curves[0]), *shown.curves[1:]]
+    parts = [replace(curve, note="") for curve in curves[:number]]  # what is true of them is of the sum
+    data = _data_curve(stack, options)
+    told = [] if data is None else [data]
+    curves_shown = [replace(sum_, label="sum"), *parts, *curves[number:], *told]
+    shown = replace(shown, curves=curves_shown, y_title=f"Entries{_width(total.axes[0])}")
+    figure, main, below = _panels(options.ratio and data is not None)
+    dress_binned(below or main, "x", total.axes[0], log=options.on_log_x(total.axes[0]))
+    extent = Extent()
+    bottom = _stack_bottom([sum_, *told], curves[number:], options)
+    looks = [look_of(position) for position in range(1, number + len(stack.lines) + 1)]
+    *areas, band = draw_stack(main, parts, looks[:number], sum_, extent, bottom)
+    handles = [(area, curve.entry) for area, curve in zip(areas, parts, strict=True)][::-1]
+    handles.append((band, f"uncertainty{moved.told}" if moved.known else "statistical uncertainty"))
+    for curve, look in zip(curves[number:], looks[number:], strict=True):
+        line = draw_steps(main, curve, look, extent, floor=max(bottom, 0.0), alpha=0.0)
+        handles.append((line, curve.entry))
+    if data is not None:
+        handles.insert(0, (draw_points(main, data, look_of(0), extent), data.entry or "data"))
         if below is not None:
-            _draw_data_over_sum(below, total, stack.data, moved, curves[0])
+            _draw_stack_ratio(below, stack, moved)
     _finish(figure, main, options, shown, extent, handles, bottom, moved.note)
     return figure
+
+
+def _data_curve(stack: Stack, options: Options) -> Curve | None:
+    """Return the data of a stack as points."""
+    if stack.data is None:
+        return None
+    curve = Curve(stack.data.axes[0], stack.data.label, *stack.counted(), stack.data.note)
+    if not stack.data.variances().any():
+        return nothing(curve)
+    return positive(curve) if options.on_log_y() else curve
+
+
+def _stack_bottom(seen: Sequence[Curve], lines: Sequence[Curve], options: Options) -> float:
+    """Return the lower end of y: what is seen of a stack is its sum and the data, of a line at least its top."""
+    bottom = _bottom(seen, True, options.on_log_y(), options.y_range)
+    if not options.on_log_y() or options.y_range is not None:
+        return bottom
+    tops = [float(np.nanmax(curve.value)) for curve in lines if curve.drawn]
+    return min([bottom, *(0.1 * top for top in tops if top > 0)])
+
+
+def _draw_stack_ratio(axes: Any, stack: Stack, moved: Moved) -> None:
+    """Draw data over sum, with the errors of the data, and around 1 the relative uncertainty of the sum."""
+    total = stack.total
+    axis, sums = total.axes[0], np.where(total.values() > 0, total.values(), np.nan)
+    band = moved.widened(Curve(axis, "", total.values(), total.values() - total.errors, total.values() + total.errors))
+    curve = Curve(axis, "", *(part / sums for part in stack.counted()))
+    draw_uncertainty(
+        axes, replace(band, value=np.ones(len(sums)), low=band.low / sums, high=band.high / sums), Extent()
+    )
+    _draw_ratio_panel(axes, [curve], [look_of(0)], [], "Data / sum")
 
 
 def _panels(ratio: bool) -> tuple[Any, Any, Any]:
@@ -163,14 +196,18 @@ def _shown(plots: Sequence[PlotObject], options: Options) -> _Shown:
 def _entries_title(plots: Sequence[PlotObject], normalise: bool) -> str:
     histograms = [plot for plot in plots if isinstance(plot, Histogram)]
     weighted = any(not np.array_equal(plot.values(), plot.variances()) for plot in histograms)
-    axis = histograms[0].axes[0]
-    width = ""
-    if axis.regular and axis.unit and not axis.labels:
-        said = f"{axis.widths[0]:.2g}"  # 0.25 GeV, but no 19.22 GeV
-        width = f" / {short(float(said))} {axis.unit}" if math.isclose(float(said), axis.widths[0]) else " / bin"
+    width = _width(histograms[0].axes[0])
     if normalise:
         return f"Fraction of {'weights' if weighted else 'entries'}{width}"
     return f"{'Sum of weights' if weighted else 'Entries'}{width}"
+
+
+def _width(axis: Axis) -> str:
+    """Return what the numbers on y are for, where bins have one width with a unit."""
+    if not (axis.regular and axis.unit) or axis.labels:
+        return ""
+    said = f"{axis.widths[0]:.2g}"  # 0.25 GeV, but no 19.22 GeV
+    return f" / {short(float(said))} {axis.unit}" if math.isclose(float(said), axis.widths[0]) else " / bin"
 
 
 def _common_axis(plots: Sequence[PlotObject], curves: Sequence[Curve]) -> Axis:
@@ -246,18 +283,6 @@ def _draw_ratios(
 
 def _ratio_title(name: str) -> str:
     return f"Ratio to {name}" if name and len(name) <= 12 else "Ratio"
-
-
-def _draw_data_over_sum(axes: Any, total: Histogram, data: Histogram, moved: Moved, band: Curve) -> None:
-    if not moved.known:
-        ratio = Ratio(data, total)
-        curve, bands = ratio_curve(ratio.axis, ratio.values, *ratio.errors), []
-    else:
-        sums = np.where(total.values() > 0, total.values(), np.nan)
-        error = data.errors / sums
-        curve = ratio_curve(total.axes[0], data.values() / sums, error, error)
-        bands = [(look_of(7), Curve(total.axes[0], "", np.ones(len(sums)), band.low / sums, band.high / sums), "")]
-    _draw_ratio_panel(axes, [curve], [look_of(0)], bands, "Data / sum")
 
 
 def _draw_ratio_panel(

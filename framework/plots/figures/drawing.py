@@ -73,7 +73,7 @@ def members(what: Drawable) -> list[Any]:
     if isinstance(what, Comparison):
         return list(what.plots)
     if isinstance(what, Stack):
-        return [*what.histograms, *([] if what.data is None else [what.data])]
+        return list(what.members)
     if isinstance(what, Grid):
         return [plot for cell in what.cells for plot in cell]
     plots = [what] if isinstance(what, PlotObject | EventDisplay) else what

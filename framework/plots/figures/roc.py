@@ -85,8 +85,8 @@ def _points(plot: PlotObject) -> _Drawn:
         point = np.array([plot.point()[1:]], dtype=np.float64).T
         return _Drawn(plot.label, plot.note, point[:, np.isfinite(point[:2]).all(axis=0)], is_point=True)
     assert isinstance(plot, RocCurve)
-    auc = plot.auc
-    label = plot.label if auc is None else f"{plot.label} (AUC {auc:.4f})".strip()
+    auc, error = plot.auc, plot.auc_error
+    label = plot.label if auc is None else f"{plot.label} (AUC\xa0{auc:.4f}\xa0±\xa0{error:.4f})".strip()
     return _Drawn(label, plot.note, _thinned(np.stack(plot.curve()[1:])), is_point=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from hepflow.plots import (
     Stack,
     WorkingPoint,
 )
+from hepflow.plots.statistics import LEVEL, poisson_interval
 from tests.framework.plots.conftest import ETA, MAKERS, PT, RATIO, fill
 
 FEW = Axis("x", (0.0, 1.0, 2.0, 3.0))
@@ -104,6 +107,7 @@ def test_curves_are_compared_with_working_points():
         (lambda: Stack([]), "nothing to stack"),
         (lambda: Stack([Histogram(ETA, "a"), Histogram(PT, "b")]), "'b' cannot be stacked on Histogram 'a'"),
         (lambda: Stack([Histogram(ETA)], data=Histogram(PT, "data")), "'data' cannot be stacked"),
+        (lambda: Stack([Histogram(ETA)], lines=[Histogram(PT, "signal")]), "'signal' cannot be stacked"),
         (lambda: Stack([Histogram([ETA, PT])]), "one axis"),
     ],
 )
@@ -118,6 +122,21 @@ def test_a_stack_adds_up():
     assert stack.total.values().tolist() == [4, 4, 4]
     assert stack.total.entries == 12
     assert stack.histograms[0].values().tolist() == [1, 2, 3]
+    weighted = Histogram(FEW, "data")
+    weighted.fill(FEW.centers, weight=[2.0] * 3)
+    assert Stack([data], weighted).counted()[1].tolist() == [0, 0, 0]  # 2 ± √Σw²
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 10])
+def test_poisson_intervals_leave_as_much_on_both_sides(n):
+    """From the definition: with the mean at an end, n or more (or fewer) have the probability (1 − 68.27 %) / 2."""
+    (low,), (high,) = poisson_interval([n])
+    below, upto = (
+        sum(math.exp(-mean) * mean**k / math.factorial(k) for k in range(most))
+        for mean, most in ((low, n), (high, n + 1))
+    )
+    assert upto == pytest.approx((1 - LEVEL) / 2)
+    assert low == 0.0 if n == 0 else 1 - below == pytest.approx((1 - LEVEL) / 2)
 
 
 def test_matrices_of_several_classifiers_are_compared():

@@ -44,6 +44,19 @@ def test_scores_on_bin_centres_are_exact(entries, weighted):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+def test_the_error_of_auc_is_what_samples_scatter_by(weighted):
+    found = []
+    for seed in range(1000, 1600):
+        score, signal, weight = toy(seed, 500)
+        roc = RocCurve(bins=500)
+        roc.fill(score, signal, weight=weight if weighted else None)
+        found.append((roc.auc, roc.auc_error))
+    scatter, errors = np.std([auc for auc, _ in found]), [error for _, error in found]
+    assert np.mean(errors) == pytest.approx(scatter, rel=0.1)  # known to 3 %
+    assert RocCurve().auc_error is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 def test_continuous_scores_are_exact_to_the_width_of_a_bin(weighted):
     score, signal, weight = toy()
     weight = weight if weighted else None
@@ -152,7 +165,7 @@ def test_a_class_without_entries(signal):
     same = RocCurve()
     same.fill([0.2, 0.2], [signal, signal])
     assert same.note == roc.note
-    assert roc.to_json()["derived"]["auc"] is None
+    assert roc.to_json()["derived"]["auc"] == {"value": None, "error": None}
 
 
 def test_an_empty_curve():
@@ -219,7 +232,7 @@ def test_the_saved_curve_is_thinned_for_people():
     derived = roc.to_json()["derived"]
     assert 90 <= len(derived["efficiency"]) <= 101
     assert np.diff(derived["efficiency"]).max() < 0.03
-    assert derived["auc"] == roc.auc
+    assert derived["auc"] == {"value": roc.auc, "error": roc.auc_error}
 
 
 @pytest.mark.parametrize("kwargs", [{"bins": 0}, {"low": 1.0}, {"low": 2.0, "high": 1.0}, {"high": np.inf}])

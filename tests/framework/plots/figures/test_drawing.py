@@ -145,9 +145,29 @@ def test_a_stack_adds_up():
     np.testing.assert_allclose(areas[0].get_data().values, made.histograms[0].values())
     np.testing.assert_allclose(band.get_data().values, made.total.values() + made.total.errors)
     np.testing.assert_allclose(drawn_points(figure.axes[0])[1], made.data.values())
-    assert legend(figure) == ["data", *MODES[:4][::-1], "uncertainty of the sum"]
-    known = np.isfinite(Ratio(made.data, made.total).values)
-    np.testing.assert_allclose(drawn_points(figure.axes[1])[1], Ratio(made.data, made.total).values[known])
+    assert legend(figure) == ["data", *MODES[:4][::-1], "statistical uncertainty"]
+    known = made.total.values() > 0
+    ratio = (made.data.values() / made.total.values())[known]
+    np.testing.assert_allclose(drawn_points(figure.axes[1])[1], ratio)
+    (around_one,) = figure.axes[1].patches
+    np.testing.assert_allclose(around_one.get_data().values, 1 + made.total.errors / made.total.values())
+
+
+def test_data_have_poisson_intervals_and_a_signal_stands_over_the_stack():
+    mc, few, signal = (Histogram(MODE, name) for name in ("mc", "data", "signal"))
+    mc.fill([0, 1, 2], weight=[2.5, 0.25, 4.0])
+    few.fill([0] * 5 + [2] * 10)
+    signal.fill([3, 4], weight=[1.5, 30.0])
+    figure = draw(Stack([mc], few, [signal]), ratio=True)
+    (bars,) = figure.axes[0].containers
+    (low, high) = np.array([segment[:, 1] for segment in bars.lines[2][-1].get_segments()]).T
+    np.testing.assert_allclose(low, [2.840, 0.0, 6.891], atol=5e-4)
+    np.testing.assert_allclose(high, [8.382, 1.841, 14.267], atol=5e-4)  # no data in 1: up to 1.84; none in 3, 4: none
+    assert legend(figure) == ["data", "mc", "statistical uncertainty", "signal"]
+    assert Stack([mc], few, [signal]).total.total == mc.total
+    assert figure.axes[0].get_ylim()[1] > 30
+    log = draw(Stack([mc], few, [signal]), log_y=True).axes[0]
+    assert log.get_ylim()[0] == pytest.approx(0.125)
 
 
 def test_a_roc_curve_keeps_its_shape():
@@ -160,7 +180,7 @@ def test_a_roc_curve_keeps_its_shape():
     at = np.linspace(0.3, 1, 1000)
     full = np.interp(at, curve.efficiency, np.log(curve.rejection))
     np.testing.assert_allclose(np.interp(at, efficiency_, np.log(rejection)), full, atol=0.02)
-    assert legend(draw(plot)) == [f"DSNN (AUC {plot.auc:.4f})"]
+    assert legend(draw(plot)) == [f"DSNN (AUC\xa0{plot.auc:.4f}\xa0±\xa0{plot.auc_error:.4f})"]
 
 
 def test_working_points_stand_on_the_axes_of_the_curves():

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hepflow.plugins.performance.report.contents import read_run
 from hepflow.plugins.performance.report.page import write_page
+from hepflow.plugins.performance.report.tables import measured
 from hepflow.plugins.performance.report.tool import write_report
 
 
@@ -87,7 +88,8 @@ def test_contents_lead_to_every_section_and_figure(page):
 def test_the_numbers_that_stand_for_the_whole_come_first(page, reported):
     auc = json.loads((reported / "roc/pt.json").read_text())["plots"][0]["derived"]["auc"]
     assert page.all("h2")[0].text == "Results"
-    assert section(page, "results").rows() == [["figure", "of", "what", "value"], ["pt", "pt", "auc", f"{auc:.4g}"]]
+    text = measured(auc["value"], auc["error"])
+    assert section(page, "results").rows() == [["figure", "of", "what", "value"], ["pt", "pt", "auc", text]]
 
 
 def test_pictures_are_inside_with_their_size(page, reported):
