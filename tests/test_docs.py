@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(bash|python|toml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
+NEEDED = {"hh": ("torch", "xgboost"), "ntuple": ("xgboost",)}
+"""Packages, of optional parts, that a page needs."""
 SETUP = ("source setup.sh", "pip install")
 TOGETHER = """
 import shlex, sys
@@ -83,6 +85,8 @@ def _write_files(page: Path, folder: Path) -> None:
 def test_the_commands_of_a_page_work(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Files named in their first line are written, then all commands run in order; those of ``chain`` have been run."""
     request.getfixturevalue("sample_cache")
+    for package in NEEDED.get(page.stem, ()):
+        pytest.importorskip(package, reason=f"{package} is not installed")
     if page.stem == "plots":
         shutil.copytree(request.getfixturevalue("chain"), tmp_path, dirs_exist_ok=True)
         assert set(CHAIN) <= {text for _, text in _steps(page)}

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from hepflow.plugins.common.define import Define, Filter
     from hepflow.plugins.common.goodruns import GoodRuns
     from hepflow.plugins.common.linked import LinkedObjects
+    from hepflow.plugins.common.sampleclass import SampleClass
     from hepflow.plugins.common.unique import UniqueEvents
 
-__all__ = ["Define", "Filter", "GoodRuns", "LinkedObjects", "UniqueEvents"]
+__all__ = ["Define", "Filter", "GoodRuns", "LinkedObjects", "SampleClass", "UniqueEvents"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -21,6 +22,7 @@ __getattr__, __dir__ = lazy_names(
         "Filter": "define",
         "GoodRuns": "goodruns",
         "LinkedObjects": "linked",
+        "SampleClass": "sampleclass",
         "UniqueEvents": "unique",
     },
 )
