@@ -151,7 +151,8 @@ def _draw_stack_ratio(axes: Any, stack: Stack, moved: Moved) -> None:
     total = stack.total
     axis, sums = total.axes[0], np.where(total.values() > 0, total.values(), np.nan)
     band = moved.widened(Curve(axis, "", total.values(), total.values() - total.errors, total.values() + total.errors))
-    curve = Curve(axis, "", *(part / sums for part in stack.counted()))
+    value, low, high = (part / sums for part in stack.counted())
+    curve = Curve(axis, "", value, low, high)
     draw_uncertainty(
         axes, replace(band, value=np.ones(len(sums)), low=band.low / sums, high=band.high / sums), Extent()
     )
