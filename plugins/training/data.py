@@ -1,17 +1,17 @@
-"""Reading a training set: batches of transformed, padded float32 arrays by role, with bounded memory.
+"""Reading a training set: transformed float32 arrays by role, in blocks or padded batches, with bounded memory.
 
-The transform of each variable is applied here; offset and scale belong to the network. Padding is zero and masked.
+The transform of each variable is applied here; offset and scale belong to the network. Objects that are not there are
+left out when a block is read, and what was read once is kept as it is then (``decoded``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,78 +20,16 @@ from hepflow.errors import InputError, JobOptionsError
 from hepflow.folds import ROLES, Folds
 from hepflow.io.hdf5 import BLOCK_ROWS, DatasetLayout, as_bytes, open_dataset_file
 from hepflow.plugins.training.columns import check_sum
+from hepflow.plugins.training.decoded import Decoded
 from hepflow.plugins.training.reweighter import Reweighting
+from hepflow.plugins.training.rows import Batch, Floats, Rows
 from hepflow.trainingset import TrainingSet
 from hepflow.variables import Variable
 
-__all__ = ["Batch", "TrainingData", "Whole", "open_dataset"]
+__all__ = ["Batch", "Rows", "TrainingData", "open_dataset"]
 
 GROUP_BLOCKS = 4
 """Blocks of ``BLOCK_ROWS`` rows that are in memory, and shuffled, together."""
-
-Floats = npt.NDArray[np.float32]
-A = TypeVar("A", bound=np.generic)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some rows as a network takes them.
-
-    ``inputs`` has float32 (b, cap, variables) for a sequence and (b, variables) for a flat group, transformed and not
-    scaled, zero where there is no object; ``masks`` bool (b, cap) for each sequence, True for objects. ``labels`` is
-    float32 (b, outputs): of each target in order its classes, one-hot, or the number itself; ``weights`` float32 (b,).
-    """
-
-    inputs: Mapping[str, Floats]
-    masks: Mapping[str, npt.NDArray[np.bool_]]
-    labels: Floats
-    weights: Floats
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.weights)
-
-    def __getitem__(self, rows: slice) -> Batch:
-        """Return some of the rows, without copying."""
-        return Batch(
-            {group: values[rows] for group, values in self.inputs.items()},
-            {group: values[rows] for group, values in self.masks.items()},
-            self.labels[rows],
-            self.weights[rows],
-        )
-
-    @classmethod
-    def join(cls, batches: Sequence[Batch]) -> Batch:
-        """Return the rows of several batches as one."""
-        if len(batches) == 1:
-            return batches[0]
-        first = batches[0]
-        return cls(
-            {group: np.concatenate([batch.inputs[group] for batch in batches]) for group in first.inputs},
-            {group: np.concatenate([batch.masks[group] for batch in batches]) for group in first.masks},
-            np.concatenate([batch.labels for batch in batches]),
-            np.concatenate([batch.weights for batch in batches]),
-        )
-
-
-@dataclass(frozen=True)
-class Whole:
-    """All rows of a role at once, in the order of the file.
-
-    ``inputs`` has float32 (rows, variables) for a flat group and (objects, variables) for a sequence, the objects of
-    all rows one after the other; ``counts`` how many of them each row has. Transformed and not scaled. ``labels`` and
-    ``weights`` are those of a ``Batch``, ``columns`` fold and spectators of the rows as they are in the file.
-    """
-
-    inputs: Mapping[str, Floats]
-    counts: Mapping[str, npt.NDArray[np.int64]]
-    labels: Floats
-    weights: Floats
-    columns: Mapping[str, npt.NDArray[Any]]
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.weights)
 
 
 class TrainingData:
@@ -108,6 +46,7 @@ class TrainingData:
         self.declared: TrainingSet = self._layout.training
         self._label = next(iter(self._layout.labels))
         self._reweighting = reweighting
+        self._roles: dict[str, Decoded] = {}
         rule = self.declared.folds[0]
         self.folds = folds or rule
         if (self.folds.column, self.folds.number) != (rule.column, rule.number):
@@ -172,7 +111,7 @@ class TrainingData:
         for role in ("train", "validation") if self.folds.validation else ("train",):
             sums = np.zeros(max(len(self.classes), 1))
             for block in self._blocks(role):
-                rows = self._rows([block], None, role)
+                rows = self._rows([block], role)
                 labels = rows[self._label] if self.classes else np.zeros(len(rows), np.int64)
                 sums += np.bincount(labels, self._weights(rows, role), len(sums))
             check_sum(float(sums.sum()), f"the {self.size(role)} {self.declared.called} for {role}", str(self.path))
@@ -188,50 +127,33 @@ class TrainingData:
         Reading runs one group of blocks ahead, in a thread. InputError where the role has no rows or the file is
         damaged.
         """
-        if batch_size < 1:
-            raise JobOptionsError(f"a batch of {batch_size} rows makes no sense", hint="set it to at least 1")
-        blocks = self._blocks(role)
-        rng = None
-        if shuffle_seed is not None:
-            rng = np.random.default_rng([shuffle_seed, epoch])
-            blocks = [blocks[i] for i in rng.permutation(len(blocks))]
-        waiting: list[Batch] = []
-        missing = batch_size
-        for group in self._groups(blocks, rng, role):
-            start = 0
-            while len(group) - start >= missing:
-                yield Batch.join([*waiting, group[start : start + missing]])
-                waiting, start, missing = [], start + missing, batch_size
-            if start < len(group):
-                waiting.append(group[start:])
-                missing -= len(group) - start
-        if waiting:
-            yield Batch.join(waiting)
+        for rows in self.blocks(role, batch_size, shuffle_seed=shuffle_seed, epoch=epoch):
+            for start in range(0, len(rows), batch_size):
+                yield rows[start : start + batch_size].padded(self.caps)
 
-    def whole(self, role: str) -> Whole:
-        """Return all rows of a role in arrays without padding, as engines take them that hold all in memory."""
-        found: dict[str, list[Any]] = {"labels": [], "weights": []}
-        inputs: dict[str, list[Any]] = {group: [] for group in self.variables}
-        counts: dict[str, list[Any]] = {group: [] for group in self.sequences}
-        columns: list[Any] = []
-        for block in self._blocks(role):
-            batch = self._load([block], None, role)
-            for group, values in batch.inputs.items():
-                mask = batch.masks.get(group)
-                inputs[group].append(values if mask is None else values[mask])
-                if mask is not None:
-                    counts[group].append(mask.sum(axis=1))
-            found["labels"].append(batch.labels)
-            found["weights"].append(batch.weights)
-            columns.append(self._rows([block], None, role)[["fold", *self._layout.columns]])
-        kept = np.concatenate(columns)
-        return Whole(
-            {group: np.concatenate(parts) for group, parts in inputs.items()},
-            {group: np.concatenate(parts) for group, parts in counts.items()},
-            np.concatenate(found["labels"]),
-            np.concatenate(found["weights"]),
-            {name: kept[name] for name in ("fold", *self._layout.columns)},
-        )
+    def blocks(self, role: str, multiple: int, *, shuffle_seed: int | None = None, epoch: int = 0) -> Iterator[Rows]:
+        """Yield all rows of a role without padding, in the order of ``batches``, many at a time; their number is a
+        multiple of ``multiple``, but for the last.
+        """
+        if multiple < 1:
+            raise JobOptionsError(f"a batch of {multiple} rows makes no sense", hint="set it to at least 1")
+        waiting: list[Rows] = []
+        for group in self._groups(role, shuffle_seed, epoch):
+            waiting.append(group)
+            if sum(map(len, waiting)) < multiple:
+                continue
+            joined = Rows.join(waiting)
+            whole = len(joined) // multiple * multiple
+            yield joined[:whole]
+            waiting = [joined[whole:]] if whole < len(joined) else []
+        if waiting:
+            yield Rows.join(waiting)
+
+    def whole(self, role: str) -> Rows:
+        """Return all rows of a role at once, in the order of the file, with fold and spectators, as engines take them
+        that hold all in memory.
+        """
+        return Rows.join([self._decode([block], role, columns=True) for block in self._blocks(role)])
 
     def _blocks(self, role: str) -> list[tuple[int, int]]:
         """Return the row ranges of a role, cut where the chunks of the file end; InputError where it has no rows."""
@@ -250,32 +172,69 @@ class TrainingData:
             blocks += [(low, high) for low, high in pairwise(edges) if low < high]
         return blocks
 
-    def _groups(self, blocks: Sequence[tuple[int, int]], rng: np.random.Generator | None, role: str) -> Iterator[Batch]:
-        groups = [blocks[i : i + GROUP_BLOCKS] for i in range(0, len(blocks), GROUP_BLOCKS)]
-        orders = (None if rng is None else rng.permutation(sum(stop - start for start, stop in g)) for g in groups)
+    def everything(self, role: str) -> Rows:
+        """Return all rows of a role in the order of the file, as ``order`` counts them."""
+        decoded = self._decoded(role)
+        return Rows.join([decoded.block(number) for number in range(decoded.parts)])
+
+    def order(self, role: str, *, shuffle_seed: int, epoch: int) -> npt.NDArray[np.int32]:
+        """Return the places, among all rows of a role, of those that ``blocks`` yields one after the other."""
+        decoded = self._decoded(role)
+        edges = np.cumsum([0, *(decoded.size(number) for number in range(decoded.parts))])
+        order = []
+        rng = np.random.default_rng([shuffle_seed, epoch])
+        for group in _grouped(decoded.parts, rng):
+            places = np.concatenate([np.arange(edges[number], edges[number + 1]) for number in group])
+            order.append(places[rng.permutation(len(places))].astype(np.int32))
+        return np.concatenate(order)
+
+    def nbytes(self, role: str) -> int:
+        """Return the bytes of all rows of a role without padding."""
+        decoded = self._decoded(role)
+        return sum(decoded.nbytes(number) for number in range(decoded.parts))
+
+    def _groups(self, role: str, seed: int | None, epoch: int) -> Iterator[Rows]:
+        """Yield the rows of a few blocks at a time, each group shuffled, the next being read meanwhile."""
+        decoded = self._decoded(role)
+        rng = None if seed is None else np.random.default_rng([seed, epoch])
+
+        def read(group: Sequence[int]) -> Rows:
+            rows = Rows.join([decoded.block(number) for number in group])
+            return rows if rng is None else rows.take(rng.permutation(len(rows)))
+
         with ThreadPoolExecutor(1) as pool:
             following = None
-            for group, order in zip(groups, orders, strict=True):
-                ready, following = following, pool.submit(self._load, group, order, role)
+            for group in _grouped(decoded.parts, rng):
+                ready, following = following, pool.submit(read, group)
                 if ready is not None:
                     yield ready.result()
             if following is not None:
                 yield following.result()
 
-    def _load(self, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None, role: str) -> Batch:
-        rows = self._read(self.declared.called, blocks, order)
+    def _decoded(self, role: str) -> Decoded:
+        """Return the blocks of a role, which are decoded once."""
+        if role not in self._roles:
+            blocks = self._blocks(role)
+            what = f"the {self.size(role)} {self.declared.called} for {role}"
+            self._roles[role] = Decoded(lambda number: self._decode([blocks[number]], role), len(blocks), what)
+        return self._roles[role]
+
+    def _decode(self, blocks: Sequence[tuple[int, int]], role: str, *, columns: bool = False) -> Rows:
+        """Read, transform, and leave out objects that are not there."""
+        rows = self._read(self.declared.called, blocks)
         train = self._trains(rows) if role == "train" else None
-        rows = rows if train is None else as_bytes(rows)[train].view(rows.dtype)
+        rows = rows if train is None else rows[train]
         inputs: dict[str, Floats] = {}
-        masks: dict[str, npt.NDArray[np.bool_]] = {}
+        counts: dict[str, npt.NDArray[np.int32]] = {}
         for group, variables in self.declared.inputs.items():
             if group in self.declared.caps:
-                objects = self._read(group, blocks, order)
+                objects = self._read(group, blocks)
                 objects = objects if train is None else as_bytes(objects)[train].view(objects.dtype)
-                inputs[group], masks[group] = _transformed(objects, variables), objects["valid"]
+                inputs[group], counts[group] = _transformed(objects, variables)
             else:
                 inputs[group] = np.stack([v(rows[v.column]) for v in variables], axis=1)
-        return Batch(inputs, masks, self._labels(rows), self._weights(rows, role))
+        kept = {name: rows[name] for name in ("fold", *self._layout.columns)} if columns else {}
+        return Rows(inputs, counts, self._labels(rows), self._weights(rows, role), kept)
 
     def _labels(self, rows: Any) -> Floats:
         """Return the labels of rows, target after target."""
@@ -289,9 +248,9 @@ class TrainingData:
         """Return which rows of the training folds train; None: all."""
         return self.declared.training_weights(rows["weight"])[0]
 
-    def _rows(self, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None, role: str) -> Any:
+    def _rows(self, blocks: Sequence[tuple[int, int]], role: str) -> Any:
         """Return the structured rows that have a role, without their objects."""
-        rows = self._read(self.declared.called, blocks, order)
+        rows = self._read(self.declared.called, blocks)
         train = self._trains(rows) if role == "train" else None
         return rows if train is None else rows[train]
 
@@ -304,7 +263,7 @@ class TrainingData:
             weights *= self._reweighting.factors(rows[self._label], rows)
         return weights
 
-    def _read(self, name: str, blocks: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None) -> Any:
+    def _read(self, name: str, blocks: Sequence[tuple[int, int]]) -> Any:
         try:
             dataset = self._file[name]
             rows = np.empty((sum(stop - start for start, stop in blocks), *dataset.shape[1:]), dataset.dtype)
@@ -318,10 +277,12 @@ class TrainingData:
                 where=f"{self.path}, rows {min(blocks)[0]}–{max(blocks)[1]}",
                 hint="make the training set again",
             ) from error
-        return rows if order is None else as_bytes(rows)[order].view(rows.dtype)
+        return rows
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        for decoded in self._roles.values():
+            decoded.close()
         self._file.close()
 
     def __enter__(self) -> TrainingData:
@@ -333,19 +294,26 @@ class TrainingData:
         self.close()
 
 
-def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> Floats:
-    """Return float32 (n, cap, variables) of a structured (n, cap): transformed where valid, else 0."""
+def _grouped(blocks: int, rng: np.random.Generator | None) -> list[list[int]]:
+    """Return the numbers of the blocks that are in memory together, group after group."""
+    numbers = list(range(blocks)) if rng is None else rng.permutation(blocks).tolist()
+    return [numbers[i : i + GROUP_BLOCKS] for i in range(0, blocks, GROUP_BLOCKS)]
+
+
+def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """Return the transformed objects (float32, (objects, variables)) that are valid in a structured (n, cap), and how
+    many each row has.
+    """
     valid = objects["valid"]
-    there = as_bytes(objects)[valid]
+    there = as_bytes(objects).reshape(-1).take(np.flatnonzero(valid))
     floats = np.dtype(
         {"names": ["x"], "formats": [("<f4", (len(variables),))], "offsets": [0], "itemsize": objects.dtype.itemsize}
     )
     values = np.ascontiguousarray(there.view(floats)["x"])
     for i, variable in enumerate(variables):
-        values[:, i] = variable(values[:, i])
-    result = np.zeros((*objects.shape, len(variables)), dtype=np.float32)
-    result[valid] = values
-    return result
+        if variable.transform or variable.fill is not None:
+            values[:, i] = variable(values[:, i])
+    return values, valid.sum(axis=1, dtype=np.int32)
 
 
 def open_dataset(

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["ClassToken", "Real", "Scaling", "SelfAttention", "Sum"]
+__all__ = ["ClassToken", "RaggedSum", "Real", "Scaling", "SelfAttention", "Sum"]
 
 _register = keras.saving.register_keras_serializable(package="hepflow")
 
@@ -68,6 +68,19 @@ class Sum(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return (batch, features)."""
         return input_shape[0], input_shape[2]
+
+
+@_register
+class RaggedSum(keras.layers.Layer):  # type: ignore[misc]
+    """Sum over the objects of each row: (objects, features) and their rows (objects) → (rows, features)."""
+
+    def call(self, x: Any, rows: Any, counts: Any) -> Any:
+        """Sum; ``counts`` has one entry a row, those without objects too."""
+        return ops.segment_sum(x, rows, num_segments=ops.shape(counts)[0])
+
+    def compute_output_spec(self, x: Any, rows: Any, counts: Any) -> Any:
+        """Return (rows, features)."""
+        return keras.KerasTensor((None, x.shape[-1]), dtype=x.dtype)
 
 
 @_register

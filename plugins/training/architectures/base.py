@@ -11,6 +11,7 @@ from hepflow.errors import NetworkError, nearest
 __all__ = [
     "BARE",
     "COUNTS",
+    "RAGGED",
     "TRAINING",
     "Architecture",
     "Key",
@@ -21,10 +22,11 @@ __all__ = [
     "switch",
 ]
 
-TRAINING, BARE, COUNTS = "training", "bare", "counts"
+TRAINING, BARE, COUNTS, RAGGED = "training", "bare", "counts", "ragged"
 """Forms of a network, with the same weights in the same order. training: sequences padded to their caps, with masks.
 bare: as lwtnn sees it, without scaling and masks. counts: as ONNX has it, sequences of any length, with the numbers of
-objects in the place of masks."""
+objects in the place of masks. ragged: the objects of all rows one after the other, with the row of each; nothing is
+calculated for objects that are not there."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Architecture:
     ``KEYS`` are the keys of its YAML file, ``WITHOUT_EFFECT`` those that are accepted and change nothing. ``FACTS`` are
     keys that repeat what the data set has (number of variables, cap, number of classes): they are only compared.
     ``NO_LWTNN`` is the reason why lwtnn cannot express such networks, empty where it can. ``LIBRARY`` is the engine
-    whose networks it builds: ``keras``, ``torch``.
+    whose networks it builds: ``keras``, ``torch``. ``RAGGED`` tells that it builds the ragged form too, in which it is
+    then trained on a processor.
     """
 
     KEYS: ClassVar[Mapping[str, Key]] = {}
@@ -98,6 +101,7 @@ class Architecture:
     FACTS: ClassVar[tuple[str, ...]] = ("n_features", "n_steps", "n_classes")
     NO_LWTNN: ClassVar[str] = ""
     LIBRARY: ClassVar[str] = "keras"
+    RAGGED: ClassVar[bool] = False
 
     def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
         """Return values for the needed keys, used where no file gives the architecture."""
@@ -218,7 +222,10 @@ def mask_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """The inputs of a Keras model: its input tensors by name, and of each input its scaled features and mask."""
+    """The inputs of a Keras model: its input tensors by name, and of each input its scaled features and mask.
+
+    In the ragged form rows of objects, and counts, stand in the place of a mask.
+    """
 
     tensors: dict[str, Any]
     features: dict[str, Any]
@@ -229,7 +236,8 @@ def open_inputs(inputs: Sequence[NetworkInput], form: str = TRAINING) -> Opened:
     """Make the Keras inputs: for a sequence (objects, variables) float32 and which objects are real, else (variables).
 
     Values go in after their transform, unscaled (in the bare form scaled); what stands in objects that are not real
-    does not matter. Beside a sequence stands ``<name>_mask`` (cap) bool, or in the form of counts ``<name>_counts``.
+    does not matter. Beside a sequence stands ``<name>_mask`` (cap) bool, or in the form of counts ``<name>_counts``; in
+    the ragged form, of (variables), the row of each object in ``<name>_rows`` and ``<name>_counts`` of each row.
     """
     import keras
 
@@ -237,15 +245,19 @@ def open_inputs(inputs: Sequence[NetworkInput], form: str = TRAINING) -> Opened:
 
     opened = Opened({}, {}, {})
     for one in inputs:
-        objects = () if one.cap is None else (one.cap if form == TRAINING else None,)
+        objects = () if one.cap is None or form == RAGGED else (one.cap if form == TRAINING else None,)
         x = opened.tensors[one.name] = keras.Input((*objects, len(one.variables)), name=one.name, dtype="float32")
-        mask = None
+        mask: Any = None
         if one.cap is not None and form == TRAINING:
             mask = opened.tensors[mask_name(one.name)] = keras.Input(objects, name=mask_name(one.name), dtype="bool")
         elif one.cap is not None and form == COUNTS:
             counts = keras.Input((), name=f"{one.name}_counts", dtype="int64")
             opened.tensors[f"{one.name}_counts"] = counts
             mask = Real(name=f"{one.name}_real")(x, counts)
+        elif one.cap is not None and form == RAGGED:
+            names = (f"{one.name}_rows", f"{one.name}_counts")
+            mask = tuple(keras.Input((), name=name, dtype="int32") for name in names)
+            opened.tensors.update(zip(names, mask, strict=True))
         opened.masks[one.name] = mask
         scaled = x if form == BARE else Scaling(one.offset, one.scale, name=f"{one.name}_scaling")(x)
         opened.features[one.name] = scaled

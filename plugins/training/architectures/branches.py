@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from hepflow.errors import NetworkError
 from hepflow.plugins.training.architectures.base import (
+    RAGGED,
     TRAINING,
     Architecture,
     Key,
@@ -98,6 +99,7 @@ class DSNN(_Branches):
         "n_fc2": Key(),
     }
     COUNTED: ClassVar[Mapping[str, str]] = {"n_inputs": "n_tdd", "n_hiddens": "n_h"}
+    RAGGED: ClassVar[bool] = True
 
     def defaults(self, inputs: Sequence[NetworkInput]) -> dict[str, Any]:
         """Return the sizes of the decay-mode network."""
@@ -106,12 +108,13 @@ class DSNN(_Branches):
 
     def branch(self, opened: Opened, one: NetworkInput, config: Mapping[str, Any], form: str) -> Any:
         """Return the summed and transformed objects; of an input without objects only the later layers."""
-        from hepflow.plugins.training.layers import Sum
+        from hepflow.plugins.training.layers import RaggedSum, Sum
 
-        x = opened.features[one.name]
+        x, mask = opened.features[one.name], opened.masks[one.name]
         if one.cap is not None:
             x = _dense(x, _first(config, "n_inputs", "n_tdd", one.name), f"{one.name}_phi")
-            x = Sum(name=f"{one.name}_sum")(x, mask=opened.masks[one.name])
+            name = f"{one.name}_sum"
+            x = RaggedSum(name=name)(x, *mask) if form == RAGGED else Sum(name=name)(x, mask=mask)
         return _dense(x, _first(config, "n_hiddens", "n_h", one.name), f"{one.name}_f")
 
 

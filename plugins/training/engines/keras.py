@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
 
 from hepflow.errors import JobOptionsError
 from hepflow.networks import open_keras
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend
-from hepflow.plugins.training.architectures.base import NetworkInput, mask_name
+from hepflow.plugins.training.architectures.base import RAGGED, NetworkInput
 from hepflow.plugins.training.checkpoint import arrays, assign
 from hepflow.plugins.training.configuration import NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.engines.base import (
@@ -26,13 +25,14 @@ from hepflow.plugins.training.engines.base import (
     check_settings,
     loss_of,
 )
+from hepflow.plugins.training.engines.keras_steps import choose_steps, predicted
 from hepflow.plugins.training.engines.progress import Progress
 from hepflow.trainingset import TrainingSet
 
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import Batch, TrainingData
 
-__all__ = ["KerasEngine", "compile_model", "feed"]
+__all__ = ["KerasEngine", "compile_model"]
 
 DEFAULT = "DSNN"
 
@@ -47,6 +47,7 @@ class KerasEngine(Engine):
     SOURCE: ClassVar[str] = MODEL
 
     model: Any
+    steps: Any = None
 
     @classmethod
     def check(cls) -> None:
@@ -83,7 +84,8 @@ class KerasEngine(Engine):
         super().__init__(plan, schedule, deterministic=deterministic)
         import_keras().utils.clear_session()
         backend.seed_everything(schedule.seed, deterministic=deterministic)
-        self._compile(plan.build(), plan.loss)
+        ragged = partial(plan.build, RAGGED) if plan.architecture.RAGGED else None
+        self._compile(plan.build(), plan.loss, ragged)
 
     @classmethod
     def opened(cls, plan: Any, folder: Path) -> KerasEngine:
@@ -96,24 +98,19 @@ class KerasEngine(Engine):
         made.model = open_keras(folder / cls.MODEL)
         return made
 
-    def _compile(self, model: Any, loss: str) -> None:
-        """Give the model loss and optimiser, whose variables are made at once."""
-        import keras
-
-        settings = {"class_name": self.schedule.optimiser, "config": {"learning_rate": self.schedule.learning_rate}}
-        metrics = ["categorical_accuracy"] if loss == "categorical_crossentropy" else []
-        model.compile(keras.optimizers.get(settings), loss=loss, weighted_metrics=metrics)
-        model.optimizer.build(model.trainable_variables)
+    def _compile(self, model: Any, loss: str, ragged: Callable[[], Any] | None = None) -> None:
+        """Choose what trains the model."""
         self.model = model
+        self.steps = choose_steps(model, ragged, loss, self.schedule)
 
     @property
     def learning_rate(self) -> float:
         """The learning rate that the next epoch begins with."""
-        return float(self.model.optimizer.learning_rate)
+        return float(self.steps.optimiser.learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self.model.optimizer.learning_rate = value
+        self.steps.optimiser.learning_rate = value
 
     @property
     def parameters(self) -> int:
@@ -135,33 +132,30 @@ class KerasEngine(Engine):
     def fit_epoch(self, data: TrainingData, epoch: int, report: Report | None = None) -> dict[str, float]:
         """Train for one epoch.
 
-        The loss is the mean of weight times loss, the accuracy is weighted, both while the network learns. Batches are
-        given to Keras one by one: ``fit`` on an iterator leaks rows of every epoch with TensorFlow. A loss that is not
-        finite ends the epoch.
+        The loss is the mean of weight times loss, the accuracy is weighted, both while the network learns. A loss that
+        is not finite ends the epoch.
         """
         rate = self.learning_rate
         progress = Progress(data.size("train"), epoch, self.schedule.epochs, report)
-        for batch in data.batches("train", self.schedule.batch_size, shuffle_seed=self.schedule.seed, epoch=epoch):
-            logs = self.model.train_on_batch(feed(batch), batch.labels, sample_weight=batch.weights, return_dict=True)
-            accuracy = float(logs["categorical_accuracy"]) if "categorical_accuracy" in logs else None
-            if not progress.add(len(batch), float(logs["loss"]), batch.weights, accuracy):
+        for sums in self.steps.epoch(data, epoch):
+            if not progress.add(sums.rows, sums.losses, sums.weights, sums.right):
                 break
         return progress.row(rate)
 
     def predict(self, batch: Batch) -> Floats:
         """Return what the model answers."""
-        return np.asarray(self.model.predict_on_batch(feed(batch)))
+        found: Floats = predicted(self.model, batch) if self.steps is None else self.steps.predict(batch)
+        return found
 
     def arrays(self) -> tuple[Arrays, Arrays]:
         """Return the variables of model and optimiser."""
-        optimiser = getattr(self.model, "optimizer", None)
-        return arrays(self.model.variables), arrays(optimiser.variables) if optimiser is not None else []
+        return arrays(self.model.variables), [] if self.steps is None else arrays(self.steps.optimiser.variables)
 
     def assign(self, model: Arrays, optimiser: Arrays | None = None) -> None:
         """Set the variables of the model, and those of its optimiser."""
         assign(self.model.variables, model)
         if optimiser is not None:
-            assign(self.model.optimizer.variables, optimiser)
+            assign(self.steps.optimiser.variables, optimiser)
 
     def save(self, path: Path) -> None:
         """Write Keras' own file."""
@@ -181,8 +175,3 @@ def compile_model(model: Any, schedule: Schedule, loss: str) -> KerasEngine:
     Engine.__init__(made, None, schedule)
     made._compile(model, loss)
     return made
-
-
-def feed(batch: Batch) -> dict[str, Any]:
-    """Return the model's inputs: values and, of sequences, the masks."""
-    return {**batch.inputs, **{mask_name(name): mask for name, mask in batch.masks.items()}}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Sequence
 
-from hepflow.plugins.training.engines.base import Report
+import numpy as np
+
+from hepflow.plugins.training.engines.base import Floats, Report
 
 __all__ = ["Progress", "clock"]
 
@@ -22,13 +24,14 @@ class Progress:
         self._accuracy: float | None = None
         self._began = self._shown = time.perf_counter()
 
-    def add(self, rows: int, loss: float, weights: Any, accuracy: float | None = None) -> bool:
-        """Add a batch: its mean of weight times loss, and its weighted accuracy; False where the loss is not finite."""
-        self._done += rows
-        self._loss += loss * rows
-        if accuracy is not None:
-            mine = float(weights.sum(dtype="f8"))
-            self._weight, self._correct = self._weight + mine, self._correct + accuracy * mine
+    def add(self, rows: Sequence[int], losses: Floats, weights: Floats, right: Floats | None = None) -> bool:
+        """Add steps: of each its rows, the mean of weight times loss, the sum of its weights and of those that are
+        right; False where the loss is not finite.
+        """
+        self._done += sum(rows)
+        self._loss += float(np.dot(rows, losses))
+        if right is not None:
+            self._weight, self._correct = self._weight + float(weights.sum()), self._correct + float(right.sum())
             self._accuracy = self._correct / self._weight if self._weight else 0.0
         if not math.isfinite(self._loss):
             return False

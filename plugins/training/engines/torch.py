@@ -168,7 +168,7 @@ class TorchEngine(Engine):
             loss = (weights * _losses(found, labels, classifies=self.plan.classifies)).mean()
             loss.backward()
             self._optimiser.step()
-            if not progress.add(len(batch), float(loss.detach()), batch.weights):
+            if not progress.add((len(batch),), loss.detach().cpu().numpy()[None], batch.weights):
                 break
         return progress.row(rate)
 

@@ -6,18 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hepflow import Folds
 from hepflow.errors import NetworkError, PluginError
 from hepflow.plugins.tau.variables import CLASSES
 from hepflow.plugins.training.architectures import NetworkInput, mask_name
+from hepflow.plugins.training.architectures.base import RAGGED
 from hepflow.plugins.training.configuration import NetworkPlan, plan_network
+from hepflow.plugins.training.engines import Schedule
 from hepflow.plugins.training.engines.keras_export import to_network
+from hepflow.plugins.training.engines.keras_steps import PlainSteps
+from hepflow.plugins.training.engines.keras_tensorflow import RaggedSteps, TensorFlowSteps
+from hepflow.plugins.training.source import Source
 from hepflow.registry.manager import registry
 
-pytest.importorskip("keras", reason="Keras is not installed")
+keras = pytest.importorskip("keras", reason="Keras is not installed")
 
 FLAT = (NetworkInput("jets", ("m", "pt", "dr"), None, (0.0, 1.0, 2.0), (1.0, 2.0, 3.0)),)
 
@@ -129,6 +136,35 @@ def test_a_plan_comes_back_from_its_description(network_inputs):
     made = plan("LSTM", network_inputs)
     again = NetworkPlan.from_description(json.loads(json.dumps(made.describe())))
     assert (again.inputs, again.classes, again.config) == (made.inputs, made.classes, made.config)
+
+
+def test_all_steps_agree(small_training, monkeypatch, caplog):
+    """Weights after an epoch: Keras' own steps, padded ones, ragged ones, and a set that lives on a device."""
+    caplog.set_level("INFO")
+    variables = json.loads(Path(small_training["Normaliser"]).read_text())
+    source, found = Source(Path(small_training["Dataset"]), Folds(), None, variables), {}
+    with source.open() as data:
+        made = plan("DSNN", source.inputs(data), n_inputs=[8, 6], n_hiddens=[5], n_fc1=8, n_fc2=6)
+        kinds = {"plain": PlainSteps, "padded": TensorFlowSteps, "device": TensorFlowSteps, "ragged": RaggedSteps}
+        for name, kind in kinds.items():
+            memory = {"device": 1e9, "padded": 1e4}.get(name)
+            monkeypatch.setattr("hepflow.plugins.training.backend.free_memory", lambda memory=memory: memory)
+            keras.utils.set_random_seed(1)
+            model, form = randomised(made.build()), made.build(RAGGED) if name == "ragged" else None
+            if form is not None:
+                assert [w.path.split("/")[-2:] for w in form.weights] == [w.path.split("/")[-2:] for w in model.weights]
+            steps = kind(model, form, made.loss, Schedule(batch_size=50, optimiser="sgd"))
+            sums = list(steps.epoch(data, 0))
+            batch = next(data.batches("validation", 60))
+            found[name] = [
+                np.concatenate([getattr(one, what) for one in sums]) for what in ("losses", "weights", "right")
+            ] + [steps.predict(batch), *model.get_weights()]
+            assert sum(sum(one.rows) for one in sums) == data.size("train")
+    for name in ("padded", "device", "ragged"):
+        for one, other in zip(found[name], found["plain"], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert "do not fit into 0.00 GB that are free" in caplog.text
+    assert "lives in the memory of cpu:0" in caplog.text
 
 
 EPOCH = """

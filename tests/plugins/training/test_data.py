@@ -107,6 +107,28 @@ def test_rows_stay_together_when_shuffled(data, monkeypatch):
     assert (mixed.labels == plain.labels[order]).all()
 
 
+def test_blocks_are_decoded_once_and_anew_where_there_is_no_room(data, monkeypatch, caplog):
+    """Order and rows are the same, and those that ``order`` says."""
+    monkeypatch.setattr(data_module, "BLOCK_ROWS", 64)
+    read = []
+    monkeypatch.setattr(data, "_read", lambda name, blocks, old=data._read: read.append(name) or old(name, blocks))
+
+    def weights(seed):
+        return [weight for rows in data.blocks("train", 500, shuffle_seed=seed) for weight in rows.weights.tolist()]
+
+    first, calls = weights(1), len(read)
+    assert weights(1) == first
+    assert len(read) == calls, "the second epoch reads nothing of the training set"
+    assert data.everything("train").weights[data.order("train", shuffle_seed=1, epoch=0)].tolist() == first
+    assert data.nbytes("train") < 2_000 * 500
+    data._roles.popitem()[1].close()
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1e5}))
+    assert (weights(1), weights(1)) == (first, first)
+    assert len(read) == 3 * calls
+    assert "the 1800 taus for train are decoded anew in every epoch" in caplog.text
+    assert "TMPDIR" in caplog.text
+
+
 def test_a_reader_may_stop_early(data):
     batches = data.batches("train", 10)
     next(batches)

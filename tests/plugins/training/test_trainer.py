@@ -16,12 +16,13 @@ import pytest
 from hepflow import Context, Folds, Job, kfold
 from hepflow.errors import HepflowError, InputError, NetworkError, OutputError, ToolError
 from hepflow.execution import RunOptions, run
-from hepflow.plugins.training import Batch, Normalisation, Normaliser, Trainer, open_dataset
+from hepflow.plugins.training import Normalisation, Normaliser, Trainer, open_dataset
 from hepflow.plugins.training.checkpoint import CHECKPOINT, Checkpoint
 from hepflow.plugins.training.engines import Schedule
 from hepflow.plugins.training.engines.keras import compile_model
 from hepflow.plugins.training.fitting import DivergedError, State, fit
 from hepflow.plugins.training.fitting import _advance as advance
+from hepflow.plugins.training.rows import Rows
 from tests.plugins.training.conftest import copied, decay_mode_set
 
 keras = pytest.importorskip("keras", reason="Keras is not installed")
@@ -234,11 +235,11 @@ def test_finite_loss_with_weights_that_are_not(tmp_path, what):
     model = keras.Model({"x": inputs}, keras.layers.Dense(2, activation="softmax")(Idle()(inputs)))
     schedule = Schedule(epochs=4, batch_size=10)
     engine = compile_model(model, schedule, "categorical_crossentropy")
-    lost = model.layers[1].weight if what == "weights" else model.optimizer.variables[-1]
+    lost = model.layers[1].weight if what == "weights" else engine.steps.optimiser.variables[-1]
 
     class Losing(Flat):
-        def batches(self, role, size, shuffle_seed=None, epoch=0):
-            yield from super().batches(role, size, shuffle_seed, epoch)
+        def blocks(self, role, size, shuffle_seed=None, epoch=0):
+            yield from super().blocks(role, size, shuffle_seed, epoch)
             if role == "train" and epoch == 1:
                 lost.assign(np.full(lost.shape, np.nan))
 
@@ -300,6 +301,7 @@ class Flat:
     folds = Folds()
 
     def __init__(self, bad_epoch=None):
+        self.caps = {}
         rng = np.random.default_rng(1)
         self.x, self.bad_epoch = rng.normal(size=(40, 2)).astype(np.float32), bad_epoch
         self.y = np.eye(2, dtype=np.float32)[(self.x[:, 0] > 0).astype(int)]
@@ -308,13 +310,17 @@ class Flat:
     def size(self, role):
         return 40
 
-    def batches(self, role, size, shuffle_seed=None, epoch=0):
+    def blocks(self, role, size, shuffle_seed=None, epoch=0):
         x = self.x.copy()
         if role == "train" and self.bad_epoch is not None and epoch >= self.bad_epoch:
             x[0] = np.nan
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            yield Batch({"x": x[rows]}, {}, self.y[rows], self.weights[rows])
+            yield Rows({"x": x[rows]}, {}, self.y[rows], self.weights[rows])
+
+    def batches(self, role, size, shuffle_seed=None, epoch=0):
+        for rows in self.blocks(role, size, shuffle_seed, epoch):
+            yield rows.padded({})
 
 
 class Watched(Flat):
@@ -324,14 +330,14 @@ class Watched(Flat):
         super().__init__()
         self.watched = []
 
-    def batches(self, role, size, shuffle_seed=None, epoch=0):
-        for batch in super().batches(role, size, shuffle_seed, epoch):
-            room = np.zeros(batch.inputs["x"].size + 16, np.float32)
+    def blocks(self, role, size, shuffle_seed=None, epoch=0):
+        for rows in super().blocks(role, 2, shuffle_seed, epoch):
+            room = np.zeros(rows.inputs["x"].size + 16, np.float32)
             start = (-room.ctypes.data % 64) // 4  # aligned
-            x = room[start : start + batch.inputs["x"].size].reshape(batch.inputs["x"].shape)
-            x[...] = batch.inputs["x"]
+            x = room[start : start + rows.inputs["x"].size].reshape(rows.inputs["x"].shape)
+            x[...] = rows.inputs["x"]
             self.watched.append(weakref.ref(room))
-            yield dataclasses.replace(batch, inputs={"x": x})
+            yield dataclasses.replace(rows, inputs={"x": x})
 
 
 def test_taus_do_not_stay_in_memory():
@@ -341,7 +347,7 @@ def test_taus_do_not_stay_in_memory():
     engine = compile_model(model, schedule, "categorical_crossentropy")
     fit(engine, data, schedule, "categorical_crossentropy")
     gc.collect()
-    assert len(data.watched) == 21
+    assert len(data.watched) == 40
     assert sum(one() is not None for one in data.watched) <= 3, "a backend may hold the last batches for a while"
 
 
