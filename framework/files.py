@@ -7,7 +7,8 @@ import glob
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "replacing",
     "sha256",
     "sync_file",
+    "sync_files",
     "write_bytes",
     "write_text",
 ]
@@ -70,6 +72,13 @@ def sync_file(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Wait until several files, and their names, are safe on the disk: together, which takes as long as for a few."""
+    files = list(paths)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(sync_file, [*files, *{path.parent for path in files}]))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

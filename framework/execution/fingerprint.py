@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from hepflow.errors import differences
 from hepflow.execution.code import sources
-from hepflow.execution.plan import Plan, PlannedFile
+from hepflow.execution.plan import Plan
 from hepflow.files import sha256
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
@@ -19,7 +19,10 @@ from hepflow.properties import Configurable
 from hepflow.tool import Tool
 from hepflow.versions import versions
 
-__all__ = ["compared", "fingerprint_of", "is_run", "without_inputs"]
+__all__ = ["Differences", "compared", "fingerprint_of"]
+
+FIELDS = ("tree", "size", "mtime", "ctime", "uuid", "unit", "entries", "sha256")
+"""What is known of an input."""
 
 READING = ("hepflow", "numpy", "awkward", "uproot", "onnxruntime")
 """What the results of a work unit depend on, so that a run that is resumed must have the same."""
@@ -58,9 +61,8 @@ def fingerprint_of(
             **({"--lumi": factors} if (factors := {k.sample: k.factor for k in plan.kinds if k.factor}) else {}),
             "versions": {name: version for name, version in versions().items() if name in READING},
             "readers": sources(reader for reader in formats if reader.format in read),
-            "inputs": _inputs(plan, checksums),
-            "files": [_named(f, plan) for f in plan.files],
         },
+        "inputs": _inputs(plan, checksums),
         "finalize": {
             "--label": label,
             **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
@@ -76,58 +78,63 @@ def _variations(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _inputs(plan: Plan, checksums: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return what each input is, and which ranges of it are read."""
+def _inputs(plan: Plan, checksums: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Return what each input is, and which ranges of it are read, in plan order, as ``FIELDS`` say: there may be
+    many.
+    """
     ranges: dict[int, list[str]] = {id(file): [] for file in plan.files}
     for unit in plan.units:
-        ranges[id(unit.file)].append(f"entries {unit.start}–{unit.stop}")
-    return {
-        _named(f, plan): {
-            "size": f.size,
-            "mtime": f.mtime,
-            "uuid": f.identity,
-            "unit": plan.kinds[f.kind].energy_unit,
-            "path": f.path,
-            "units": ranges[id(f)],
-        }
-        | ({"sha256": checksums[f.path]} if f.path in checksums else {})
-        for f in plan.files
-    }
+        ranges[id(unit.file)].append(f"{unit.start}–{unit.stop}")
+    rows = {}
+    for f in plan.files:
+        kind = plan.kinds[f.kind]
+        told = [f.size, f.mtime, f.ctime, f.identity, kind.energy_unit, ", ".join(ranges[id(f)])]
+        rows[f"{f.path}:{kind.tree}" if kind.tree else f.path] = [kind.tree, *told, checksums.get(f.path, "")]
+    return rows
 
 
-def compared(
-    earlier: Mapping[str, Any], current: Mapping[str, Any], failed: Collection[str]
-) -> tuple[list[str], list[str], int]:
-    """Compare what a run was made of with what it is made of now, as JSON has it; return in words what does not allow
-    to go on, what does, and how many of the tools that only finalize are as they were.
+class Differences(NamedTuple):
+    """What does not allow to go on, and what does, in words; how many of the tools that only finalize are as they were;
+    inputs that somebody touched, with the size, time and UUID that they had.
+    """
+
+    refused: list[str]
+    changed: list[str]
+    same: int
+    touched: list[str]
+
+
+def compared(earlier: Mapping[str, Any], current: Mapping[str, Any], failed: Collection[str]) -> Differences:
+    """Compare what a run was made of with what it is made of now, as JSON has it.
 
     Inputs may have been added or taken out, and be others where they are among those that ``failed``.
     """
     refused = differences(earlier["settings"], current["settings"])
-    refused += differences(without_inputs(earlier["run"]), without_inputs(current["run"]))
-    old, new = earlier["run"]["inputs"], current["run"]["inputs"]
-    both = [name for name in old if name in new and not {old[name]["path"], new[name]["path"]} & {*failed}]
-    refused += differences({"inputs": {n: old[n] for n in both}}, {"inputs": {n: new[n] for n in both}})
+    refused += differences(earlier["run"], current["run"])
+    old, new = earlier["inputs"], current["inputs"]
+    both = [name for name in old if name in new and not {_path(name, old), _path(name, new)} & {*failed}]
+    other = [name for name in both if old[name] != new[name]]
+    was, now = ({"inputs": {name: _described_input(made[name]) for name in other}} for made in (old, new))
+    refused += differences(was, now)
+    touched = [name for name in other if not new[name][-1]] if not refused else []
     counts = {"added": len(new.keys() - old.keys()), "taken out": len(old.keys() - new.keys())}
     changed = [f"inputs: {count:,} {what}" for what, count in counts.items() if count]
-    order = [[name for name in made["run"]["files"] if name in new and name in old] for made in (earlier, current)]
+    order = [[name for name in inputs if name in new and name in old] for inputs in (old, new)]
     changed += ["inputs: their order"] if order[0] != order[1] else []
     old, new = earlier["finalize"], current["finalize"]
     changed += [*differences(old, new), *_moved(old, new)]
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old.items(), new.items(), strict=False)))
-    return refused, changed, same
+    return Differences(refused, changed, same, touched)
 
 
-def without_inputs(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run is made of besides its inputs."""
-    return {name: told for name, told in run.items() if name not in ("inputs", "files")}
+def _path(name: str, inputs: Mapping[str, Sequence[Any]]) -> str:
+    return name.removesuffix(f":{inputs[name][0]}")
 
 
-def is_run(run: Mapping[str, Any]) -> bool:
-    """Tell whether this may be what ``fingerprint_of`` said of a run."""
-    inputs = run.get("inputs")
-    told = isinstance(inputs, dict) and all(isinstance(one, dict) and "path" in one for one in inputs.values())
-    return told and isinstance(run.get("files"), list)
+def _described_input(row: Sequence[Any]) -> dict[str, Any]:
+    """Return what must be the same of an input, by what it is."""
+    told = dict(zip(FIELDS, row, strict=False))
+    return {**told, "entries": str(told.get("entries", "")).split(", "), "ctime": 0}
 
 
 def _moved(old: Iterable[str], new: Iterable[str]) -> list[str]:
@@ -136,11 +143,6 @@ def _moved(old: Iterable[str], new: Iterable[str]) -> list[str]:
     both = [name for name in old if name in new]
     pairs = [(a, b) for a, b in zip(both, (name for name in new if name in both), strict=True) if a != b]
     return [f"order: {' → '.join(', '.join(names) for names in zip(*pairs, strict=True))}"] if pairs else []
-
-
-def _named(file: PlannedFile, plan: Plan) -> str:
-    tree = plan.kinds[file.kind].tree
-    return f"{file.path}:{tree}" if tree else file.path
 
 
 def _defines_code(module: ModuleType) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hepflow.errors import OutputError, listed
-from hepflow.execution.fingerprint import compared, without_inputs
+from hepflow.execution.fingerprint import compared
 from hepflow.execution.keys import run_key, signature, signed
 from hepflow.execution.ledger import KEPT, Ledger
 from hepflow.execution.packing import PackingError
@@ -55,6 +56,8 @@ FAILURES = "failures.json"
 OWN = (PROVENANCE, FAILURES, "joboptions.py", "cutflow.json")
 STREAM, TOOL, CLOSED = "stream_", "tool_", "closed"
 """How the steps in the ledger are called: closed streams, finalized tools, and what the outputs are made of."""
+INPUTS = "inputs-"
+"""How that with the inputs of the run is called, before its digest."""
 
 
 class RunDirectory(WrittenFiles):
@@ -123,7 +126,7 @@ class RunDirectory(WrittenFiles):
     def has_checksums(cls, output: str | None, job: str) -> bool:
         """Return whether the run that is there knows the SHA-256 of its inputs."""
         earlier = cls(Path(output).expanduser() if output else _default(job, True)).load("fingerprint.json") or {}
-        return any("sha256" in entry for entry in earlier.get("run", {}).get("inputs", {}).values())
+        return bool(earlier.get("checksum"))
 
     def _identify(self) -> None:
         """Know the key of the run, which is a new one, or of this user: only then is what is there to be trusted."""
@@ -273,15 +276,20 @@ class RunDirectory(WrittenFiles):
         """Record what the run is made of; when resuming, refuse to continue with other work units, showing the
         difference.
 
-        ``settings`` are those of the tools and streams of the event loop, ``run`` is all else that must be the same.
+        ``settings`` are those of the tools and streams of the event loop, ``run`` is all else that must be the same,
+        ``inputs`` are the inputs, by name, as lists.
         ``finalize`` names every tool, in job order, with the settings of those that only finalize: these may change.
         The steps of the ledger from the first such tool on are forgotten; what has changed is returned in words.
         ``failed`` are inputs that failed, or fail now: they may be others.
         """
         earlier = self.load("fingerprint.json")
-        current = json.loads(json.dumps(plain(fingerprint)))
-        self.made = hashlib.sha256(repr([current["settings"], without_inputs(current["run"])]).encode()).hexdigest()
+        inputs = fingerprint["inputs"]
+        current = json.loads(json.dumps(plain({key: told for key, told in fingerprint.items() if key != "inputs"})))
+        self.made = hashlib.sha256(repr([current["settings"], current["run"]]).encode()).hexdigest()
         changed: list[str] = []
+        if resume and earlier is not None:
+            known, packed = self.load_step(earlier["inputs"])
+            earlier = {**earlier, "inputs": json.loads(packed)} if known else None
         if resume and earlier is None and any(self.ledger.folder.iterdir()):
             raise OutputError(
                 "the run cannot be resumed: what it was made of is not known any more",
@@ -289,15 +297,27 @@ class RunDirectory(WrittenFiles):
                 hint="start anew with --force",
             )
         if resume and earlier is not None:
-            refused, changed, same = compared(earlier, current, {*failed})
+            refused, changed, same, touched = compared(earlier, {**current, "inputs": inputs}, {*failed})
             if refused:
                 raise OutputError(
                     f"the run cannot be resumed, this has changed:{listed(refused)}",
                     where=str(self.path),
                     hint="run with what it was started with, or start anew with --force",
                 )
+            if touched:
+                logging.getLogger("hepflow").warning(
+                    "inputs were touched since then: their name, links or rights changed, or bytes with the time set "
+                    "back, which --checksum would tell:%s",
+                    listed(touched),
+                )
             self._forget([*list(earlier["finalize"])[same:], *list(current["finalize"])[same:]])
-        self.write_json(f"{STATE}/fingerprint.json", current)
+        packed = json.dumps(inputs, separators=(",", ":")).encode()
+        name = f"{INPUTS}{hashlib.sha256(packed).hexdigest()[:16]}"
+        self.save_step(name, packed)  # there may be many
+        told = {**current, "inputs": name, "checksum": self.checksum}
+        self.write_json(f"{STATE}/fingerprint.json", told)
+        for other in {*self.ledger.names(INPUTS)} - {name}:
+            self.ledger.forget(other)
         return changed
 
     def failures(self) -> list[dict[str, Any]]:

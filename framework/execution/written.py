@@ -13,9 +13,8 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from hepflow.errors import OutputError
-from hepflow.execution.fingerprint import is_run
 from hepflow.execution.ledger import KEPT
-from hepflow.files import sha256, write_bytes
+from hepflow.files import sha256, sync_files, write_bytes
 
 __all__ = ["IDENTITY", "STATE", "WrittenFiles", "is_inside", "plain"]
 
@@ -94,17 +93,21 @@ class WrittenFiles:
         noted, now = self.noted(), self._stamps()
         folders = {folder for name in noted for folder in PurePath(name).parents} - {PurePath()}
         files = {name: entry for name, entry in noted.items() if name in now or entry["step"] not in ("", step)}
+        earlier, fresh = {*before.values()}, list[str]()
         for name, stamp in now.items():
             places = {PurePath(name), *PurePath(name).parents}
             changed = stamp != before.get(name)
             belongs = name not in self.before and (places.intersection(made) or (changed and places & folders))
             holder = noted[name]["step"] if name in noted else ""
             if holder in ("", step) and (belongs or name in noted):
-                moved = stamp in before.values()
+                moved = stamp in earlier
                 counts = not moved if changed else places.intersection(made[asked:])
                 files[name] = self._entry(name, step if counts else "", stamp)
+                fresh += [name] if changed and not moved else []
             elif holder and changed:
                 files[name] = self._entry(name, holder, stamp)
+                fresh.append(name)
+        sync_files(self.path / name for name in fresh)  # what a step has written counts as done
         if files != noted:
             self.write_json(f"{STATE}/files.json", files)
 
@@ -151,7 +154,7 @@ def _is_noted(entry: Any) -> bool:
 
 def _is_fingerprint(found: Any) -> bool:
     parts = [found.get(key) for key in ("settings", "run", "finalize")] if isinstance(found, dict) else []
-    return len(parts) == 3 and all(isinstance(part, dict) for part in parts) and is_run(found["run"])
+    return len(parts) == 3 and all(isinstance(part, dict) for part in parts) and isinstance(found.get("inputs"), str)
 
 
 _SHAPES: Mapping[str, Callable[[Any], bool]] = {

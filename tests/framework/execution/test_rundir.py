@@ -358,9 +358,8 @@ def test_paths_are_those_of_the_folder_that_is_read(tmp_path):
     assert prepare(tmp_path / "moved", resume=True).load_step("x") == (True, moved)
 
 
-def made_of(settings=None, run=None, finalize=None):
-    run = {"inputs": {}, "files": [], **(run or {})}
-    return {"settings": settings or {}, "run": run, "finalize": finalize or {}}
+def made_of(settings=None, inputs=None, finalize=None):
+    return {"settings": settings or {}, "run": {}, "inputs": inputs or {}, "finalize": finalize or {}}
 
 
 def test_fingerprint_shows_what_differs_and_nothing_else(tmp_path):
@@ -375,20 +374,22 @@ def test_fingerprint_shows_what_differs_and_nothing_else(tmp_path):
     assert caught.value.message.splitlines()[1:] == [f"  {line}" for line in lines]
 
 
-def inputs(names, size=1):
-    return {f"{name}.root": {"path": f"{name}.root", "size": size} for name in names}
+def inputs(names, size=1, ctime=5):
+    return {f"{name}.root": ["", size, 1.0, ctime, "uuid", "MeV", "0–9, 9–20", ""] for name in names}
 
 
-def test_fingerprint_of_what_was_added_and_of_many_differences(tmp_path):
+def test_fingerprint_of_what_was_added_and_of_many_differences(tmp_path, caplog):
     directory = prepare(tmp_path / "run")
-    directory.check_fingerprint(made_of(run={"inputs": inputs("a")}), resume=False)
-    changed = directory.check_fingerprint(made_of(run={"inputs": inputs("bc")}), resume=True)
+    directory.check_fingerprint(made_of(inputs=inputs("a")), resume=False)
+    changed = directory.check_fingerprint(made_of(inputs=inputs("bc")), resume=True)
     assert changed == ["inputs: 2 added", "inputs: 1 taken out"]
+    assert directory.check_fingerprint(made_of(inputs=inputs("bc", ctime=6)), resume=True) == []
+    assert "inputs were touched since then" in caplog.text
     with pytest.raises(OutputError, match=r"  inputs\.b\.root\.size: 1 → 2"):
-        directory.check_fingerprint(made_of(run={"inputs": inputs("b", 2)}), resume=True)
-    directory.check_fingerprint(made_of(run={"inputs": inputs(range(99))}), resume=True)
+        directory.check_fingerprint(made_of(inputs=inputs("b", 2)), resume=True)
+    directory.check_fingerprint(made_of(inputs=inputs(range(99))), resume=True)
     with pytest.raises(OutputError) as caught:
-        directory.check_fingerprint(made_of(run={"inputs": inputs(range(99), 2)}), resume=True)
+        directory.check_fingerprint(made_of(inputs=inputs(range(99), 2)), resume=True)
     assert len(caught.value.message.splitlines()) == 14
     assert caught.value.message.endswith("  … and 87 more")
 
