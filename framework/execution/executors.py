@@ -71,7 +71,9 @@ def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise JobOptionsError(f"the site file cannot be read: {error}", where=str(path)) from error
+        raise JobOptionsError(
+            f"the site file cannot be read: {' '.join(str(error).split())}", where=str(path)
+        ) from error
     known = plugins.names("executors")
     for key, settings in content.items() if isinstance(content, dict) else [(str(content), None)]:
         if key not in known or not isinstance(settings, dict):
@@ -80,6 +82,14 @@ def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
                 where=str(path),
                 hint=f"write executor: {{Property: value}}; {nearest(str(key), known, what='executors')}",
             )
+        there = plugins.load("executors", key).properties()
+        for name in settings:
+            if name not in there:
+                raise JobOptionsError(
+                    f"the site file sets {key}.{name}, and there is no such property",
+                    where=str(path),
+                    hint=nearest(str(name), there, what=f"properties of {key}"),
+                )
     return dict(content)
 
 

@@ -151,6 +151,7 @@ def test_the_site_file_and_set_configure_an_executor(tmp_path, monkeypatch):
     [
         ("slrum: {Partition: short}", "the site file has 'slrum', which is no executor"),
         ("processes: 3", "the site file has 'processes'"),
+        ("htcondor: {Flavor: longlunch}", "the site file sets htcondor.Flavor, and there is no such property"),
         ("- a", "the site file has"),
         ("a: [", "the site file cannot be read"),
         (None, "the site file cannot be read"),
