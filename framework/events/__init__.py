@@ -106,16 +106,25 @@ class Events:
 
     def places(self, container: str) -> npt.NDArray[np.int64] | None:
         """Return which of its objects, hidden ones included, the visible ones of a container are (``""``: of the
-        events), or None where a variation has made the container anew: its objects are none of the nominal.
+        events); None where all are visible.
         """
-        scope = self._scope
-        if not container:
-            index = scope.event_index()
-            return np.arange(scope.n_events) if index is None else index
-        if scope.nominal is not None and scope.group(container) is not scope.nominal.group(container):
-            return None
-        index = scope.index(container)
-        return np.arange(scope.full_length(container)) if index is None else index
+        return self._scope.index(container) if container else self._scope.event_index()
+
+    def flat_column(self, name: str) -> bool:
+        """Tell whether a column has one number for each object."""
+        column = self._scope.find(name)
+        return column is not None and isinstance(column.content, np.ndarray)
+
+    def of_nominal(self, container: str) -> bool:
+        """Tell whether the objects of a container are those of the nominal, and not made anew by a variation."""
+        nominal = self._scope.nominal
+        return not container or nominal is None or self._scope.group(container) is nominal.group(container)
+
+    def lasting(self, key: Hashable, make: Callable[[Events], T], reads: Iterable[str]) -> T:
+        """Return what ``make`` returns of the columns that it ``reads``, with no object hidden; kept for all tools of
+        the chunk and all variations that see the same columns.
+        """
+        return self._scope.lasting(key, lambda: make(Events(self._scope.everything(), self._access)), reads)
 
     def child(self, label: str = "") -> Events:
         """Return a view that sees this one's columns and selections and keeps its own."""

@@ -114,6 +114,7 @@ class Scope:
         self._masks: dict[str, Bools] = {} if parent is None else dict(parent._masks)
         self._cache: dict[tuple[str, str], Any] = {}
         self._shared: dict[Hashable, Any] = {}
+        self._lasting: dict[Hashable, Any] = {} if parent is None else parent._lasting
         self.nominal: Scope | None = None
         """What this is a variation of."""
         self._selects = self._anew = False
@@ -367,6 +368,23 @@ class Scope:
             self._shared[key] = make()
         value: T = self._shared[key]
         return value
+
+    def lasting(self, key: Hashable, make: Callable[[], T], reads: Iterable[str]) -> T:
+        """Return what ``make`` returns of whole columns, hidden objects included; kept for all scopes of the chunk that
+        see the same columns, variations among them.
+        """
+        columns = [self.column(name) for name in reads]
+        known = (key, *map(id, columns))
+        if known not in self._lasting:
+            self._lasting[known] = (columns, make())  # with the columns, whose places in memory nobody else gets
+        value: T = self._lasting[known][1]
+        return value
+
+    def everything(self) -> Scope:
+        """Return a scope of the same columns in which nothing is hidden."""
+        made = self.child(self.label)
+        made._event_mask, made._masks = None, {}
+        return made
 
     def _differs(self, reads: Iterable[str]) -> bool:
         return any(self.find(name) is not self._load(name) for name in reads)

@@ -60,6 +60,14 @@ class Expression:
         """Return the energy units in the text: with one, the unit of the input must be known."""
         return tuple(dict.fromkeys(str(node.value) for node in self._tree.walk() if node.kind == "unit"))
 
+    @property
+    def elementwise(self) -> str:
+        """Return the container of which each object has a value that comes from its own columns alone, by arithmetic;
+        empty where the values are made otherwise.
+        """
+        simple = all(node.kind in ("column", "number", "unit", "unary", "binary") for node in self._tree.walk())
+        return self.containers[0] if simple and len(self.containers) == 1 else ""
+
     def unit_free(self, energy: Callable[[str], bool]) -> bool:
         """Tell whether the values are the same in every energy unit; ``energy`` tells which columns are energies."""
         return unit_free(self._tree, energy)
@@ -265,7 +273,11 @@ def common_values(events: Events, *expressions: Expression) -> str:
     listed = ""
     for expression in expressions:
         for part in (expression.parts if isinstance(expression, Cut) else ()) or (expression,):
-            levels = part.value(events).levels
+            alone = part.elementwise
+            if alone and all(map(events.flat_column, part.columns)):
+                levels = _levels(events, alone)  # its values are not needed for that
+            else:
+                levels = part.value(events).levels
             if len(levels) > len(found) and not levels[-1].name:
                 listed = part.text
             short, found = sorted((found, levels), key=len)

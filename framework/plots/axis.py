@@ -16,7 +16,7 @@ from hepflow.variables import Variable
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["Axis", "bins", "boost_histogram", "closed", "same_bin", "to_hist", "within_reach"]
+__all__ = ["Axis", "bin_numbers", "bins", "boost_histogram", "closed", "same_bin", "to_hist", "within_reach"]
 
 ALIKE = 1e-9
 """Edges this close, in widths of the narrowest bin, are the same edges."""
@@ -138,6 +138,16 @@ def within_reach(axis: Axis, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if axis.log and values.size and values.dtype.kind in "if" and values.min() < 0:
         values = np.maximum(values, 0)
     return values if axis.labels else closed(values, *axis.edges[-2:])
+
+
+def bin_numbers(axis: Axis, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the numbers of the bins that values are in: 0 is the underflow, n + 1 the overflow, n + 2 is for NaN."""
+    number = len(axis)
+    kind = np.uint8 if number < 250 else np.uint16 if number < 2**16 - 6 else np.uint32
+    found: npt.NDArray[Any] = (bins(axis).index(within_reach(axis, values)) + 1).astype(kind)
+    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
+        found[missing] = number + 2
+    return found
 
 
 def same_bin(axis: Axis, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -33,6 +33,7 @@ class Histogram(PlotObject):
         if len(self.axes) not in (1, 2):
             raise PlotError(f"a histogram has one or two axes, not {len(self.axes)}")
         super().__init__(label, {"counts": [bins(axis) for axis in self.axes]})
+        self._views: dict[str, Any] = {}
 
     def layout(self) -> dict[str, Any]:  # noqa: D102
         return {"axes": self.axes}
@@ -49,6 +50,44 @@ class Histogram(PlotObject):
         *columns, weights = self._take(*columns, weight=weight)
         reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
         self._sums["counts"].fill(*reached, weight=weights)
+
+    def fill_numbers(self, numbers: Array, weight: Array, squares: Array) -> Array:
+        """Add one entry for each number of a bin of the only axis, as ``bin_numbers`` has them, with finite weights and
+        their squares; return the sums of weights, shape (bins + 3,).
+        """
+        invalid = int(np.count_nonzero(numbers == len(self.axes[0]) + 2))
+        self.invalid += invalid
+        self.entries += len(numbers) - invalid
+        if len(weight) and weight.min() < 0:
+            self.negative += int(np.count_nonzero((weight < 0) & (numbers != len(self.axes[0]) + 2)))
+        sums = self.counted(numbers, weight)
+        view = self._live("counts")
+        view["value"] += sums[:-1]
+        view["variance"] += self.counted(numbers, squares)[:-1]
+        return sums
+
+    def counted(self, numbers: Array, weight: Array | None = None) -> Array:
+        """Return how often each number of a bin is there, or the sums of weights, shape (bins + 3,)."""
+        return np.bincount(numbers, weight, len(self.axes[0]) + 3)
+
+    def add_counts(self, counts: Array) -> None:
+        """Add so many entries to the bins, underflow, overflow and those that are invalid among them."""
+        self.invalid += int(counts[-1])
+        self.entries += int(counts[:-1].sum())
+        view = self._live("counts")
+        view["value"] += counts[:-1]
+        view["variance"] += counts[:-1]
+
+    def add_common(self, products: Array) -> None:
+        """Add what ``fill_common`` would: products of weights of what both have in the same bin, by its number."""
+        view = self._live("products")
+        view["value"] += products[:-1]
+
+    def _live(self, name: str) -> Any:
+        """Return the sums of this name with flow bins, to be changed; making a view takes its time."""
+        if name not in self._views:
+            self._views[name] = {**self._sums, **self._common}[name].view(flow=True)
+        return self._views[name]
 
     def _common_axes(self) -> dict[str, Any]:
         return {"products": [bins(self.axes[0])]} if len(self.axes) == 1 else {}

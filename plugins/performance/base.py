@@ -33,7 +33,11 @@ __all__ = [
     "as_views",
     "columns_of",
     "file_name",
+    "in_both",
     "normalised",
+    "passing",
+    "places_of",
+    "seen_in",
     "together",
     "values_of",
     "weights_of",
@@ -133,14 +137,19 @@ def weights_of(events: Events, weight: Weight, cut: Cut, at: str) -> Array | Non
     """
     if weight.trivial:
         return None
-    weights = np.asarray(_picked(events, weight, cut, at))
-    bad = np.count_nonzero(~np.isfinite(weights))
-    if bad:
-        raise ColumnError(
-            f"the weight {weight.text!r} is missing or infinite for {bad} of {len(weights)} objects that are plotted",
-            hint=f"leave them out with a cut, isfinite({weight.text}), or give them one: where(isfinite(…), …, 1)",
-        )
-    return weights
+
+    def make() -> Array:
+        weights = np.asarray(_picked(events, weight, cut, at))
+        bad = np.count_nonzero(~np.isfinite(weights))
+        if bad:
+            raise ColumnError(
+                f"the weight {weight.text!r} is missing or infinite for {bad} of {len(weights)} objects that are "
+                "plotted",
+                hint=f"leave them out with a cut, isfinite({weight.text}), or give them one: where(isfinite(…), …, 1)",
+            )
+        return weights
+
+    return events.shared(("weights", weight.text, cut.text, at), make, (*weight.columns, *cut.columns))
 
 
 def normalised(events: Events, weight: Weight) -> Weight:
@@ -150,36 +159,65 @@ def normalised(events: Events, weight: Weight) -> Weight:
     return Weight(WEIGHT if weight.trivial else f"({weight.text}) * {WEIGHT}")
 
 
-def _passing(events: Events, cut: Cut, at: str) -> Array:
+def passing(events: Events, cut: Cut, at: str) -> Array:
+    """Return the places of the objects that pass a cut, among the visible ones."""
     return events.shared(("passing", cut.text, at), lambda: np.flatnonzero(cut(events, at)), cut.columns)
 
 
 def _picked(events: Events, expression: Expression, cut: Cut, at: str) -> Array:
     def make() -> Array:
         values = expression(events, at)
-        return values.take(_passing(events, cut, at)) if cut.parts else values  # places are quicker than a mask
+        return values.take(passing(events, cut, at)) if cut.parts else values  # places are quicker than a mask
 
     key = ("picked", type(expression), expression.text, cut.text, at)
     return events.shared(key, make, (*expression.columns, *cut.columns))
 
 
-def _in_both(events: Events, nominal: Events, cut: Cut, at: str) -> tuple[Array | None, Array | None] | None:
+def places_of(events: Events, cut: Cut, at: str) -> Array | None:
+    """Return which objects of a container, hidden ones counted, are visible and pass a cut; None where all do."""
+    places = events.places(at)
+    if not cut.parts:
+        return places
+    chosen = passing(events, cut, at)
+    return chosen if places is None else places[chosen]
+
+
+def seen_in(events: Events, nominal: Events, cut: Cut, at: str) -> tuple[Array, Array] | None:
+    """Return masks of the objects of a container, hidden ones counted, that pass a cut in a variation, and in the
+    nominal; None where these are other objects.
+    """
+    if "." in at or not events.of_nominal(at):
+        return None
+
+    def make() -> tuple[Array, Array]:
+        both = [places_of(one, cut, at) for one in (events, nominal)]
+        size = max(
+            [
+                len(one[at] if at else one) if p is None else p.max(initial=-1) + 1
+                for one, p in zip((events, nominal), both, strict=True)
+            ]
+        )
+        masks = np.zeros((2, size), dtype=np.bool_)
+        for mask, places in zip(masks, both, strict=True):
+            mask[slice(None) if places is None else places] = True
+        return masks[0], masks[1]
+
+    return events.shared(("seen", cut.text, at), make)
+
+
+def in_both(events: Events, nominal: Events, cut: Cut, at: str) -> tuple[Array | None, Array | None] | None:
     """Return which of the objects that pass a cut in a variation pass it in the nominal, too, and which these are there
     (None: all, in this order); None where objects are not those of the nominal.
     """
+    seen = seen_in(events, nominal, cut, at)
 
     def make() -> tuple[Array | None, Array | None] | None:
-        mine, theirs = (None, None) if "." in at else (events.places(at), nominal.places(at))
-        if mine is None or theirs is None:
+        if seen is None:
             return None
-        if cut.parts:
-            mine, theirs = mine[_passing(events, cut, at)], theirs[_passing(nominal, cut, at)]
+        mine, theirs = seen
         if np.array_equal(mine, theirs):
             return None, None
-        there = np.zeros(max(mine.max(initial=-1), theirs.max(initial=-1)) + 1, dtype=np.bool_)
-        there[theirs] = True
-        both = np.flatnonzero(there[mine])
-        return both, (np.cumsum(there) - 1)[mine[both]]
+        return np.flatnonzero(theirs[mine]), np.flatnonzero(mine[theirs])
 
     return events.shared(("both", cut.text, at), make)
 
@@ -367,7 +405,7 @@ class PlotTool(FigureTool):
         with, besides weights, for the objects that pass the cut. Errors of shifts come from it.
         """
         nominal = events.nominal
-        both = None if nominal is None or not plot.paired else _in_both(events, nominal, cut, at)
+        both = None if nominal is None or not plot.paired else in_both(events, nominal, cut, at)
         if nominal is None or both is None:
             return
         filled, product = [], None

@@ -10,6 +10,7 @@ from hepflow import Events, Property
 from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, columns_of, file_name, together
+from hepflow.plugins.performance.counting import fill_binned
 
 if TYPE_CHECKING:
     from hepflow.plots import Histogram
@@ -72,9 +73,13 @@ class HistogramPlots(PlotTool):
         chosen = {cut: selection & cut for cut in (self.Split or {"": Cut()}).values()}
         for key, views, _, cut in self._plots():
             at = self.at(events, *(view.expression for view in views), cut)
-            columns = partial(columns_of, views, chosen[cut], at)
-            cast("Histogram", plots[key]).fill(*columns(events), weight=self.weights(events, chosen[cut], at))
-            self.note_common(events, plots[key], chosen[cut], at, columns)
+            plot, cut = cast("Histogram", plots[key]), chosen[cut]
+            weights = partial(self.weights, cut=cut, at=at)
+            if len(views) == 1 and fill_binned(events, plot, *views, cut, at, weights):
+                continue
+            columns = partial(columns_of, views, cut, at)
+            plot.fill(*columns(events), weight=weights(events))
+            self.note_common(events, plot, cut, at, columns)
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure a variable, one a class for pairs."""

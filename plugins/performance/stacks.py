@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,7 @@ from hepflow import Context, Events, Job, Property
 from hepflow.errors import JobOptionsError, nearest
 from hepflow.expressions import Expression, common_values
 from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, values_of
+from hepflow.plugins.performance.counting import fill_binned
 
 if TYPE_CHECKING:
     from hepflow.plots import Histogram
@@ -88,9 +89,13 @@ class StackPlots(PlotTool):
         weight = () if sample in self.Data else (self.Weight,)
         for view in self._views():
             at = common_values(events, view.expression, self.Selection, *weight)
-            values = values_of(events, view.variable, self.Selection, at)
-            weights = self.weights(events, self.Selection, at) if weight else None
-            cast("Histogram", plots[view.name]).fill(values, weight=weights)
+            plot, weights = cast("Histogram", plots[view.name]), partial(self._weights, at=at)
+            if not fill_binned(events, plot, view, self.Selection, at, weights):
+                plot.fill(values_of(events, view.variable, self.Selection, at), weight=weights(events))
+
+    def _weights(self, events: Events, *, at: str) -> Any:
+        data = events.sample.name in self.Data
+        return None if data else self.weights(events, self.Selection, at)
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure a variable."""
