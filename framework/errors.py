@@ -25,6 +25,7 @@ __all__ = [
     "WorkerError",
     "differences",
     "listed",
+    "many",
     "nearest",
 ]
 
@@ -152,6 +153,11 @@ class NetworkError(HepflowError):
 
 class PlotError(HepflowError):
     """A plot object cannot be made, filled, added or read as asked."""
+
+
+def many(number: int, thing: str) -> str:
+    """Return a number of things in words: ``1 file``, ``1,200 files``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:

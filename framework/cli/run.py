@@ -24,7 +24,7 @@ from hepflow.cli.console import (
 from hepflow.cli.describe import configured, show_job
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.cli.send import grid_settings, send
-from hepflow.errors import JobOptionsError, nearest
+from hepflow.errors import JobOptionsError, many, nearest
 from hepflow.execution.cache import cache_directory
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted, units_failed
@@ -314,14 +314,14 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     if plan.units:
         samples = dict.fromkeys(kind.sample for kind in plan.kinds)
         out.print(
-            f"input    {_number(len(plan.files), 'file')} of {', '.join(samples)}: "
-            f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')}"
+            f"input    {many(len(plan.files), 'file')} of {', '.join(samples)}: "
+            f"{plan.entries:,} events in {many(len(plan.units), 'work unit')}"
         )
     for name, path in file.job.data_files().items():
         out.print(f"data     {name} = {path}")
     if plan.flow.variations:
         again = sum(len(flow.again) for flow in plan.flow.variations.values())
-        out.print(f"vary     {', '.join(plan.flow.variations)}: {_number(again, 'tool')} run again in the same pass")
+        out.print(f"vary     {', '.join(plan.flow.variations)}: {many(again, 'tool')} run again in the same pass")
         for name, flow in plan.flow.variations.items():
             for stream in flow.nominal:
                 out.print(f"note     {stream} stays nominal in the variation {name}", style="yellow")
@@ -378,12 +378,10 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
     out.print(units)
     if len(plan.units) > 20:
         out.print(f"… {len(plan.units)} in all")
-    out.print(
-        f"{plan.entries:,} events in {_number(len(plan.units), 'work unit')} of {_number(len(plan.files), 'file')}"
-    )
+    out.print(f"{plan.entries:,} events in {many(len(plan.units), 'work unit')} of {many(len(plan.files), 'file')}")
     known = len(plan.files) + len(plan.skipped) + len(plan.failed) - plan.looked
     if known > 0:
-        out.print(f"{_number(known, 'file')} known from before: {cache_directory() / 'files'}", style="dim")
+        out.print(f"{many(known, 'file')} known from before: {cache_directory() / 'files'}", style="dim")
     if tried and plan.units:
         _show_forecast(forecast(job, plan, options, tried, plugins), options)
     if plan.failed:
@@ -397,7 +395,7 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
 def _show_forecast(found: Forecast, options: RunOptions) -> None:
     """Show what a run will take."""
     out = console()
-    out.print(f"\nforecast, from {_number(len(found.tried), 'work unit')}:", style="bold")
+    out.print(f"\nforecast, from {many(len(found.tried), 'work unit')}:", style="bold")
     together = (
         f", {_duration(found.seconds / options.workers)} with -j {options.workers}" if options.workers > 1 else ""
     )
@@ -409,8 +407,8 @@ def _show_forecast(found: Forecast, options: RunOptions) -> None:
         out.print(f"output   {name}: {size(total)}")
     jobs = -(-found.units // found.units_per_job)
     length = _duration(found.start + found.seconds * found.units_per_job / found.units)
-    units = _number(found.units_per_job, "work unit")
-    out.print(f"batch    {_number(jobs, 'job')} of {units}, {length} each")
+    units = many(found.units_per_job, "work unit")
+    out.print(f"batch    {many(jobs, 'job')} of {units}, {length} each")
 
 
 def _duration(seconds: float) -> str:
@@ -430,7 +428,7 @@ def _show_variations(job: Job, plan: Plan) -> None:
     for name, flow in plan.flow.variations.items():
         told = [*(n for tool in flow.variation.tools for n in tool.writes()), *_weights(flow.variation)]
         told += [f"{other} for {sample}" for sample, other in flow.variation.samples.items()]
-        written = [f"{stream}: {_number(len(columns), 'column')}" for stream, columns in flow.columns.items()]
+        written = [f"{stream}: {many(len(columns), 'column')}" for stream, columns in flow.columns.items()]
         written += [f"{stream}: which objects are selected" for stream in sorted(flow.selects & flow.columns.keys())]
         written += [f"{stream}: nothing, it stays nominal" for stream in flow.nominal]
         table.add_row(
@@ -438,7 +436,7 @@ def _show_variations(job: Job, plan: Plan) -> None:
         )
     console().print(table)
     again = sum(len(flow.again) for flow in plan.flow.variations.values())
-    console().print(f"{_number(again, 'tool')} run again besides {tools}; --try 1 measures time and size")
+    console().print(f"{many(again, 'tool')} run again besides {tools}; --try 1 measures time and size")
 
 
 def _weights(variation: Variation) -> list[str]:
@@ -459,10 +457,6 @@ def _show_samples(job: Job, plan: Plan, lumi: float | None) -> None:
             name, told[0], f"{numbers.events:,.0f}", f"{numbers.sum_of_weights:.6g}", told[1], f"{made.factor:.6g}"
         )
     console().print(table)
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _joined(names: Sequence[str]) -> str:
@@ -496,16 +490,16 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         out.print(table)
     for text in dict.fromkeys(text for text, _ in result.notes):
         counts = {name: count for (other, name), count in result.notes.items() if other == text}
-        out.print(f"note     {_joined(list(counts))}: {_number(sum(counts.values()), 'link')} {text}", style="yellow")
+        out.print(f"note     {_joined(list(counts))}: {many(sum(counts.values()), 'link')} {text}", style="yellow")
     for name, paths in result.outputs.items():
         total = sum(path.stat().st_size for path in paths)
         first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
-        out.print(f"\n{name}: {first} ({_number(len(paths), 'file')}, {size(total)})")
+        out.print(f"\n{name}: {first} ({many(len(paths), 'file')}, {size(total)})")
     if result.left_out:
-        units = _number(len(result.left_out), "work unit")
+        units = many(len(result.left_out), "work unit")
         told = f"left out {units} that failed: {counted(result.left_out)}; see {result.directory / FAILURES}"
         out.print(told, style="yellow")
-    kept = f", {_number(result.kept, 'work unit')} kept from before" if result.kept else ""
+    kept = f", {many(result.kept, 'work unit')} kept from before" if result.kept else ""
     rate = (
         f", {result.events / result.seconds:,.0f} events/s, peak memory {size(reporter.peak)}"
         if result.events and not result.kept
@@ -524,7 +518,7 @@ def _show_kept(directory: Path | None, file: JobFile, given: dict[str, Any]) -> 
         parts = state.finished_parts(stream.name)
         if parts:
             out.print(
-                f"kept: {_number(len(parts), 'finished part')} of {stream.name}: "
+                f"kept: {many(len(parts), 'finished part')} of {stream.name}: "
                 f"{', '.join(path.name for _, path in parts)}"
             )
     out.print(f"continue with: {_resume(directory, given)}")
@@ -550,7 +544,7 @@ def _ask_for_jobs(directory: Path, options: RunOptions, plugins: Registry) -> No
     jobs = executor.jobs(directory)
     if jobs is None or not jobs.cancel:
         return
-    count = _number(sum(jobs.states.values()), "job")
+    count = many(sum(jobs.states.values()), "job")
     if sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"cancel the {count}?", err=True):
         executor.cancel_jobs(directory)
         return

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hepflow.plots.fixedrejection import EfficiencyAtRejection
     from hepflow.plots.histogram import Histogram
     from hepflow.plots.migration import MigrationMatrix
+    from hepflow.plots.panels import Line, Panel
     from hepflow.plots.profile import Profile
     from hepflow.plots.resolution import ResolutionProfile
     from hepflow.plots.roc import RocCurve, RocPoint, RocPoints, WorkingPoint
@@ -30,7 +31,9 @@ _PUBLIC = {
     "EfficiencyProfile": "efficiency",
     "EventDisplay": "display",
     "Histogram": "histogram",
+    "Line": "panels",
     "MigrationMatrix": "migration",
+    "Panel": "panels",
     "PlotObject": "base",
     "Profile": "profile",
     "Ratio": "comparison",
@@ -55,7 +58,9 @@ __all__ = [
     "EfficiencyProfile",
     "EventDisplay",
     "Histogram",
+    "Line",
     "MigrationMatrix",
+    "Panel",
     "PlotObject",
     "Profile",
     "Ratio",

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     import hist
     from typing_extensions import Self
 
-__all__ = ["FORMAT", "KINDS", "PlotObject", "load_plot", "load_plots", "plain", "restore", "write_root"]
+__all__ = [
+    "FORMAT",
+    "KINDS",
+    "PlotObject",
+    "load_plot",
+    "load_plots",
+    "plain",
+    "read_plot_file",
+    "restore",
+    "write_root",
+]
 
 FORMAT = 1
 """Number of the JSON layout; a reader refuses a higher one."""
@@ -40,6 +50,9 @@ KINDS = {
     "WorkingPoint": "roc",
 }
 """The kinds of plot objects and the modules that define them."""
+
+OTHERS = {"EventDisplay": "display", "Panel": "panels"}
+"""What figures show beside plot objects, and the modules."""
 
 COUNTERS = ("entries", "negative", "invalid")
 
@@ -278,18 +291,39 @@ def load_plot(path: Path | str) -> PlotObject:
 
 
 def load_plots(path: Path | str) -> list[PlotObject]:
-    """Return the plot objects of a JSON file, those of a figure in their order; errors as of ``load_plot``."""
+    """Return the plot objects of a JSON file, those of a figure in their order; errors as of ``load_plot``.
+
+    Event displays and the panels of learning curves are such objects, too.
+    """
+    content = read_plot_file(path)
+    beside_figure = isinstance(content.get("plots"), list)
+    if "style" in content and not beside_figure:
+        raise PlotError(
+            "the figure was written by an older hepflow, without what it draws", where=str(path), hint="run it again"
+        )
+    try:
+        return [_restored(part) for part in (content["plots"] if beside_figure else [content])]
+    except PlotError as error:
+        raise PlotError(error.message, where=str(path), hint=error.hint) from error
+
+
+def read_plot_file(path: Path | str) -> Mapping[str, Any]:
+    """Return what the JSON file of a plot or of a figure holds; PlotError where it cannot be read."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlotError(f"the plot file cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlotError(f"the plot file is damaged: {error}", where=str(path)) from error
-    beside_figure = isinstance(content, Mapping) and isinstance(content.get("plots"), list)
-    try:
-        return [PlotObject.from_json(part) for part in (content["plots"] if beside_figure else [content])]
-    except PlotError as error:
-        raise PlotError(error.message, where=str(path), hint=error.hint) from error
+    return content if isinstance(content, Mapping) else {}
+
+
+def _restored(content: Any) -> Any:
+    """Return the object of its JSON; displays and panels are no sums of weights, but drawn and saved like them."""
+    name = content.get("type") if isinstance(content, Mapping) else None
+    if name in OTHERS:
+        return getattr(importlib.import_module(f"hepflow.plots.{OTHERS[name]}"), name).from_json(content)
+    return PlotObject.from_json(content)
 
 
 def write_root(path: Path | str, plots: Mapping[str, PlotObject]) -> Path:

@@ -29,6 +29,7 @@ def hepflow_tools() -> Mapping[str, str]:
 def hepflow_commands() -> Mapping[str, str]:
     """Return the commands."""
     return {
+        "compare": "hepflow.plugins.performance.report.compare:compare_command",
         "plot": "hepflow.plugins.performance.quickplot:plot_command",
         "report": "hepflow.plugins.performance.report.command:report_command",
     }

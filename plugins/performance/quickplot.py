@@ -25,7 +25,7 @@ from hepflow.cli.console import (
     units_option,
 )
 from hepflow.cli.progress import ConsoleReporter
-from hepflow.errors import JobOptionsError, nearest
+from hepflow.errors import JobOptionsError, many, nearest
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
@@ -317,8 +317,7 @@ def _job(request: Request, selection: Cut, weight: Weight, figures: Mapping[str,
 def _show_header(plan: Plan, directory: Path, request: Request) -> None:
     out = console()
     samples = ", ".join(dict.fromkeys(kind.sample for kind in plan.kinds))
-    files = f"{len(plan.files):,} file" + ("" if len(plan.files) == 1 else "s")
-    out.print(f"input    {files} of {samples}: {plan.entries:,} events")
+    out.print(f"input    {many(len(plan.files), 'file')} of {samples}: {many(plan.entries, 'event')}")
     for line in request.notes:
         out.print(line)
     for path, reason in plan.skipped.items():

@@ -25,7 +25,8 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, pat
 
     The numbers beside them are the rows of ``log.csv``.
     """
-    from hepflow.plots.figures import Line, Panel, Style, draw_panels, save
+    from hepflow.plots import Line, Panel
+    from hepflow.plots.figures import Style, draw_panels, save
 
     epochs = [row["epoch"] for row in history]
     panels = []
@@ -53,7 +54,8 @@ def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str, role: str 
 
 def gain(gains: Mapping[str, float], path: Path, label: str) -> None:
     """Draw which part of the gain of all splits of trees each variable has, the first of them."""
-    from hepflow.plots.figures import Line, Panel, Style, draw_panels, save
+    from hepflow.plots import Line, Panel
+    from hepflow.plots.figures import Style, draw_panels, save
 
     names = sorted(gains, key=lambda name: -gains[name])[:MOST]
     panel = Panel([Line(names, [gains[name] for name in names], "", "points")], "Variable", "Part of the gain")
@@ -62,7 +64,8 @@ def gain(gains: Mapping[str, float], path: Path, label: str) -> None:
 
 def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:
     """Draw the loss of all trials in their order, and against each parameter; numbers are those of ``trials.csv``."""
-    from hepflow.plots.figures import Line, Panel, Style, draw_panels, save
+    from hepflow.plots import Line, Panel
+    from hepflow.plots.figures import Style, draw_panels, save
 
     done = [row for row in rows if row["state"] == "COMPLETE"]
     numbers, losses = [row["number"] for row in done], [row["value"] for row in done]

@@ -9,21 +9,21 @@ from hepflow.lazy import lazy_names
 if TYPE_CHECKING:
     from hepflow.plots.figures.drawing import draw
     from hepflow.plots.figures.grid import Grid
-    from hepflow.plots.figures.panels import Line, Panel, draw_panels
-    from hepflow.plots.figures.saving import save
+    from hepflow.plots.figures.panels import draw_panels
+    from hepflow.plots.figures.saving import SavedFigure, load_figure, save
     from hepflow.plots.figures.style import Style
 
 _PUBLIC = {
     "Grid": "grid",
-    "Line": "panels",
-    "Panel": "panels",
+    "SavedFigure": "saving",
     "Style": "style",
     "draw": "drawing",
     "draw_panels": "panels",
+    "load_figure": "saving",
     "save": "saving",
 }
 
-__all__ = ["Grid", "Line", "Panel", "Style", "draw", "draw_panels", "save"]
+__all__ = ["Grid", "SavedFigure", "Style", "draw", "draw_panels", "load_figure", "save"]
 
 
 __getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

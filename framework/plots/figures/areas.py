@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis
 from hepflow.plots.correlation import CorrelationMatrix
+from hepflow.plots.figures.curves import notes
 from hepflow.plots.figures.frame import dress_binned, finish
 from hepflow.plots.figures.layout import add_note, empty, header_above, new_figure, renderer_of
 from hepflow.plots.figures.options import Options
 from hepflow.plots.figures.style import colour_map
-from hepflow.plots.figures.text import power
+from hepflow.plots.figures.text import power, wrap
 from hepflow.plots.figures.ticks import exponent, linear
 from hepflow.plots.histogram import Histogram
 from hepflow.plots.migration import MigrationMatrix
 
-__all__ = ["draw_area", "draw_correlations", "draw_matrix"]
+__all__ = ["draw_area", "draw_correlations", "draw_matrices", "draw_matrix"]
 
 Array = npt.NDArray[Any]
 
@@ -51,6 +55,76 @@ def draw_matrix(matrix: MigrationMatrix, options: Options) -> Any:
     else:
         empty(axes, matrix.note or "no entries")
     return figure
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """One of several matrices of a figure: numbers in cells, and between which the colours go."""
+
+    title: str
+    values: Array
+    errors: Array
+    ends: tuple[float, float]
+    signed: bool = False
+
+
+def draw_matrices(matrices: Sequence[MigrationMatrix], options: Options, reference: int) -> Any:
+    """Return the figure of matrices of the same classes side by side; of two, what the other has more than the
+    reference stands in a third, in percentage points. PlotError where their classes differ.
+    """
+    options = replace(options, ratio=False)
+    options.without("matrices", log_x=None, log_y=None, normalise=False, y_range=None)
+    first = matrices[0]
+    if differing := next((one for one in matrices if one.layout() != first.layout()), None):
+        raise PlotError(f"{differing} cannot stand beside {first}: their classes differ")
+    sheets = _sheets(matrices, options.kind, reference)
+    figure, grid = new_figure((1.2 + 5.6 * len(sheets), SIZE[1] - 0.4), (1.0,), len(sheets))
+    told = ["; ".join(line for line in _told(matrix) if line) for matrix in matrices]
+    style = replace(options.style, lines=(*options.style.lines, " "))  # room for the titles
+    header_above(figure, grid[0], style, [*options.lines, _bar_title(first, options.kind), *told])
+    meshes = [_lay_out(axes, sheet, first) for axes, sheet in zip(grid, sheets, strict=True)]
+    add_note(figure, notes([matrix for matrix in matrices if matrix.entries]))
+    finish(figure)
+    figure.subplots_adjust(wspace=0.06)
+    percent = options.kind != "counts"
+    tens = 0 if percent else exponent(*sheets[0].ends)
+    for axes, mesh, sheet in zip(grid, meshes, sheets, strict=True):
+        if np.isfinite(sheet.values).any():
+            values, errors = sheet.values / 10.0**tens, sheet.errors / 10.0**tens
+            _write(figure, axes, mesh, values, errors, tens, percent=percent, signed=sheet.signed)
+        else:
+            empty(axes, "no entries")
+    return figure
+
+
+def _sheets(matrices: Sequence[MigrationMatrix], kind: str, reference: int) -> list[_Sheet]:
+    """Return the matrices and, of two, their difference: without errors, which depend on how much they share."""
+    cells = [_cells(matrix, kind)[:2] for matrix in matrices]
+    most = 100.0 if kind != "counts" else max(float(np.nanmax(values, initial=1.0)) for values, _ in cells)
+    sheets = [_Sheet(matrix.label, *part, (0.0, most)) for matrix, part in zip(matrices, cells, strict=True)]
+    if len(matrices) == 2:
+        other = 1 - reference
+        difference = cells[other][0] - cells[reference][0]
+        reach = float(np.nanmax(np.abs(difference), initial=0.1))
+        title = f"{matrices[other].label} − {matrices[reference].label}"
+        sheets.append(_Sheet(title, difference, np.zeros_like(difference), (-reach, reach), signed=True))
+    return sheets
+
+
+def _lay_out(axes: Any, sheet: _Sheet, of: MigrationMatrix) -> Any:
+    """Draw the cells of a sheet with their axes, and return them."""
+    across = Axis("truth", _edges(of.truth_labels), of.truth_title, labels=of.truth_labels)
+    up = Axis("reco", _edges(of.reco_labels), of.reco_title, labels=of.reco_labels)
+    mesh = _mesh(axes, across, up, sheet.values, sheet.ends)
+    if sheet.signed:
+        mesh.set_cmap(colour_map(both=True))
+    axes.set_title(wrap(sheet.title, 40), fontsize=14)
+    for which in "yxy":  # names along one axis take room from the other
+        dress_binned(axes, which, across if which == "x" else up, log=False)
+    if not axes.get_subplotspec().is_first_col():
+        axes.tick_params(labelleft=False)
+        axes.yaxis.label.set_visible(False)
+    return mesh
 
 
 def draw_correlations(matrix: CorrelationMatrix, options: Options) -> Any:
@@ -128,8 +202,13 @@ def _colour_bar(figure: Any, mesh: Any, title: str) -> None:
     bar.outline.set_linewidth(0.8)
 
 
-def _write(figure: Any, axes: Any, mesh: Any, values: Array, errors: Array, tens: int, *, percent: bool) -> None:
-    """Write values with errors, both in 10^tens, into the cells, as large as fits; nothing in very small cells."""
+def _write(
+    figure: Any, axes: Any, mesh: Any, values: Array, errors: Array, tens: int, *, percent: bool, signed: bool = False
+) -> None:
+    """Write values with errors, both in 10^tens, into the cells, as large as fits; nothing in very small cells.
+
+    ``signed`` numbers have a sign in front.
+    """
     renderer = figure.canvas.get_renderer()
     box = axes.get_window_extent(renderer)
     room = 0.9 * box.width / values.shape[1], 0.86 * box.height / values.shape[0]
@@ -140,7 +219,7 @@ def _write(figure: Any, axes: Any, mesh: Any, values: Array, errors: Array, tens
         value = values[row, column]
         dark = np.isfinite(value) and _darkness(mesh, value * 10.0**tens) > DARK
         colour = "white" if dark else "black"
-        number, error = _number(value, errors[row, column], decimals)
+        number, error = _number(value, errors[row, column], decimals, "+" if signed else "")
         place = {"ha": "center", "color": colour, "zorder": 4}
         above = axes.annotate(number, (column, row), (0, 0), textcoords="offset points", va="center", size=15, **place)
         below = axes.annotate(error, (column, row), (0, 0), textcoords="offset points", va="center", size=11, **place)
@@ -154,10 +233,13 @@ def _darkness(mesh: Any, value: float) -> float:
     return abs(2 * place - 1) if mesh.norm.vmin == -mesh.norm.vmax else place
 
 
-def _number(value: float, error: float, decimals: int) -> tuple[str, str]:
+def _number(value: float, error: float, decimals: int, sign: str) -> tuple[str, str]:
     if not np.isfinite(value):
         return "–", ""
-    return f"{value:.{decimals}f}", f"± {error:.{decimals}f}" if error > 0 else ""
+    return (
+        f"{value:{sign if round(value, decimals) else ''}.{decimals}f}",
+        f"± {error:.{decimals}f}" if error > 0 else "",
+    )
 
 
 def _size(texts: list[tuple[Any, Any]], room: tuple[float, float], renderer: Any) -> None:

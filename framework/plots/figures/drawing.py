@@ -48,7 +48,8 @@ def draw(
     - ``legend``: what the entries of the legend are ("truth decay mode").
     - ``log_x``: as the axis says, unless given. ``log_y``: ROC curves have a logarithmic y axis unless it is False.
     - ``ratio``: a panel with the ratio to the first (a Comparison always has one, to its reference; a Stack: data over
-      sum). One object alone has nothing to be compared with, and no panel.
+      sum). One object alone has nothing to be compared with, and no panel. Matrices stand side by side; of two, the
+      difference to the reference is a third.
     - ``normalise``: histograms divided by the sum of what is shown.
     - ``mode``: what is drawn of a ResolutionProfile (median, mode, winmode, core, tail, rms, fit_width, fit_mean).
     - ``kind``: what stands in a matrix: ``efficiency`` (columns add up to 100 %), ``purity`` (rows do), ``counts``.
@@ -90,7 +91,7 @@ def _is_list(what: Any) -> bool:
 
 
 def _draw(what: Drawable, options: Options) -> Any:
-    from hepflow.plots.figures.areas import draw_area, draw_correlations, draw_matrix
+    from hepflow.plots.figures.areas import draw_area, draw_correlations, draw_matrices, draw_matrix
     from hepflow.plots.figures.binned import draw_binned, draw_stacked
     from hepflow.plots.figures.display import draw_display
     from hepflow.plots.figures.grid import draw_grid
@@ -115,7 +116,9 @@ def _draw(what: Drawable, options: Options) -> Any:
     if len(kinds) > 1:
         raise PlotError(f"{' and '.join(sorted(kind.__name__ for kind in kinds))} do not go into one figure")
     first = plots[0]
-    alone = isinstance(first, MigrationMatrix | CorrelationMatrix | EventDisplay) or (
+    if isinstance(first, MigrationMatrix) and len(plots) > 1:
+        return draw_matrices(plots, options, reference)
+    alone = isinstance(first, CorrelationMatrix | EventDisplay) or (
         isinstance(first, Histogram) and len(first.axes) == 2
     )
     if alone and len(plots) > 1:

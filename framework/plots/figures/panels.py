@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -13,41 +13,9 @@ from hepflow.plots.axis import Axis
 from hepflow.plots.figures.frame import dress_binned, dress_numbers, finish
 from hepflow.plots.figures.layout import Extent, empty, header_above, new_figure, place_legend, renderer_of, top_for
 from hepflow.plots.figures.style import GREY, Look, Style, house_style, look_of
+from hepflow.plots.panels import Line, Panel
 
-__all__ = ["Line", "Panel", "draw_panels"]
-
-KINDS: Final = ("line", "points", "steps")
-
-
-@dataclass(frozen=True)
-class Line:
-    """y over x, lists of one length, as a ``line``, as ``points``, or as ``steps`` that hold until the next x.
-
-    x are numbers, or texts: categories. PlotError where the lengths differ or there is no such kind.
-    """
-
-    x: Sequence[Any]
-    y: Sequence[float]
-    label: str = ""
-    kind: str = "line"
-
-    def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            raise PlotError(f"the line {self.label!r} has {len(self.x)} x and {len(self.y)} y")
-        if self.kind not in KINDS:
-            raise PlotError(f"a line is drawn as {', '.join(KINDS)}, not as {self.kind!r}")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Lines over one quantity; ``mark`` is an x that a dotted vertical line shows, with its name."""
-
-    lines: Sequence[Line]
-    x_title: str
-    y_title: str
-    log_x: bool = False
-    log_y: bool = False
-    mark: tuple[float, str] | None = None
+__all__ = ["draw_panels"]
 
 
 def draw_panels(panels: Sequence[Panel], *, columns: int = 1, style: Style | None = None) -> Any:
@@ -74,7 +42,11 @@ def draw_panels(panels: Sequence[Panel], *, columns: int = 1, style: Style | Non
                 axes.tick_params(labelleft=False)
                 axes.yaxis.label.set_visible(False)
         finish(figure)
-    figure.drawn_with = {"style": asdict(style)}
+    figure.drawn_with = {
+        "plots": [panel.to_json() for panel in panels],
+        "style": asdict(style),
+        "options": {"columns": columns},
+    }
     return figure
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from hepflow.errors import InputError
 from hepflow.plugins.performance.report.tables import Table, plot_tables
 
-__all__ = ["Contents", "Picture", "read_run"]
+__all__ = ["Contents", "Picture", "pictures_of", "read_run"]
 
 STATE = ".hepflow"
 CUTFLOW = {"stream", "tool", "container", "selection", "before", "after"}
@@ -95,7 +95,7 @@ def read_run(directory: Path) -> Contents:
     if not isinstance(cutflow, list) or not all(isinstance(row, dict) and row.keys() >= CUTFLOW for row in cutflow):
         problems.append("cutflow.json does not hold a cutflow")
         cutflow = []
-    pictures = _told_apart([_picture(directory, stem) for stem in _in_order(_stems(directory), provenance)])
+    pictures = pictures_of(directory, _in_order(_stems(directory), provenance))
     if not provenance and not pictures and not (directory / STATE).is_dir():
         raise InputError(
             f"{directory} is no run directory: it has no provenance.json and no figures",
@@ -109,6 +109,11 @@ def read_run(directory: Path) -> Contents:
         problems.append(f"joboptions.py cannot be read: {error}")
         joboptions = ""
     return Contents(directory, provenance, tuple(cutflow), joboptions, pictures, tuple(problems))
+
+
+def pictures_of(directory: Path, stems: Iterable[Path]) -> tuple[Picture, ...]:
+    """Return figures by their paths without suffix, relative to the directory."""
+    return _told_apart([_picture(directory, stem) for stem in stems])
 
 
 def _complain(problems: list[str], wrong: bool, text: str) -> None:

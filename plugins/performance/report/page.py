@@ -4,20 +4,56 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hepflow.files import replacing
-from hepflow.plugins.performance.report.contents import Contents
-from hepflow.plugins.performance.report.overview import configured, facts, overview, results
+from hepflow.plugins.performance.report.contents import Contents, Picture
+from hepflow.plugins.performance.report.overview import Configured, configured, facts, overview, results
+from hepflow.plugins.performance.report.tables import Table
 
-__all__ = ["write_page"]
+__all__ = ["Page", "page_of", "write_page"]
 
 FOLDER = Path(__file__).parent
 COLOURS = 128
 
 
-def write_page(contents: Contents, path: Path, *, title: str, author: str = "") -> None:
-    """Write the page in one step; its links to PDF and JSON files are relative to the run directory."""
+@dataclass(frozen=True)
+class Page:
+    """What stands on a page: facts and results first, then figures by folder, then tables and texts."""
+
+    title: str
+    author: str = ""
+    paragraphs: Sequence[str] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    problems: Sequence[str] = ()
+    results: Sequence[Table] = ()
+    figures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    sections: Mapping[str, Sequence[Table]] = field(default_factory=dict)
+    configured: Sequence[Configured] = ()
+    text: tuple[str, str] = ("", "")
+    """Title and content of what is shown as it was written: job options."""
+
+
+def page_of(contents: Contents, *, title: str, author: str = "") -> Page:
+    """Return the page of a run."""
+    return Page(
+        title,
+        author,
+        contents.paragraphs,
+        facts(contents),
+        contents.problems,
+        [found] if (found := results(contents)).rows else [],
+        contents.groups,
+        overview(contents),
+        configured(contents),
+        ("Job options", contents.joboptions),
+    )
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write the page in one step; its links to PDF and JSON files are relative to the folder that it is in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -29,17 +65,12 @@ def write_page(contents: Contents, path: Path, *, title: str, author: str = "") 
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
-    anchors = {picture.path: f"figure-{number}" for number, picture in enumerate(contents.pictures, start=1)}
+    pictures = [picture for group in page.figures.values() for picture in group]
+    anchors = {picture.path: f"figure-{number}" for number, picture in enumerate(pictures, start=1)}
     stream = environment.get_template("page.html.j2").stream(
-        contents=contents,
-        title=title,
-        author=author,
+        page=page,
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
-        facts=facts(contents),
-        figures=[(name, [(anchors[p.path], p) for p in group]) for name, group in contents.groups.items()],
-        results=results(contents),
-        sections=overview(contents),
-        configured=configured(contents),
+        figures=[(name, [(anchors[p.path], p) for p in group]) for name, group in page.figures.items()],
     )
     with replacing(path) as temporary:
         stream.dump(str(temporary), encoding="utf-8")  # piece by piece: two hundred figures are never in memory at once

@@ -11,7 +11,7 @@ from hepflow import Context, Property, Tool
 from hepflow.errors import ToolError
 from hepflow.plugins.performance.report.contents import read_run
 
-__all__ = ["NAME", "Report", "write_report"]
+__all__ = ["NAME", "Report", "check_packages", "write_report"]
 
 NAME = "report.html"
 PACKAGES = ("jinja2", "PIL")
@@ -44,8 +44,20 @@ def write_report(directory: Path) -> Path:
     InputError where the directory is none of a run, OutputError where it cannot be written, ToolError, naming the
     extra, where a package is missing. Files of the run that are missing or damaged are named in the report.
     """
-    from hepflow.plugins.performance.report.page import write_page
+    from hepflow.plugins.performance.report.page import page_of, write_page
 
+    check_packages()
+    contents = read_run(directory)
+    page = directory / NAME
+    configured = contents.provenance.get("properties", {}).values()
+    own: Mapping[str, Any] = next((values for values in configured if values.get("class") == Report.__name__), {})
+    title, author = own.get("Title") or contents.job, own.get("Author", "")
+    write_page(page_of(contents, title=title, author=author), page)
+    return page
+
+
+def check_packages() -> None:
+    """Raise ToolError, naming the extra, where a package is missing that a page needs."""
     for package in PACKAGES:
         try:
             importlib.import_module(package)
@@ -53,10 +65,3 @@ def write_report(directory: Path) -> Path:
             raise ToolError(
                 f"the report needs the package {package}", hint="pip install 'hepflow[plots]' from your checkout"
             ) from error
-    contents = read_run(directory)
-    page = directory / NAME
-    configured = contents.provenance.get("properties", {}).values()
-    own: Mapping[str, Any] = next((values for values in configured if values.get("class") == Report.__name__), {})
-    title, author = own.get("Title") or contents.job, own.get("Author", "")
-    write_page(contents, page, title=title, author=author)
-    return page

@@ -12,14 +12,16 @@ from hepflow.plots import (
     Comparison,
     EfficiencyProfile,
     Histogram,
+    Line,
     MigrationMatrix,
+    Panel,
     Profile,
     ResolutionProfile,
     RocCurve,
     Stack,
     WorkingPoint,
 )
-from hepflow.plots.figures import Line, Panel, Style, draw, draw_panels
+from hepflow.plots.figures import Style, draw, draw_panels
 
 STYLE = Style("hepflow simulation", lines=("γ* → ττ, hadronic decays", "test fold"))
 LOG_PT = Axis("pt", tuple(np.geomspace(20, 2000, 11)), "truth tau pT", "GeV", log=True)

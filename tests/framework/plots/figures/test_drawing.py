@@ -374,7 +374,7 @@ def test_no_ratio_panel_for_one_object():
     [
         ([], {}, "the list is empty"),
         ([histogram(), efficiency()], {}, "EfficiencyProfile and Histogram do not go into one figure"),
-        ([matrix(), matrix()], {}, "several MigrationMatrix do not go into one figure"),
+        ([matrix(), MigrationMatrix(["a"])], {}, "their classes differ"),
         ([area(), area()], {}, "several Histogram do not go into one figure"),
         ([histogram(), histogram(ETA)], {}, "their axes differ"),
         (efficiency(), {"normalise": True}, "EfficiencyProfiles has no option normalise"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hepflow.errors import PlotError
-from hepflow.plots.figures import Line, Panel, draw_panels
+from hepflow.plots import Line, Panel
+from hepflow.plots.figures import draw_panels
 from tests.framework.plots.figures.conftest import learning, trials
 
 

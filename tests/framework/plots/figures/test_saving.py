@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from hepflow.errors import OutputError, PlotError
-from hepflow.plots import Comparison, PlotObject, Stack
-from hepflow.plots.figures import Line, Panel, Style, draw, draw_panels, save
+from hepflow.plots import Comparison, Line, Panel, PlotObject, Stack, load_plots
+from hepflow.plots.figures import Style, draw, draw_panels, load_figure, save
 from hepflow.plots.figures.picture import picture
 from tests.framework.plots.figures.conftest import (
     STYLE,
@@ -55,7 +56,8 @@ def test_files(tmp_path):
     ],
 )
 def test_the_numbers_beside_a_figure_are_the_objects(what, tmp_path):
-    content = read(save(draw(what, style=STYLE, title="t"), tmp_path / "figure", what, formats=())[-1])
+    path = save(draw(what, style=STYLE, title="t"), tmp_path / "figure", what, formats=())[-1]
+    content = read(path)
     loaded = [PlotObject.from_json(part) for part in content["plots"]]
     expected = [what] if isinstance(what, PlotObject) else what
     if isinstance(what, Comparison):
@@ -65,12 +67,30 @@ def test_the_numbers_beside_a_figure_are_the_objects(what, tmp_path):
     assert loaded == expected
     assert content["style"] == {"text": "hepflow simulation", "lines": list(STYLE.lines)}
     assert content["options"]["title"] == "t"
+    saved = load_figure(path)
+    assert saved.plots == expected
+    assert type(saved.what) is (type(what) if not isinstance(what, PlotObject) else list)
+    assert saved.draw(log_y=False).drawn_with["options"]["title"] == "t"
 
 
 def test_plain_numbers_beside_panels(tmp_path):
-    figure = draw_panels([Panel([Line([1, 2], [3.0, float("nan")])], "x", "y")], style=Style(lines=("DSNN",)))
-    content = read(save(figure, tmp_path / "curves", {"x": [1, 2], "y": [3.0, float("nan")]})[-1])
-    assert content == {"x": [1, 2], "y": [3.0, None], "style": {"text": "hepflow", "lines": ["DSNN"]}}
+    panel = Panel([Line([1, 2], [3.0, 4.0], "a"), Line([1], [float("nan")])], "x", "y", mark=(1.0, "best"))
+    figure = draw_panels([panel], style=Style(lines=("DSNN",)))
+    path = save(figure, tmp_path / "curves", {"x": [1, 2], "y": [3.0, float("nan")]})[-1]
+    content = read(path)
+    assert (content["x"], content["y"]) == ([1, 2], [3.0, None])
+    saved = load_figure(path)
+    assert saved.style == Style(lines=("DSNN",))
+    (again,) = saved.plots
+    assert again.lines[0] == panel.lines[0]
+    assert again.mark == panel.mark
+    assert np.isnan(again.lines[1].y[0])
+    assert load_plots(path)
+    assert picture(saved.draw(), "png") == picture(figure, "png")
+
+    path.write_text('{"epochs": [], "style": {"text": "hepflow"}}')
+    with pytest.raises(PlotError, match="older hepflow"):
+        load_figure(path)
 
 
 SCRIPT = """

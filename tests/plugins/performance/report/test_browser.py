@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hepflow.plugins.performance.report.contents import read_run
-from hepflow.plugins.performance.report.page import write_page
+from hepflow.plugins.performance.report.page import page_of, write_page
 from hepflow.plugins.performance.report.tool import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -144,7 +144,7 @@ def test_two_hundred_figures_stay_usable(browse, rundir):
         Image.new("RGB", (1200, 900), (number, 200, 200)).save(rundir / f"more_{number}.png", compress_level=1)
         for suffix in ("pdf", "json"):
             (rundir / f"more_{number}.{suffix}").symlink_to(rundir / f"spectra/pt_2.{suffix}")
-    write_page(read_run(rundir), rundir / "report.html", title="many")
+    write_page(page_of(read_run(rundir), title="many"), rundir / "report.html")
     with browse(rundir / "report.html", "phone") as (page, heard):
         loaded = "[...document.images].filter(image => image.naturalWidth > 0).length"
         assert page.locator("img").count() == 205

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hepflow.plugins.performance.report.contents import read_run
-from hepflow.plugins.performance.report.page import write_page
+from hepflow.plugins.performance.report.page import page_of, write_page
 from hepflow.plugins.performance.report.tables import measured
 from hepflow.plugins.performance.report.tool import write_report
 
@@ -144,7 +144,7 @@ def test_how_it_was_made(page, reported):
     assert section(page, "outputs").rows()[1][:2] == ["tree", "tree_000001.root"]
     assert ["command line", " ".join(provenance["command"].split())] in section(page, "command-line").rows()
     assert ["numpy", provenance["versions"]["numpy"]] in section(page, "versions").rows()
-    assert section(page, "job-options").all("pre")[0].text == " ".join((reported / "joboptions.py").read_text().split())
+    assert section(page, "text").all("pre")[0].text == " ".join((reported / "joboptions.py").read_text().split())
 
 
 def test_configuration_shows_what_was_set_and_on_request_everything(page):
@@ -161,7 +161,7 @@ def test_configuration_shows_what_was_set_and_on_request_everything(page):
 def test_two_pages_of_one_run_are_the_same(reported, tmp_path):
     contents = read_run(reported)
     for name in ("one.html", "two.html"):
-        write_page(contents, tmp_path / name, title="t", author="a")
+        write_page(page_of(contents, title="t", author="a"), tmp_path / name)
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
 
 
