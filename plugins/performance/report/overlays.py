@@ -10,6 +10,7 @@ from typing import Any
 
 from hepflow.errors import PlotError
 from hepflow.plots import (
+    Bands,
     Comparison,
     CorrelationMatrix,
     EventDisplay,
@@ -72,7 +73,8 @@ def overlay(runs: Runs, text: str = "") -> Overlays:
 def _opened(picture: Picture) -> SavedFigure:
     if picture.json is None:
         raise PlotError(f"{picture.path.name}.json is missing")
-    return load_figure(picture.json)
+    saved = load_figure(picture.json)
+    return replace(saved, what=saved.what.what) if isinstance(saved.what, Bands) else saved  # the nominal ones
 
 
 def _style(saved: Mapping[str, SavedFigure], text: str) -> Style:

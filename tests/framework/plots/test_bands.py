@@ -12,7 +12,7 @@ from hepflow.errors import PlotError
 from hepflow.plots import Axis, Bands, EfficiencyProfile, Histogram, Profile, Shift, Stack
 from hepflow.plots.bands import combined
 from hepflow.plots.base import PlotObject
-from hepflow.plots.figures import draw, save
+from hepflow.plots.figures import draw, load_figure, save
 
 AXIS = Axis("pt", tuple(np.linspace(0, 100, 6)), "pT", "GeV")
 RANDOM = np.random.default_rng(5)
@@ -111,6 +111,7 @@ def test_figures_show_bands_and_save_their_numbers(how, tmp_path):
     told = content["variations"]["variations"]["TES_UP"]
     assert PlotObject.from_json(told["plots"][0]) == up
     assert told["shifts"][0]["values"] == (up.values() - one.values()).tolist()
+    assert load_figure(path).what == bands
 
 
 def test_the_ratio_of_a_stack_has_the_band_of_its_sum():
