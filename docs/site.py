@@ -86,17 +86,18 @@ def _doc(prop: Any) -> str:
     return prop.doc + unit + (f"; one of {', '.join(map(str, prop.choices))}" if prop.choices else "")
 
 
-def _architectures() -> str:
-    parts = ["# Architectures\n\nNetworks that an Arch file names; `hepflow list architectures` lists them.\n"]
-    for name, named in registry().names("architectures").items():
+def _settings(kind: str, title: str, intro: str) -> str:
+    """Return architectures, engines: what they are, and what may be set in their files."""
+    parts = [f"# {title}\n\n{intro}\n"]
+    for name, named in registry().names(kind).items():
         found = named.load()
+        rows = [
+            (f"`{key}`", "" if one.default is None else f"`{one.default!r}`", one.told)
+            for key, one in getattr(found, "KEYS", {}).items()
+        ]
         parts += [f"\n## {name}\n\n{_prose(inspect.getdoc(found) or '')}\n"]
-        parts += [f"```python\n{name}{_signature(found)}\n```\n"]
+        parts += [_table(("setting", "default", "is"), rows)] if rows else []
     return "\n".join(parts)
-
-
-def _signature(found: Any) -> str:
-    return str(inspect.signature(found)) if callable(found) else ""
 
 
 def _jobs() -> str:
@@ -200,7 +201,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/executors.md": lambda: _classes(
         "executors", "Executors", "Where work units run: `--executor NAME --set NAME.Property=value`, or the site file."
     ),
-    "reference/architectures.md": _architectures,
+    "reference/architectures.md": lambda: _settings(
+        "architectures", "Architectures", "Networks that an Arch file names; `hepflow describe NAME` shows one."
+    ),
+    "reference/engines.md": lambda: _settings("engines", "Engines", "What trains: `Engine` of a trainer."),
     "reference/variables.md": _variables,
     "reference/expressions.md": _expressions,
     "reference/inputs.md": _inputs,

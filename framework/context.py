@@ -46,6 +46,8 @@ class Context:
     joboptions: Path | None = None
     events: int = 0
     label: str = "hepflow"
+    style: str = ""
+    """The style sheet of all figures; empty for the look of the house."""
     results: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     variation: str = ""

@@ -28,11 +28,13 @@ Result = TypeVar("Result")
 class Processes:
     """What tools may use while they finalize (``context.processes``): as many processes as the run has workers.
 
-    They start when they are first needed and go on to the end of the run.
+    They start when they are first needed and go on to the end of the run. ``tell`` hears how many of a map's calls are
+    done.
     """
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, tell: Callable[[int, int], None] | None = None) -> None:
         self.workers = workers
+        self._tell = tell or (lambda done, total: None)
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
@@ -42,13 +44,16 @@ class Processes:
         """
         calls = list(arguments)
         if self.workers == 1 or len(calls) == 1:
-            yield from (function(*call) for call in calls)
+            for number, call in enumerate(calls, start=1):
+                yield function(*call)
+                self._tell(number, len(calls))
             return
         self._pool = self._pool or new_pool(self.workers)
         try:
             futures = [submit(self._pool, function, *call) for call in calls]
-            for future in futures:
+            for number, future in enumerate(futures, start=1):
                 yield future.result()
+                self._tell(number, len(calls))
         except BrokenProcessPool as error:
             self.close(0.0)
             raise WorkerError("a process that helped to finalize was killed") from error

@@ -20,10 +20,10 @@ __all__ = ["COMMANDS", "main", "run_file"]
 COMMANDS = {
     "run": ("hepflow.cli.run:run_command", "Run a job-option file."),
     "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
-    "list": ("hepflow.cli.list:list_command", "List tools, streams, jobs, samples, formats, plugins."),
+    "list": ("hepflow.cli.list:list_command", "List what there is: tools, streams, jobs, samples, …"),
     "describe": (
         "hepflow.cli.describe:describe_command",
-        "Explain a tool, stream, executor or job.",
+        "Explain a tool, stream, job, architecture, variable, …",
     ),
     "inspect": ("hepflow.cli.inspect:inspect_command", "Show what a file, a network or a training set holds."),
     "merge": ("hepflow.cli.merge:merge_command", "Join the numbered parts of an output."),

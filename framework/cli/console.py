@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import click
 from rich.console import Console
-from rich.highlighter import NullHighlighter
-from rich.logging import RichHandler
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -24,10 +23,12 @@ __all__ = [
     "label_option",
     "memory",
     "new_table",
+    "prose",
     "show_error",
     "show_interrupt",
     "size",
     "start_logging",
+    "style_option",
     "tree_option",
     "units_option",
 ]
@@ -36,16 +37,57 @@ __all__ = [
 @cache
 def console() -> Console:
     """Return the one console of the command line; where no terminal tells its width, tables are wide."""
-    return Console(highlight=False, soft_wrap=True, markup=False, width=_width(sys.stdout))
+    return _console("stdout")
 
 
 @cache
 def _errors() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, width=_width(sys.stderr))
+    return _console("stderr")
 
 
-def _width(stream: TextIO) -> int | None:
-    return None if stream.isatty() or "COLUMNS" in os.environ else 160
+def _console(name: str) -> Console:
+    stream: TextIO = getattr(sys, name)
+    width = None if stream.isatty() or "COLUMNS" in os.environ else 160
+    file: Any = None if stream.isatty() else _Unpadded(name)
+    return Console(stderr=name == "stderr", file=file, highlight=False, soft_wrap=True, markup=False, width=width)
+
+
+class _Unpadded:
+    """A standard stream that is no terminal, as it is now; lines get no blanks at their ends."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(sys, self._name), name)
+
+    def write(self, text: str) -> int:
+        """Write the text; that of a console is whole lines."""
+        lines = text.split("\n")
+        getattr(sys, self._name).write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
+        return len(text)
+
+
+class _Log(logging.Handler):
+    """Prints what is logged, with its level; long lines as they are."""
+
+    STYLES: ClassVar = {"WARNING": "yellow", "ERROR": "bold red"}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        level = Text(f"{record.levelname:8} ", style=self.STYLES.get(record.levelname, "dim"))
+        _errors().print(level + Text(self.format(record)))
+
+
+def prose(text: str) -> str:
+    """Return a docstring for a terminal of any width: paragraphs in one line each, names without backticks."""
+    parts = re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "").split("\n\n")
+    return "\n\n".join(part if _is_layout(part) else " ".join(part.split()) for part in parts)
+
+
+def _is_layout(part: str) -> bool:
+    """Tell lists and examples, whose lines stay as they are, from paragraphs."""
+    return any(line.startswith((" ", "- ", ">>>", "|")) for line in part.splitlines())
 
 
 def tree_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,6 +116,13 @@ label_option = click.option(
     help="Text at the top of all figures.  [default: hepflow, or hepflow simulation where it made all input]",
 )
 
+style_option = click.option(
+    "--style",
+    default="",
+    metavar="SHEET",
+    help="Look of all figures: a style of mplhep or matplotlib by name (CMS), or a .mplstyle file.",
+)
+
 
 def _blocked(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
@@ -87,10 +136,7 @@ def start_logging(debug: bool) -> None:
     log = logging.getLogger("hepflow")
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     if not log.handlers:
-        plain = NullHighlighter()
-        log.addHandler(
-            RichHandler(console=_errors(), show_time=False, show_path=False, markup=False, highlighter=plain)
-        )
+        log.addHandler(_Log())
 
 
 def show_error(error: HepflowError) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 from rich.text import Text
 
-from hepflow.cli.console import common_options, console, new_table
+from hepflow.cli.console import common_options, console, new_table, prose
 from hepflow.errors import HepflowError, PluginError, nearest
 from hepflow.executor import Executor
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions, shipped_joboptions
 from hepflow.properties import Configurable
 from hepflow.registry.manager import registry
+from hepflow.registry.variables import named_variable
 from hepflow.tool import Tool
+from hepflow.variables import Variable
 
 __all__ = ["configured", "describe_command", "show_job"]
 
@@ -25,25 +29,33 @@ LONGEST_VALUE = 60
 @click.argument("name")
 @common_options
 def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
-    """Explain a tool, stream, executor or job: what it does, its properties, the columns that it reads and writes."""
+    """Explain what has a name: tools, streams, executors (properties, columns read and written), jobs, architectures
+    (the options of an Arch file), engines, variables; and the language of expressions.
+    """
     known = registry(plugins)
-    for kind in ("tools", "streams", "executors"):
+    for kind, show in SHOWN.items():
         if name in known.names(kind):
-            _show_class(known.names(kind)[name].load())
+            show(known.names(kind)[name].load())
             return
+    if name in ("expressions", "expression"):
+        _show_expressions()
+        return
+    if name in known.names("variables"):
+        _show_variable(named_variable(name, known))
+        return
     jobs = shipped_joboptions(known)
     if name in jobs or name.endswith(".py"):
         show_job(load_joboptions(find_joboptions(name, known)))
         return
-    everything = [name for kind in ("tools", "streams", "executors") for name in known.names(kind)] + [*jobs]
-    raise PluginError(f"there is no tool, stream, executor or job {name!r}", hint=nearest(name, everything))
+    everything = [name for kind in (*SHOWN, "variables") for name in known.names(kind)] + [*jobs, "expressions"]
+    raise PluginError(f"nothing is called {name!r}", hint=f"{nearest(name, everything)}; hepflow list shows names")
 
 
 def _show_class(cls: type[Configurable]) -> None:
     out = console()
     kind = "tool" if issubclass(cls, Tool) else "executor" if issubclass(cls, Executor) else "stream"
     out.print(f"{cls.__name__} ({kind}, from {cls.__module__} import {cls.__name__})\n", style="bold")
-    out.print(Text(inspect.getdoc(cls) or ""))
+    out.print(Text(prose(inspect.getdoc(cls) or "")))
     table = new_table("property", "type", "default", "doc", title="properties")
     for prop in cls.properties().values():
         unit = f" [{prop.unit}]" if prop.unit else ""
@@ -62,13 +74,57 @@ def _show_class(cls: type[Configurable]) -> None:
         out.print(f"writes  {', '.join(writes) or 'nothing'}")
 
 
+def _show_settings(found: Any) -> None:
+    """Show an architecture or an engine: what it is, and what its file may set (``KEYS``)."""
+    out = console()
+    out.print(f"{found.__name__} (from {found.__module__} import {found.__name__})\n", style="bold")
+    out.print(Text(prose(inspect.getdoc(found) or "")))
+    table = new_table("setting", "default", "is", title="settings")
+    for name, key in getattr(found, "KEYS", {}).items():
+        table.add_row(name, Text("must be given" if key.default is None else repr(key.default)), key.told)
+    if table.row_count:
+        out.print(table)
+
+
+def _show_variable(variable: Variable) -> None:
+    out = console()
+    out.print(f"{variable.name} (variable)\n", style="bold")
+    for what in ("label", "unit", "column", "transform", "truth"):
+        if value := getattr(variable, what):
+            out.print(f"{what:10}{value}")
+    table = new_table("binning", "bins", "from", "to", title="binnings")
+    for name, one in variable.binnings.items():
+        scale = ", logarithmic" if one.log else ""
+        table.add_row(name or "(default)", f"{len(one.edges) - 1}{scale}", f"{one.edges[0]:g}", f"{one.edges[-1]:g}")
+    out.print(table)
+
+
+def _show_expressions() -> None:
+    from hepflow.expressions import evaluation, syntax
+
+    out = console()
+    for module in (syntax, evaluation):
+        out.print(Text(prose(inspect.getdoc(module) or "") + "\n"))
+    out.print(f"functions: {', '.join(sorted(syntax.FUNCTIONS))}")
+
+
+SHOWN: Mapping[str, Callable[[Any], None]] = {
+    "tools": _show_class,
+    "streams": _show_class,
+    "executors": _show_class,
+    "architectures": _show_settings,
+    "engines": _show_settings,
+}
+"""Kinds of what has a name, and how it is shown."""
+
+
 def show_job(file: JobFile) -> None:
     """Show a job as it is configured: its doc, options, tools and streams."""
     out = console()
     job = file.job
     out.print(f"\n{job.name} ({file.path})\n", style="bold")
     if file.module.__doc__:
-        out.print(Text(inspect.cleandoc(file.module.__doc__)))
+        out.print(Text(prose(inspect.cleandoc(file.module.__doc__))))
     if job.default_sample:
         out.print(f"\nreads {job.default_sample} without -i")
     table = new_table("option", "type", "value", "doc", title="options of the file")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hepflow.cli.console import common_options, console, new_table, size, tree_o
 from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.folder import show_folder, show_sample
 from hepflow.cli.model import is_model, show_model
-from hepflow.errors import TreeError
+from hepflow.errors import ColumnError, TreeError, many, nearest
 from hepflow.events.column import Column
 from hepflow.events.layout import has_links, unpack_links
 from hepflow.events.links import NULL, container_name
@@ -33,18 +34,24 @@ SUMMARY_ENTRIES = 100_000
 
 @click.command("inspect")
 @click.argument("file")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--summary", is_flag=True, help=f"Add counts and ranges of the first {SUMMARY_ENTRIES:,} entries.")
 @tree_option
 @common_options
-def inspect_command(file: str, summary: bool, tree: str, plugins: tuple[str, ...], debug: bool) -> None:
+def inspect_command(
+    file: str, patterns: tuple[str, ...], summary: bool, tree: str, plugins: tuple[str, ...], debug: bool
+) -> None:
     """Show what a file holds: format, entries, containers, columns with types and sizes. Of a file with several trees
-    FILE:TREE names one; otherwise the one that a run would read is shown, or all.
+    FILE:TREE names one; otherwise the one that a run would read is shown, or all. With PATTERN only columns whose name
+    has it in it, in any case, or matches it: TauJets, 'TauJets.*pt*'.
 
     Of a network (lwtnn JSON, ONNX, Keras): inputs with variables, graph, outputs, parameters, origin. Of a training set
     (HDF5): rows of its folds and classes, columns, variables. Of variables.json: the offsets and scales. Of a run
     directory or another folder: what made it, and its files. Of a sample: what it is, and how much of it is made.
     """
     found = registry(plugins)
+    if patterns and (Path(file).is_dir() or is_model(file) or is_dataset(file)):
+        raise click.UsageError(f"PATTERN chooses columns of a file, and {file} is none with columns")
     if Path(file).is_dir():
         show_folder(Path(file), formats(found))
         return
@@ -61,13 +68,13 @@ def inspect_command(file: str, summary: bool, tree: str, plugins: tuple[str, ...
     known = formats(found)
     try:
         with closing(open_reader(path, known, named or tree)) as reader:
-            _show(path, reader, summary=summary)
+            _show(path, reader, patterns, summary=summary)
             if not (named or tree) and isinstance(reader, RootReader):
                 _show_others(path, reader.others())
     except TreeError:
         for name in trees_of(path):
             with closing(open_reader(path, known, name)) as reader:
-                _show(f"{path}:{name}", reader, summary=summary)
+                _show(f"{path}:{name}", reader, patterns, summary=summary)
 
 
 def _show_others(path: str, others: Mapping[str, int]) -> None:
@@ -77,14 +84,14 @@ def _show_others(path: str, others: Mapping[str, int]) -> None:
         console().print(f"\nother trees: {listed}; hepflow inspect {path}:{next(iter(others))} shows one")
 
 
-def _show(file: str, reader: Reader, *, summary: bool) -> None:
+def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool) -> None:
     schema = reader.schema()
     out = console()
     out.print(file, style="bold")
     tree = f", {schema.tree}" if schema.tree else ""
     facts = f"{schema.entries:,} entries, {size(schema.size)}, uuid {schema.identity}"
     out.print(f"{schema.format}{tree}: {'without end' if schema.endless else facts}")
-    for key, value in schema.metadata.items():
+    for key, value in schema.metadata.items() if not patterns else ():
         if key not in NOTES:
             out.print(f"{key}: {value}")
     if schema.naming:
@@ -93,27 +100,43 @@ def _show(file: str, reader: Reader, *, summary: bool) -> None:
     table.columns[0].no_wrap = True
     for column in table.columns[2:4]:
         column.justify = "right"
-    for container, infos in _by_container(schema):
-        table.add_row(Text(container, style="bold"), f"{len(infos)} columns", *_sizes(infos))
+    chosen = [info for info in schema.columns.values() if not patterns or _matches(info.name, patterns)]
+    if patterns and not chosen:
+        raise ColumnError(
+            f"no column has {' or '.join(map(repr, patterns))} in its name",
+            where=file,
+            hint=nearest(patterns[0], schema.columns, what="columns"),
+        )
+    for container, infos in _by_container(chosen):
+        table.add_row(Text(container, style="bold"), many(len(infos), "column"), *_sizes(infos))
         found = _summaries(reader, infos, schema) if summary else {}
         for info in infos:
             table.add_row(
                 Text("  " + info.name.partition(".")[2]), _type(info), *_sizes([info]), *found.get(info.name, ())
             )
     out.print(table)
+    if patterns:
+        return
     empty = [name for name, reason in schema.unreadable.items() if reason == NO_VALUES]
     lost = {name: reason for name, reason in schema.unreadable.items() if reason != NO_VALUES}
     if lost:
-        out.print(f"\n{len(lost)} branches cannot be read:")
+        out.print(f"\ncannot be read: {many(len(lost), 'column')}")
         for name, reason in lost.items():
             out.print(f"  {name}: {reason}", style="dim")
     if empty:
-        out.print(f"\n{len(empty)} branches hold no values of their own: {', '.join(empty)}", style="dim")
+        out.print(f"\nwithout values of their own: {', '.join(empty)}", style="dim")
 
 
-def _by_container(schema: FileSchema) -> Iterator[tuple[str, list[ColumnInfo]]]:
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(
+        fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern.lower() in name.lower()
+        for pattern in patterns
+    )
+
+
+def _by_container(columns: Sequence[ColumnInfo]) -> Iterator[tuple[str, list[ColumnInfo]]]:
     groups: dict[str, list[ColumnInfo]] = {}
-    for info in schema.columns.values():
+    for info in columns:
         groups.setdefault(info.container, []).append(info)
     for container in sorted(groups):
         yield container, sorted(groups[container], key=lambda info: info.name)

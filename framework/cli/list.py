@@ -22,17 +22,23 @@ WHAT = (
     "executors",
     "models",
     "architectures",
+    "engines",
     "variables",
     "commands",
 )
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(WHAT))
+@click.argument("what", type=click.Choice(WHAT), required=False)
 @common_options
-def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
-    """List what there is, with one line on each. Nothing is imported for it but samples and variables."""
+def list_command(what: str | None, plugins: tuple[str, ...], debug: bool) -> None:
+    """List what there is, with one line on each; without WHAT, what can be listed. Nothing is imported for it but
+    samples and variables.
+    """
     known = registry(plugins)
+    if what is None:
+        _kinds(known)
+        return
     if what == "plugins":
         _plugins(known)
         return
@@ -52,6 +58,18 @@ def list_command(what: str, plugins: tuple[str, ...], debug: bool) -> None:
         for name, named in known.names("readers" if what == "formats" else what).items():
             table.add_row(name, named.summary(), f"{named.plugin} ({known.plugins[named.plugin].distribution})")
     console().print(table if table.row_count else f"there are no {what}")
+
+
+def _kinds(known: Registry) -> None:
+    from hepflow.joboptions import shipped_joboptions
+
+    table = new_table("what", "there are", "for example")
+    table.columns[1].justify = "right"
+    for what in WHAT:
+        names = [*known.plugins] if what == "plugins" else [*shipped_joboptions(known)] if what == "jobs" else []
+        names = names or [*known.names("readers" if what == "formats" else what)]
+        table.add_row(f"hepflow list {what}", str(len(names)), ", ".join(names[:3]))
+    console().print(table)
 
 
 def _samples(known: Registry) -> None:

@@ -96,8 +96,16 @@ class ConsoleReporter(Reporter):
                 f"{left:.0f} s left, {size(memory())}"
             )
 
+    def helped(self, done: int, total: int) -> None:
+        """Print, every ten seconds, how many calls of a tool that finalizes are done."""
+        now = time.monotonic()
+        if now - self._shown >= self.INTERVAL and done < total:
+            self._shown = now
+            console().print(f"{self._indent}  {done:,} of {total:,} done", style="dim")
+
     def step(self, text: str) -> None:
         """Print what comes next."""
+        self._shown = time.monotonic()
         console().print(f"{self._indent}{text}", style="dim")
 
     def done(self) -> None:

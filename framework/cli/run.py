@@ -18,6 +18,7 @@ from hepflow.cli.console import (
     new_table,
     size,
     start_logging,
+    style_option,
     tree_option,
     units_option,
 )
@@ -150,6 +151,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
 @label_option
+@style_option
 @click.option(
     "--checksum",
     is_flag=True,
@@ -171,7 +173,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             name: given[name]
             for name in (
                 *("inputs", "tree", "output", "events", "skip", "workers", "executor", "chunk"),
-                *("resume", "force", "checksum", "label", "units", "lumi", "variations"),
+                *("resume", "force", "checksum", "label", "style", "units", "lumi", "variations"),
                 *("retries", "max_failures", "keep_going", "leave_out", "detach"),
             )
         },

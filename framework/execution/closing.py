@@ -66,14 +66,16 @@ def finalize_tools(
     results: dict[str, Any] = {}
     varied: dict[str, dict[str, Any]] = {name: dict(of["results"]) for name, of in totals.get(VARIATIONS, {}).items()}
     before = {name: dict(of) for name, of in varied.items()}
-    with closing(Processes(context.workers)) as processes:
+    with closing(Processes(context.workers, reporter.helped)) as processes:
+        tools = [tool for tool in job.all_tools() if type(tool).finalize is not Tool.finalize]
         for tool in job.all_tools():
             kept, value = directory.load_step(f"{TOOL}{tool.name}")
             if not kept:
                 value = totals.get(tool.name)
                 own = {name: of[tool.name] for name, of in before.items() if tool.name in of}
-                if type(tool).finalize is not Tool.finalize:
-                    reporter.step(f"finalizing {tool.name}")
+                if tool in tools:
+                    place = tools.index(tool) + 1
+                    reporter.step(f"finalizing {tool.name} ({place} of {len(tools)})")
                     here = replace(context, processes=processes, results=dict(results), outputs=outputs, varied=own)
                     value = _finalize(tool, directory, here, value)
                     for name, total in own.items():

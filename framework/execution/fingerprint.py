@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from hepflow.context import Context
 from hepflow.errors import differences
 from hepflow.execution.code import sources
 from hepflow.execution.plan import Plan
@@ -33,7 +34,7 @@ def fingerprint_of(
     file: JobFile | None,
     plan: Plan,
     formats: Iterable[type[Any]],
-    label: str,
+    context: Context,
     checksums: Mapping[str, str],
 ) -> dict[str, dict[str, Any]]:
     """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
@@ -64,7 +65,8 @@ def fingerprint_of(
         },
         "inputs": _inputs(plan, checksums),
         "finalize": {
-            "--label": label,
+            "--label": context.label,
+            "--style": context.style,
             **{t.name: _settings(t) if t.name in last else {} for t in job.all_tools()},
         },
     }

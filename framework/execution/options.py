@@ -34,6 +34,8 @@ class RunOptions:
     force: bool = False
     checksum: bool = False
     label: str = ""
+    style: str = ""
+    """Style sheet of all figures."""
     units: str | None = None
     lumi: float | None = None
     """Integrated luminosity, fb⁻¹: events get the weights L·σ·w/Σw."""
@@ -62,6 +64,10 @@ class RunOptions:
                 "--leave-out accepts what has failed in a run",
                 hint="run first; then --resume --leave-out goes on without",
             )
+        if self.style:
+            from hepflow.plots.figures.style import check_sheet
+
+            check_sheet(self.style)
         if self.units not in (None, *UNITS):
             raise JobOptionsError(f"units = {self.units!r}", hint=f"the energy unit is {' or '.join(UNITS)}")
 
@@ -80,6 +86,9 @@ class Reporter:
 
     def step(self, text: str) -> None:
         """Hear what is done next, outside the loop."""
+
+    def helped(self, done: int, total: int) -> None:
+        """Hear how many of the figures (or other calls) of a tool that finalizes are done."""
 
     def done(self) -> None:
         """Hear that the loop has ended."""

@@ -165,13 +165,14 @@ class _Run:
             workers=self.options.workers,
             joboptions=self.file.path.parent if self.file else None,
             label=self.options.label or _label(self.plan),
+            style=self.options.style,
         )
 
     def _begin(self, context: Context) -> None:
         """See that what is there is of the same run, and forget of it what is not as it was."""
         job, directory, resume = self.job, self.directory, self.options.resume
         checksums = self.checksums if directory.checksum else {}
-        made = fingerprint_of(job, self.file, self.plan, formats(self.plugins), context.label, checksums)
+        made = fingerprint_of(job, self.file, self.plan, formats(self.plugins), context, checksums)
         failed = [row["file"] for row in directory.failures()] + [failure.file for failure in self.plan.failed]
         changed = directory.check_fingerprint(made, resume=resume, failed=failed)
         if changed:

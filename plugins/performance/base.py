@@ -233,6 +233,7 @@ class Drawer:
         self.context = context
         self.folder = tool.Folder or tool.name
         self.text = tool.Text or context.label
+        self.sheet = context.style
         unseen = [str(context.result(tool.Unseen))] if tool.Unseen else []
         self.wanted: dict[str, tuple[Any, Any, Mapping[str, Any]]] = {}
         self.varied: dict[str, dict[str, Any]] = {}
@@ -248,7 +249,7 @@ class Drawer:
         from hepflow.plots.figures import Style
 
         name = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in self.wanted)
-        self.wanted[name] = (what, Style(self.text, (*self.lines, *lines)), options)
+        self.wanted[name] = (what, Style(self.text, (*self.lines, *lines), self.sheet), options)
 
     def vary(self, variation: str, figures: Callable[[Drawer], None]) -> None:
         """Take note of the same figures in a variation, as ``figures`` draws them."""

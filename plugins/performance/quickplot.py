@@ -21,6 +21,7 @@ from hepflow.cli.console import (
     label_option,
     new_table,
     start_logging,
+    style_option,
     tree_option,
     units_option,
 )
@@ -163,8 +164,10 @@ class Request:
 @click.option("--against", default="", metavar="VARIABLE", help="Plot in two dimensions, with this one on the x axis.")
 @click.option("--normalise", is_flag=True, help="Draw each curve with area 1.")
 @click.option("--log-y", is_flag=True, help="Logarithmic y axis.")
+@click.option("--ratio", is_flag=True, help="Draw the ratio to the first curve: of classes, inputs.")
 @units_option
 @label_option
+@style_option
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/plot-<time>]")
 @click.option(
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
@@ -182,11 +185,13 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     """
     start_logging(debug)
     plugins = registry(given["plugins"])
-    if given["against"] and (given["normalise"] or given["log_y"]):
-        raise click.UsageError("--normalise and --log-y are for curves, --against plots in two dimensions")
+    if given["against"] and (given["normalise"] or given["log_y"] or given["ratio"]):
+        raise click.UsageError("--normalise, --log-y and --ratio are for curves, --against plots in two dimensions")
+    if given["ratio"] and not given["split_by"] and len(given["inputs"]) < 2:
+        raise click.UsageError("--ratio compares curves: --split-by, or several inputs with names (-i old=… -i new=…)")
     if given["resume"] and given["force"]:
         raise click.UsageError("--resume and --force exclude each other")
-    names = ("inputs", "tree", "output", "events", "skip", "workers", "resume", "force", "label", "units")
+    names = ("inputs", "tree", "output", "events", "skip", "workers", "resume", "force", "label", "style", "units")
     options = RunOptions(**{name: given[name] for name in names})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     bare = BareNames(options, plugins)
@@ -194,7 +199,7 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     weight = Weight(qualified(given["weight"], bare))
     found = {text: _find(text, bare, plugins) for text in (*variables, given["against"], given["split_by"]) if text}
     request = _request(variables, given["against"], given["split_by"], found, selection, options, plugins)
-    look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"]}
+    look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"], "Ratio": given["ratio"]}
     job = _job(request, selection, weight, look_of_figures)
     reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
     try:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hepflow import Context
+
 if TYPE_CHECKING:
     from hepflow.plots import MigrationMatrix
+    from hepflow.plots.figures import Style
 
-__all__ = ["MOST", "confusion_matrix", "gain", "learning_curves", "trials"]
+__all__ = ["MOST", "confusion_matrix", "gain", "learning_curves", "style_of", "trials"]
 
 MOST: Final = 25
 """Most variables in a figure."""
@@ -20,13 +24,20 @@ DECADES: Final = 50.0
 """Parameters whose values span more than this factor have a logarithmic axis."""
 
 
-def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, path: Path, label: str) -> None:
-    """Draw loss and accuracy, in training and validation, and the learning rate over the epochs, below the label.
+def style_of(context: Context) -> Style:
+    """Return the label of the run, with its style sheet."""
+    from hepflow.plots.figures import Style
+
+    return Style(context.label, sheet=context.style)
+
+
+def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, path: Path, style: Style) -> None:
+    """Draw loss and accuracy, in training and validation, and the learning rate over the epochs, in the style.
 
     The numbers beside them are the rows of ``log.csv``.
     """
     from hepflow.plots import Line, Panel
-    from hepflow.plots.figures import Style, draw_panels, save
+    from hepflow.plots.figures import draw_panels, save
 
     epochs = [row["epoch"] for row in history]
     panels = []
@@ -39,33 +50,33 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, pat
         rate = Line(epochs, [row["learning_rate"] for row in history], kind="steps")
         panels.append(Panel([rate], "Epoch", "Learning rate", log_y=True))
     save(
-        draw_panels(panels, style=Style(label)),
+        draw_panels(panels, style=style),
         path,
         {"best_epoch": best_epoch, "epochs": [dict(row) for row in history]},
     )
 
 
-def confusion_matrix(matrix: MigrationMatrix, path: Path, label: str, role: str = "validation") -> None:
+def confusion_matrix(matrix: MigrationMatrix, path: Path, style: Style, role: str = "validation") -> None:
     """Draw, of each true class, which percentage is predicted as what."""
-    from hepflow.plots.figures import Style, draw, save
+    from hepflow.plots.figures import draw, save
 
-    save(draw(matrix, style=Style(label, (role,))), path, matrix)
+    save(draw(matrix, style=replace(style, lines=(role,))), path, matrix)
 
 
-def gain(gains: Mapping[str, float], path: Path, label: str) -> None:
+def gain(gains: Mapping[str, float], path: Path, style: Style) -> None:
     """Draw which part of the gain of all splits of trees each variable has, the first of them."""
     from hepflow.plots import Line, Panel
-    from hepflow.plots.figures import Style, draw_panels, save
+    from hepflow.plots.figures import draw_panels, save
 
     names = sorted(gains, key=lambda name: -gains[name])[:MOST]
     panel = Panel([Line(names, [gains[name] for name in names], "", "points")], "Variable", "Part of the gain")
-    save(draw_panels([panel], style=Style(label, ("train",))), path, {"gain": dict(gains)})
+    save(draw_panels([panel], style=replace(style, lines=("train",))), path, {"gain": dict(gains)})
 
 
-def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:
+def trials(rows: Sequence[Mapping[str, Any]], path: Path, style: Style) -> None:
     """Draw the loss of all trials in their order, and against each parameter; numbers are those of ``trials.csv``."""
     from hepflow.plots import Line, Panel
-    from hepflow.plots.figures import Style, draw_panels, save
+    from hepflow.plots.figures import draw_panels, save
 
     done = [row for row in rows if row["state"] == "COMPLETE"]
     numbers, losses = [row["number"] for row in done], [row["value"] for row in done]
@@ -79,7 +90,7 @@ def trials(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:
             values = [str(value) for value in values]
         line = Line(values, [row["value"] for row in shown], "", "points")
         panels.append(Panel([line], name, "Validation loss", log_x=_spans_decades(values)))
-    figure = draw_panels(panels, columns=min(4, len(panels)), style=Style(label))
+    figure = draw_panels(panels, columns=min(4, len(panels)), style=style)
     save(figure, path, {"trials": [dict(row) for row in rows]})
 
 

@@ -8,7 +8,7 @@ are shown: a training set is shuffled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +22,7 @@ from hepflow.plugins.training.fitting import EVALUATION_BATCH, losses_of
 
 if TYPE_CHECKING:
     from hepflow.plots import Axis, RocCurve
+    from hepflow.plots.figures import Style
     from hepflow.plugins.training.data import TrainingData
 
 __all__ = ["Report", "make_report"]
@@ -82,17 +83,15 @@ class Report:
         """Take note of a figure."""
         self.figures[name] = (what, lines, options)
 
-    def draw(self, folder: Path, label: str, processes: Any) -> None:
+    def draw(self, folder: Path, style: Style, processes: Any) -> None:
         """Draw all figures; PlotError for the first that fails, when the others are there."""
-        from hepflow.plots.figures import Style
-
         calls = [
-            (folder / name, what, Style(label, lines), dict(options))
+            (folder / name, what, replace(style, lines=lines), dict(options))
             for name, (what, lines, options) in self.figures.items()
         ]
         failed = [error for error in processes.map(_drawn, calls) if error is not None]
         if gain := self.numbers.get("gain"):
-            figures.gain(gain, folder / "gain", label)
+            figures.gain(gain, folder / "gain", style)
         if failed:
             raise failed[0]
 

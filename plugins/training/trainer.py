@@ -213,9 +213,10 @@ class Trainer(Tool):
             found = evaluate(engine, data, role, plan.loss)
             context.log.info("stopped after epoch %d: %s", state.epoch, state.stopped)
             context.log.info("Minimum val_loss %.4f at epoch %d", state.best_loss, state.best_epoch)
-            figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves", context.label)
+            style = figures.style_of(context)
+            figures.learning_curves(state.history, state.best_epoch, folder / "learning-curves", style)
             if found.confusion is not None:
-                figures.confusion_matrix(found.confusion, folder / "confusion-matrix", context.label, role)
+                figures.confusion_matrix(found.confusion, folder / "confusion-matrix", style, role)
             self._report(engine, data, folder, context)
             summary = self._summary(folder, engine, state, found)
         write_json(folder / SUMMARY, summary)
@@ -228,7 +229,7 @@ class Trainer(Tool):
             context.log.warning("the report does not show %s: it has no %s", role, data.declared.called)
         if roles:
             report = make_report(engine, data, roles, self.Seed)
-            report.draw(folder, context.label, context.processes)
+            report.draw(folder, figures.style_of(context), context.processes)
             write_json(folder / REPORT, report.numbers)
 
     def _request(self) -> Request:

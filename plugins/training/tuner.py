@@ -254,7 +254,7 @@ class Tuner(Tool):
         figures.trials(
             [{"number": t.number, "value": t.value, "state": t.state.name, **t.params} for t in study.trials],
             folder / "trials",
-            context.label,
+            figures.style_of(context),
         )
         described = plan.describe()
         config = described.get("config", described.get("settings"))

@@ -44,7 +44,7 @@ def draw(
     """Return the figure of a plot object, of several of one kind, of a comparison, a stack or a grid, or of these with
     the bands of their variations.
 
-    - ``style``: the label and the lines below it; ``title`` is a line above these.
+    - ``style``: the label, the lines below it, and a style sheet; ``title`` is a line above these.
     - ``legend``: what the entries of the legend are ("truth decay mode").
     - ``log_x``: as the axis says, unless given. ``log_y``: ROC curves have a logarithmic y axis unless it is False.
     - ``ratio``: a panel with the ratio to the first (a Comparison always has one, to its reference; a Stack: data over
@@ -60,7 +60,7 @@ def draw(
     have, and, naming the extra, where matplotlib or mplhep is not installed.
     """
     options = Options(style or Style(), log_x, log_y, ratio, normalise, mode, kind, y_range, title, legend)
-    with house_style():
+    with house_style(options.style.sheet):
         figure = _draw(what, options)
     drawn = asdict(options)
     figure.drawn_with = {"style": drawn.pop("style"), "options": drawn}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hepflow.plots.figures.options import Options
 from hepflow.plots.figures.picture import bare_figure
-from hepflow.plots.figures.style import EXPERIMENTS, GREY, SMALL, Style
+from hepflow.plots.figures.style import EXPERIMENTS, GREY, SMALL, Style, points
 from hepflow.plots.figures.text import wrap
 
 __all__ = [
@@ -89,10 +89,12 @@ def add_header(axes: Any, style: Style, lines: Sequence[str] = (), *, above: boo
     first, _, rest = style.text.partition(" ")
     bold = {"weight": "bold", "style": "italic"}
     texts = [(first, bold), (rest, {})] if first in EXPERIMENTS else [(style.text, {})]
-    words: list[Any] = [TextArea(wrap(text, LINE), textprops={"size": 17, **look}) for text, look in texts if text]
+    words: list[Any] = [
+        TextArea(wrap(text, LINE), textprops={"size": points(17), **look}) for text, look in texts if text
+    ]
     rows: list[Any] = [HPacker(children=words, pad=0, sep=6, align="baseline")] if style.text else []
     wide = LINE if not above else LINE + 20
-    rows += [TextArea(wrap(line, wide), textprops={"size": 13}) for line in (*lines, *style.lines) if line]
+    rows += [TextArea(wrap(line, wide), textprops={"size": points(13)}) for line in (*lines, *style.lines) if line]
     stack = VPacker(children=rows, pad=0, sep=5)
     place: dict[str, Any] = {"loc": "upper left", "borderpad": 1.0}
     if above:
@@ -114,7 +116,7 @@ def header_above(figure: Any, axes: Any, style: Style, lines: Sequence[str] = ()
 def add_note(figure: Any, text: str) -> None:
     """Put a remark below the figure, small and grey."""
     if text:
-        figure.supxlabel(wrap(text, 105), x=0.015, ha="left", fontsize=SMALL, color=GREY)
+        figure.supxlabel(wrap(text, 105), x=0.015, ha="left", fontsize=points(SMALL), color=GREY)
 
 
 def empty(axes: Any, reason: str) -> None:

@@ -28,7 +28,7 @@ def draw_panels(panels: Sequence[Panel], *, columns: int = 1, style: Style | Non
     style = style or Style()
     rows = -(-len(panels) // columns)
     size = (8.0, 0.7 + 2.8 * rows) if columns == 1 else (1.0 + 3.6 * columns, 0.2 + 3.3 * rows)
-    with house_style():
+    with house_style(style.sheet):
         figure, grid = new_figure(size, [1.0] * rows, columns, len(panels))
         header_above(figure, grid[0], style)
         ends = [_fill(axes, panel) for axes, panel in zip(grid, panels, strict=True)]

@@ -30,7 +30,7 @@ def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
     if kind not in NO_DATE:
         raise PlotError(f"figures are not written as {kind!r}", hint=nearest(kind, NO_DATE, what="formats"))
     buffer = io.BytesIO()
-    with house_style():
+    with house_style(getattr(figure, "drawn_with", {}).get("style", {}).get("sheet", "")):
         figure.savefig(buffer, format=kind, metadata=dict(NO_DATE[kind]), dpi=dpi)
     return buffer.getvalue()
 

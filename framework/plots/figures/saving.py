@@ -112,7 +112,7 @@ def load_figure(path: Path | str) -> SavedFigure:
     if options.get("y_range"):
         options["y_range"] = tuple(options["y_range"])
     try:
-        style = Style(str(given.get("text", "")), tuple(given.get("lines", ()))) if given else Style()
+        style = Style(str(given["text"]), tuple(given["lines"]), str(given.get("sheet", ""))) if given else Style()
         return SavedFigure(_put_together(plots, content), style, options)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PlotError(f"the figure is damaged: {type(error).__name__}: {error}", where=str(path)) from error

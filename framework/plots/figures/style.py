@@ -10,11 +10,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from hepflow.errors import PlotError
+from hepflow.errors import PlotError, nearest
 
-__all__ = ["EXPERIMENTS", "GREY", "SMALL", "Look", "Style", "colour_map", "house_style", "look_of", "open_matplotlib"]
+__all__ = [
+    "EXPERIMENTS", "GREY", "SMALL", "Look", "Style", "check_sheet", "colour_map", "house_style", "look_of",
+    "open_matplotlib", "points",
+]  # fmt: skip
 
 SMALL: Final = 11.0
 """Points of the font for notes, errors in cells and the like."""
@@ -39,6 +43,9 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 FONTS: Final = ["TeX Gyre Heros", "DejaVu Sans"]
 
+SIZE: Final = 14.0
+"""Points of the font of a figure, to which those of its texts are relative."""
+
 SETTINGS: Final[Mapping[str, Any]] = {
     "axes.autolimit_mode": "data",
     "axes.formatter.use_mathtext": False,
@@ -50,7 +57,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "errorbar.capsize": 0,
     "figure.dpi": 100,
     "font.family": FONTS,
-    "font.size": 14,
+    "font.size": SIZE,
     "hatch.linewidth": 0.6,
     "legend.borderpad": 0.0,
     "legend.fontsize": 13,
@@ -83,11 +90,13 @@ _LOCK = threading.RLock()
 class Style:
     """The label of a figure: ``text`` (the name of an experiment in front bold and slanted), and ``lines`` below it.
 
-    The lines say what is shown: the selection, the sample, "test fold".
+    The lines say what is shown: the selection, the sample, "test fold". ``sheet`` changes the look: a style sheet of
+    matplotlib (a name that it or mplhep knows, or a file), of which fonts, sizes and colours are taken.
     """
 
     text: str = "hepflow"
     lines: tuple[str, ...] = ()
+    sheet: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.lines, str):
@@ -112,10 +121,47 @@ class Look:
 
 
 def look_of(position: int) -> Look:
-    """Return the look of the curve at a position from 0; 64 curves differ."""
-    round_, place = divmod(position, len(COLOURS))
+    """Return the look of the curve at a position from 0; 64 curves differ, with the colours of the house."""
+    from matplotlib import rcParams
+
+    colours = rcParams["axes.prop_cycle"].by_key().get("color", COLOURS)
+    round_, place = divmod(position, len(colours))
     shifted = (place + round_) % len(MARKERS)
-    return Look(COLOURS[place], LINES[shifted], MARKERS[shifted], filled=(place + round_) % 2 == 0)
+    return Look(colours[place], LINES[shifted], MARKERS[shifted], filled=(place + round_) % 2 == 0)
+
+
+def points(size: float) -> float:
+    """Return the size of a text, given for the font of the house, for that of the style."""
+    from matplotlib import rcParams
+
+    return float(size * rcParams["font.size"] / SIZE)
+
+
+def check_sheet(sheet: str) -> None:
+    """Raise PlotError where there is no such style sheet."""
+    if sheet:
+        with house_style(sheet):
+            pass
+
+
+def _sheet(sheet: str) -> dict[str, Any]:
+    """Return the settings of a style sheet; PlotError where there is none, or it is damaged."""
+    import mplhep.styles
+    from matplotlib import rc_params_from_file
+    from matplotlib.style import library
+
+    made = getattr(mplhep.styles, sheet, None) if sheet.isidentifier() else None
+    found: Any = made if isinstance(made, dict) else library.get(sheet)
+    if found is None and not Path(sheet).expanduser().is_file():
+        names = [name for name, one in vars(mplhep.styles).items() if isinstance(one, dict) and name[0].isupper()]
+        raise PlotError(
+            f"there is no style sheet {sheet!r}",
+            hint=f"{nearest(sheet, [*names, *library])}; or the path of a file of matplotlib (.mplstyle)",
+        )
+    try:
+        return dict(found or rc_params_from_file(str(Path(sheet).expanduser()), use_default_template=False))
+    except (ValueError, OSError) as error:
+        raise PlotError(f"the style sheet cannot be read: {error}", where=sheet) from error
 
 
 def open_matplotlib() -> None:
@@ -130,16 +176,19 @@ def open_matplotlib() -> None:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Hold matplotlib's settings at the look of the house; other threads wait, the user's settings come back.
+def house_style(sheet: str = "") -> Iterator[None]:
+    """Hold matplotlib's settings at the look of the house, changed by a style sheet; other threads wait, the user's
+    settings come back. PlotError where there is no such sheet.
 
     Used around everything that draws, saving included: matplotlib asks for some settings (mathematics) only then.
     """
     open_matplotlib()
+    from matplotlib.rcsetup import cycler
     from matplotlib.style import context
     from mplhep.styles import ATLAS
 
-    with _LOCK, context([ATLAS, dict(SETTINGS)], after_reset=True):
+    ours = {**SETTINGS, "axes.prop_cycle": cycler(color=COLOURS)}
+    with _LOCK, context([ATLAS, ours, *([_sheet(sheet)] if sheet else [])], after_reset=True):
         yield
 
 

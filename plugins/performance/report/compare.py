@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hepflow import Context, Job, Property, Tool
-from hepflow.cli.console import common_options, console, label_option, new_table, start_logging
+from hepflow.cli.console import common_options, console, label_option, new_table, start_logging, style_option
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.errors import many
 from hepflow.execution.options import RunOptions
@@ -72,7 +72,7 @@ class Compare(Tool):
         """Return the figures, how many plots are the same in all runs, and what could not be compared."""
         from hepflow.plugins.performance.report.overlays import drawn, overlay
 
-        found = overlay(runs, self.Text)
+        found = overlay(runs, self.Text, context.style)
         folder = context.directory.resolve()
         stems: list[Path] = []
         made = context.processes.map(drawn, [(folder, figure) for figure in found.figures])
@@ -89,6 +89,7 @@ class Compare(Tool):
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN [NAME=]RUN...")
 @label_option
+@style_option
 @click.option("-o", "--output", metavar="FOLDER", help="Where it goes.  [default: output/compare-<time>]")
 @click.option(
     "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that draw in parallel."
@@ -109,7 +110,7 @@ def compare_command(runs: tuple[str, ...], debug: bool, **given: Any) -> None:
     comparison.read_runs(runs)
     job = Job(JOB)
     job += Compare("compare", Runs=runs, Text=given["label"])
-    options = RunOptions(output=given["output"], workers=given["workers"], force=given["force"])
+    options = RunOptions(output=given["output"], style=given["style"], workers=given["workers"], force=given["force"])
     reporter = ConsoleReporter(lambda plan, directory: None)
     path, tables, remarks = run(job, options, plugins=plugins, reporter=reporter).results["compare"]
     for title, table in tables.items():

@@ -53,8 +53,9 @@ class Overlays:
     problems: list[str] = field(default_factory=list)
 
 
-def overlay(runs: Runs, text: str = "") -> Overlays:
-    """Return the figures that show the plots of all runs; ``text`` stands at the top of them instead of theirs.
+def overlay(runs: Runs, text: str = "", sheet: str = "") -> Overlays:
+    """Return the figures that show the plots of all runs; ``text`` stands at the top of them instead of theirs,
+    ``sheet`` is their style sheet.
 
     Those that are the same in all runs are counted, not drawn.
     """
@@ -64,7 +65,7 @@ def overlay(runs: Runs, text: str = "") -> Overlays:
         stem = next(iter(pictures.values())).path
         try:
             saved = {name: _opened(picture) for name, picture in pictures.items()}
-            _add(found, stem, saved, _style(saved, text))
+            _add(found, stem, saved, _style(saved, text, sheet))
         except PlotError as error:
             found.problems.append(f"{stem}: {error.message}")
     return found
@@ -77,7 +78,7 @@ def _opened(picture: Picture) -> SavedFigure:
     return replace(saved, what=saved.what.what) if isinstance(saved.what, Bands) else saved  # the nominal ones
 
 
-def _style(saved: Mapping[str, SavedFigure], text: str) -> Style:
+def _style(saved: Mapping[str, SavedFigure], text: str, sheet: str) -> Style:
     """Return the text of all: what only some figures say has the name of the run in front."""
     texts = dict.fromkeys(one.style.text for one in saved.values())
     lines = dict.fromkeys(line for one in saved.values() for line in one.style.lines)
@@ -85,7 +86,7 @@ def _style(saved: Mapping[str, SavedFigure], text: str) -> Style:
     for line in lines:
         names = [name for name, one in saved.items() if line in one.style.lines]
         told.append(line if len(names) == len(saved) else f"{', '.join(names)}: {line}")
-    return Style(text or (next(iter(texts)) if len(texts) == 1 else Style().text), tuple(told))
+    return Style(text or (next(iter(texts)) if len(texts) == 1 else Style().text), tuple(told), sheet)
 
 
 def _add(found: Overlays, stem: Path, saved: Mapping[str, SavedFigure], style: Style) -> None:

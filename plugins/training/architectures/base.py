@@ -62,22 +62,36 @@ class Key:
     number: bool = False
     positive: bool = False
 
+    @property
+    def wanted(self) -> str:
+        """What a value of one input must be, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.number or self.positive:
+            return "a number above 0, at most 1" if self.positive else "a number from 0"
+        if self.fraction:
+            return "a number from 0 to below 1"
+        return f"a whole number from {self.minimum}" + ("" if self.maximum is None else f" to {self.maximum}")
+
+    @property
+    def told(self) -> str:
+        """What the whole value must be, in words."""
+        text = f"a list, each {self.wanted}" if self.many else self.wanted
+        return f"{text}; also one for each input, by name" if self.per_input else text
+
     def check(self, name: str, value: Any, where: str) -> Any:
         """Return the value of one input; raises NetworkError where it is not what is wanted."""
-        wanted = f"one of {', '.join(self.choices)}" if self.choices else "a number from 0 to below 1"
         if self.choices:
             good = value in self.choices
         elif self.number or self.positive:
-            wanted = "a number above 0, at most 1" if self.positive else "a number from 0"
             good = isinstance(value, int | float) and not isinstance(value, bool)
             good = good and (0 < value <= 1 if self.positive else 0 <= value < float("inf"))
         elif self.fraction:
             good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
         else:
-            wanted = f"a whole number from {self.minimum}" + ("" if self.maximum is None else f" to {self.maximum}")
             good = isinstance(value, int) and self.minimum <= value <= (value if self.maximum is None else self.maximum)
         if not good:
-            raise NetworkError(f"{name} is {value!r}, it must be {wanted}", where=where)
+            raise NetworkError(f"{name} is {value!r}, it must be {self.wanted}", where=where)
         return value
 
 

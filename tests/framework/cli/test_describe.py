@@ -52,4 +52,24 @@ def test_long_values_of_a_job_are_cut(hepflow, joboptions):
 
 @pytest.mark.parametrize(("name", "near"), [("TauSelecton", "TauSelection"), ("NNDecayMod", "NNDecayMode")])
 def test_unknown_name(hepflow, name, near):
-    hepflow("describe", name).failed(f"there is no tool, stream, executor or job '{name}'", f"'{near}'")
+    hepflow("describe", name).failed(f"nothing is called '{name}'", f"'{near}'")
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("Dense", ["n_hiddens   [64, 64]", "a list, each a whole number from 1"]),
+        ("xgboost", ["n_estimators"]),
+        ("TauJets.pt", ["TauJets.pt / GeV", "10, logarithmic"]),
+        ("expressions", ["functions:", "hypot"]),
+    ],
+)
+def test_what_else_has_a_name(hepflow, name, texts):
+    out = hepflow("describe", name).fine().out
+    assert all(text in out for text in texts), out
+
+
+def test_redirected_lines_have_no_blanks_at_their_ends(hepflow):
+    """And paragraphs of docstrings are not broken where the source is."""
+    out = hepflow("describe", "TauSelection").fine().out
+    assert not [line for line in out.splitlines() if line.endswith(" ")]

@@ -45,7 +45,7 @@ def test_ttree(hepflow, xaod_ttree):
 def test_real_file(hepflow, physlite):
     out = hepflow("inspect", physlite("PHYSLITE_example.root")).fine().out
     assert "CollectionTree: 100 entries" in out
-    assert "2 branches cannot be read" in out
+    assert "cannot be read: 2 columns" in out
     assert "EventInfo.hardScatterVertexLink" in out
 
 
@@ -203,3 +203,11 @@ def test_a_sample_and_the_variables_of_a_network(hepflow, tmp_path):
     del variables["input_sequences"][0]["variables"][0]["scale"]
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     hepflow("inspect", "variables.json").failed("these are no variables of a network: KeyError: 'scale'")
+
+
+def test_patterns_choose_columns(hepflow, xaod):
+    out = hepflow("inspect", xaod.path, "TauJets.*eta", "nvtx").fine().out
+    assert "eta" in out
+    assert "TruthTaus" not in out
+    assert " pt " not in out
+    hepflow("inspect", xaod.path, "TauJets.ptt").failed("no column has 'TauJets.ptt'", "TauJets.pt")

@@ -54,3 +54,9 @@ def test_a_terminal_without_utf_8_gets_what_it_can_show(hepflow_process):
     for encoding in ("latin-1", "ascii"):
         shown = hepflow_process("list", "tools", PYTHONIOENCODING=encoding).fine()
         assert "TauSelection" in shown
+
+
+def test_alone_it_shows_what_can_be_listed(hepflow):
+    out = hepflow("list").fine().out
+    assert "hepflow list architectures" in out
+    assert "hepflow list engines" in out

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hepflow.plots import MigrationMatrix, PlotObject
+from hepflow.plots.figures import Style
 from hepflow.plugins.training import figures
 
 HISTORY = [
@@ -35,7 +36,7 @@ def drawn(monkeypatch):
 
 
 def test_learning_curves(tmp_path, drawn):
-    figures.learning_curves(HISTORY, 4, tmp_path / "curves", "My lab")
+    figures.learning_curves(HISTORY, 4, tmp_path / "curves", Style("My lab"))
     assert {path.name for path in tmp_path.iterdir()} == {"curves.png", "curves.pdf", "curves.json"}
     content = json.loads((tmp_path / "curves.json").read_text())
     assert content["epochs"] == HISTORY
@@ -48,14 +49,14 @@ def test_learning_curves(tmp_path, drawn):
 
 def test_learning_curves_of_a_regression(tmp_path, drawn):
     rows = [{"epoch": 1, "loss": 0.3, "val_loss": 0.4, "learning_rate": 1e-3}]
-    figures.learning_curves(rows, 1, tmp_path / "curves", "My lab")
+    figures.learning_curves(rows, 1, tmp_path / "curves", Style("My lab"))
     assert [axes.get_ylabel() for axes in drawn[0].axes] == ["Loss", "Learning rate"]
 
 
 def test_confusion_matrix(tmp_path, drawn):
     matrix = MigrationMatrix(("1p0n", "1p1n"))
     matrix.fill([0, 0, 1, 1], [0, 1, 1, 1], weight=[1.0, 3.0, 1.0, 1.0])
-    figures.confusion_matrix(matrix, tmp_path / "confusion", "My lab")
+    figures.confusion_matrix(matrix, tmp_path / "confusion", Style("My lab"))
     content = json.loads((tmp_path / "confusion.json").read_text())
     assert [PlotObject.from_json(part) for part in content["plots"]] == [matrix]
     assert content["style"] == {"text": "My lab", "lines": ["validation"]}
@@ -63,7 +64,7 @@ def test_confusion_matrix(tmp_path, drawn):
 
 
 def test_trials(tmp_path, drawn):
-    figures.trials(TRIALS, tmp_path / "trials", "My lab")
+    figures.trials(TRIALS, tmp_path / "trials", Style("My lab"))
     assert json.loads((tmp_path / "trials.json").read_text())["trials"] == TRIALS
     axes = {axes.get_xlabel(): axes for axes in drawn[0].axes}
     assert list(axes) == ["Trial", "rate", "units", "opt", "norm", "more"]

@@ -70,7 +70,7 @@ def test_the_numbers_beside_a_figure_are_the_objects(what, tmp_path):
     saved = load_figure(path)
     assert saved.plots == expected
     assert type(saved.what) is (type(what) if not isinstance(what, PlotObject) else list)
-    assert saved.draw(log_y=False).drawn_with["options"]["title"] == "t"
+    assert saved.draw(STYLE).drawn_with["options"]["title"] == "t"
 
 
 def test_plain_numbers_beside_panels(tmp_path):

@@ -108,7 +108,8 @@ def test_command(two, tmp_path, hepflow):
     assert again.draw(Style("mine")).drawn_with["style"]["text"] == "mine"
 
     hepflow("compare", folders[0]).failed("nothing to compare with")
-    hepflow("compare", folders[0], tmp_path).failed("no run directory")
+    (tmp_path / "nothing").mkdir()
+    hepflow("compare", folders[0], tmp_path / "nothing").failed("no run directory")
 
 
 def test_names_of_runs(two):
