@@ -136,12 +136,12 @@ def test_classes(hepflow, make_arrays, tmp_path, split, classes):
 
 def test_the_text_and_the_look_of_the_figures(hepflow, xaod, tmp_path):
     asked = ("--label", "My lab", "--style", "CMS", "--ratio", "--split-by", "pt > 40000")
-    hepflow("plot", "pt:low", "-i", xaod.path, "-o", "out", *asked).fine()
+    hepflow("plot", "pt:low", "-i", xaod, "-o", "out", *asked).fine()
     numbers = json.loads((tmp_path / "out" / "TauJets.pt_low.json").read_text())
     assert (numbers["style"]["text"], numbers["style"]["sheet"]) == ("My lab", "CMS")
     assert numbers["options"]["ratio"] is True
-    hepflow("plot", "pt:low", "-i", xaod.path, "--style", "CMSS").failed("no style sheet 'CMSS'", "'CMS'")
-    hepflow("plot", "pt:low", "-i", xaod.path, "--ratio").failed("--ratio compares curves", status=2)
+    hepflow("plot", "pt:low", "-i", xaod, "--style", "CMSS").failed("no style sheet 'CMSS'", "'CMS'")
+    hepflow("plot", "pt:low", "-i", xaod, "--ratio").failed("--ratio compares curves", status=2)
 
 
 def test_two_dimensions(hepflow, xaod, tmp_path):
