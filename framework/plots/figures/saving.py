@@ -64,7 +64,7 @@ def _together(what: Any) -> dict[str, Any]:
     if isinstance(what, Comparison):
         return {"comparison": {"reference": what.reference, "title": what.title}}
     if isinstance(what, Stack):
-        return {"stack": {"histograms": len(what.histograms)}}
+        return {"stack": {"histograms": len(what.histograms), "lines": len(what.lines)}}
     if isinstance(what, Grid):
         return {"grid": {"cells": [len(cell) for cell in what.cells], "columns": what.columns}}
     return {}
@@ -128,7 +128,8 @@ def _put_together(plots: list[Any], content: Mapping[str, Any]) -> Any:
         return Comparison(plots, content["comparison"]["reference"], content["comparison"]["title"])
     if "stack" in content:
         number = content["stack"]["histograms"]
-        return Stack(plots[:number], plots[number] if len(plots) > number else None)
+        behind = number + content["stack"]["lines"]
+        return Stack(plots[:number], plots[behind] if len(plots) > behind else None, plots[number:behind])
     if "grid" in content:
         following = iter(plots)
         return Grid([list(islice(following, n)) for n in content["grid"]["cells"]], content["grid"]["columns"])
