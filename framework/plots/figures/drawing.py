@@ -63,7 +63,8 @@ def draw(
     with house_style(options.style.sheet):
         figure = _draw(what, options)
     drawn = asdict(options)
-    figure.drawn_with = {"style": drawn.pop("style"), "options": drawn}
+    del drawn["style"]
+    figure.drawn_with = {"style": options.style.to_json(), "options": drawn}
     return figure  # type: ignore[no-any-return]
 
 

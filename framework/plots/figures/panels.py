@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ def draw_panels(panels: Sequence[Panel], *, columns: int = 1, style: Style | Non
         finish(figure)
     figure.drawn_with = {
         "plots": [panel.to_json() for panel in panels],
-        "style": asdict(style),
+        "style": style.to_json(),
         "options": {"columns": columns},
     }
     return figure

@@ -103,6 +103,10 @@ class Style:
             raise PlotError("Style.lines is a list of lines, not one text", hint=f"write lines=({self.lines!r},)")
         object.__setattr__(self, "lines", tuple(self.lines))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return text and lines, and the style sheet where there is one."""
+        return {"text": self.text, "lines": self.lines, **({"sheet": self.sheet} if self.sheet else {})}
+
 
 @dataclass(frozen=True)
 class Look:
