@@ -18,7 +18,8 @@ __all__ = ["Context", "Sample"]
 class Sample:
     """A named input with metadata, as tools see it (``events.sample``).
 
-    ``records`` is what the tools that made the file say of their output (``Tool.record``), by the name of the tool.
+    ``records`` is what the tools that made the file, then those of the job, say of their output (``Tool.record``), by
+    the name of the tool.
     ``energy_unit`` is that of the columns, ``MeV`` or ``GeV``, empty where it is not known. ``factor`` is the L·σ/Σw of
     ``--lumi``, with which the column ``Sample.weight`` is made, None without.
     """

@@ -126,6 +126,7 @@ class Worker:
                 tool.prepare(payload.context)
             except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "initialize") from error
+        self._told = {tool.name: record for tool in self.job.all_tools() if (record := dict(tool.record()))}
         self._check_code([*tools, *self.job.streams])
 
     def _check_code(self, members: Sequence[Configurable]) -> None:
@@ -290,7 +291,8 @@ class Worker:
         wanted = [info for name, info in kind.columns.items() if name != WEIGHT]
         stands = self._alternatives.get(kind.sample)
         name = stands.sample if stands else kind.sample
-        sample = Sample(name, kind.metadata, kind.records, kind.energy_unit, kind.factor)
+        records = {tool: record for tool, record in kind.records.items() if tool not in self._told} | self._told
+        sample = Sample(name, kind.metadata, records, kind.energy_unit, kind.factor)
         for start, stop, block in self._blocks(unit, wanted):
             for first in range(start, stop, self.payload.chunk) or [start]:  # one empty chunk of no entries
                 last = min(first + self.payload.chunk, stop)

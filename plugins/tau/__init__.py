@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.decaymode import NNDecayModeTree
     from hepflow.plugins.tau.display import TauEventDisplay
     from hepflow.plugins.tau.energyscale.applying import TauCalibrateLC, TauCombinedTES
+    from hepflow.plugins.tau.energyscale.deriving import DeriveCombined, DeriveLC
     from hepflow.plugins.tau.energyscale.regression import MvaTESEvaluator, MvaTESVariableDecorator
     from hepflow.plugins.tau.identification import TauIDClassifier, TauIDTree
     from hepflow.plugins.tau.inputs import NetworkInputPlots
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.workingpoints import WorkingPointDecorator, WorkingPointTuner
 
 __all__ = [
+    "DeriveCombined",
+    "DeriveLC",
     "MvaTESEvaluator",
     "MvaTESVariableDecorator",
     "NNDecayModeClassifier",
@@ -41,6 +44,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "DeriveCombined": "energyscale.deriving",
+        "DeriveLC": "energyscale.deriving",
         "MvaTESEvaluator": "energyscale.regression",
         "MvaTESVariableDecorator": "energyscale.regression",
         "NNDecayModeClassifier": "classifier",

@@ -12,6 +12,8 @@ from hepflow import hookimpl
 def hepflow_tools() -> Mapping[str, str]:
     """Return the tau tools."""
     return {
+        "DeriveCombined": "hepflow.plugins.tau.energyscale.deriving:DeriveCombined",
+        "DeriveLC": "hepflow.plugins.tau.energyscale.deriving:DeriveLC",
         "MvaTESEvaluator": "hepflow.plugins.tau.energyscale.regression:MvaTESEvaluator",
         "MvaTESVariableDecorator": "hepflow.plugins.tau.energyscale.regression:MvaTESVariableDecorator",
         "NNDecayModeClassifier": "hepflow.plugins.tau.classifier:NNDecayModeClassifier",

@@ -95,6 +95,8 @@ def losses_of(found: Floats, labels: Floats, loss: str) -> Floats:
     """Return the loss of each row of answers (rows, outputs)."""
     if loss == "categorical_crossentropy":
         each: Floats = -np.sum(labels * np.log(np.clip(found, SMALLEST, 1.0)), axis=1)
+    elif loss == "mean_absolute_error":
+        each = np.mean(np.abs(found - labels), axis=1)
     else:
         each = np.mean((found - labels) ** 2, axis=1)
     return each

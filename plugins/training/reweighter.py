@@ -27,8 +27,8 @@ __all__ = ["Reweighter", "Reweighting"]
 @dataclass(frozen=True)
 class Reweighting:
     """Factors by class and bin, for one network. ``axes`` are fields of the rows with bin edges; values outside count
-    to the nearest bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …); ``folds`` says which rows
-    it was measured on.
+    to the nearest bin. ``table`` has the shape (classes, bins of axis 1, bins of axis 2, …), one class where numbers
+    are learned and ``classes`` is empty; ``folds`` says which rows it was measured on.
     """
 
     classes: tuple[str, ...]
@@ -37,12 +37,13 @@ class Reweighting:
     folds: FoldRoles = field(default_factory=FoldRoles)
 
     def factors(self, label: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.float32]:
-        """Return the factor of each row; ``label`` is the position of its class, ``columns[field]`` its values.
+        """Return the factor of each row; ``label`` is the position of its class (or the number that is learned),
+        ``columns[field]`` its values.
 
         ToolError where a value is not a number.
         """
         bins = [_bins(name, columns[name], edges) for name, edges in self.axes.items()]
-        index = (label, *bins)
+        index = (label if self.classes else np.zeros(len(label), np.int64), *bins)
         factors: npt.NDArray[np.float32] = self.table[index].astype(np.float32)
         return factors
 
@@ -57,7 +58,7 @@ class Reweighting:
             )
         if tuple(classes) != self.classes:
             raise InputError(
-                f"the reweighting is for the classes {', '.join(self.classes)}, not {', '.join(classes)}", where=where
+                f"the reweighting is for the classes {_named(self.classes)}, not {_named(classes)}", where=where
             )
 
     def record(self) -> dict[str, Any]:
@@ -72,6 +73,10 @@ class Reweighting:
         axes = {name: tuple(edges) for name, edges in record["axes"].items()}
         table, folds = np.asarray(record["table"], dtype=np.float64), FoldRoles.from_record(record["folds"])
         return cls(tuple(record["classes"]), axes, table, folds)
+
+
+def _named(classes: Sequence[str]) -> str:
+    return ", ".join(classes) or "of none (a number)"
 
 
 def _bins(name: str, values: npt.NDArray[Any], edges: Sequence[float]) -> npt.NDArray[np.int64]:
@@ -92,7 +97,8 @@ class Reweighter(Tool):
     ``finalize`` returns one ``Reweighting`` for each of the folds and writes it as ``<OutputName>.json``, of several
     ``<OutputName>_0.json``, …; ``open_dataset(path, reweighting=…)`` applies it. ``BalanceClasses`` gives the classes
     equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns, or with ``Like`` that of one
-    of the classes; the sum of all training weights stays the same. Negative weights count as the training has them.
+    of the classes; the sum of all training weights stays the same. Where a number is learned, all rows are one class.
+    Negative weights count as the training has them.
     """
 
     TrainingSet: Property[Any] = Property(None, "what is balanced: its classes, weight and folds", type=Declared)
@@ -106,6 +112,7 @@ class Reweighter(Tool):
     MinRows = Property(
         50, "with Like: neighbouring bins are joined until each has so many rows of every class", minimum=1
     )
+    MaxFactor = Property(0.0, "no factor is larger than this times that of the median row; 0: no limit", minimum=0)
     OutputName = Property("reweighting", "name of the JSON file")
 
     def _classes(self) -> tuple[str, ...]:
@@ -114,10 +121,8 @@ class Reweighter(Tool):
     def reads(self) -> Sequence[str]:
         """Return target, weight, fold and the columns of the spectra; JobOptionsError where nothing is asked for."""
         declared = training_set_of(self)
-        if not declared.classes or not (self.BalanceClasses or self.Flat):
-            raise JobOptionsError(
-                f"{self.name} has nothing to do", hint="the target must be classes; set BalanceClasses or Flat"
-            )
+        if not self.Flat and not (declared.classes and self.BalanceClasses):
+            raise JobOptionsError(f"{self.name} has nothing to do", hint="set Flat, or of classes BalanceClasses")
         if self.Like and (self.Like not in declared.classes or len(self.Flat) != 1):
             raise JobOptionsError(
                 f"{self.name}.Like = {self.Like!r} needs one column in Flat, and to be one of the classes",
@@ -136,7 +141,7 @@ class Reweighter(Tool):
     def start(self) -> Any:
         """Return empty histograms with the axes fold, class, bins: of weights and of rows."""
         bins = (len(edges) - 1 for edges in self.Flat.values())
-        shape = (training_set_of(self).fold_number, len(self._classes()), *bins)
+        shape = (training_set_of(self).fold_number, max(len(self._classes()), 1), *bins)
         return {"sum": np.zeros(shape), "rows": np.zeros(shape, dtype=np.int64)}
 
     def execute(self, events: Events, result: Any) -> None:
@@ -144,14 +149,14 @@ class Reweighter(Tool):
         declared, rule = training_set_of(self), training_set_of(self).folds[0]
         values = {name: flat_column(events, name, declared.rows) for name in self.reads()}
         target = values[declared.target[0].column]
-        known = np.isin(target, list(declared.target[0].classes))
+        known = np.isin(target, list(declared.target[0].classes)) if declared.classes else np.isfinite(target)
         weights = np.ones(len(target))
         if declared.weight:
             weights = values[declared.weight].astype(np.float64)
             declared.check_weights(weights)
             train, weights = declared.training_weights(weights)
             known = known if train is None else known & train
-        label = declared.target[0].labels(target[known], declared.called)
+        label = declared.target[0].labels(target[known], declared.called) if declared.classes else 0 * np.flatnonzero(known)
         bins = [_bins(name, values[name][known], edges) for name, edges in self.Flat.items()]
         place = (rule.fold(values[rule.column][known]), label, *bins)
         np.add.at(result["sum"], place, weights[known])
@@ -170,7 +175,7 @@ class Reweighter(Tool):
                 first = self._joined(rows)
                 sums = np.add.reduceat(sums, first, axis=1)
                 axes = {column: (*(edges[place] for place in first), edges[-1])}
-            table = self._factors(sums)
+            table = self._limited(self._factors(sums), sums, rows)
             made = Reweighting(self._classes(), axes, table, folds)
             path = context.path(f"{self.OutputName}{suffix}.json")
             write_text(path, json.dumps(made.record(), indent=2, allow_nan=False) + "\n")
@@ -182,7 +187,8 @@ class Reweighter(Tool):
         """Return the factors for sums of weights, (classes, bins, …) both; ToolError where a class has none."""
         shape = (-1,) + (1,) * (sums.ndim - 1)
         per_class = sums.sum(axis=tuple(range(1, sums.ndim)))
-        empty = [name for name, weight in zip(self._classes(), per_class, strict=True) if not weight > 0]
+        names = self._classes() or ("all",)
+        empty = [name for name, weight in zip(names, per_class, strict=True) if not weight > 0]
         if empty:
             raise ToolError(
                 f"there is nothing to reweight: the training rows of {', '.join(empty)} have no positive sum of weights"
@@ -198,6 +204,19 @@ class Reweighter(Tool):
             target = wanted
         factors: npt.NDArray[np.float64] = np.divide(target, sums, out=np.zeros_like(sums), where=sums > 0)
         return factors
+
+    def _limited(
+        self, table: npt.NDArray[np.float64], sums: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Return factors of which none is larger than ``MaxFactor`` allows, with the same sum of weights."""
+        if not self.MaxFactor:
+            return table
+        order = np.argsort(table, axis=None)
+        below = np.cumsum(rows.ravel()[order])
+        median = table.ravel()[order][np.searchsorted(below, below[-1] / 2)]
+        limited = np.minimum(table, self.MaxFactor * median)
+        scale = float((table * sums).sum() / (limited * sums).sum())
+        return np.asarray(scale * limited, np.float64)
 
     def _joined(self, rows: npt.NDArray[np.int64]) -> list[int]:
         """Return the first bins of the groups that have enough rows of every class, (classes, bins); what remains joins

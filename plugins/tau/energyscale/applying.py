@@ -12,9 +12,10 @@ from hepflow import Context, Events, Job, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError
 from hepflow.plugins.tau.energyscale.calibrations import Combination, LocalCalibration, transverse_energy
 from hepflow.plugins.tau.energyscale.files import calibration_record, read_combination, read_local
+from hepflow.plugins.tau.energyscale.upstream import check_upstream, made_by, upstream_of_job
 from hepflow.plugins.tau.modes import MODES
 
-__all__ = ["CalibrationTool", "TauCalibrateLC", "TauCombinedTES", "count", "decay_modes", "mode_reads", "upstream_of"]
+__all__ = ["CalibrationTool", "TauCalibrateLC", "TauCombinedTES", "count", "decay_modes", "mode_reads"]
 
 PILE_UP_VERTEX = 3
 """xAOD::VxType::PileUp."""
@@ -39,17 +40,6 @@ def decay_modes(events: Events, column: str, tool: Tool) -> npt.NDArray[Any]:
     )
 
 
-def upstream_of(job: Job, tool: Tool) -> dict[str, str]:
-    """Return the checksums of the calibrations that tools of the job have applied before: column → SHA-256."""
-    found: dict[str, str] = {}
-    for other in job.configurables():
-        if other is tool:
-            break
-        if isinstance(other, CalibrationTool):
-            found |= dict.fromkeys(other.writes(), str(other.record().get("sha256", "")))
-    return found
-
-
 class CalibrationTool(Tool):
     """A tool that applies a calibration, counts what is not as usual, and says so once at the end."""
 
@@ -59,21 +49,29 @@ class CalibrationTool(Tool):
         False, "apply the calibration also on top of others than those that it was derived with"
     )
 
+    def replaced(self) -> list[str]:
+        """Return the columns that are written, as optional ones of the input, which they replace."""
+        return [f"{name}?" for name in self.writes()]
+
     def calibration(self) -> Mapping[str, Any]:
         """Return what the calibration says of itself; ``upstream``: column → checksum of what made it."""
         raise TypeError(f"{type(self).__name__} does not say what its calibration is: override calibration()")
 
+    def wanted(self) -> Mapping[str, str]:
+        """Return what the calibration was derived on top of: column → checksum of what made it."""
+        return {} if self.AllowOtherUpstream else dict(self.calibration().get("upstream", {}))
+
     def check(self, job: Job) -> None:
         """Refuse a calibration that was derived on top of another one than the job applies."""
-        applied = upstream_of(job, self)
-        for column, wanted in dict(self.calibration().get("upstream", {})).items():
-            if column in applied and applied[column] != wanted and not self.AllowOtherUpstream:
-                raise JobOptionsError(
-                    f"the calibration of {self.name} was derived with another calibration of {column} than the job "
-                    "applies",
-                    where=f"wanted {wanted[:12]}…, applied {applied[column][:12]}…",
-                    hint=f"derive it anew, or set {self.name}.AllowOtherUpstream=True and say so",
-                )
+        check_upstream(self.name, self.wanted(), upstream_of_job(job, self), complete=False)
+
+    def check_input(self, events: Events) -> None:
+        """Refuse one that was derived on top of another one than made the input."""
+        check_upstream(self.name, self.upstream, made_by(events.sample.records.values()), complete=True)
+
+    def initialize(self, context: Context) -> None:
+        """Read what the calibration was derived on top of."""
+        self.upstream = self.wanted()
 
     def start(self) -> dict[str, int]:
         """Return the counts of what is not as usual: nothing yet."""
@@ -124,7 +122,7 @@ class TauCalibrateLC(CalibrationTool):
         names = [f"TauJets.{name}{self._axis()}" for name in ("pt", "eta", "phi")]
         mass = [] if self.ForceZeroMass else ["TauJets.mIntermediateAxis"]
         vertices = f"{self.Key_vertexInputContainer}.vertexType" if self.Key_vertexInputContainer else "TauJets.nVtxPU"
-        return [*names, *mass, "TauJets.nTracks", vertices]
+        return [*names, *mass, "TauJets.nTracks", vertices, *self.replaced()]
 
     def writes(self) -> Sequence[str]:
         """Return the calibrated momentum."""
@@ -136,10 +134,12 @@ class TauCalibrateLC(CalibrationTool):
 
     def initialize(self, context: Context) -> None:
         """Read the calibration."""
+        super().initialize(context)
         self.calibration_ = self._read()
 
     def execute(self, events: Events, result: dict[str, int]) -> None:
         """Calibrate the taus of a chunk."""
+        self.check_input(events)
         taus, axis = events["TauJets"], self._axis()
         if self.Key_vertexInputContainer:
             vertices = events[self.Key_vertexInputContainer]
@@ -195,7 +195,7 @@ class TauCombinedTES(CalibrationTool):
     def reads(self) -> Sequence[str]:
         """Return both momenta and the decay mode."""
         names = ["ptTauEnergyScale", "etaTauEnergyScale", *(f"{n}PanTauCellBased" for n in ("pt", "eta", "phi", "m"))]
-        return [*(f"TauJets.{name}" for name in names), *mode_reads(self.DecayMode)]
+        return [*(f"TauJets.{name}" for name in names), *mode_reads(self.DecayMode), *self.replaced()]
 
     def writes(self) -> Sequence[str]:
         """Return the combined momentum."""
@@ -208,10 +208,12 @@ class TauCombinedTES(CalibrationTool):
 
     def initialize(self, context: Context) -> None:
         """Read the calibration."""
+        super().initialize(context)
         self.calibration_ = self._read()
 
     def execute(self, events: Events, result: dict[str, int]) -> None:
         """Combine the energies of the taus of a chunk."""
+        self.check_input(events)
         taus = events["TauJets"]
         mode = decay_modes(events, self.DecayMode, self)
         pt, eta, mass = (taus.flat(f"{name}PanTauCellBased").astype(np.float64) for name in ("pt", "eta", "m"))

@@ -96,11 +96,12 @@ class Resolution(NamedTuple):
 
 
 class Combined(NamedTuple):
-    """Combined Et (MeV), the weight of the calorimeter, and which taus were incompatible, without calibration (mode or
-    |η|), or beyond the points of a curve."""
+    """Combined Et (MeV), the weight of the calorimeter, by how many standard deviations both energies differ, and which
+    taus were incompatible, without calibration (mode or |η|), or beyond the points of a curve."""
 
     et: Floats
     weight: Floats
+    pull: Floats
     incompatible: Bools
     without: Bools
     beyond: Bools
@@ -134,7 +135,8 @@ class Combination:
         """Return the combination of two Et (MeV); ``eta`` and ``mode`` say which calibration is used."""
         calo, flow = np.asarray(calo, np.float64), np.asarray(flow, np.float64)
         number = np.searchsorted(COMBINED_ETA[1:], np.abs(eta), side="right")
-        result = Combined(calo.copy(), np.ones(len(calo)), *(np.zeros(len(calo), dtype=bool) for _ in range(3)))
+        none = (np.zeros(len(calo), dtype=bool) for _ in range(3))
+        result = Combined(calo.copy(), np.ones(len(calo)), np.zeros(len(calo)), *none)
         result.without[:] = ~np.isin(mode, range(len(MODES))) | (number >= self.rho.shape[1])
         for row in range(len(MODES)):
             for column in range(self.rho.shape[1]):
@@ -152,10 +154,11 @@ class Combination:
         variance = s_flow**2 + s_calo**2 - 2.0 * covariance
         weight = np.where(variance == 0.0, 0.0, (s_flow**2 - covariance) / np.where(variance == 0.0, 1.0, variance))
         weight = np.clip(weight, 0.0, 1.0)
-        allowed = np.maximum(self.compatibility[at[0]](calo), 0.0) * np.sqrt(np.maximum(variance, 0.0))
-        wrong = np.abs(calo_true - flow_true) > allowed
+        sigma, difference = np.sqrt(np.maximum(variance, 0.0)), np.abs(calo_true - flow_true)
+        wrong = difference > np.maximum(self.compatibility[at[0]](calo), 0.0) * sigma
         result.et[chosen] = np.where(wrong, calo, weight * calo_true + (1.0 - weight) * flow_true)
         result.weight[chosen] = np.where(wrong, 1.0, weight)
+        result.pull[chosen] = difference / np.where(sigma > 0.0, sigma, 1.0)
         result.incompatible[chosen] = wrong
         result.beyond[chosen] = parts[0].width.beyond(calo) | parts[1].width.beyond(flow)
 

@@ -16,7 +16,7 @@ from hepflow.events import Container, Linked
 from hepflow.expressions import Expression
 from hepflow.plugins.networks import ModelDecorator
 from hepflow.plugins.tau.energyscale.applying import CalibrationTool, count
-from hepflow.plugins.tau.energyscale.files import calibration_record
+from hepflow.plugins.tau.energyscale.upstream import made_by
 
 __all__ = ["MISSING", "MvaTESEvaluator", "MvaTESVariableDecorator"]
 
@@ -158,9 +158,9 @@ class MvaTESEvaluator(CalibrationTool):
     )
 
     def calibration(self) -> Mapping[str, Any]:
-        """Return what the model says of itself."""
-        record: Mapping[str, Any] = self._models()[0].models()[0].record
-        return record
+        """Return what made the columns that the model was trained on, by the tools that are in its record."""
+        made = made_by(dict(self._models()[0].models()[0].record.get("tools", {})).values())
+        return {"upstream": {name: made[name] for name in self._inputs() if name in made}}
 
     def _models(self) -> list[ModelDecorator]:
         """Return what applies the models: with tracks, and without where there is one."""
@@ -185,6 +185,9 @@ class MvaTESEvaluator(CalibrationTool):
 
     def reads(self) -> Sequence[str]:
         """Return the inputs, the combined energy and the direction of particle flow; the files are checked here."""
+        return [*self._inputs(), *self.replaced()]
+
+    def _inputs(self) -> list[str]:
         own = [f"TauJets.{n}" for n in ("ptCombined", "etaPanTauCellBased", "phiPanTauCellBased", "nTracks")]
         return list(dict.fromkeys([*own, *(name for tool in self._models() for name in tool.reads())]))
 
@@ -198,19 +201,19 @@ class MvaTESEvaluator(CalibrationTool):
 
     def record(self) -> Mapping[str, Any]:
         """Return the models, and what is known of them."""
-        made = calibration_record(self.WeightFileName, self.calibration()) | {"decorations": list(self.writes())}
-        if self.WeightFileName0p:
-            made["0p"] = calibration_record(self.WeightFileName0p, self._models()[1].models()[0].record)
-        return made
+        made, *others = (tool.decorated(self.writes()) for tool in self._models())
+        return {**made, **({"0p": others[0]} if others else {})}
 
     def initialize(self, context: Context) -> None:
         """Open the models."""
+        super().initialize(context)
         self.applied = self._models()
         for tool in self.applied:
             tool.prepare(context)
 
     def execute(self, events: Events, result: dict[str, int]) -> None:
         """Calibrate the taus of a chunk."""
+        self.check_input(events)
         taus = events["TauJets"]
         tracks = taus.flat("nTracks") > 0
         combined = taus.flat("ptCombined").astype(np.float64)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LightGBMEngine"]
 
-OBJECTIVES = ("binary", "multiclass", "regression")
-METRICS = {"binary": "binary_logloss", "multiclass": "multi_logloss", "regression": "l2"}
+OBJECTIVES = ("binary", "multiclass", "regression", "regression_l1")
+METRICS = {"binary": "binary_logloss", "multiclass": "multi_logloss", "regression": "l2", "regression_l1": "l1"}
 
 
 class LightGBMEngine(TreeEngine):

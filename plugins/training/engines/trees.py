@@ -47,9 +47,11 @@ TREE_KEYS: Mapping[str, Key] = {
     "reg_lambda": Key(1.0, number=True),
     "reg_alpha": Key(0.0, number=True),
     "min_node_percent": Key(0.0, number=True),
+    "loss": Key("squared", choices=("squared", "absolute")),
     "threads": Key(0, minimum=0),
 }
-"""Settings that all engines of boosted trees have; ``min_node_percent`` is TMVA's MinNodeSize."""
+"""Settings that all engines of boosted trees have; ``min_node_percent`` is TMVA's MinNodeSize, ``loss`` that of a
+number: of the absolute difference the median is learned, which tails do not move."""
 
 
 def read_bdt(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -105,13 +107,19 @@ class TreeEngine(Engine):
         loss = loss_of(declared)
         if loss == "mean_squared_error" and len(declared.outputs) > 1 and not cls.SEVERAL:
             raise NetworkError(f"{cls.NAME} learns one number, not {len(declared.outputs)}", where=request.where)
+        if settings["loss"] == "absolute" and loss != "mean_squared_error":
+            raise NetworkError(f"{cls.NAME} learns classes, which have no absolute loss", where=where)
+        if settings["loss"] == "absolute":
+            loss = "mean_absolute_error"
         unused = {str(request.conf): ignored} if ignored else {}
         return SettingsPlan(cls.NAME, settings, inputs, declared.outputs, loss, unused)
 
     def objective(self, names: Sequence[str]) -> str:
-        """Return which of the library's objectives (two classes, several, a number) is learned."""
+        """Return which of the library's objectives (two classes, several, a number by squares, by absolute values) is
+        learned.
+        """
         if not self.plan.classifies:
-            return names[2]
+            return names[3 if self.plan.loss == "mean_absolute_error" else 2]
         return names[0] if len(self.plan.classes) == 2 else names[1]
 
     def matrix(self, data: TrainingData, role: str) -> tuple[Floats, Floats, Floats]:

@@ -13,15 +13,16 @@ from hepflow.errors import NetworkError
 from hepflow.plugins.training.architectures.base import Key
 from hepflow.plugins.training.engines.base import Arrays, Floats, Report, flat_names
 from hepflow.plugins.training.engines.trees import TREE_KEYS, TreeEngine, curve
+from hepflow.plugins.training.fitting import losses_of
 
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import TrainingData
 
 __all__ = ["XGBoostEngine"]
 
-OBJECTIVES = ("binary:logistic", "multi:softprob", "reg:squarederror")
+OBJECTIVES = ("binary:logistic", "multi:softprob", "reg:squarederror", "reg:absoluteerror")
 SIGNED = "signed"
-METRICS = {"binary:logistic": "logloss", "multi:softprob": "mlogloss", "reg:squarederror": "rmse"}
+METRICS = dict(zip(OBJECTIVES, ("logloss", "mlogloss", "rmse", "mae"), strict=True))
 
 
 class XGBoostEngine(TreeEngine):
@@ -97,7 +98,7 @@ class XGBoostEngine(TreeEngine):
                 )
                 losses = -np.log(np.clip(p, 1e-7, 1.0))
             else:
-                losses = (found - labels) ** 2
+                losses = losses_of(found[:, None], labels[:, None], self.plan.loss)
             return SIGNED, float(np.average(losses.astype(np.float64), weights=weights))
 
         return metric
@@ -109,9 +110,10 @@ class XGBoostEngine(TreeEngine):
         percent = float(settings.pop("min_node_percent"))
         if percent:  # second derivatives at the start: w p (1 - p), of several classes 2 w p (1 - p), of a number w
             p = 1 / len(self.plan.classes)
-            each = {"binary:logistic": 0.25, "multi:softprob": 2 * p * (1 - p), "reg:squarederror": 1.0}[objective]
+            each = {"binary:logistic": 0.25, "multi:softprob": 2 * p * (1 - p)}.get(objective, 1.0)
             settings["min_child_weight"] = percent / 100 * each * float(weights.sum(dtype=np.float64))
-        settings.pop("n_estimators")
+        for name in ("n_estimators", "loss"):
+            settings.pop(name)
         threads = {"nthread": settings.pop("threads") or None}
         own = {"objective": objective, "eval_metric": METRICS[objective], "seed": self.schedule.seed}
         classes = {"num_class": len(self.plan.classes)} if objective == "multi:softprob" else {}

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import awkward as ak
 import numpy as np
 import pytest
 
+import hepflow
 from hepflow import Events, Job
 from hepflow.errors import InputError, JobOptionsError, NetworkError, ToolError
-from hepflow.plugins.tau import MvaTESEvaluator, TauCalibrateLC, TauCombinedTES
+from hepflow.plugins.tau import (
+    DeriveCombined,
+    DeriveLC,
+    MvaTESEvaluator,
+    NNDecayModeClassifier,
+    TauCalibrateLC,
+    TauCombinedTES,
+    TauSelection,
+    TauTruthMatching,
+)
 from hepflow.plugins.tau.energyscale.calibrations import Combination, LocalCalibration, Resolution
 from hepflow.plugins.tau.energyscale.curves import Curve, from_tformula
+from hepflow.plugins.tau.energyscale.derivation import derive_combination, derive_local
 from hepflow.plugins.tau.energyscale.files import (
     read_combination,
     read_local,
@@ -176,10 +189,111 @@ def test_calibrations_belong_together(tmp_path):
     job += TauCalibrateLC("lc", calibrationFile=str(tmp_path / "lc.json"))
     tool = TauCombinedTES("c", WeightFileName=str(tmp_path / "c.json"))
     job += tool
-    with pytest.raises(JobOptionsError, match=r"another calibration of TauJets\.ptTauEnergyScale than the job applies"):
+    with pytest.raises(JobOptionsError, match=r"derived with another TauJets\.ptTauEnergyScale than it is applied to"):
         tool.check(job)
+    columns = {f"{n}{a}": [1.0] for n in ("pt", "eta", "phi", "m") for a in ("TauEnergyScale", "PanTauCellBased")}
+    with pytest.raises(JobOptionsError, match="the input does not say what made it"):
+        run(TauCombinedTES("c", WeightFileName=str(tmp_path / "c.json")), taus(**columns, NNDecayMode=[0]))
     tool.AllowOtherUpstream = True
     tool.check(job)
+    run(tool, taus(**columns, NNDecayMode=[0]))
+
+
+def simulated(number=60_000, seed=3):
+    """Taus whose response, pile-up, resolutions and correlation are known: GeV."""
+    rng = np.random.default_rng(seed)
+    truth = np.exp(rng.uniform(np.log(15), np.log(400), number))
+    eta, prongs, npv = rng.uniform(-2.5, 2.5, number), rng.choice([1.0, 3.0], number), rng.integers(10, 50, number)
+    response = 0.8 + 0.05 * np.log(truth / 20) - 0.1 * (prongs > 1)
+    a, b = rng.standard_normal((2, number))
+    pt = truth * response * (1 + 0.1 * a) + np.where(prongs > 1, 0.05, 0.1) * (npv - 30)
+    flow = 0.95 * truth * (1 + 0.1 * (0.5 * a + np.sqrt(0.75) * b))
+    flow = np.where(rng.uniform(size=number) < 0.03, flow * 0.5, flow)  # some miss a particle
+    taus = {"truth": truth, "eta": eta, "prongs": prongs, "npv": npv.astype(float), "pt": pt, "flow": flow}
+    return taus | {"mode": rng.integers(0, 5, number)}
+
+
+def closure(values, truth, low, high):
+    """Return median and relative core of values / truth, with their errors."""
+    ratio = (values / truth)[(truth > low) & (truth < high)]
+    low, middle, high = np.quantile(ratio, [0.1587, 0.5, 0.8413])
+    return middle, (high - low) / 2 / middle, 1.25 * (high - low) / 2 / np.sqrt(len(ratio))
+
+
+@pytest.fixture(scope="module")
+def derived():
+    """Both calibrations of simulated taus."""
+    made = simulated()
+    lc = derive_local(made, (0.0, 1.0, 2.5), 20.0, (20.0, 80.0), 200)
+    calo, _ = lc.apply(made["pt"] * 1e3, made["eta"], made["prongs"], made["npv"])
+    combined = derive_combination({**made, "calo": calo / 1e3}, 20.0, 200)
+    return lc, combined
+
+
+def test_what_is_derived_closes_on_other_taus(derived):
+    """On taus that it was not derived from: no bias, no pile-up, and the resolution of the best linear estimate."""
+    lc, combined = derived
+    assert lc.slopes == pytest.approx(np.array([[0.1, 0.1], [0.05, 0.05]]), abs=0.02)
+    assert lc.responses[0][0](40 * 0.8346) == pytest.approx(0.8346, abs=0.008)  # 0.8 + 0.05 ln 2
+    other = simulated(seed=4)
+    truth = other["truth"]
+    calo = lc.apply(other["pt"] * 1e3, other["eta"], other["prongs"], other["npv"])[0] / 1e3
+    for low, high in ((30, 60), (60, 120), (120, 350)):
+        middle, core, error = closure(calo, truth, low, high)
+        assert middle == pytest.approx(1.0, abs=4 * error)
+    for low, high in ((10, 30), (30, 50)):
+        few = (other["npv"] >= low) & (other["npv"] < high)
+        middle, _, error = closure(calo[few], truth[few], 30, 80)
+        assert middle == pytest.approx(1.0, abs=4 * error)
+    made = combined.apply(calo * 1e3, other["flow"] * 1e3, other["eta"], other["mode"])
+    assert combined.rho == pytest.approx(np.full((5, 5), 0.5), abs=0.12)  # clipped, and 3 % are elsewhere
+    middle, both, error = closure(made.et / 1e3, truth, 60, 350)
+    _, core, _ = closure(calo, truth, 60, 350)
+    _, flow, _ = closure(other["flow"], truth, 60, 350)
+    assert middle == pytest.approx(1.0, abs=0.01)  # weights that go with the fluctuations pull by σ² / 2
+    assert both == pytest.approx(min(core, flow) * np.sqrt(0.75), rel=0.07)  # σ² (1 + ρ) / 2 of equal widths
+    assert 0.02 < made.incompatible.mean() < 0.1
+
+
+def test_what_cannot_be_derived():
+    made = simulated(20_000)
+    edges, slope = (0.0, 2.5), (20.0, 80.0)
+    falling = made | {"pt": made["pt"] * (20 / made["truth"]) ** 1.2}
+    with pytest.raises(ToolError, match=r"cannot be inverted between true pt of .* GeV"):
+        derive_local(falling, edges, 20.0, slope, 200)
+    with pytest.raises(ToolError, match=r"several prongs, 0 < \|η\| < 2.5: 0 taus with 20 < .* tell nothing"):
+        derive_local(made | {"prongs": np.ones(20_000)}, edges, 20.0, slope, 200)
+    with pytest.raises(ToolError, match="too few for two bins of 9000"):
+        derive_local(made, edges, 20.0, slope, 9000)
+    jumps = made | {"pt": made["pt"] * (1 + 0.4 * np.sin(40 * np.log(made["truth"])))}
+    with pytest.raises(ToolError, match="no polynomial up to degree 7 describes"):
+        derive_local(jumps, edges, 20.0, slope, 20)
+    with pytest.raises(ToolError, match="mode 1pXn: 0 taus above 20 GeV are too few"):
+        derive_combination({**made, "calo": made["pt"], "mode": made["mode"] * 2 % 5 // 3}, 20.0, 50)
+
+
+def test_derived_and_applied_by_jobs(tmp_path, sample_cache):
+    """DeriveLC, then DeriveCombined on top of it: the file names what it was derived with, and others are refused."""
+    first, second = Job("lc"), Job("combined")
+    for job in (first, second):
+        job += TauSelection("TauSelection")
+        job += TauTruthMatching("TauTruthMatching")
+    few = {"MinEntries": 5}
+    first += DeriveLC("DeriveLC", EtaEdges=(0.0, 2.5), **few)
+    lc = hepflow.run(first, "Gammatautau", tmp_path / "1", events=600).results["DeriveLC"]
+    second += NNDecayModeClassifier("NNDecayModeClassifier")
+    second += TauCalibrateLC("TauCalibrateLC", calibrationFile=lc)
+    second += DeriveCombined("DeriveCombined", **few)
+    made = hepflow.run(second, "Gammatautau", tmp_path / "2", events=600).results["DeriveCombined"]
+    record = json.loads(Path(made).read_text())["record"]
+    upstream = record["upstream"]
+    assert upstream["TauJets.ptTauEnergyScale"] == hashlib.sha256(Path(lc).read_bytes()).hexdigest()
+    assert upstream["TauJets.NNDecayMode"] == second.find("NNDecayModeClassifier").record()["sha256"]
+    assert record["samples"] == ["Gammatautau"]
+    third = Job("apply")
+    third += TauCombinedTES("c", WeightFileName=made)
+    with pytest.raises(JobOptionsError, match="the input does not say what made it"):  # the sample's own column
+        hepflow.run(third, "Gammatautau", tmp_path / "3", events=10)
 
 
 def test_curves():
