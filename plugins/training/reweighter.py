@@ -156,7 +156,9 @@ class Reweighter(Tool):
             declared.check_weights(weights)
             train, weights = declared.training_weights(weights)
             known = known if train is None else known & train
-        label = declared.target[0].labels(target[known], declared.called) if declared.classes else 0 * np.flatnonzero(known)
+        label = (
+            declared.target[0].labels(target[known], declared.called) if declared.classes else 0 * np.flatnonzero(known)
+        )
         bins = [_bins(name, values[name][known], edges) for name, edges in self.Flat.items()]
         place = (rule.fold(values[rule.column][known]), label, *bins)
         np.add.at(result["sum"], place, weights[known])
