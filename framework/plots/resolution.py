@@ -31,7 +31,7 @@ class ResolutionProfile(PlotObject):
     """
 
     MODES = tuple(MEASURES)
-    """Positions: median, mode, winmode, fit_mean; widths: core, tail, rms, fit_width."""
+    """Positions: median, mode, winmode, fit_mean; widths: core, tail, relative_core, relative_tail, rms, fit_width."""
 
     def __init__(self, axis: Axis, response: Axis, label: str = "") -> None:
         if not response.regular:
@@ -59,7 +59,8 @@ class ResolutionProfile(PlotObject):
         """Return (value, error) of one of ``MODES``, one a bin of x (definitions: loki, and ``hepflow.plots.shapes``).
 
         - ``median``, ``core``, ``tail``: quantiles, linear inside a bin; core and tail are half the width of the
-          central 68 % and 95 %. What is outside the response axis counts; NaN where the quantile lies there.
+          central 68 % and 95 %, ``relative_core`` and ``relative_tail`` this over the median. What is outside the
+          response axis counts; NaN where the quantile lies there.
         - ``mode``, ``winmode``: centre of the fullest bin, and of the fullest window of 5 % of the response axis.
         - ``rms``: standard deviation inside the response axis.
         - ``fit_width``, ``fit_mean``: of a Gaussian fitted within ± 1 (± 0.5) rms around the mean.

@@ -130,12 +130,19 @@ def _log_linear(t: Array, used: Array, inside: Array) -> tuple[Array, Array]:
     return np.where(found, a, np.nan), np.where(found, b, np.nan)
 
 
+def relative(counts: Array, edges: Array, *, part: float) -> Array:
+    """Return half the width of the central ``part`` over the median: it does not change with the scale."""
+    return ratio_of(central_half_width(counts, edges, part=part), quantile(counts, edges, 0.5))
+
+
 MEASURES: dict[str, Callable[[Array, Array], Array]] = {
     "median": partial(quantile, probability=0.5),
     "mode": fullest,
     "winmode": partial(fullest, window=WINDOW),
     "core": partial(central_half_width, part=0.68),
     "tail": partial(central_half_width, part=0.95),
+    "relative_core": partial(relative, part=0.68),
+    "relative_tail": partial(relative, part=0.95),
     "rms": lambda counts, edges: moments(counts, edges)[1],
     "fit_width": lambda counts, edges: fitted(counts, edges, reach=1.0)[1],
     "fit_mean": lambda counts, edges: fitted(counts, edges, reach=0.5)[0],
@@ -144,5 +151,5 @@ MEASURES: dict[str, Callable[[Array, Array], Array]] = {
 
 FITS = ("fit_width", "fit_mean")
 
-MIN_ENTRIES = dict.fromkeys(MEASURES, 10) | {"tail": 40, "fit_width": 50, "fit_mean": 50}
+MIN_ENTRIES = dict.fromkeys(MEASURES, 10) | {"tail": 40, "relative_tail": 40, "fit_width": 50, "fit_mean": 50}
 """Effective entries below which a mode has no value; the tails of 2.5 % hold one entry of 40."""

@@ -42,10 +42,12 @@ __all__ = [
     "PROB_3P0N",
     "PROB_3PXN",
     "PT",
+    "PT_COMBINED",
     "PT_FINAL_CALIB",
     "PT_PANTAU",
     "PT_RANGES",
     "PT_RESPONSE",
+    "PT_RESPONSE_COMBINED",
     "PT_RESPONSE_FINAL_CALIB",
     "PT_RESPONSE_PANTAU",
     "PT_RESPONSE_TAU_ENERGY_SCALE",
@@ -137,6 +139,7 @@ _MU_LABEL: Final = "average interactions per crossing"
 PT = _pt("TauJets.pt", "pT")
 PT_TAU_ENERGY_SCALE = _pt("TauJets.ptTauEnergyScale", "pT (calorimeter)")
 PT_PANTAU = _pt("TauJets.ptPanTauCellBased", "pT (substructure)")
+PT_COMBINED = _pt("TauJets.ptCombined", "pT (combined)")
 PT_FINAL_CALIB = _pt("TauJets.ptFinalCalib", "pT (final calibration)")
 ETA = Variable("TauJets.eta", label="η", binnings=_ETA, truth="TruthTaus.eta_vis")
 ABS_ETA = Variable("TauJets.absEta", "abs(TauJets.eta)", label="|η|", binnings=_ABS_ETA, truth="abs(TruthTaus.eta_vis)")
@@ -172,6 +175,7 @@ TRUE_MODE = mode_variable("TauJets.truthDecayMode", "true decay mode")
 PT_RESPONSE = _response("pt", "pT")
 PT_RESPONSE_TAU_ENERGY_SCALE = _response("ptTauEnergyScale", "pT (calorimeter)")
 PT_RESPONSE_PANTAU = _response("ptPanTauCellBased", "pT (substructure)")
+PT_RESPONSE_COMBINED = _response("ptCombined", "pT (combined)")
 PT_RESPONSE_FINAL_CALIB = _response("ptFinalCalib", "pT (final calibration)")
 ETA_RESIDUAL = _matched("etaResidual", "TauJets.eta - TauJets.truthEtaVis", "η - true η", _RESIDUAL)
 PHI_RESIDUAL = _matched(

@@ -47,11 +47,13 @@ MODE_TITLES: Final = {
     "winmode": "Most probable value",
     "core": "Half width of the central 68 %",
     "tail": "Half width of the central 95 %",
+    "relative_core": "Half width of the central 68 % / median",
+    "relative_tail": "Half width of the central 95 % / median",
     "rms": "RMS",
     "fit_width": "Width of a fitted gaussian",
     "fit_mean": "Mean of a fitted gaussian",
 }
-WIDTHS: Final = ("core", "tail", "rms", "fit_width")
+WIDTHS: Final = ("core", "tail", "relative_core", "relative_tail", "rms", "fit_width")
 """Modes that are widths: their axis begins at 0."""
 
 

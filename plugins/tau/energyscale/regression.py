@@ -16,6 +16,7 @@ from hepflow.events import Container, Linked
 from hepflow.expressions import Expression
 from hepflow.plugins.networks import ModelDecorator
 from hepflow.plugins.tau.energyscale.applying import CalibrationTool, count
+from hepflow.plugins.tau.energyscale.training import EXPRESSIONS
 from hepflow.plugins.tau.energyscale.upstream import made_by
 
 __all__ = ["MISSING", "MvaTESEvaluator", "MvaTESVariableDecorator"]
@@ -172,7 +173,7 @@ class MvaTESEvaluator(CalibrationTool):
             tool = ModelDecorator(f"{self.name}_{number}", WeightFile=file)
             model = tool.models()[0]
             names = [name for node in model.used_inputs for name in node.names]
-            told = {name: column for name in names if (column := _column(name)) != name}
+            told = {name: column for name in names if (column := EXPRESSIONS.get(name, _column(name))) != name}
             tool.Variables = told | {name: v for name, v in self.Variables.items() if name in names}
             unknown = [name for name in self.Variables if name not in names]
             if unknown and len(files) == 1:
@@ -233,10 +234,14 @@ class MvaTESEvaluator(CalibrationTool):
         tool = self.applied[number]
         values, inputs = tool.answers(events, {})
         sentinels = [
-            np.asarray(column) <= MISSING for held in inputs.values() for column in held.values() if len(column)
+            ~(np.asarray(column) > MISSING) for held in inputs.values() for column in held.values() if len(column)
         ]
         if sentinels:
-            count(result, f"−1111 among the inputs of the regression ({number})", np.any(sentinels, axis=0) & used)
+            count(
+                result,
+                f"no value (−1111) among the inputs of the regression ({number})",
+                np.any(sentinels, axis=0) & used,
+            )
         output, label = _answer(tool)
         factor: Floats = values[output][:, label].astype(np.float64)
         return factor

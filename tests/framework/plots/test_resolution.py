@@ -30,6 +30,7 @@ def expected_gaussian(mean, width):
     return {
         "median": mean, "mode": mean, "winmode": mean, "fit_mean": mean,
         "rms": width, "fit_width": width, "core": core, "tail": tail,
+        "relative_core": core / mean, "relative_tail": tail / mean,
     }  # fmt: skip
 
 

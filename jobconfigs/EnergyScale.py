@@ -1,0 +1,41 @@
+"""The energy scale of taus: the ntuple that calibrations are made from, or an MxAOD with the calibrated energies."""
+
+from __future__ import annotations
+
+from hepflow import Job, run_file
+from hepflow.plugins.tau import (
+    MvaTESEvaluator,
+    MvaTESVariableDecorator,
+    NNDecayModeClassifier,
+    TauCalibrateLC,
+    TauCombinedTES,
+    TauSelection,
+    TauTruthMatching,
+)
+from hepflow.streams import MxAODStream, NtupleStream
+
+job = Job("EnergyScale")
+mode = job.option("mode", default="calibrate", choices=("tree", "calibrate"), doc="tree: ntuple; calibrate: MxAOD")
+variables = job.option("variables", default=False, doc="calculate what the regression is of: the input lacks it")
+lc = job.option("lc", default="", doc="lc.json of EnergyScaleLC; empty: the one that ships")
+combined = job.option("combined", default="", doc="combined.json of EnergyScaleCombined; empty: the one that ships")
+regression = job.option("regression", default="", doc="model of TrainEnergyScale; empty: the one that ships")
+
+if mode == "tree":  # no cut on reconstructed pt, which would change the response of what is below
+    job += TauSelection("TauSelection", AbsEtaMax=2.5)
+    job += TauTruthMatching("TauTruthMatching")
+job += NNDecayModeClassifier("NNDecayModeClassifier")
+if variables:
+    job += MvaTESVariableDecorator("MvaTESVariableDecorator")
+
+if mode == "tree":
+    job += NtupleStream("tree", Keep=("TauJets.*", "EventInfo.mcEventNumber"), Drop=("TauJets.*Link", "TauJets.*Links"))
+else:
+    job.default_sample = "Gammatautau"
+    job += TauCalibrateLC("TauCalibrateLC", **({"calibrationFile": lc} if lc else {}))
+    job += TauCombinedTES("TauCombinedTES", **({"WeightFileName": combined} if combined else {}))
+    job += MvaTESEvaluator("MvaTESEvaluator", **({"WeightFileName": regression} if regression else {}))
+    job += MxAODStream("output")
+
+if __name__ == "__main__":
+    run_file(__file__)
