@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from hepflow.plugins.common.define import Define, Filter
     from hepflow.plugins.common.goodruns import GoodRuns
     from hepflow.plugins.common.linked import LinkedObjects
+    from hepflow.plugins.common.runjob import RunJob
     from hepflow.plugins.common.sampleclass import SampleClass
     from hepflow.plugins.common.unique import UniqueEvents
 
-__all__ = ["Define", "Filter", "GoodRuns", "LinkedObjects", "SampleClass", "UniqueEvents"]
+__all__ = ["Define", "Filter", "GoodRuns", "LinkedObjects", "RunJob", "SampleClass", "UniqueEvents"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -22,6 +23,7 @@ __getattr__, __dir__ = lazy_names(
         "Filter": "define",
         "GoodRuns": "goodruns",
         "LinkedObjects": "linked",
+        "RunJob": "runjob",
         "SampleClass": "sampleclass",
         "UniqueEvents": "unique",
     },

@@ -15,6 +15,7 @@ def hepflow_tools() -> Mapping[str, str]:
         "Filter": "hepflow.plugins.common.define:Filter",
         "GoodRuns": "hepflow.plugins.common.goodruns:GoodRuns",
         "LinkedObjects": "hepflow.plugins.common.linked:LinkedObjects",
+        "RunJob": "hepflow.plugins.common.runjob:RunJob",
         "SampleClass": "hepflow.plugins.common.sampleclass:SampleClass",
         "UniqueEvents": "hepflow.plugins.common.unique:UniqueEvents",
     }

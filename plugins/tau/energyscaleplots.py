@@ -72,12 +72,13 @@ def _of_prongs(
     def resolution(what: str, selection: Cut, *variables: str) -> Tool:
         tool = ResolutionPlots(f"{name}_{what}", Responses=responses, Selection=selection, **common)
         tool.Variables = variables
-        tool.Title, tool.Modes, tool.Folder = "pT / true pT", ALL_MODES if level else RESOLUTION, f"{name}/{what}"
+        tool.Title, tool.Folder = "pT / true pT", f"{name}/{what}"
+        tool.setProperty("Modes", ALL_MODES if level else RESOLUTION)
         return tool
 
     yield resolution("all", cut, *((TRUE_PT, last, *OTHERS) if level else (TRUE_PT,)))
     residuals = HistogramPlots(f"{name}_residuals", Split=PT_RANGES, Normalise=True, Selection=cut, **common)
-    residuals.Variables = [f"TauJets.{column} / TauJets.truthPtVis:100;0;2" for column in energies.values()]
+    residuals.Variables = tuple(f"TauJets.{column} / TauJets.truthPtVis:100;0;2" for column in energies.values())
     residuals.Folder = f"{name}/residuals"
     yield residuals
     if level:
