@@ -108,6 +108,10 @@ def read_onnx_file(content: bytes, path: Path) -> OnnxFile:
     """
     if content[4:8] == b"ORTM":
         raise NetworkError("this is ONNX Runtime's own format, not ONNX", hint="use the .onnx file it was made from")
+    if content[:1] == b"\x80":
+        raise NetworkError("this is a pickle, which may run any code: none is opened", hint="save the model as ONNX")
+    if content[:4] == b"root":
+        raise NetworkError("this ROOT file holds no forest of MVAUtils, or it is damaged", hint="is it a whole copy?")
     walk = _Walk()
     model = walk.read(memoryview(content), "model", 0)
     if "graph" not in model:

@@ -138,7 +138,7 @@ def fit(
         if checkpoint is not None:
             Checkpoint(identity or {}, asdict(state), *engine.arrays(), best).save(checkpoint)
         after_epoch(state)
-        report(_line(state, schedule))  # an epoch that is seen to end is not lost
+        report(_line(state, schedule.epochs if engine.IN_EPOCHS else state.epoch))  # what is seen to end is not lost
     engine.assign(best)
     return state
 
@@ -175,16 +175,14 @@ def _epoch(
 
 
 def _once(engine: Engine, data: TrainingData, state: State, loss: str, report: Callable[[str], None]) -> Arrays:
-    """Train in one fit; return the model. Its loss is calculated as that of any other engine."""
-    state.history = engine.fit(data, report)
-    validated = [row.get("val_loss", math.nan) for row in state.history]
+    """Train in one fit; return the model. A loss that the library does not tell is calculated."""
+    state.history, state.best_epoch = engine.fit(data, report)
     state.epoch = len(state.history)
-    state.best_epoch = 1 + int(np.nanargmin(validated)) if np.isfinite(validated).any() else state.epoch
-    row = state.history[-1]
+    row = state.history[state.best_epoch - 1]
     for key, role in (("loss", "train"), ("val_loss", "validation")):
-        if key == "loss" or data.folds.validation:
-            found = evaluate(engine, data, role, loss).loss
-            row[key] = row.get(key, found)
+        if key not in row and (key == "loss" or data.folds.validation):
+            row[key] = evaluate(engine, data, role, loss).loss
+    found = row.get("val_loss", row["loss"])
     if not math.isfinite(found):
         raise _diverged("the loss is not a finite number", state, None)
     state.best_loss = state.improved = state.plateau = found
@@ -241,10 +239,10 @@ def _diverged(wrong: str, state: State, checkpoint: Path | None) -> DivergedErro
     )
 
 
-def _line(state: State, schedule: Schedule) -> str:
+def _line(state: State, epochs: int) -> str:
     row = state.history[-1]
     mean = float(np.mean([one["seconds"] for one in state.history]))
-    parts = [f"epoch {state.epoch:3d}/{schedule.epochs}"]
+    parts = [f"epoch {state.epoch:3d}/{epochs}"]
     parts += [f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in row]
-    parts += [f"{row['rows_per_second']:,.0f} rows/s", f"ETA {clock(mean * (schedule.epochs - state.epoch))}"]
+    parts += [f"{row['rows_per_second']:,.0f} rows/s", f"ETA {clock(mean * (epochs - state.epoch))}"]
     return "  ".join(parts) + ("  *" if state.best_epoch == state.epoch else "")

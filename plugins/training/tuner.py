@@ -11,7 +11,7 @@ from typing import Any
 
 from hepflow import Context, Job, Property, Tool
 from hepflow.errors import JobOptionsError, ToolError, nearest
-from hepflow.files import write_text
+from hepflow.files import sha256, write_text
 from hepflow.plugins.training import figures
 from hepflow.plugins.training.architectures import base
 from hepflow.plugins.training.architectures.base import NetworkInput
@@ -41,7 +41,8 @@ class Tuner(Tool):
     (``n_inputs.NeutralPFO``), and Optimiser, LearningRate or BatchSize. Trials that are worse than the median at the
     same epoch are stopped. They are kept in ``Storage``: a search that was interrupted goes on, and several runs that
     name the same file share the work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json``
-    and ``best.yaml``, an Arch file for the trainer. Its result has the best value and settings.
+    and ``best.yaml``: of Keras an Arch file for the trainer, of boosted trees a Conf file. Its result has the best
+    value and settings.
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
@@ -54,6 +55,7 @@ class Tuner(Tool):
     Engine = Property("keras", "library that trains (hepflow list engines)")
     Architecture = Property("", f"name of the architecture; empty: the engine's own, of keras {DEFAULT}")
     Settings: Property[dict[str, Any]] = Property({}, "settings of the engine that are not searched", item=object)
+    ConfFile = Property("", "Conf file with settings that are not searched, of boosted trees (BDT: …)", file=True)
     Sampler = Property("tpe", "how the space is searched; grid: every combination of Choices", choices=("tpe", "grid"))
     Space: Property[dict[str, SearchRange]] = Property({}, "key → Int, Float, Choice or Layers", item=SearchRange)
     Trials = Property(20, "number of trials, of all runs that share the storage", minimum=1)
@@ -77,6 +79,10 @@ class Tuner(Tool):
     def check(self, job: Job) -> None:
         """See that the space fits architecture and training set, and that library and Optuna are there."""
         engine_of(self.Engine).check()
+        if self.ConfFile and not engine_of(self.Engine).CONF:
+            raise JobOptionsError(
+                f"{self.name}.ConfFile has no effect on {self.Engine}", hint="set Epochs, Patience, …"
+            )
         _open_optuna()
         declared = Source.declared(self, job)
         self._check_one(len(declared.folds))
@@ -123,7 +129,8 @@ class Tuner(Tool):
 
     def _request(self, values: Mapping[str, Any]) -> Request:
         """Return what is asked of an engine: its settings, with those of a trial."""
-        return Request(self.Architecture, settings={**self.Settings, **values}, where=self.name)
+        conf = Path(self.ConfFile) if self.ConfFile else None
+        return Request(self.Architecture, conf, settings={**self.Settings, **values}, where=self.name)
 
     def _check_space(self, inputs: tuple[NetworkInput, ...]) -> None:
         """Refuse keys that neither the architecture (or engine) nor the training has."""
@@ -177,6 +184,7 @@ class Tuner(Tool):
             "space": {name: repr(kind) for name, kind in self.Space.items()},
             "epochs": self.Epochs,
             "executions": self.Executions,
+            **({"conf": sha256(Path(self.ConfFile))} if self.ConfFile else {}),
             **made_from,
         }
         earlier = study.user_attrs.get("identity")
@@ -206,6 +214,8 @@ class Tuner(Tool):
             engine = engine_of(self.Engine)(plan, now)
 
             def after_epoch(state: State, before: int = number * self.Epochs) -> None:
+                if not engine_of(self.Engine).IN_EPOCHS:
+                    return  # it is done
                 trial.report(state.history[-1].get("val_loss", state.best_loss), before + state.epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned
@@ -258,11 +268,13 @@ class Tuner(Tool):
         )
         described = plan.describe()
         config = described.get("config", described.get("settings"))
-        settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items()}
+        epochs = engine_of(self.Engine).IN_EPOCHS
+        settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items() if epochs}
         result = {"value": best.value, "trial": best.number, "settings": settings, "config": config}
         write_json(folder / "best.json", {**result, "versions": versions()})
-        text = yaml.safe_dump({plan.name: config}, sort_keys=False, default_flow_style=None)
-        write_text(folder / "best.yaml", text)
+        if top := plan.name if self.Engine == "keras" else engine_of(self.Engine).CONF:
+            text = yaml.safe_dump({top: config}, sort_keys=False, default_flow_style=None)
+            write_text(folder / "best.yaml", text)
         ranked = sorted((t for t in study.trials if t.state.name == "COMPLETE"), key=lambda t: t.value)[:SHOWN]
         for t in ranked:
             context.log.info("val_loss %.4f  trial %3d  %s", t.value, t.number, t.params)

@@ -71,8 +71,10 @@ def number(element: ET.Element, key: str, default: float | None = None) -> float
     text = element.get(key)
     if text is None and default is not None:
         return default
+    if text is None:
+        raise NetworkError(f"a {element.tag} has no {key}", hint="is the file whole, and of a TMVA that is known?")
     try:
-        return float(text or "")
+        return float(text)
     except ValueError:
         raise NetworkError(f"{key} of a {element.tag} is {text!r}, which is no number") from None
 

@@ -26,7 +26,8 @@ def draw_panels(panels: Sequence[Panel], *, columns: int = 1, style: Style | Non
         raise PlotError("there are no panels to draw")
     style = style or Style()
     rows = -(-len(panels) // columns)
-    size = (8.0, 0.7 + 2.8 * rows) if columns == 1 else (1.0 + 3.6 * columns, 0.2 + 3.3 * rows)
+    named = any(isinstance(x, str) for panel in panels for line in panel.lines for x in line.x)
+    size = (8.0, 0.7 + 2.8 * rows + 2.2 * named) if columns == 1 else (1.0 + 3.6 * columns, 0.2 + 3.3 * rows)
     with house_style(style.sheet):
         figure, grid = new_figure(size, [1.0] * rows, columns, len(panels))
         header_above(figure, grid[0], style)

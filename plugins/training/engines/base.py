@@ -107,7 +107,8 @@ class Engine:
     ``IN_EPOCHS``: it has ``fit_epoch`` (the trainer decides when to stop), else ``fit``. ``SCALES``: its inputs have
     offset and scale. ``SEQUENCES``: it takes sequences. ``MISSING``: a missing value (NaN) means something to it.
     ``PACKAGES`` are what must be installed, with the extra of hepflow that has it. ``MODEL`` is the file that ``save``
-    writes, ``SOURCE`` the one that ``opened`` reads.
+    writes, ``SOURCE`` the one that ``opened`` reads. ``CONF`` is the top key of Conf files with its settings, if it
+    reads such.
     """
 
     IN_EPOCHS: ClassVar[bool] = False
@@ -117,6 +118,7 @@ class Engine:
     PACKAGES: ClassVar[Mapping[str, str]] = {}
     MODEL: ClassVar[str] = ""
     SOURCE: ClassVar[str] = CHECKPOINT
+    CONF: ClassVar[str] = ""
     KEYS: ClassVar[Mapping[str, Key]] = {}
 
     plan: Any
@@ -174,8 +176,10 @@ class Engine:
         """Train for one epoch (from 0, which decides about the order of the rows); return its numbers: ``loss``, …"""
         raise TypeError(f"{type(self).__name__} does not train in epochs")
 
-    def fit(self, data: TrainingData, report: Report) -> list[dict[str, float]]:
-        """Train; return one row of numbers a step (``loss``, ``val_loss``), as learning curves show them."""
+    def fit(self, data: TrainingData, report: Report) -> tuple[list[dict[str, float]], int]:
+        """Train; return one row of numbers a step (``loss``, ``val_loss``: those of the trainer), as learning curves
+        show them, and how many steps the model keeps.
+        """
         raise TypeError(f"{type(self).__name__} trains in epochs")
 
     def predict(self, batch: Batch) -> Floats:

@@ -132,8 +132,7 @@ class KerasEngine(Engine):
     def fit_epoch(self, data: TrainingData, epoch: int, report: Report | None = None) -> dict[str, float]:
         """Train for one epoch.
 
-        The loss is the mean of weight times loss, the accuracy is weighted, both while the network learns. A loss that
-        is not finite ends the epoch.
+        Loss and accuracy are weighted means, both while the network learns. A loss that is not finite ends the epoch.
         """
         rate = self.learning_rate
         progress = Progress(data.size("train"), epoch, self.schedule.epochs, report)

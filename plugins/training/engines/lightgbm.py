@@ -38,8 +38,9 @@ class LightGBMEngine(TreeEngine):
     }
 
     booster: Any = None
+    _text: str = ""
 
-    def fit(self, data: TrainingData, report: Report) -> list[dict[str, float]]:
+    def fit(self, data: TrainingData, report: Report) -> tuple[list[dict[str, float]], int]:
         """Train; the trees behind the best one are left out."""
         import lightgbm
 
@@ -66,7 +67,8 @@ class LightGBMEngine(TreeEngine):
         seconds = time.perf_counter() - began
         metric = METRICS[str(parameters["objective"])]
         self._take(booster.model_to_string(num_iteration=booster.best_iteration or -1))
-        return curve(found["train"][metric], found.get("validation", {}).get(metric, []), seconds, len(values))
+        curves = found["train"][metric], found.get("validation", {}).get(metric, [])
+        return curve(*curves, seconds, len(values)), booster.best_iteration or len(curves[0])
 
     def _parameters(self, rows: int) -> dict[str, Any]:
         """Return LightGBM's parameters."""
@@ -88,12 +90,13 @@ class LightGBMEngine(TreeEngine):
     def _take(self, text: str) -> None:
         import lightgbm
 
-        self.booster = lightgbm.Booster(model_str=text)
+        if text != self._text:
+            self._text, self.booster = text, lightgbm.Booster(model_str=text)
 
     @property
     def parameters(self) -> int:
         """Return the number of leaves."""
-        return 0 if self.booster is None else self.booster.model_to_string().count("leaf_value=")
+        return sum(len(line.split()) for line in self._text.splitlines() if line.startswith("leaf_value="))
 
     def raw(self, values: Floats) -> Floats:
         """Return what the booster answers."""
@@ -102,8 +105,7 @@ class LightGBMEngine(TreeEngine):
 
     def arrays(self) -> tuple[Arrays, Arrays]:
         """Return the text of the model."""
-        text = "" if self.booster is None else self.booster.model_to_string()
-        return ([np.frombuffer(text.encode(), np.uint8)] if text else []), []
+        return ([np.frombuffer(self._text.encode(), np.uint8)] if self._text else []), []
 
     def assign(self, model: Arrays, optimiser: Arrays | None = None) -> None:
         """Set the model."""
@@ -117,7 +119,7 @@ class LightGBMEngine(TreeEngine):
     def _named(self) -> str:
         """Return the text with the names of the variables; LightGBM itself replaces odd characters of names."""
         names = " ".join(name.replace(" ", "_") for name in flat_names(self.plan.inputs))
-        lines = self.booster.model_to_string().splitlines()
+        lines = self._text.splitlines()
         return "\n".join(f"feature_names={names}" if x.startswith("feature_names=") else x for x in lines) + "\n"
 
     def write(self, path: Path, description: str) -> None:

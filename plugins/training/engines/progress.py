@@ -30,8 +30,9 @@ class Progress:
         """
         self._done += sum(rows)
         self._loss += float(np.dot(rows, losses))
+        self._weight += float(weights.sum())
         if right is not None:
-            self._weight, self._correct = self._weight + float(weights.sum()), self._correct + float(right.sum())
+            self._correct += float(right.sum())
             self._accuracy = self._correct / self._weight if self._weight else 0.0
         if not math.isfinite(self._loss):
             return False
@@ -40,15 +41,19 @@ class Progress:
             self._shown, speed = now, self._done / (now - self._began)
             self._report(
                 f"epoch {self._epoch + 1:3d}/{self._epochs}  {100 * self._done / self._rows:3.0f} %  loss "
-                f"{self._loss / self._done:.4f}  {speed:,.0f} rows/s  ETA of the epoch "
+                f"{self._mean():.4f}  {speed:,.0f} rows/s  ETA of the epoch "
                 f"{clock((self._rows - self._done) / speed)}"
             )
         return True
 
+    def _mean(self) -> float:
+        """Return the mean loss of the weighted rows, as that of the validation."""
+        return self._loss / (self._weight or self._done)
+
     def row(self, learning_rate: float) -> dict[str, float]:
         """Return the numbers of the epoch."""
         seconds = time.perf_counter() - self._began
-        row = {"epoch": self._epoch + 1, "loss": self._loss / self._done}
+        row = {"epoch": self._epoch + 1, "loss": self._mean()}
         row |= {} if self._accuracy is None else {"accuracy": self._accuracy}
         return {**row, "learning_rate": learning_rate, "seconds": seconds, "rows_per_second": self._done / seconds}
 

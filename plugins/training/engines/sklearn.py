@@ -66,6 +66,10 @@ class SklearnEngine(Engine):
     def make_plan(cls, request: Request, inputs: tuple[NetworkInput, ...], declared: TrainingSet) -> SettingsPlan:
         """Return the estimator and its settings, tried on made-up rows."""
         check_flat("sklearn", inputs)
+        if request.conf is not None or request.arch is not None:
+            raise JobOptionsError(
+                "ConfFile and ArchFile have no effect on sklearn", where=request.where, hint="use Settings"
+            )
         loss = loss_of(declared)
         kind = "Classifier" if loss == "categorical_crossentropy" else "Regressor"
         name = request.architecture or f"GradientBoosting{kind}"
@@ -82,7 +86,7 @@ class SklearnEngine(Engine):
         _try(plan, request.where)
         return plan
 
-    def fit(self, data: TrainingData, report: Report) -> list[dict[str, float]]:
+    def fit(self, data: TrainingData, report: Report) -> tuple[list[dict[str, float]], int]:
         """Fit, convert, and compare the answers of both on rows of the training."""
         whole = data.whole("train")
         values = flat_matrix(whole.inputs, self.plan)
@@ -91,7 +95,7 @@ class SklearnEngine(Engine):
         estimator = _estimator(self.plan, self.schedule.seed).fit(values, labels, sample_weight=whole.weights)
         seconds = time.perf_counter() - began
         self._take(_convert(estimator, self.plan, values[:5000]))
-        return [{"epoch": 1, "seconds": seconds, "rows_per_second": len(values) / seconds if seconds else 0.0}]
+        return [{"epoch": 1, "seconds": seconds, "rows_per_second": len(values) / seconds if seconds else 0.0}], 1
 
     def _take(self, content: bytes) -> None:
         self._onnx = content

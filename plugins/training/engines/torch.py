@@ -149,7 +149,7 @@ class TorchEngine(Engine):
         return values, {name: torch.from_numpy(mask).to(self.device) for name, mask in batch.masks.items()}
 
     def fit_epoch(self, data: TrainingData, epoch: int, report: Report | None = None) -> dict[str, float]:
-        """Train for one epoch; the loss is the mean of weight times loss while the network learns."""
+        """Train for one epoch; the loss is the weighted mean while the network learns."""
         import torch
 
         torch.manual_seed(self.schedule.seed * 1_000_003 + epoch)  # dropout: the same after a resume

@@ -54,8 +54,9 @@ TREE_KEYS: Mapping[str, Key] = {
 number: of the absolute difference the median is learned, which tails do not move."""
 
 
-def read_bdt(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return settings from a Conf file with TMVA's options (``BDT: {NTrees: 400, …}``), and the keys without effect.
+def read_bdt(path: Path, keys: Mapping[str, Key] = TREE_KEYS) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return settings from a Conf file with TMVA's options (``BDT: {NTrees: 400, …}``) or an engine's own ``keys``, and
+    the keys without effect.
 
     JobOptionsError for other boosting than by gradients, or an unknown key.
     """
@@ -65,7 +66,7 @@ def read_bdt(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     settings: dict[str, Any] = {}
     known = (
         *TMVA_KEYS,
-        *TREE_KEYS,
+        *keys,
         *WITHOUT_EFFECT,
         "BoostType",
         "UseBaggedBoost",
@@ -77,7 +78,7 @@ def read_bdt(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
             raise JobOptionsError(f"there is no option {key!r}", where=str(path), hint=nearest(str(key), known))
         if key == "BoostType" and value != "Grad":
             raise JobOptionsError(f"BoostType is {value!r}: the engines boost by gradients (Grad)", where=str(path))
-        if key in TMVA_KEYS or key in TREE_KEYS:
+        if key in TMVA_KEYS or key in keys:
             settings[TMVA_KEYS.get(key, key)] = value
     if "MinNodeSize" in content:
         settings["min_node_percent"] = float(str(content["MinNodeSize"]).strip().rstrip("%"))
@@ -90,6 +91,7 @@ class TreeEngine(Engine):
     """Boosted trees: one fit of flat inputs. Early stopping is that of the library, on the validation rows."""
 
     MISSING: ClassVar[bool] = True
+    CONF: ClassVar[str] = BDT
     NAME: ClassVar[str] = ""
     SEVERAL: ClassVar[bool] = False
     """Whether one model may learn several numbers."""
@@ -101,7 +103,10 @@ class TreeEngine(Engine):
         if len(inputs) > 1:
             names = ", ".join(one.name for one in inputs)
             raise NetworkError(f"{cls.NAME} takes one group of flat inputs, not {names}", where=request.where)
-        given, ignored = read_bdt(request.conf) if request.conf is not None else ({}, ())
+        if request.arch is not None:
+            hint = f"its settings are in Settings, or in a ConfFile: {BDT}: {{…}}"
+            raise JobOptionsError(f"ArchFile has no effect on {cls.NAME}", where=request.where, hint=hint)
+        given, ignored = read_bdt(request.conf, cls.KEYS) if request.conf is not None else ({}, ())
         where = str(request.conf or request.where)
         settings = check_settings(cls.NAME, cls.KEYS, {**given, **request.settings}, where)
         loss = loss_of(declared)

@@ -41,7 +41,7 @@ class XGBoostEngine(TreeEngine):
 
     booster: Any = None
 
-    def fit(self, data: TrainingData, report: Report) -> list[dict[str, float]]:
+    def fit(self, data: TrainingData, report: Report) -> tuple[list[dict[str, float]], int]:
         """Train; the trees behind the best one are left out."""
         import xgboost
 
@@ -80,8 +80,11 @@ class XGBoostEngine(TreeEngine):
             callbacks=[stop] if self.schedule.patience else [],
         )
         seconds = time.perf_counter() - began
-        curves = found["train"][METRICS[str(parameters["objective"])]], found.get("validation", {}).get(metric, [])
-        return curve(*curves, seconds, len(values))
+        own = METRICS[str(parameters["objective"])]
+        curves = [np.array(found["train"][own]), np.array(found.get("validation", {}).get(metric, []))]
+        if own == "rmse":  # the loss is the mean square; SIGNED is that already
+            curves = [values if signed is not None and n else values**2 for n, values in enumerate(curves)]
+        return curve(*curves, seconds, len(labels)), self.booster.num_boosted_rounds()
 
     def _signed(self, rows: int, labels: Floats, weights: Floats) -> Any:
         """Return the loss of the validation rows with the sign of their weights, which XGBoost itself does not take."""

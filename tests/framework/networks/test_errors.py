@@ -127,7 +127,8 @@ FILES: list[tuple[bytes, str]] = [
     (b"5", "neither lwtnn JSON nor ONNX"),
     (b'{"a": ' + b"9" * 5000 + b"}", "malformed JSON|no lwtnn network"),
     (b"\x08\x07garbage", "neither lwtnn JSON nor ONNX"),
-    (b"\x80\x04\x95pickle", "neither lwtnn JSON nor ONNX"),
+    (b"\x80\x04\x95pickle", "this is a pickle, which may run any code"),
+    (b"root\x00\x00", "holds no forest of MVAUtils"),
     (b"PK\x03\x04 a zip", "keras file is damaged"),
 ]
 

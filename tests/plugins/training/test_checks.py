@@ -213,7 +213,7 @@ def test_corrected_file_runs_and_a_changed_one_keeps_the_training_set(go, tmp_pa
 
     def train(text, **options):
         conf.write_text(text)
-        return go(out, Trainer("Trainer", ConfFile=str(conf), BatchSize=200), **options)
+        return go(out, Trainer("Trainer", ConfFile=str(conf), BatchSize=200, Report=()), **options)
 
     with pytest.raises(HepflowError, match="'epochs'"):
         train("DSNN: {epoch: 1, arch: Arch.yaml}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hepflow import Context, Folds, Job, Target, TrainingSet, kfold
 from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import HepflowError
 from hepflow.execution import RunOptions, run
-from hepflow.plugins.training import ModelExporter, Normaliser, Trainer, open_dataset
+from hepflow.plugins.training import Choice, ModelExporter, Normaliser, Trainer, Tuner, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.engines.trees import read_bdt
 from hepflow.registry.models import open_model, recipes
@@ -119,6 +120,23 @@ def test_one_training_set_for_all_engines(events, tmp_path, engine):
     assert np.average(right > 0.5, weights=whole.weights) > 0.62
 
 
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+def test_trees_that_are_kept_are_those_that_are_told(events, tmp_path, engine):
+    """With MinDelta fewer trees are kept than the smallest loss has; the best epoch is that of the model."""
+    settings = {"n_estimators": 60, "max_depth": 3, "threads": 1}
+    (result,) = train(tmp_path, events, engine, Settings=settings, MinDelta=0.01, Patience=3)
+    (exported,) = ModelExporter("e", Trainer=result["folder"]).finalize(None, Context(tmp_path, "export"))
+    forest = open_model(next(iter(exported["files"].values()))).forest
+    assert len(forest.trees) == result["best_epoch"]
+    with (tmp_path / "network/log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == result["best_epoch"] + 3
+    assert float(rows[result["best_epoch"] - 1]["val_loss"]) == pytest.approx(result["val_loss"], rel=1e-4)
+    summary = json.loads((tmp_path / "network/summary.json").read_text())
+    leaves = sum(tree.n_leaves for tree in forest.trees)
+    assert summary["parameters"] == {"xgboost": 2 * leaves - len(forest.trees), "lightgbm": leaves}[engine]
+
+
 def test_report(events, tmp_path):
     (result,) = train(tmp_path, events, "xgboost", Report=("train", "validation"))
     folder = Path(result["folder"])
@@ -188,6 +206,7 @@ def test_a_module_of_the_user(events, tmp_path, monkeypatch):
         ("xgbost", {}, "did you mean 'xgboost'"),
         ("xgboost", {"Settings": {"max_dept": 3}}, "did you mean 'max_depth'"),
         ("xgboost", {"Epochs": 3}, "Epochs has no effect on xgboost"),
+        ("xgboost", {"ArchFile": "ArchLSTM-R22.yaml"}, "ArchFile has no effect on xgboost"),
         ("xgboost", {"Settings": {"subsample": 2.0}}, "it must be a number above 0, at most 1"),
         ("sklearn", {"Architecture": "HistGradientBoostingClassifier"}, "cannot be kept: skl2onnx does not convert it"),
         ("sklearn", {"Settings": {"n_estimator": 3}}, "did you mean 'n_estimators'"),
@@ -231,6 +250,22 @@ def test_missing_values_without_a_fill_and_negative_weights_for_xgboost(tmp_path
     kept = write(tmp_path / "keep", replace(DECLARED, negative_weights="keep"))
     with pytest.raises(HepflowError, match="xgboost trains with no negative weights, 48 of 540 events have one"):
         train(tmp_path, kept, "xgboost")
+
+
+def test_a_grid_around_the_options_of_tmva(events, tmp_path):
+    """Every combination is a trial; the best one is a Conf file, with which the trainer finds the same loss."""
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    pytest.importorskip("xgboost", reason="xgboost is not installed")
+    common = {"Dataset": events["Dataset"], "Engine": "xgboost", "Settings": {"n_estimators": 5, "threads": 1}}
+    conf = str(find_data_file("ConfBDT-R21.yaml", data_folders()))
+    tool = Tuner("Tuner", ConfFile=conf, Sampler="grid", Executions=1, Trials=9, **common)
+    tool.Space = {"max_depth": Choice(2, 3), "learning_rate": Choice(0.1, 0.3)}
+    result = tool.finalize(None, Context(tmp_path, "tuning"))
+    table = (tmp_path / "tuning/trials.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[1] for line in table] == ["COMPLETE"] * 4
+    assert (result["config"]["subsample"], result["config"]["n_estimators"]) == (0.6, 5)
+    (again,) = train(tmp_path, events, "xgboost", ConfFile=str(tmp_path / "tuning/best.yaml"), Settings={"threads": 1})
+    assert again["val_loss"] == pytest.approx(result["value"], rel=1e-5)
 
 
 def test_options_of_tmva():

@@ -92,7 +92,7 @@ def test_a_run_that_was_moved_is_exported_from_its_own_training_set(tmp_path, sm
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(small_training["Dataset"], run / "own.h5")
-    settings = {**small_training, "Dataset": str(run / "own.h5"), "Epochs": 1, "BatchSize": 200}
+    settings = {**small_training, "Dataset": str(run / "own.h5"), "Epochs": 1, "BatchSize": 200, "Report": ()}
     settings |= {"ArchFile": str(trained[2])}
     Trainer("Trainer", **settings).finalize(None, Context(run, "job"))
     moved = run.rename(tmp_path / "moved")
@@ -152,7 +152,7 @@ def test_attention_is_written_as_onnx_alone(tmp_path, small_training, caplog):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     (tmp_path / "Arch.yaml").write_text(SMALL)
     settings = {"BatchSize": 400, "Epochs": 1, "ArchFile": str(tmp_path / "Arch.yaml"), **small_training}
-    trained = Trainer("Trainer", **settings).finalize(None, Context(tmp_path, "training"))
+    trained = Trainer("Trainer", Report=(), **settings).finalize(None, Context(tmp_path, "training"))
     context = Context(tmp_path, "training", results={"Trainer": trained})
     (tmp_path / "network/weights-for-lwtnn.json").write_text("of an earlier training")
     (result,) = ModelExporter("ModelExporter").finalize(None, context)
