@@ -81,10 +81,11 @@ class XGBoostEngine(TreeEngine):
         )
         seconds = time.perf_counter() - began
         own = METRICS[str(parameters["objective"])]
-        curves = [np.array(found["train"][own]), np.array(found.get("validation", {}).get(metric, []))]
-        if own == "rmse":  # the loss is the mean square; SIGNED is that already
-            curves = [values if signed is not None and n else values**2 for n, values in enumerate(curves)]
-        return curve(*curves, seconds, len(labels)), self.booster.num_boosted_rounds()
+        squared = 2 if own == "rmse" else 1  # the loss is the mean square, as SIGNED is
+        trained = [value**squared for value in found["train"][own]]
+        validated = found.get("validation", {}).get(metric, [])
+        validated = [value**squared for value in validated] if signed is None else validated
+        return curve(trained, validated, seconds, len(labels)), self.booster.num_boosted_rounds()
 
     def _signed(self, rows: int, labels: Floats, weights: Floats) -> Any:
         """Return the loss of the validation rows with the sign of their weights, which XGBoost itself does not take."""
