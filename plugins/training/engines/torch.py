@@ -140,13 +140,11 @@ class TorchEngine(Engine):
 
     def _tensors(self, batch: Batch) -> tuple[list[Any], dict[str, Any]]:
         """Return scaled inputs and masks on the device."""
-        import torch
-
         values = [
-            (torch.from_numpy(batch.inputs[one.name]).to(self.device) + offset) * scale
+            (_tensor(batch.inputs[one.name], self.device) + offset) * scale
             for one, (offset, scale) in zip(self.plan.inputs, self._scaling, strict=True)
         ]
-        return values, {name: torch.from_numpy(mask).to(self.device) for name, mask in batch.masks.items()}
+        return values, {name: _tensor(mask, self.device) for name, mask in batch.masks.items()}
 
     def fit_epoch(self, data: TrainingData, epoch: int, report: Report | None = None) -> dict[str, float]:
         """Train for one epoch; the loss is the weighted mean while the network learns."""
@@ -164,7 +162,7 @@ class TorchEngine(Engine):
                 self.learning_rate = self.schedule.learning_rate * (1 + math.cos(turn)) / 2
             self._optimiser.zero_grad(set_to_none=True)
             found = _call(self.module, self.plan, *self._tensors(batch))
-            labels, weights = (torch.from_numpy(x).to(self.device) for x in (batch.labels, batch.weights))
+            labels, weights = (_tensor(x, self.device) for x in (batch.labels, batch.weights))
             loss = (weights * _losses(found, labels, classifies=self.plan.classifies)).mean()
             loss.backward()
             self._optimiser.step()
@@ -235,6 +233,13 @@ class TorchEngine(Engine):
         self.module.to(self.device)
         write_described(content, folder / name, self.plan, output, record, f"PyTorch {torch.__version__}")
         return (name,), {}
+
+
+def _tensor(values: Any, device: str) -> Any:
+    """Return an array on the device; one that is only lent is copied, as PyTorch has no tensors that are read alone."""
+    import torch
+
+    return torch.from_numpy(np.require(values, requirements="W")).to(device)
 
 
 def _build(plan: SettingsPlan) -> Any:
