@@ -424,7 +424,10 @@ class Worker:
                 writers[stream.name] = stream.open(path, self._metadata(stream, unit), self.payload.plan.columns)
             writers[stream.name].write(columns)
         except HepflowError as error:
-            raise error.but(where=error.where or f"stream {stream.name}, {where}") from error
+            accesses = self.payload.plan.flow.access.items()
+            makers = [f"tool {name}" for name, access in accesses if error.about in access.writes]
+            place = ", ".join([*makers, f"stream {stream.name}", where])
+            raise error.but(where=error.where or place) from error
         except Exception as error:
             raise ToolError(
                 f"stream {stream.name} failed: {type(error).__name__}: {error}",

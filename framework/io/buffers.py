@@ -125,13 +125,14 @@ def cast_column(name: str, column: Column, found: ColumnType, wanted: ColumnType
     if not found.known and found.jagged == wanted.jagged and found.inner <= wanted.inner:
         return _untyped(column, wanted), False
     if (found.jagged, found.inner) != (wanted.jagged, wanted.inner):
-        raise OutputError(f"{name} was {wanted} in earlier chunks and is {found} now")
+        raise OutputError(f"{name} was {wanted} in earlier chunks and is {found} now", about=name)
     old, new = np.dtype(found.dtype) if found.is_number else None, np.dtype(wanted.dtype) if wanted.is_number else None
     kinds = {"i": "int", "u": "int", "f": "float"}
     if old is None or new is None or kinds.get(old.kind, old.kind) != kinds.get(new.kind, new.kind):
         raise OutputError(
             f"{name} was {wanted} in earlier chunks and is {found} now",
             hint="a tool must write the same type in every chunk, also where there are no objects",
+            about=name,
         )
     layout = _cast(inner_layout(column.content), new, name)
     return Column(column.offsets, content_of(layout)), old.kind == "f" and new.itemsize < old.itemsize

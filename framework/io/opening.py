@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from contextlib import closing
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from hepflow.protocols import Reader
 
 __all__ = ["first_line", "local_path", "open_reader", "open_root", "trees_of"]
+
+
+_ROOT_NAME = re.compile(r"\.root(\.\d+)?$")
 
 
 def open_reader(path: str, formats: Iterable[Any], tree: str = "") -> Reader:
@@ -119,11 +123,10 @@ def _check_local(path: str, local: Path) -> None:
     except OSError as error:
         raise InputError(f"this input cannot be read: {error.strerror}", where=path) from error
     if not size:
-        raise InputError("this input file is empty (0 bytes)", where=path, hint="copy or produce it again")
+        raise TruncatedError("this input file is empty (0 bytes)", where=path, hint="copy or produce it again")
     if head[:4] != b"root":
-        raise InputError(
-            "this input is not a ROOT file", where=path, hint=f"it starts with {head[:4]!r} instead of b'root'"
-        )
+        kind = DamagedError if _ROOT_NAME.search(local.name) else InputError
+        raise kind("this input is not a ROOT file", where=path, hint=f"it starts with {head[:4]!r} instead of b'root'")
     end = _declared_size(head)
     if end > size:
         raise TruncatedError(

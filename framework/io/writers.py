@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +31,8 @@ from hepflow.io.spelling import COUNTERS, XAOD_TREES, Spelling, check_spelling, 
 __all__ = ["COMPRESSIONS", "NOTE", "RNTupleWriter", "TTreeWriter", "add_metadata"]
 
 COMPRESSIONS = ("LZ4", "ZSTD", "ZLIB", "none")
+FIRST_YEAR = 1995
+"""What a date in a ROOT file counts from."""
 NOTE = "Columns as in an ATLAS xAOD, written by hepflow: readable by ROOT and uproot, not by xAOD::TEvent or Athena."
 
 _log = logging.getLogger(__name__)
@@ -239,11 +242,10 @@ class _RootWriter(ABC):
                 self._file.close()
             if isinstance(error, HepflowError) or not isinstance(error, Exception):
                 raise
-            raise OutputError(
-                f"writing failed: {error}",
-                where=str(self.path),
-                hint=f"is the folder writable? {_free_space(self.path)}",
-            ) from error
+            hint = f"is the folder writable? {_free_space(self.path)}"
+            if (year := datetime.now().year) < FIRST_YEAR:
+                hint = f"the clock of this machine says {year}: a ROOT file cannot have a date before {FIRST_YEAR}"
+            raise OutputError(f"writing failed: {error}", where=str(self.path), hint=hint) from error
 
 
 def add_metadata(path: Path, told: Mapping[str, Any]) -> None:

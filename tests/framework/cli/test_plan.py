@@ -41,10 +41,10 @@ def test_skipped_files_and_notes_are_listed(hepflow, joboptions, make_xaod, tmp_
     make_xaod(folder / "a.root", 5)
     make_xaod(folder / "b.root", 5, spell="Analysis{}AuxDyn")
     make_xaod(folder / "c.root", 5, drop=["TauTracks"])
-    (folder / "d.root").write_text("text")
+    (folder / "d.root.md5").write_text("text")
     out = hepflow("plan", joboptions(JOB), "-i", folder).fine().out
     assert f"skipped  {folder}/c.root: holds no TauTracks" in out
-    assert f"skipped  {folder}/d.root: this input is not a ROOT file" in out
+    assert f"skipped  {folder}/d.root.md5: this input is not a ROOT file" in out
     assert "note     TauJets.pt is spelled TauJetsAuxDyn:pt in" in out
 
 

@@ -131,10 +131,10 @@ def test_folder_with_foreign_files_lists_them(hepflow, joboptions, make_xaod, tm
     (tmp_path / "in" / "sub").mkdir(parents=True)
     make_xaod(tmp_path / "in" / "sub" / "good.root", 5)
     make_xaod(tmp_path / "in" / "no_taus.root", 5, drop=["TauJets"])
-    (tmp_path / "in" / "text.root").write_text("text")
+    (tmp_path / "in" / "text.root.md5").write_text("text")
     out = hepflow("run", joboptions(SIMPLE), "-i", "in", "-o", "run").fine().out
     assert "skipped  in/no_taus.root: holds no TauJets" in out
-    assert "skipped  in/text.root: this input is not a ROOT file" in out
+    assert "skipped  in/text.root.md5: this input is not a ROOT file" in out
     assert "5 events in 1 work unit\n" in out
 
 

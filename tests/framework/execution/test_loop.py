@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from hepflow import Property, Tool
-from hepflow.errors import ColumnError, InputError, PropertyError, ToolError, WorkerError
+from hepflow.errors import ColumnError, InputError, OutputError, PropertyError, ToolError, WorkerError
 from hepflow.execution import plan as planning
 from hepflow.execution.loop import failure
 from hepflow.streams import MxAODStream, NtupleStream
@@ -272,6 +272,26 @@ def test_stream_that_fails_is_named(xaod, go):
     with pytest.raises(ToolError, match="stream out failed: KeyError: 'oops'") as caught:
         go(xaod.path, Broken("out", Keep=["TauJets.pt"]))
     assert f"{xaod.path}, entries 0–60" in caught.value.where
+
+
+class Changes(Tool):
+    """Writes floats where it wrote integers."""
+
+    def reads(self):
+        return ["EventInfo.mcEventNumber", "TauJets.pt"]
+
+    def writes(self):
+        return ["EventInfo.kind"]
+
+    def execute(self, events, result):
+        numbers = np.asarray(events["EventInfo"]["mcEventNumber"])
+        events["EventInfo"]["kind"] = numbers if numbers[0] < 20 else numbers / 2
+
+
+def test_a_column_that_changes_its_type_names_the_tool(xaod, go):
+    with pytest.raises(OutputError, match=r"EventInfo\.kind was .* in earlier chunks and is .* now") as caught:
+        go(xaod.path, Changes("changes"), NtupleStream("out", Keep=["EventInfo.kind"]), chunk=20)
+    assert caught.value.where.startswith("tool changes, stream out, ")
 
 
 def test_optional_column_reads_as_missing_where_a_file_lacks_it(make_xaod, tmp_path, go):

@@ -125,25 +125,24 @@ def test_foreign_files_of_a_folder_are_skipped_with_reasons(make_xaod, tmp_path)
 
     good = make_xaod(tmp_path / "good.root", 10)
     other = make_xaod(tmp_path / "other.root", 10, drop=["TauJets"])
-    (tmp_path / "text.root").write_text("hello, this is text")
-    (tmp_path / "empty.root").write_bytes(b"")
+    (tmp_path / "text.root.log").write_text("hello, this is text")
     with uproot.recreate(tmp_path / "hist.root") as file:
         file["note"] = "no tree"
-    names = ("good", "other", "text", "empty", "hist")
+    names = ("good.root", "other.root", "text.root.log", "hist.root")
     tool = Declares("a", R=["TauJets.pt", "EventInfo.mcEventNumber"], W=["TauJets.x"])
-    plan = plan_of([tmp_path / f"{name}.root" for name in names], tool, searched=True)
+    plan = plan_of([tmp_path / name for name in names], tool, searched=True)
     assert [file.path for file in plan.files] == [str(good.path)]
     assert plan.skipped[str(other.path)] == "holds no TauJets"
-    assert "not a ROOT file" in plan.skipped[str(tmp_path / "text.root")]
-    assert "empty" in plan.skipped[str(tmp_path / "empty.root")]
+    assert "not a ROOT file" in plan.skipped[str(tmp_path / "text.root.log")]
     assert "no tree" in plan.skipped[str(tmp_path / "hist.root")]
 
 
-@pytest.mark.parametrize("how", ["truncated", "checksum|cannot be (opened|understood)"])
+@pytest.mark.parametrize("how", ["truncated", "checksum|cannot be (opened|understood)", "empty", "not a ROOT file"])
 def test_damaged_file_of_a_folder_is_no_skipped_one(make_xaod, tmp_path, how):
     good = make_xaod(tmp_path / "good.root", 10)
     data = good.path.read_bytes()
-    (tmp_path / "bad.root").write_bytes(data[:-500] if how == "truncated" else data[:-3000] + bytes(3000))
+    contents = {"truncated": data[:-500], "empty": b"", "not a ROOT file": b"<html>please log in</html>"}
+    (tmp_path / "bad.root").write_bytes(contents.get(how, data[:-3000] + bytes(3000)))
     plan = plan_of([good.path, tmp_path / "bad.root"], searched=True)
     assert [(failure.file, plan.skipped) for failure in plan.failed] == [(str(tmp_path / "bad.root"), {})]
     assert re.search(how, plan.failed[0].error.message)
