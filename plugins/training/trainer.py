@@ -114,7 +114,11 @@ class Trainer(Tool):
         engine.check()
         declared = Source.declared(self, job)
         check_folder(self, job, Trainer)
-        self._schedule()
+        optimiser = self._schedule()[0].optimiser
+        if engine.OPTIMISERS and optimiser not in engine.OPTIMISERS:
+            raise JobOptionsError(
+                f"{self.Engine} has no optimiser {optimiser!r} here: {', '.join(engine.OPTIMISERS)}", where=self.name
+            )
         self._check_folds(declared.folds)
         self._check_fills(declared)
         engine.make_plan(self._request(), unscaled(declared), declared)

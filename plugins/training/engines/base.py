@@ -108,7 +108,7 @@ class Engine:
     offset and scale. ``SEQUENCES``: it takes sequences. ``MISSING``: a missing value (NaN) means something to it.
     ``PACKAGES`` are what must be installed, with the extra of hepflow that has it. ``MODEL`` is the file that ``save``
     writes, ``SOURCE`` the one that ``opened`` reads. ``CONF`` is the top key of Conf files with its settings, if it
-    reads such.
+    reads such. ``OPTIMISERS``: the trainer's names → those of the library, where it has not all.
     """
 
     IN_EPOCHS: ClassVar[bool] = False
@@ -120,6 +120,7 @@ class Engine:
     SOURCE: ClassVar[str] = CHECKPOINT
     CONF: ClassVar[str] = ""
     KEYS: ClassVar[Mapping[str, Key]] = {}
+    OPTIMISERS: ClassVar[Mapping[str, str]] = {}
 
     plan: Any
     schedule: Schedule

@@ -37,15 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["TorchEngine"]
 
 DEFAULT = "TorchDense"
-OPTIMISERS = {
-    "adam": "Adam",
-    "nadam": "NAdam",
-    "adamw": "AdamW",
-    "adamax": "Adamax",
-    "sgd": "SGD",
-    "rmsprop": "RMSprop",
-}
 OPSET = 17
+ROWS = 3
+"""Rows that a module is tried with."""
 
 
 class TorchEngine(Engine):
@@ -69,11 +63,20 @@ class TorchEngine(Engine):
         "weight_decay": Key(0.0, number=True),
     }
 
+    OPTIMISERS: ClassVar[Mapping[str, str]] = {
+        "adam": "Adam",
+        "nadam": "NAdam",
+        "adamw": "AdamW",
+        "adamax": "Adamax",
+        "sgd": "SGD",
+        "rmsprop": "RMSprop",
+    }
+
     module: Any
 
     @classmethod
     def make_plan(cls, request: Request, inputs: tuple[NetworkInput, ...], declared: TrainingSet) -> SettingsPlan:
-        """Return the plan of a module; it is built once, so that one that does not fit is told at once."""
+        """Return the plan of a module; it is built and exported once, to tell what does not fit before it trains."""
         given = {name: value for name, value in request.settings.items() if name != "arguments"}
         settings = check_settings("torch", cls.KEYS, given, request.where)
         name = request.architecture or (read_arch(request.arch)[0] if request.arch is not None else DEFAULT)
@@ -91,21 +94,19 @@ class TorchEngine(Engine):
             settings["arch"] = kind.resolve(arch, inputs, outputs, where=str(request.arch or name))
         plan = SettingsPlan(name, settings, inputs, outputs, loss_of(declared))
         cls.check()
-        _build(plan)
+        _try_export(_build(plan), plan)
         return plan
 
     def __init__(self, plan: SettingsPlan, schedule: Schedule, *, deterministic: bool = True) -> None:
         import torch
 
         super().__init__(plan, schedule, deterministic=deterministic)
-        if schedule.optimiser not in OPTIMISERS:
-            raise JobOptionsError(f"torch has no optimiser {schedule.optimiser!r} here: {', '.join(OPTIMISERS)}")
         if deterministic:
             torch.use_deterministic_algorithms(True, warn_only=True)
         torch.manual_seed(schedule.seed)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.module = _build(plan).to(self.device)
-        made = getattr(torch.optim, OPTIMISERS[schedule.optimiser])
+        made = getattr(torch.optim, self.OPTIMISERS[schedule.optimiser])
         decay = float(plan.settings["weight_decay"])
         self._optimiser = made(self.module.parameters(), lr=schedule.learning_rate, weight_decay=decay)
         self._scaling = [
@@ -243,7 +244,7 @@ def _tensor(values: Any, device: str) -> Any:
 
 
 def _build(plan: SettingsPlan) -> Any:
-    """Return the module, and see that it takes the inputs and answers with the outputs."""
+    """Return the module, tried with some rows."""
     import torch
 
     if ":" not in plan.name:
@@ -258,26 +259,92 @@ def _build(plan: SettingsPlan) -> Any:
                 f"the module {plan.name!r} cannot be imported: {error}",
                 hint="Architecture is package.module:Class; its folder must be on PYTHONPATH",
             ) from error
-        module = (
-            made(**plan.settings["arguments"]) if callable(made) and not isinstance(made, torch.nn.Module) else made
-        )
+        module = made if isinstance(made, torch.nn.Module) or not callable(made) else _made(made, plan)
     if not isinstance(module, torch.nn.Module):
         raise JobOptionsError(f"{plan.name!r} is no torch.nn.Module, but a {type(module).__name__}")
-    shapes = [(2, *(() if one.cap is None else (one.cap,)), len(one.variables)) for one in plan.inputs]
-    masks = {one.name: torch.ones(2, one.cap, dtype=torch.bool) for one in plan.inputs if one.cap is not None}
+    if not any(one.requires_grad for one in module.parameters()):
+        raise NetworkError(f"the module {plan.name} has no parameters to train")
+    _try(module, plan)
+    return module
+
+
+def _made(made: Any, plan: SettingsPlan) -> Any:
+    """Return what the user's class or function makes with its arguments."""
+    arguments = plan.settings["arguments"]
+    try:
+        return made(**arguments)
+    except TypeError as error:
+        raise JobOptionsError(
+            f"{plan.name!r} cannot be made with the arguments {arguments}: {error}",
+            hint='Settings={"arguments": {…}} are those of the class',
+        ) from error
+
+
+def _try(module: Any, plan: SettingsPlan) -> None:
+    """Raise NetworkError for a module that does not take the inputs, gives other outputs, or answers a row by others or
+    at random.
+    """
+    import torch
+
+    values, masks = _trial(plan)
     try:
         with torch.no_grad():
-            found = _call(module.eval(), plan, [torch.zeros(shape) for shape in shapes], masks)
-            shape = tuple(found.shape)
+            found = _call(module.eval(), plan, values, masks)
+            rows = [
+                _call(module, plan, [x[k : k + 1] for x in values], {name: m[k : k + 1] for name, m in masks.items()})
+                for k in range(ROWS)
+            ]
     except Exception as error:  # whatever the user's module raises
         raise NetworkError(
-            f"the module {plan.name} does not take inputs of the shapes {', '.join(map(str, shapes))}: {error}",
+            f"the module {plan.name} does not take inputs of the shapes "
+            f"{', '.join(str(tuple(one.shape)) for one in values)}: {error}",
             where=plan.name,
         ) from error
-    single = plan.classifies and len(plan.classes) == 2 and shape == (2, 1)
-    if shape != (2, len(plan.classes)) and not single:
-        raise NetworkError(f"the module {plan.name} answers 2 rows with {shape}, not with (2, {len(plan.classes)})")
-    return module
+    wanted = [(ROWS, len(plan.classes)), *([(ROWS, 1)] if plan.classifies and len(plan.classes) == 2 else [])]
+    shape = tuple(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
+    if shape not in wanted:
+        raise NetworkError(f"the module {plan.name} answers {ROWS} rows with {shape}, not with {wanted[0]}")
+    if not torch.allclose(found, torch.cat(rows), rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise NetworkError(
+            f"the module {plan.name} answers a row by the other rows of the batch, or at random, after training, too",
+            hint="torch.nn.Dropout and BatchNorm know eval(), their functions do not; no sums over the first axis",
+        )
+
+
+def _trial(plan: SettingsPlan) -> tuple[list[Any], dict[str, Any]]:
+    """Return made-up inputs and masks of a few rows, the same each time."""
+    import torch
+
+    rng = torch.Generator().manual_seed(1)
+    shapes = [(ROWS, *(() if one.cap is None else (one.cap,)), len(one.variables)) for one in plan.inputs]
+    masks = {one.name: torch.ones(ROWS, one.cap, dtype=torch.bool) for one in plan.inputs if one.cap is not None}
+    return [torch.randn(shape, generator=rng) for shape in shapes], masks
+
+
+def _try_export(module: Any, plan: SettingsPlan) -> None:
+    """Raise NetworkError where PyTorch cannot export a module, or what it exports answers otherwise."""
+    import onnxruntime
+    import torch
+
+    values, masks = _trial(plan)
+    scaled = [
+        (x + torch.tensor(one.offset)) * torch.tensor(one.scale) for x, one in zip(values, plan.inputs, strict=True)
+    ]
+    content = _onnx(module.eval(), plan, "classes")
+    given = {one.name: x.numpy() for one, x in zip(plan.inputs, values, strict=True)}
+    given |= {f"{name}_counts": mask.sum(dim=1).numpy() for name, mask in masks.items()}
+    with torch.no_grad():
+        wanted = _answers(_call(module, plan, scaled, masks), classifies=plan.classifies).numpy()
+    try:
+        (found,) = onnxruntime.InferenceSession(content).run(None, given)
+        wrong = "" if np.allclose(found, wanted, rtol=1e-3, atol=1e-4, equal_nan=True) else "it answers otherwise"
+    except Exception as error:  # of a class that ONNX Runtime does not name
+        wrong = str(error).strip().splitlines()[0][:200]
+    if wrong:
+        raise NetworkError(
+            f"the module {plan.name} as ONNX is not what it is in PyTorch: {wrong}",
+            hint="use layers and operations that ONNX has, without branches on values and without numpy",
+        )
 
 
 def _call(module: Any, plan: SettingsPlan, values: list[Any], masks: Mapping[str, Any]) -> Any:
@@ -310,7 +377,9 @@ def _answers(found: Any, *, classifies: bool) -> Any:
 
 
 def _onnx(module: Any, plan: SettingsPlan, output: str) -> bytes:
-    """Return the ONNX of scaling, module and softmax; NetworkError where PyTorch cannot export the module."""
+    """Return the ONNX of scaling, module and softmax; NetworkError where PyTorch cannot export the module. What depends
+    on values in Python becomes a constant, which ``_try_export`` notices.
+    """
     import tempfile
     import warnings
 
@@ -353,5 +422,5 @@ def _onnx(module: Any, plan: SettingsPlan, output: str) -> bytes:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NetworkError(
             f"PyTorch cannot export the module {plan.name} as ONNX: {first[:300]}",
-            hint="the training is kept; use layers and operations that ONNX has, without branches on values",
+            hint="use layers and operations that ONNX has, without branches on values and without numpy",
         ) from error

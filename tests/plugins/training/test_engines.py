@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -186,9 +187,20 @@ def test_a_module_of_the_user(events, tmp_path, monkeypatch):
         "import torch\n"
         "def net(width=4):\n"
         "    return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.ReLU(), torch.nn.Linear(width, 1))\n"
-        "class Odd(torch.nn.Module):\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, kind=''):\n"
+        "        super().__init__()\n"
+        "        self.inner, self.kind = torch.nn.Linear(3, 2), kind\n"
         "    def forward(self, x):\n"
-        "        return x.sort(dim=1).values.cumprod(dim=1).unique_consecutive(dim=1)[:, :2] * 1.0\n"
+        "        if self.kind == 'batch':\n"
+        "            x = x - x.mean(dim=0)\n"
+        "        if self.kind == 'random':\n"
+        "            x = torch.nn.functional.dropout(x)\n"
+        "        if self.kind == 'numpy':\n"
+        "            x = x + torch.from_numpy(x.numpy())\n"
+        "        if self.kind == 'operator':\n"
+        "            x = x + torch.linalg.pinv(x[:, :, None])[:, 0]\n"
+        "        return (self.inner(x), x) if self.kind == 'pair' else self.inner(x)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     settings = {"Architecture": "usersnets:net", "Settings": {"arguments": {"width": 6}}}
@@ -198,6 +210,19 @@ def test_a_module_of_the_user(events, tmp_path, monkeypatch):
     assert exported["differences"]["model.onnx"] < 1e-5
     with pytest.raises(HepflowError, match=r"usersnets:nett' cannot be imported"):
         train(tmp_path, events, "torch", Architecture="usersnets:nett", OutputName="other")
+    for kind, message in (
+        ("batch", "answers a row by the other rows of the batch, or at random"),
+        ("random", "answers a row by the other rows of the batch, or at random"),
+        ("numpy", "as ONNX is not what it is in PyTorch"),
+        ("operator", "PyTorch cannot export the module"),
+        ("pair", "answers 3 rows with a tuple, not with (3, 2)"),
+        ({}, "cannot be made with the arguments {'width': 3}"),
+    ):
+        arguments = {"kind": kind} if isinstance(kind, str) else {"width": 3}
+        job = Job("checks")
+        job += Trainer("t", Engine="torch", Architecture="usersnets:Net", Settings={"arguments": arguments}, **events)
+        with pytest.raises(HepflowError, match=re.escape(message)):
+            job.tools[0].check(job)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +235,7 @@ def test_a_module_of_the_user(events, tmp_path, monkeypatch):
         ("xgboost", {"Settings": {"subsample": 2.0}}, "it must be a number above 0, at most 1"),
         ("sklearn", {"Architecture": "HistGradientBoostingClassifier"}, "cannot be kept: skl2onnx does not convert it"),
         ("sklearn", {"Settings": {"n_estimator": 3}}, "did you mean 'n_estimators'"),
+        ("torch", {"Optimiser": "lion"}, "torch has no optimiser 'lion' here"),
         ("torch", {"Architecture": "DSNN"}, "DSNN is of keras, not of torch"),
         ("keras", {"Architecture": "TorchDense"}, "TorchDense is of torch, not of Keras"),
     ],
