@@ -16,13 +16,13 @@ from hepflow.plots.base import PlotObject
 from hepflow.plots.comparison import Ratio, Stack, binned
 from hepflow.plots.efficiency import EfficiencyProfile
 from hepflow.plots.figures.curves import (
+    UNCERTAINTY,
     Curve,
     draw_arrows,
     draw_band,
     draw_points,
     draw_stack,
     draw_steps,
-    draw_uncertainty,
     notes,
     nothing,
     positive,
@@ -100,6 +100,8 @@ def draw_stacked(stack: Stack, options: Options, bands: Bands | None = None) -> 
     Poisson intervals and, on request, data over the sum below. With ``bands`` the uncertainty of the sum has them in
     quadrature to that of its statistics.
     """
+    from matplotlib.patheffects import withStroke
+
     options.without("a stack", normalise=False)
     total, number = stack.total, len(stack.histograms)
     shown = _shown([total, *stack.histograms, *stack.lines], options)
@@ -120,6 +122,7 @@ def draw_stacked(stack: Stack, options: Options, bands: Bands | None = None) -> 
     handles.append((band, f"uncertainty{moved.told}" if moved.known else "statistical uncertainty"))
     for curve, look in zip(curves[number:], looks[number:], strict=True):
         line = draw_steps(main, curve, look, extent, floor=max(bottom, 0.0), alpha=0.0)
+        line.set_path_effects([withStroke(linewidth=4.0, foreground="white")])
         handles.append((line, curve.entry))
     if data is not None:
         handles.insert(0, (draw_points(main, data, look_of(0), extent), data.entry or "data"))
@@ -140,12 +143,12 @@ def _data_curve(stack: Stack, options: Options) -> Curve | None:
 
 
 def _stack_bottom(seen: Sequence[Curve], lines: Sequence[Curve], options: Options) -> float:
-    """Return the lower end of y: what is seen of a stack is its sum and the data, of a line at least its top."""
+    """Return the lower end of y: what is seen of a stack is its sum and the data, of a line at least two decades."""
     bottom = _bottom(seen, True, options.on_log_y(), options.y_range)
     if not options.on_log_y() or options.y_range is not None:
         return bottom
     tops = [float(np.nanmax(curve.value)) for curve in lines if curve.drawn]
-    return min([bottom, *(0.1 * top for top in tops if top > 0)])
+    return min([bottom, *(0.01 * top for top in tops if top > 0)])
 
 
 def _draw_stack_ratio(axes: Any, stack: Stack, moved: Moved) -> None:
@@ -155,10 +158,8 @@ def _draw_stack_ratio(axes: Any, stack: Stack, moved: Moved) -> None:
     band = moved.widened(Curve(axis, "", total.values(), total.values() - total.errors, total.values() + total.errors))
     value, low, high = (part / sums for part in stack.counted())
     curve = Curve(axis, "", value, low, high)
-    draw_uncertainty(
-        axes, replace(band, value=np.ones(len(sums)), low=band.low / sums, high=band.high / sums), Extent()
-    )
-    _draw_ratio_panel(axes, [curve], [look_of(0)], [], "Data / sum")
+    around = replace(band, value=band.value / sums, low=band.low / sums, high=band.high / sums)
+    _draw_ratio_panel(axes, [curve], [look_of(0)], [(look_of(7), around, UNCERTAINTY)], "Data / sum")
 
 
 def _panels(ratio: bool) -> tuple[Any, Any, Any]:

@@ -14,14 +14,16 @@ from hepflow.plots.figures.layout import Extent
 from hepflow.plots.figures.style import Look
 
 __all__ = [
-    "HATCHES", "Curve", "draw_arrows", "draw_band", "draw_points", "draw_stack", "draw_steps",
-    "draw_uncertainty", "notes", "nothing", "positive", "ratio_curve", "reasons",
+    "HATCHES", "UNCERTAINTY", "Curve", "draw_arrows", "draw_band", "draw_points", "draw_stack", "draw_steps", "notes",
+    "nothing", "positive", "ratio_curve", "reasons",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
 
 HATCHES: Final = ("", "", "", "////", "....", "\\\\\\\\", "----", "oooo")
 """Of areas: the first colours of a stack differ in brightness."""
+UNCERTAINTY: Final = "xxxxxxxx"
+"""Of the band around the sum of a stack."""
 
 
 @dataclass(frozen=True)
@@ -151,15 +153,12 @@ def draw_stack(
             )
         )  # fmt: skip
         base = top
-    return [*handles, draw_uncertainty(axes, total, extent, floor)]
-
-
-def draw_uncertainty(axes: Any, curve: Curve, extent: Extent, floor: float = -np.inf) -> Any:
-    """Draw the hatched band of the uncertainty of a sum; return the handle for the legend."""
-    edges = np.asarray(curve.axis.edges)
-    look = {"facecolor": "none", "edgecolor": "#404040", "hatch": "xxxxxxxx", "linewidth": 0}
-    extent.add(edges[:-1], edges[1:], curve.low, curve.high)
-    return axes.stairs(curve.high, edges, baseline=np.maximum(curve.low, floor), fill=True, **look)
+    band = axes.stairs(
+        total.high, edges, baseline=np.maximum(total.low, floor), fill=True, facecolor="none", edgecolor="#404040",
+        hatch=UNCERTAINTY, linewidth=0,
+    )  # fmt: skip
+    extent.add(edges[:-1], edges[1:], total.low, total.high)
+    return [*handles, band]
 
 
 def notes(curves: Sequence[Any]) -> str:
