@@ -42,6 +42,11 @@ class Tool(Configurable):
     what comes behind it; a tool that selects all the same fails.
     """
 
+    varies: ClassVar[bool] = True
+    """Whether the tool runs again where what it reads varies. What matches truth does not: there it is False, and the
+    tool runs again only where objects are others.
+    """
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "__init__" in vars(cls):
             raise PropertyError(

@@ -71,6 +71,9 @@ if truth:
         probabilities.Variables = [f"TauJets.{name}Prob_{mode}:50;0;1" for mode in MODES]
         job += probabilities
 
+for name, sign in (("UP", "+"), ("DOWN", "-")):  # off unless --variations asks for them
+    job.vary(f"PILEUP_{name}", weight=f"1 {sign} 0.2 * (EventInfo.averageInteractionsPerCrossing / 45 - 1)")
+
 job += Report("Report", Title="Decay-mode classification")
 
 if __name__ == "__main__":

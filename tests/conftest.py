@@ -421,7 +421,7 @@ def sample_cache():
 
 CHAIN = (
     "hepflow run NNDecayMode -n 2000 --mode classifier -o mxaod",
-    "hepflow run NNDecayModePlots -i mxaod -o performance",
+    "hepflow run NNDecayModePlots -i mxaod -o performance --variations PILEUP_UP",
 )
 """The first commands of docs/plots.md; ``chain`` runs them on twice as many events."""
 

@@ -51,6 +51,17 @@ def test_the_plots_show_what_a_hand_count_gives(chain, taus):
         np.testing.assert_allclose([row["diagonal"][0], row["mean_diagonal"][0]], expected)
 
 
+def test_a_variation_runs_along(chain, taus):
+    rows = json.loads((chain / "performance/variations/PILEUP_UP/Matrices/diagonals.json").read_text())
+    assert rows[0]["total"] == pytest.approx(len(taus["pt"]), rel=0.1)
+    assert rows[0]["total"] != len(taus["pt"])
+    numbers = json.loads((chain / "performance/Efficiency_1p0n/truthPtVis_log.json").read_text())
+    (shift, _) = numbers["variations"]["variations"]["PILEUP_UP"]["shifts"]
+    values, errors = np.array(shift["values"], float), np.array(shift["errors"], float)
+    assert np.nanmax(np.abs(values)) > 0
+    assert np.nanmax(errors) < 0.05  # the same taus: not the errors of two samples
+
+
 def test_the_network_beats_the_count(taus):
     """By more than 3σ of a paired bootstrap over the taus, in both numbers, on taus that it has not seen."""
     truth, network, count = (taus[name] for name in ("truthDecayMode", "NNDecayMode", "PFOCountDecayMode"))

@@ -61,7 +61,13 @@ class _Walk:
     def passes(self, tool: Tool, access: Access) -> bool:
         """Tell whether a tool runs again, and note what differs behind it."""
         reads = access.reads | access.optional
-        again = self.selected or bool(reads & self.columns) or bool(access.containers() & self.containers)
+        others = self.selected or bool(access.containers() & self.containers)
+        again = others or (tool.varies and bool(reads & self.columns))
+        if others and not tool.varies and reads & self.columns:
+            raise JobOptionsError(
+                f"{tool.name} reads {min(reads & self.columns)}, which varies, and it never varies itself (truth)",
+                hint=f"add {tool.name} to the job before what selects by varied columns",
+            )
         if again:
             self.columns |= access.writes
             self.containers |= access.created
@@ -214,7 +220,7 @@ def _check_whole(
     """Raise JobOptionsError where something that was made of a varied column would stay nominal."""
     for tool in [tool for tool in job.tools[:place] if tool.has_loop]:
         access = found.access[tool.name]
-        varied = sorted((access.reads | access.optional) & overridden.keys() - access.writes)
+        varied = sorted((access.reads | access.optional) & overridden.keys() - access.writes) if tool.varies else []
         if varied and not access.writes <= overridden.keys() | {*variation.unchanged}:
             raise JobOptionsError(
                 f"{tool.name} makes {min(access.writes - overridden.keys())} of {varied[0]} before {varied[0]} varies: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hepflow import hookimpl
 
@@ -29,3 +29,9 @@ def hepflow_readers() -> Mapping[str, str]:
 def hepflow_samples() -> Mapping[str, str]:
     """Return the samples that are made on demand."""
     return {name: f"hepflow.plugins.simulation.samples:{name.upper()}" for name in NAMES}
+
+
+@hookimpl
+def hepflow_derivations() -> Mapping[str, Sequence[str]]:
+    """Return what missing ET was calculated from."""
+    return dict.fromkeys(("MET.met", "MET.phi", "MET.sumet"), ("TauJets.pt", "Jets.pt"))

@@ -7,6 +7,20 @@ from pathlib import Path
 
 from hepflow import hookimpl
 
+CLUSTERS = "CaloCalTopoClusters"
+OF_CLUSTERS = (
+    *(f"{name}{axis}" for axis in ("IntermediateAxis", "DetectorAxis", "JetSeed") for name in ("pt", "eta", "phi")),
+    *("mIntermediateAxis", "LeadClusterFrac", "UpsilonCluster", "ClusterTotalEnergy", "PFOEngRelDiff"),
+    *("ClustersMeanCenterLambda", "ClustersMeanSecondLambda", "ClustersMeanFirstEngDens", "ClustersMeanEMProbability"),
+)
+"""Columns of stored taus that are made of clusters."""
+OF_TRACKS = (
+    *("nTracks", "charge", "ptPanTauCellBased", "etaPanTauCellBased", "phiPanTauCellBased", "mPanTauCellBased"),
+    *("massTrkSys", "EMPOverTrkSysP", "trFlightPathSig", "dRmax", "innerTrkAvgDist", "SumPtTrkFrac", "absipSigLeadTrk"),
+    *("etOverPtLeadTrk", "ABS_ETA_LEAD_TRACK", "ptRatioEflowApprox", "mEflowApprox"),
+)
+"""Columns of stored taus that are made of tracks."""
+
 
 @hookimpl
 def hepflow_tools() -> Mapping[str, str]:
@@ -14,6 +28,11 @@ def hepflow_tools() -> Mapping[str, str]:
     return {
         "DeriveCombined": "hepflow.plugins.tau.energyscale.deriving:DeriveCombined",
         "DeriveLC": "hepflow.plugins.tau.energyscale.deriving:DeriveLC",
+        "ClusterScaleVariation": "hepflow.plugins.tau.variations:ClusterScaleVariation",
+        "TauAxes": "hepflow.plugins.tau.variations:TauAxes",
+        "TauEnergyScaleVariation": "hepflow.plugins.tau.variations:TauEnergyScaleVariation",
+        "TauSmearing": "hepflow.plugins.tau.variations:TauSmearing",
+        "TrackEfficiencyVariation": "hepflow.plugins.tau.variations:TrackEfficiencyVariation",
         "MvaTESEvaluator": "hepflow.plugins.tau.energyscale.regression:MvaTESEvaluator",
         "MvaTESVariableDecorator": "hepflow.plugins.tau.energyscale.regression:MvaTESVariableDecorator",
         "NNDecayModeClassifier": "hepflow.plugins.tau.classifier:NNDecayModeClassifier",
@@ -40,10 +59,13 @@ def hepflow_derivations() -> Mapping[str, Sequence[str]]:
     """
     combined = ("TauJets.ptTauEnergyScale", "TauJets.ptPanTauCellBased")
     return {
-        "TauJets.ptTauEnergyScale": ("TauJets.ptDetectorAxis",),
         "TauJets.ptCombined": ("TauJets.pt", *combined),
         "TauJets.ptFinalCalib": ("TauJets.pt", "TauJets.ptCombined"),
         "TauJets.pt": ("TauJets.ptCombined", "TauJets.ptFinalCalib", *combined),
+        **{f"TauJets.{name}": (f"{CLUSTERS}.e", f"{CLUSTERS}.pt") for name in OF_CLUSTERS},
+        **{f"TauJets.{name}": ("TauTracks.flagSet", "TauTracks.pt") for name in OF_TRACKS},
+        "TauJets.ptTauEnergyScale": ("TauJets.ptDetectorAxis", "TauJets.ptIntermediateAxis"),
+        "TauNeutralParticleFlowObjects.pt": ("TauTracks.flagSet", "TauTracks.pt"),
     }
 
 

@@ -84,6 +84,8 @@ class TauTruthMatching(Tool):
     ``truthEtaVis``, ``truthPhiVis`` (else -1111) set.
     """
 
+    varies = False
+
     energy_unit = "MeV"
 
     Container = Property("TauJets", "container of the taus")
