@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 from importlib.util import resolve_name
@@ -12,18 +12,27 @@ from pathlib import Path
 from types import ModuleType
 
 from hepflow.files import sha256
+from hepflow.joboptions import JobFile
 from hepflow.properties import Configurable
 
-__all__ = ["made_of", "own_modules", "sources"]
+__all__ = ["changed", "made_of", "own_modules", "sources"]
 
 
-def made_of(members: Iterable[Configurable]) -> dict[str, str]:
+def made_of(members: Iterable[Configurable], file: JobFile | None) -> dict[str, str]:
     """Return the SHA-256 of the source files and the data files of tools and streams, as they are now, by module and
-    path; those that are not there are left out.
+    path, and of the user's own modules that the job-option file imports; those that are not there are left out.
     """
     members = list(members)
-    files = {path for member in members for path in member.data_files().values() if Path(path).is_file()}
-    return {**sources(map(type, members)), **{path: sha256(Path(path)) for path in sorted(files)}}
+    files = {path: Path(path) for member in members for path in member.data_files().values()}
+    files |= own_modules(file.module, file.path) if file is not None else {}
+    own = {name: sha256(path) for name, path in sorted(files.items()) if path.is_file()}
+    return {**sources(map(type, members)), **own}
+
+
+def changed(made: Mapping[str, str]) -> list[str]:
+    """Return what of ``made_of`` is something else now, of what this process has loaded and sees."""
+    files = {name: Path(getattr(sys.modules.get(name), "__file__", None) or name) for name in made}
+    return [name for name, digest in made.items() if files[name].is_file() and sha256(files[name]) != digest]
 
 
 def sources(classes: Iterable[type]) -> dict[str, str]:

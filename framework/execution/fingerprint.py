@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hepflow.context import Context
 from hepflow.errors import differences
-from hepflow.execution.code import sources
+from hepflow.execution.code import own_modules, sources
 from hepflow.execution.plan import Plan
 from hepflow.files import sha256
 from hepflow.job import Job
@@ -39,15 +39,16 @@ def fingerprint_of(
 ) -> dict[str, dict[str, Any]]:
     """Return what a run is made of, as ``RunDirectory.check_fingerprint`` takes it.
 
-    A job-option file counts through what it makes: tools, streams, their order and settings. Its text and its options
-    count as well where it defines classes or functions, which may use the options.
+    A job-option file counts through what it makes: tools, streams, their order and settings. Its text, its options and
+    the user's own modules that it imports count as well where it defines classes or functions, which may use them.
     """
     read = {kind.format for kind in plan.kinds}
     last = {tool.name for tool in job.all_tools() if not tool.has_loop and type(tool).record is Tool.record}
     own: dict[str, Any] = {}
     if file is not None and _defines_code(file.module):
         text = hashlib.sha256(file.text.encode()).hexdigest()
-        own = {"job-option file (SHA-256)": text, "options": _described(job.options)}
+        modules = {name: sha256(path) for name, path in sorted(own_modules(file.module, file.path).items())}
+        own = {"job-option file (SHA-256)": text, "options": _described(job.options), "modules (SHA-256)": modules}
     return {
         "settings": {m.name: _settings(m) for m in job.configurables() if m.name not in last},
         "run": {

@@ -24,7 +24,7 @@ from hepflow.events import Access, Column, Events, Scope
 from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes, Yields
 from hepflow.execution.cache import FileCache
-from hepflow.execution.code import made_of
+from hepflow.execution.code import changed
 from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
 from hepflow.execution.variants import Alternative, Variant, VariedResult, together, weigh
@@ -35,7 +35,6 @@ from hepflow.io.opening import open_reader
 from hepflow.io.stamp import Stamp, stamp_of
 from hepflow.job import Job
 from hepflow.normalisation import NORMALISATION, WEIGHT
-from hepflow.properties import Configurable
 from hepflow.protocols import ColumnInfo, Reader, Writer
 from hepflow.stream import Stream
 from hepflow.tool import Tool
@@ -119,21 +118,14 @@ class Worker:
             for name, flow in self._flows.items()
             for sample, other in flow.variation.samples.items()
         }
-        tools = payload.tools()
-        for tool in tools:
+        for tool in payload.tools():
             tool.freeze()
             try:
                 tool.prepare(payload.context)
             except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "initialize") from error
         self._told = {tool.name: record for tool in self.job.all_tools() if (record := dict(tool.record()))}
-        self._check_code([*tools, *self.job.streams])
-
-    def _check_code(self, members: Sequence[Configurable]) -> None:
-        """Raise WorkerError where code or data that this worker has loaded are not those that the run began with."""
-        now = made_of(members)
-        other = [name for name, digest in self.payload.code.items() if now.get(name, digest) != digest]
-        if other:
+        if other := changed(payload.code):
             raise WorkerError(
                 f"this worker has another {', '.join(other)} than the run began with",
                 where=platform.node(),

@@ -198,7 +198,7 @@ class _Run:
             directory.made,
             directory.ledger.session,
         )
-        return replace(payload, code=made_of([*payload.tools(), *self.job.streams]))
+        return replace(payload, code=made_of([*payload.tools(), *self.job.streams], self.file))
 
 
 def _executor(options: RunOptions, plugins: Registry) -> Executor | None:

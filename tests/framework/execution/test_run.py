@@ -427,6 +427,13 @@ def test_resume_refuses_other_code_and_no_other_plugins(files, tmp_path, monkeyp
     (tmp_path / "myscale.py").write_text("import math\n\nSCALE = 1000.0\n")
     with pytest.raises(OutputError, match=r"scaled\.myscale\.py \(SHA-256\)"):
         start(resume=True)
+    text = (tmp_path / "mytaus.py").read_text()  # the tool in the job-option file itself
+    (tmp_path / "job.py").write_text(f"from hepflow import Job\n{text}\njob = Job('job')\njob += Scaled('scaled')\n")
+    options = RunOptions(inputs=[str(files[0])], output=str(tmp_path / "of-file"))
+    run(load_joboptions(tmp_path / "job.py"), options)
+    (tmp_path / "myscale.py").write_text("import math\n\nSCALE = 3.0\n")
+    with pytest.raises(OutputError, match=r"modules \(SHA-256\)\.myscale: "):
+        run(load_joboptions(tmp_path / "job.py"), replace(options, resume=True))
 
 
 def test_tools_check_the_job_before_anything_is_written(files, go, tmp_path):
