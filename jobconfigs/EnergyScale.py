@@ -20,6 +20,7 @@ variables = job.option("variables", default=False, doc="calculate what the regre
 lc = job.option("lc", default="", doc="lc.json of EnergyScaleLC; empty: the one that ships")
 combined = job.option("combined", default="", doc="combined.json of EnergyScaleCombined; empty: the one that ships")
 regression = job.option("regression", default="", doc="model of TrainEnergyScale; empty: the one that ships")
+set_pt = job.option("set-pt", default=False, doc="pt of the taus becomes ptFinalCalib")
 
 if mode == "tree":  # no cut on reconstructed pt, which would change the response of what is below
     job += TauSelection("TauSelection", AbsEtaMax=2.5)
@@ -34,7 +35,10 @@ else:
     job.default_sample = "Gammatautau"
     job += TauCalibrateLC("TauCalibrateLC", **({"calibrationFile": lc} if lc else {}))
     job += TauCombinedTES("TauCombinedTES", **({"WeightFileName": combined} if combined else {}))
-    job += MvaTESEvaluator("MvaTESEvaluator", **({"WeightFileName": regression} if regression else {}))
+    final = MvaTESEvaluator("MvaTESEvaluator", SetPt=set_pt)
+    if regression:
+        final.WeightFileName = regression
+    job += final
     job += MxAODStream("output")
 
 if __name__ == "__main__":

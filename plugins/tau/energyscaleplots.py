@@ -12,6 +12,7 @@ from hepflow.expressions import Cut
 from hepflow.plugins.performance import HistogramPlots, ResolutionPlots
 from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.performance import BASELINE_NO_PT, PT_RANGES
+from hepflow.variables import Binning, Variable
 
 __all__ = ["ENERGIES", "energy_scale_plots"]
 
@@ -78,7 +79,13 @@ def _of_prongs(
 
     yield resolution("all", cut, *((TRUE_PT, last, *OTHERS) if level else (TRUE_PT,)))
     residuals = HistogramPlots(f"{name}_residuals", Split=PT_RANGES, Normalise=True, Selection=cut, **common)
-    residuals.Variables = tuple(f"TauJets.{column} / TauJets.truthPtVis:100;0;2" for column in energies.values())
+    residuals.Variables = tuple(
+        Variable(
+            f"{column}_response", f"TauJets.{column} / TauJets.truthPtVis", label=f"pT, {label} / true pT",
+            binnings={"": Binning.regular(100, 0, 2)},
+        )
+        for label, column in energies.items()
+    )  # fmt: skip
     residuals.Folder = f"{name}/residuals"
     yield residuals
     if level:

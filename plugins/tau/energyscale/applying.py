@@ -17,6 +17,8 @@ from hepflow.plugins.tau.modes import MODES
 
 __all__ = ["CalibrationTool", "TauCalibrateLC", "TauCombinedTES", "count", "decay_modes", "mode_reads"]
 
+SHIPPED_LC, SHIPPED_COMBINED = "TauLC_Gammatautau_v1.json", "TauCombined_Gammatautau_v1.json"
+"""The calibrations that come with hepflow; docs/energyscale.md says how they are made."""
 PILE_UP_VERTEX = 3
 """xAOD::VxType::PileUp."""
 
@@ -98,7 +100,9 @@ class TauCalibrateLC(CalibrationTool):
     number of vertices in the underflow of the former) and functions ``OneP_Eta_<bin>``, ``MultiP_Eta_<bin>`` of GeV.
     """
 
-    calibrationFile = Property("", "the calibration: JSON of DeriveLC or ROOT", file=True)  # noqa: N815 - Athena's name
+    calibrationFile = Property(  # noqa: N815 - Athena's name
+        SHIPPED_LC, "the calibration: JSON of DeriveLC or ROOT; by default the one that ships", file=True
+    )
     VertexCorrection = Property(True, "the axis that sees the vertex (intermediate axis), not the detector axis")
     ForceZeroMass = Property(True, "the mass is 0, not that of the intermediate axis")
     Key_vertexInputContainer = Property(
@@ -172,7 +176,9 @@ class TauCombinedTES(CalibrationTool):
     ``nSigmaCompatibility_<mode>`` and graphs ``{tauRec,ConstituentEt}/Graph_from_{MeanEt,ResolutionEt}_…`` of MeV.
     """
 
-    WeightFileName = Property("", "the calibration: JSON of DeriveCombined or ROOT", file=True)
+    WeightFileName = Property(
+        SHIPPED_COMBINED, "the calibration: JSON of DeriveCombined or ROOT; by default the one that ships", file=True
+    )
     addCalibrationResultVariables = Property(False, "write the weight of the calorimeter too")  # noqa: N815 - Athena's
     DecayMode = Property("", "column of the decay mode; empty: PanTau_DecayMode where it is there, else NNDecayMode")
     AthenaRhoBin = Property(

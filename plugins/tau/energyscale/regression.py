@@ -23,6 +23,7 @@ __all__ = ["MISSING", "MvaTESEvaluator", "MvaTESVariableDecorator"]
 
 Floats = npt.NDArray[np.float64]
 
+SHIPPED_REGRESSION = "TauFinalCalib_Gammatautau_v1.txt"
 MISSING = -1111.0
 """Of a mean over clusters where there are none."""
 NO_UPSILON = -2.0
@@ -152,8 +153,11 @@ class MvaTESEvaluator(CalibrationTool):
     direction is that of particle flow, the mass 0.
     """
 
-    WeightFileName = Property("", "the regression of taus with one track or more", file=True)
+    WeightFileName = Property(
+        SHIPPED_REGRESSION, "the regression of taus with one track or more; by default the one that ships", file=True
+    )
     WeightFileName0p = Property("", "the regression of taus without tracks; empty: these keep ptCombined", file=True)
+    SetPt = Property(False, "pt of the taus becomes ptFinalCalib, as in Athena")
     Variables: Property[dict[str, Any]] = Property(
         {}, "where an input comes from: input → column or expression; by default what the file says", item=object
     )
@@ -198,7 +202,7 @@ class MvaTESEvaluator(CalibrationTool):
 
     def writes(self) -> Sequence[str]:
         """Return the calibrated momentum."""
-        return [f"TauJets.{name}FinalCalib" for name in ("pt", "eta", "phi", "m")]
+        return [*(f"TauJets.{name}FinalCalib" for name in ("pt", "eta", "phi", "m")), *(["TauJets.pt"] * self.SetPt)]
 
     def record(self) -> Mapping[str, Any]:
         """Return the models, and what is known of them."""
@@ -222,7 +226,8 @@ class MvaTESEvaluator(CalibrationTool):
         if len(self.applied) > 1:
             factor = np.where(tracks, factor, self._factor(1, events, ~tracks, result))
         pt = np.where(combined == 0, LOWEST_PT, np.maximum(combined * factor, LOWEST_PT))
-        taus["ptFinalCalib"] = pt.astype(np.float32)
+        for name in ("ptFinalCalib", *(["pt"] * self.SetPt)):
+            taus[name] = pt.astype(np.float32)
         for name in ("eta", "phi"):
             taus[f"{name}FinalCalib"] = taus.flat(f"{name}PanTauCellBased")
         taus["mFinalCalib"] = np.zeros(len(pt), np.float32)

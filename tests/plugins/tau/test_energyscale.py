@@ -15,6 +15,7 @@ import pytest
 import hepflow
 from hepflow import Events, Job
 from hepflow.errors import InputError, JobOptionsError, NetworkError, ToolError
+from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.plugins.tau import (
     DeriveCombined,
     DeriveLC,
@@ -370,6 +371,23 @@ def test_regression(tmp_path):
     assert counted["no track, and no regression for these (WeightFileName0p): ptCombined is kept"] == 4
 
 
+def test_the_calibrations_that_ship(tmp_path, sample_cache):
+    """They fit together and are applied by default; pt stays as it is unless it is asked for."""
+    taus = {}
+    for name, options in (("column", {}), ("pt", {"set-pt": None})):
+        file = load_joboptions(find_joboptions("EnergyScale"), options)
+        made = hepflow.run(file, "Gammatautau", tmp_path / name, events=300).outputs["output"]
+        columns = ("TauJets.pt", "TauJets.ptFinalCalib", "TauJets.ptCombined")
+        taus[name] = {key.rpartition(".")[2]: ak.flatten(v) for key, v in hepflow.open(made).arrays(*columns).items()}
+    before = ak.flatten(hepflow.open("Gammatautau", events=300)["TauJets.pt"])
+    assert ak.all(taus["column"]["pt"] == before)
+    assert ak.all(taus["pt"]["pt"] == taus["column"]["ptFinalCalib"])
+    factor = taus["column"]["ptFinalCalib"] / taus["column"]["ptCombined"]
+    assert 0.3 < ak.min(factor) < 0.95
+    assert 1.05 < ak.max(factor) < 3.0
+    assert np.median(factor) == pytest.approx(1.0, abs=0.1)
+
+
 def test_bdt_values_are_clipped(tmp_path):
     from hepflow.plugins.tau.energyscale.regression import _column
 
@@ -384,7 +402,7 @@ def test_bdt_values_are_clipped(tmp_path):
 
 def test_a_regression_has_one_answer(tmp_path):
     with pytest.raises(JobOptionsError, match="no WeightFileName"):
-        MvaTESEvaluator("tes").reads()
+        MvaTESEvaluator("tes", WeightFileName="").reads()
     file = forest(tmp_path / "m.root", ["TauJets.pt"])
     with pytest.raises(NetworkError, match="which is no input"):
         MvaTESEvaluator("tes", WeightFileName=file, Variables={"x": "TauJets.pt"}).reads()
