@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import uproot
 from scipy import stats
@@ -31,28 +32,30 @@ from hepflow.plugins.tau.identification import BDT_VARIABLES
 RANGES = {"20 to 60 GeV": (20e3, 60e3), "above 60 GeV": (60e3, np.inf)}
 POINTS = ("VeryLoose", "Loose", "Medium", "Tight")
 LEAST, MINIMUM_SIGMA, SMALLEST_P = 50, 3.0, 0.01
+TESTS = 16
+"""Working points of two models and numbers of tracks: the least of so many p is looked at."""
 Columns = dict[str, Any]
 
 
-def read(folder: Path, models: list[str], fold: int, folds: int) -> Columns:
+def read(folder: Path, scores: list[str], fold: int, folds: int) -> Columns:
     """Return the columns of taus in events of the test fold, with the number of their event and μ."""
     names = [v.name for listed in BDT_VARIABLES.values() for v in listed if not v.name.startswith("pt")]
-    names += ["pt", "ptIntermediateAxis", "nTracks", "isTau", "truthProng"]
-    for model in models:
-        names += [f"TauID_{model}{what}" for what in ("", "SigTrans", *POINTS)]
+    names += ["pt", "ptIntermediateAxis", "nTracks", "isTau", "truthProng", *scores]
     parts: dict[str, list[Any]] = {}
     for number, path in enumerate(sorted(folder.glob("output_*.root"))):
         with uproot.open(path) as file:
             events = file["EventData"]
             keys = {str(key).replace("AuxDyn:", ".").replace("Aux:", "."): key for key in events.keys()}  # noqa: SIM118
+            of_event = ("EventInfo.mcEventNumber", "EventInfo.averageInteractionsPerCrossing")
+            wanted = {f"TauJets.{name}": name for name in dict.fromkeys(names)}
+            whole = events.arrays([keys[name] for name in (*of_event, *wanted)])
             event, mu = (
-                events[keys[f"EventInfo.{name}"]].array(library="np")
-                for name in ("mcEventNumber", "averageInteractionsPerCrossing")
+                np.asarray(whole[keys[name]]).astype(np.int64 if n == 0 else float) for n, name in enumerate(of_event)
             )
-            jagged = {name: events[keys[f"TauJets.{name}"]].array() for name in dict.fromkeys(names)}
-        counts = np.asarray([len(row) for row in jagged["pt"]])
+            jagged = {name: whole[keys[full]] for full, name in wanted.items()}
+        counts = np.asarray(ak.num(jagged["pt"]))
         kept = np.repeat(event % folds == fold, counts)
-        held = {name: np.asarray(values.layout.content)[: counts.sum()] for name, values in jagged.items()}
+        held = {name: np.asarray(ak.flatten(values)) for name, values in jagged.items()}
         held |= {"event": np.repeat(event + (number << 32), counts), "mu": np.repeat(mu, counts)}
         for name, values in held.items():
             parts.setdefault(name, []).append(values[kept])
@@ -99,7 +102,7 @@ def areas(taus: Columns, jets: Columns, models: list[str], prongs: int, replicas
     rng = np.random.default_rng(1)
     for label, (low, high) in RANGES.items():
         s, b = (chosen(one, (one["pt"] >= low) & (one["pt"] < high)) for one in (taus, jets))
-        both = {name: np.concatenate([s[name], b[name]]) for name in s}
+        both = {name: np.concatenate([s[name], b[name]]) for name in b}
         signal = np.arange(len(both["pt"])) < len(s["pt"])
         variables = [v.name for v in BDT_VARIABLES[prongs] if not v.name.startswith("pt")]
         _, event = np.unique(np.where(signal, both["event"], -1 - both["event"]), return_inverse=True)
@@ -158,7 +161,7 @@ def flatness(taus: Columns, model: str, points: Path, prongs: int) -> bool:
         each = np.bincount(cell, passed, derived.size)
         chi2 = float(((each - n * target) ** 2 / (n * variance * more)).sum())
         p, pull = float(stats.chi2.sf(chi2, derived.size)), (passed.mean() - target) / error
-        kept &= bool(abs(pull) < 3 and p > SMALLEST_P)
+        kept &= bool(abs(pull) < MINIMUM_SIGMA and p > SMALLEST_P / TESTS)
         print(f"    {name:9s} {target:.2f}: {passed.mean():.4f} ± {error:.4f} ({pull:+.1f} σ), cells χ² {chi2:.0f} / "
               f"{derived.size}, p = {p:.2g}")  # fmt: skip
     return kept
@@ -175,7 +178,9 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, default=200)
     options = parser.parse_args()
     models = options.models.split(",")
-    taus, jets = (read(folder, models, options.fold, 5) for folder in (options.taus, options.jets))
+    scores = [f"TauID_{model}" for model in models]
+    more = [f"{score}{what}" for score in scores for what in ("SigTrans", *POINTS)]
+    taus, jets = read(options.taus, scores + more, options.fold, 5), read(options.jets, scores, options.fold, 5)
     kept = True
     for prongs in (1, 3):
         s = chosen(taus, (taus["isTau"] == 1) & (taus["nTracks"] == prongs) & (taus["truthProng"] == prongs))
