@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hepflow.errors import JobOptionsError
+from hepflow.errors import JobOptionsError, NetworkError
 from hepflow.networks import open_keras
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend
@@ -51,8 +52,15 @@ class KerasEngine(Engine):
 
     @classmethod
     def check(cls) -> None:
-        """Raise NetworkError where Keras is not installed."""
+        """Raise NetworkError where Keras is not installed, or was told to calculate with less than float32."""
         check_keras()
+        keras = sys.modules.get("keras")
+        policy = "float32" if keras is None else keras.config.dtype_policy().name
+        if policy != "float32":
+            raise NetworkError(
+                f"Keras calculates in {policy}, and what is exported, in float32, would answer something else",
+                hint='keras.config.set_dtype_policy("float32")',
+            )
 
     @classmethod
     def make_plan(cls, request: Request, inputs: tuple[NetworkInput, ...], declared: TrainingSet) -> NetworkPlan:

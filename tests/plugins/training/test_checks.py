@@ -233,3 +233,16 @@ def test_corrected_file_runs_and_a_changed_one_keeps_the_training_set(go, tmp_pa
         "ConfFile": "Conf.yaml",
         "ArchFile": "Arch.yaml",
     }
+
+
+def test_mixed_precision_is_refused():
+    keras = pytest.importorskip("keras", reason="Keras is not installed")
+    from hepflow.plugins.training.engines.keras import KerasEngine
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        with pytest.raises(NetworkError, match="Keras calculates in mixed_bfloat16"):
+            KerasEngine.check()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    KerasEngine.check()
