@@ -250,8 +250,17 @@ class Scope:
 
     # ── what is visible ──────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _alike(self, container: str = "") -> Scope | None:
+        """Return the nominal scope where the same objects are visible there; None where they may be others."""
+        nominal = self.nominal
+        if nominal is None or self._selects or self._anew:
+            return None
+        return nominal if not container or nominal._groups.get(container) is self._groups.get(container) else None
+
     def event_index(self) -> Ints | None:
         """Return the visible events, or None where all are."""
+        if (nominal := self._alike()) is not None:
+            return nominal.event_index()
         return self._cached(
             "", "events", lambda: None if self._event_mask is None else np.flatnonzero(self._event_mask)
         )
@@ -263,6 +272,8 @@ class Scope:
 
     def mask(self, container: str) -> Bools | None:
         """Return which objects (full length, flat) are visible, or None where all are."""
+        if (nominal := self._alike(container)) is not None:
+            return nominal.mask(container)
         return self._cached(container, "mask", lambda: self._make_mask(container))
 
     def _make_mask(self, container: str) -> Bools | None:
@@ -276,6 +287,8 @@ class Scope:
 
     def index(self, container: str) -> Ints | None:
         """Return the visible objects as indices into the flat, full-length columns, or None where all are."""
+        if (nominal := self._alike(container)) is not None:
+            return nominal.index(container)
 
         def make() -> Ints | None:
             mask = self.mask(container)
@@ -285,6 +298,8 @@ class Scope:
 
     def offsets(self, container: str) -> Offsets | None:
         """Return the offsets of visible objects per visible event (or visible parent object)."""
+        if (nominal := self._alike(container)) is not None:
+            return nominal.offsets(container)
 
         def make() -> Offsets | None:
             group = self.group(container)

@@ -40,6 +40,8 @@ class Expression:
     ('TauJets.pt', 'TauJets.truthPtVis')
     """
 
+    _elementwise: str | None = None
+
     def __init__(self, text: str) -> None:
         self.text = joined_text(text)
         self._tree = read(self.text)
@@ -65,8 +67,11 @@ class Expression:
         """Return the container of which each object has a value that comes from its own columns alone, by arithmetic;
         empty where the values are made otherwise.
         """
-        simple = all(node.kind in ("column", "number", "unit", "unary", "binary") for node in self._tree.walk())
-        return self.containers[0] if simple and len(self.containers) == 1 else ""
+        if self._elementwise is None:
+            kinds = ("column", "number", "unit", "unary", "binary", "compare", "logic")
+            simple = all(node.kind in kinds for node in self._tree.walk())
+            self._elementwise = self.containers[0] if simple and len(self.containers) == 1 else ""
+        return self._elementwise
 
     def unit_free(self, energy: Callable[[str], bool]) -> bool:
         """Tell whether the values are the same in every energy unit; ``energy`` tells which columns are energies."""
@@ -271,13 +276,13 @@ def common_values(events: Events, *expressions: Expression) -> str:
     """
     found: tuple[Level, ...] = ()
     listed = ""
+    parts = [p for e in expressions for p in (e.parts if isinstance(e, Cut) else ()) or (e,) if p.columns]
+    alone = {part.elementwise for part in parts}
+    if len(alone) == 1 and "" not in alone and all(events.flat_column(name) for p in parts for name in p.columns):
+        return alone.pop()  # values are not needed to know that
     for expression in expressions:
         for part in (expression.parts if isinstance(expression, Cut) else ()) or (expression,):
-            alone = part.elementwise
-            if alone and all(map(events.flat_column, part.columns)):
-                levels = _levels(events, alone)  # its values are not needed for that
-            else:
-                levels = part.value(events).levels
+            levels = part.value(events).levels
             if len(levels) > len(found) and not levels[-1].name:
                 listed = part.text
             short, found = sorted((found, levels), key=len)

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -54,14 +54,14 @@ class View:
     variable: Variable
     name: str
 
-    @property
+    @cached_property
     def axis(self) -> Axis:
         """Return the axis of plots against the variable."""
         from hepflow.plots import Axis
 
         return Axis.of(self.variable)
 
-    @property
+    @cached_property
     def expression(self) -> Expression:
         """Return where the values come from."""
         return Expression(self.variable.column)

@@ -98,7 +98,8 @@ class _Numbers:
 
         def make(everything: Events) -> Array | None:
             try:
-                return bin_numbers(view.axis, values_of(everything, view.variable, Cut(), self.at))
+                values = values_of(everything, view.variable, Cut(), self.at)
+                return bin_numbers(view.axis, values) if values.dtype.kind in "iuf" else None
             except ColumnError:  # of objects that are hidden, perhaps
                 return None
 

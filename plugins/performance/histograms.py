@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from hepflow import Events, Property
+from hepflow import Context, Events, Property
 from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, columns_of, file_name, together
@@ -61,6 +61,10 @@ class HistogramPlots(PlotTool):
         """Return variables and classes."""
         return [*(view.expression for views in self._views() for view in views), *self.Split.values()]
 
+    def initialize(self, context: Context) -> None:
+        """Look the variables up once."""
+        self.plots_ = tuple(self._plots())
+
     def empty(self) -> Plots:
         """Return a histogram for each variable and class."""
         from hepflow.plots import Histogram
@@ -71,11 +75,11 @@ class HistogramPlots(PlotTool):
         """Fill all histograms."""
         selection = self.Selection
         chosen = {cut: selection & cut for cut in (self.Split or {"": Cut()}).values()}
-        for key, views, _, cut in self._plots():
+        for key, views, _, cut in self.__dict__.get("plots_") or self._plots():
             at = self.at(events, *(view.expression for view in views), cut)
             plot, cut = cast("Histogram", plots[key]), chosen[cut]
             weights = partial(self.weights, cut=cut, at=at)
-            if len(views) == 1 and fill_binned(events, plot, *views, cut, at, weights):
+            if len(views) == 1 and fill_binned(events, plot, views[0], cut, at, weights):
                 continue
             columns = partial(columns_of, views, cut, at)
             plot.fill(*columns(events), weight=weights(events))
