@@ -174,9 +174,10 @@ def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequen
     if path.is_dir():
         found = [p for p in sorted(path.rglob("*.root*")) if p.is_file() and not _hidden(p.relative_to(path))]
         if not found:
-            raise InputError(
-                f"the folder {pattern} holds no ROOT files", hint="files are found as *.root*, also in sub-folders"
-            )
+            hint = "files are found as *.root*, also in sub-folders"
+            if any(path.glob(".hepflow")):  # of a run, whose files are hidden until all are there
+                hint = "a run writes there, or was interrupted: wait for it, or continue it with hepflow run … --resume"
+            raise InputError(f"the folder {pattern} holds no ROOT files", hint=hint)
         return [InputFile(str(p), name or path.resolve().name, searched=True, tree=tree) for p in found]
     if _is_glob(pattern) and not path.exists():
         matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern

@@ -116,6 +116,11 @@ def test_folder_without_root_files(tmp_path, paths):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no ROOT files"):
         paths(tmp_path / "empty")
+    (tmp_path / "empty" / ".hepflow" / "parts").mkdir(parents=True)
+    (tmp_path / "empty" / ".hepflow" / "parts" / "AOD_000001-1f.root").touch()
+    with pytest.raises(InputError, match="holds no ROOT files") as unfinished:
+        paths(tmp_path / "empty")
+    assert "was interrupted" in str(unfinished.value.hint)
 
 
 @pytest.mark.parametrize("again", ["in/a.root", "./in/../in/a.root", "in/a*.root", "in"])
