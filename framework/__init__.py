@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hepflow.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hepflow.api import Data, open, run  # noqa: A004
+    from hepflow.api import Data, load_job, open, run  # noqa: A004
     from hepflow.cli import run_file
     from hepflow.context import Context, Sample
     from hepflow.errors import HepflowError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context", "Data", "Events", "Folds", "HepflowError", "Job", "Property", "Sample", "Stream", "Target", "Tool",
-    "TrainingSet", "hookimpl", "kfold", "open", "run", "run_file",
+    "TrainingSet", "hookimpl", "kfold", "load_job", "open", "run", "run_file",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -47,6 +47,7 @@ __getattr__, __dir__ = lazy_names(
         "TrainingSet": "trainingset",
         "hookimpl": "registry.hooks",
         "kfold": "folds",
+        "load_job": "api",
         "open": "api",
         "run": "api",
         "run_file": "cli",

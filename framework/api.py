@@ -19,8 +19,9 @@ from hepflow.execution.planning import plan_job
 from hepflow.execution.run import RunResult
 from hepflow.execution.run import run as run_with
 from hepflow.expressions import Expression, common_container
+from hepflow.html import table
 from hepflow.job import Job
-from hepflow.joboptions import JobFile
+from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
 from hepflow.properties import Property
 from hepflow.protocols import ColumnInfo
 from hepflow.tool import Tool
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from hepflow.events import Events
 
-__all__ = ["Data", "open", "run"]
+__all__ = ["Data", "load_job", "open", "run"]
 
 Input = str | PathLike[str]
 
@@ -50,6 +51,23 @@ def run(
             raise JobOptionsError(f"a run has no option {name!r}", hint=nearest(name, names, what="options"))
     where = None if output is None else fspath(output)
     return run_with(job, RunOptions(inputs=_texts(inputs), output=where, **options))
+
+
+def load_job(name: str | PathLike[str], *settings: str, datatype: str | None = None, **options: Any) -> JobFile:
+    """Return the job of a job-option file, by path or by the name of one that ships, with its ``options``.
+
+    ``settings`` are what ``--set`` takes, ``"Tool.Property=value"``. JobOptionsError with the nearest names where there
+    is no such file, option or tool.
+    """
+    texts = {key.replace("_", "-"): _text(value) for key, value in options.items() if value is not False}
+    return load_joboptions(find_joboptions(fspath(name)), texts, settings=settings, datatype=datatype)
+
+
+def _text(value: Any) -> str | None:
+    """Return the value of an option as the command line has it; a flag has none."""
+    if value is True:
+        return None
+    return str(value) if isinstance(value, str) or not isinstance(value, Sequence) else ",".join(map(str, value))
 
 
 def open(  # noqa: A001 - hepflow.open
@@ -161,13 +179,8 @@ class Data:
         return f"<Data of {', '.join(self.options.inputs)}: {len(self):,} events, {len(self.columns)} columns>"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        rows = "".join(
-            f"<tr><td>{escape(container)}</td><td style='text-align:left'>{escape(', '.join(names))}</td></tr>"
-            for container, names in self.containers.items()
-        )
-        return f"<p>{escape(repr(self)[1:-1])}</p><table><tr><th>container</th><th>columns</th></tr>{rows}</table>"
+        rows = ((container, ", ".join(names)) for container, names in self.containers.items())
+        return table(("container", "columns"), rows, repr(self)[1:-1])
 
 
 @dataclass

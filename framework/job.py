@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import JobOptionsError, PropertyError, nearest
 from hepflow.expressions import Expression, Weight
+from hepflow.html import table
 from hepflow.properties import Configurable, Property
 from hepflow.stream import Stream, as_tools
 from hepflow.tool import Tool
@@ -215,6 +216,17 @@ class Job:
             raise JobOptionsError(f"job {self.name} is frozen: nothing can be added")
         self._members += [thing] if isinstance(thing, Stream) else as_tools(thing, f"job {self.name}")
         return self
+
+    def _repr_html_(self) -> str:
+        """Show tools and streams in a notebook."""
+        members: list[tuple[str, Tool | Stream]] = [("job", tool) for tool in self.tools]
+        for stream in self.streams:
+            members += [("stream", stream), *((stream.name, tool) for tool in stream.tools)]
+        rows = []
+        for where, one in members:
+            given = ", ".join(f"{key}={value!r}"[:80] for key, value in one.values_set.items())
+            rows.append((where, one.name, type(one).__name__, given))
+        return table(("in", "name", "is", "set"), rows, f"job {self.name}")
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}, tools={self.tools!r}, streams={self.streams!r})"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from hepflow.errors import ColumnError, JobOptionsError, ToolError, nearest
 from hepflow.expressions import Cut
 from hepflow.folds import Folds, one_rule
+from hepflow.html import table
 from hepflow.properties import Configurable
 from hepflow.variables import Variable
 
@@ -89,6 +90,13 @@ class TrainingSet:
     folds: tuple[Folds, ...] = ()
     spectators: tuple[str, ...] = ()
     called: str = ""
+
+    def _repr_html_(self) -> str:
+        """Show the declaration in a notebook."""
+        rows = [(f"inputs: {group}", ", ".join(one.name for one in ones)) for group, ones in self.inputs.items()]
+        rows += [("target", ", ".join(map(str, self.target))), ("weight", self.weight or "1")]
+        rows += [("selection", cut) for cut in self.selection] + [("folds", str(one)) for one in self.folds]
+        return table(("what", "is"), rows, f"training set of {self.called}")
 
     def __post_init__(self) -> None:
         target: Any = self.target

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hepflow.errors import HepflowError, InputError
+from hepflow.errors import HepflowError, InputError, many
 from hepflow.execution.agreement import Agreement, agree, groups_of, seconds
 from hepflow.execution.dataflow import DataFlow, declared
 from hepflow.execution.failures import Failure, Policy
@@ -21,6 +21,7 @@ from hepflow.execution.survey import Survey, survey
 from hepflow.execution.units import check_units
 from hepflow.executor import Executor
 from hepflow.expressions import Expression
+from hepflow.html import table
 from hepflow.io.blocks import cut_range
 from hepflow.job import Job
 from hepflow.normalisation import WEIGHT, Normalisation
@@ -114,6 +115,15 @@ class Plan:
     columns: Mapping[str, ColumnInfo] = field(default_factory=dict)
     failed: tuple[Failure, ...] = ()
     looked: int = 0
+
+    def _repr_html_(self) -> str:
+        """Show files, events and work units in a notebook."""
+        title = (
+            f"{many(self.entries, 'event')} in {many(len(self.units), 'work unit')} of {many(len(self.files), 'file')}"
+        )
+        rows = [(file.path, self.kinds[file.kind].sample, f"{file.entries:,}") for file in self.files[:20]]
+        more = [(f"… {len(self.files) - 20:,} more", "", "")] if len(self.files) > 20 else []
+        return table(("file", "sample", "events"), [*rows, *more], title)
 
     @property
     def entries(self) -> int:

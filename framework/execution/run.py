@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hepflow.context import Context
-from hepflow.errors import JobOptionsError, OutputError, listed
+from hepflow.errors import JobOptionsError, OutputError, listed, many
 from hepflow.events.scope import Cutflow, Notes, Yields
 from hepflow.execution.closing import close_streams, finalize_tools
 from hepflow.execution.code import made_of
@@ -29,6 +29,7 @@ from hepflow.execution.status import check_no_jobs, note_end, note_start
 from hepflow.execution.unitloop import UnitLoop
 from hepflow.executor import Executor
 from hepflow.files import write_text
+from hepflow.html import table
 from hepflow.job import Job
 from hepflow.joboptions import JobFile
 from hepflow.registry.manager import Registry, registry
@@ -56,6 +57,21 @@ class RunResult:
     """Variation → results of the tools that ran again; those of all others are the nominal ones."""
     yields: dict[str, Yields] = field(default_factory=dict)
     """Sample → line of the cutflow → weights before and after, with ``--lumi``."""
+
+    def _repr_html_(self) -> str:
+        """Show cutflow, outputs and results in a notebook."""
+        title = f"{many(self.events, 'event')} in {self.seconds:.1f} s, in {self.directory}"
+        lines = [
+            (stream or "job", tool, label, container or "events", f"{before:,}", f"{after:,}")
+            for (stream, tool, container, label), (before, after, *_) in self.cutflow.items()
+        ]
+        files = [(stream, many(len(paths), "file"), str(paths[0])) for stream, paths in self.outputs.items() if paths]
+        kinds = [(name, type(value).__name__) for name, value in self.results.items() if value is not None]
+        return (
+            table(("in", "tool", "selection", "of", "before", "after"), lines, title)
+            + table(("stream", "wrote", "first"), files)
+            + table(("result of", "is"), kinds)
+        )
 
 
 def run(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from hepflow.errors import PlotError, nearest
-from hepflow.plots.base import Array, PlotObject
+from hepflow.plots.base import Array, PlotObject, as_picture
 from hepflow.plots.comparison import Comparison, Stack, binned
 
 __all__ = ["WAYS", "Bands", "Shift", "combined", "effects", "is_down"]
@@ -104,6 +104,10 @@ class Bands:
         for name, plots in self.varied.items():
             if [type(plot) for plot in plots] != [type(plot) for plot in self.plots]:
                 raise PlotError(f"the variation {name} has other plots than the nominal", hint="the same, in one order")
+
+    def _repr_png_(self) -> bytes:
+        """Be a picture in a notebook."""
+        return as_picture(self)
 
     @property
     def plots(self) -> list[PlotObject]:

@@ -141,9 +141,7 @@ class PlotObject(ABC):
 
     def _repr_png_(self) -> bytes:
         """Be a picture in a notebook."""
-        figures = importlib.import_module("hepflow.plots.figures")  # which know plot objects, not these them
-        shown: bytes = figures.draw(self)._repr_png_()
-        return shown
+        return as_picture(self)
 
     def reasons(self) -> list[str]:
         """Return why numbers are missing or were left out; empty where all is well."""
@@ -275,6 +273,13 @@ class PlotObject(ABC):
         """Write the JSON file in one step and return its path; OutputError where it cannot be written."""
         lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in self.to_json().items())
         return write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def as_picture(what: Any, draw: str = "draw") -> bytes:
+    """Return the picture of a plot object or of several that belong together, as a notebook shows it."""
+    figures = importlib.import_module("hepflow.plots.figures")  # which know plot objects, not these them
+    shown: bytes = getattr(figures, draw)(what)._repr_png_()
+    return shown
 
 
 def load_plot(path: Path | str) -> PlotObject:

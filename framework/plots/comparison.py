@@ -12,7 +12,7 @@ import numpy as np
 
 from hepflow.errors import PlotError
 from hepflow.plots.axis import Axis
-from hepflow.plots.base import Array, PlotObject
+from hepflow.plots.base import Array, PlotObject, as_picture
 from hepflow.plots.efficiency import EfficiencyProfile
 from hepflow.plots.histogram import Histogram
 from hepflow.plots.profile import Profile
@@ -104,6 +104,10 @@ class Comparison:
                 f"there is no reference {self.reference} among {len(self.plots)} plots", hint="the first is 0"
             )
 
+    def _repr_png_(self) -> bytes:
+        """Be a picture in a notebook."""
+        return as_picture(self)
+
     def ratios(self, *, mode: str = "core") -> list[Ratio]:
         """Return the ratio of each of the other objects to the reference, in order."""
         others = [plot for number, plot in enumerate(self.plots) if number != self.reference]
@@ -131,6 +135,10 @@ class Stack:
         for plot in self.members:
             if len(plot.axes) != 1 or plot.axes != first.axes:
                 raise PlotError(f"{plot} cannot be stacked on {first}", hint="one axis, the same for all")
+
+    def _repr_png_(self) -> bytes:
+        """Be a picture in a notebook."""
+        return as_picture(self)
 
     @property
     def members(self) -> list[Histogram]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from hepflow.errors import PlotError
+from hepflow.plots.base import as_picture
 
 __all__ = ["EventDisplay", "Marks"]
 
@@ -58,6 +59,10 @@ class EventDisplay:
     def note(self) -> str:
         """Why there is nothing to draw; empty where there is something."""
         return "" if any(group.pt for group in self.marks) else "no objects"
+
+    def _repr_png_(self) -> bytes:
+        """Be a picture in a notebook."""
+        return as_picture(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values, NaN as null."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from hepflow.errors import PlotError
+from hepflow.plots.base import as_picture
 
 __all__ = ["Line", "Panel"]
 
@@ -45,6 +46,10 @@ class Panel:
     log_x: bool = False
     log_y: bool = False
     mark: tuple[float, str] | None = None
+
+    def _repr_png_(self) -> bytes:
+        """Be a picture in a notebook."""
+        return as_picture([self], "draw_panels")
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""

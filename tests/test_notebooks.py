@@ -1,0 +1,41 @@
+"""The notebooks of docs/notebooks run from a fresh Python, as their cells stand in the files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "docs" / "notebooks"
+
+
+def run(name, folder, **environment):
+    import os
+
+    done = subprocess.run(
+        [sys.executable, str(NOTEBOOKS / f"{name}.py")],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_own_ntuple(tmp_path):
+    pytest.importorskip("xgboost", reason="needs the extra 'bdt'")
+    assert "AUC 0." in run("ntuple", tmp_path, TMPDIR=str(tmp_path))
+
+
+def test_physlite(tmp_path, physlite):
+    pytest.importorskip("pandas", reason="needs pandas")
+    run("physlite", tmp_path, PHYSLITE=str(physlite("PHYSLITE_example.root")))
+
+
+def test_chain(tmp_path, sample_cache):
+    pytest.importorskip("tensorflow", reason="needs the extra 'train'")
+    run("chain", tmp_path, TMPDIR=str(tmp_path))
