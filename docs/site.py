@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,10 +37,71 @@ PUBLIC = (
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages."""
-    for name, make in PAGES.items():
-        files.append(File.generated(config, name, content=make()))
+    """Add the pages, the figures of the gallery, the notebooks."""
+    made: dict[str, str | bytes] = {name: make() for name, make in PAGES.items()}
+    for name, content in {**made, **_gallery(), **_notebooks()}.items():
+        files.append(File.generated(config, name, content=content))
     return files
+
+
+# ── cells of Python: the gallery and the notebooks ───────────────────────────────────────────────────────────────────
+
+
+def _cells(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (what stands behind ``# %%``, text) of the cells of a file."""
+    for part in re.split(r"^# %%", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        title, _, text = part.partition("\n")
+        yield title.strip(), text.strip()
+
+
+def _gallery() -> dict[str, str | bytes]:
+    """Return the page of figures with the lines that make them: each cell ends with what is shown."""
+    known: dict[str, Any] = {}
+    page = (
+        "# Gallery\n\nEach figure with the lines that make it; a cell knows what stands above it. "
+        "Plot tools draw those of a run in the same way: [Plots and reports](plots.md).\n"
+    )
+    pictures: dict[str, str | bytes] = {}
+    for number, (title, text) in enumerate(_cells(ROOT / "docs" / "gallery.py"), start=1):
+        *lines, last = ast.parse(text).body
+        exec(compile(ast.Module(lines, []), title, "exec"), known)  # noqa: S102 - a file of this folder
+        assert isinstance(last, ast.Expr)
+        figure = eval(compile(ast.Expression(last.value), title, "eval"), known)  # noqa: S307
+        pictures[f"gallery/{number}.png"] = figure._repr_png_()
+        page += f"\n## {title}\n\n![{title}](gallery/{number}.png)\n\n```python\n{text}\n```\n"
+    return {"gallery.md": page, **pictures}
+
+
+def _notebooks() -> dict[str, str | bytes]:
+    """Return the notebooks, and the page that shows them."""
+    page = (
+        "# Notebooks\n\nThree notebooks that run as they are, in Jupyter from a checkout (`pip install jupyterlab`, "
+        "then `jupyter lab docs/notebooks`), or as Python programs. Their first cell installs what they need.\n"
+    )
+    found: dict[str, str | bytes] = {}
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.py")):
+        cells = [*_cells(path)]
+        found[f"downloads/{path.stem}.ipynb"] = _ipynb(cells)
+        page += f"\n[{path.stem}.ipynb](downloads/{path.stem}.ipynb){{ download }}\n"
+        for kind, text in cells:
+            prose = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+            page += f"\n{prose.replace('# ', '## ', 1)}\n" if kind == "[markdown]" else f"\n```python\n{text}\n```\n"
+    return {"notebooks.md": page, **found}
+
+
+def _ipynb(cells: list[tuple[str, str]]) -> str:
+    """Return a notebook: percent lines (``# %pip``) are commands of Jupyter."""
+    made = []
+    for number, (kind, text) in enumerate(cells):
+        if kind == "[markdown]":
+            source = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+            made.append({"cell_type": "markdown", "id": str(number), "metadata": {}, "source": source})
+            continue
+        source = re.sub(r"^# (?=[%!])", "", text, flags=re.MULTILINE)
+        code = {"cell_type": "code", "id": str(number), "metadata": {}, "source": source}
+        made.append({**code, "execution_count": None, "outputs": []})
+    about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    return json.dumps({"cells": made, "metadata": about, "nbformat": 4, "nbformat_minor": 5}, indent=1)
 
 
 # ── texts of the root ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -48,7 +110,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def _root(name: str) -> str:
     """Return a text of the root folder with links that hold on the site."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    return re.sub(r"(\[[^\]]*\])\(docs/([\w-]+\.md)", r"\1(\2", text).replace("[docs/", "[")
+    text = text.replace("(docs/notebooks)", "(notebooks.md)")
+    return re.sub(r"(\[[^\]]*\])\(docs/([\w-]+\.(md|png))", r"\1(\2", text).replace("[docs/", "[")
 
 
 # ── what has a name ──────────────────────────────────────────────────────────────────────────────────────────────────

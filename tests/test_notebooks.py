@@ -39,3 +39,22 @@ def test_physlite(tmp_path, physlite):
 def test_chain(tmp_path, sample_cache):
     pytest.importorskip("tensorflow", reason="needs the extra 'train'")
     run("chain", tmp_path, TMPDIR=str(tmp_path))
+
+
+def test_what_shows_itself(xaod, tmp_path):
+    """Jobs, plans, results and training sets are tables; texts are escaped."""
+    import hepflow
+    from hepflow.plots import EventDisplay
+    from hepflow.plots.display import Marks
+    from hepflow.variables import Variable
+
+    job = hepflow.load_job("NNDecayMode", "TauSelection.PtMin=15001")
+    assert "PtMin=15001" in job.job._repr_html_()
+    done = hepflow.run(job, xaod.path, tmp_path / "run")
+    assert "TauSelection" in done._repr_html_()
+    data = hepflow.open(xaod.path)
+    assert "<table>" in data._repr_html_()
+    assert "work unit" in data.plan._repr_html_()
+    declared = hepflow.TrainingSet({"TauJets": [Variable("pt")]}, "TauJets.x", selection="TauJets.y < 3")
+    assert "y &lt; 3" in declared._repr_html_()
+    assert EventDisplay((Marks("a", (0.1,), (0.1,), (1.0,)),))._repr_png_().startswith(b"\x89PNG")
