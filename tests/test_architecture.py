@@ -22,6 +22,7 @@ PACKAGES = {
 FLOORS = (
     (
         "errors",
+        "html",
         "lazy",
         "properties",
         "variables",
