@@ -12,14 +12,16 @@ from hepflow.plugins.tau import (
     TauSelection,
     TauTruthMatching,
 )
+from hepflow.plugins.tau.energyscale.applying import SHIPPED_COMBINED, SHIPPED_LC
+from hepflow.plugins.tau.energyscale.regression import SHIPPED_REGRESSION
 from hepflow.streams import MxAODStream, NtupleStream
 
 job = Job("EnergyScale")
 mode = job.option("mode", default="calibrate", choices=("tree", "calibrate"), doc="tree: ntuple; calibrate: MxAOD")
 variables = job.option("variables", default=False, doc="calculate what the regression is of: the input lacks it")
-lc = job.option("lc", default="", doc="lc.json of EnergyScaleLC; empty: the one that ships")
-combined = job.option("combined", default="", doc="combined.json of EnergyScaleCombined; empty: the one that ships")
-regression = job.option("regression", default="", doc="model of TrainEnergyScale; empty: the one that ships")
+lc = job.option("lc", default=SHIPPED_LC, doc="the local calibration: lc.json of EnergyScaleLC")
+combined = job.option("combined", default=SHIPPED_COMBINED, doc="the combination: combined.json of EnergyScaleCombined")
+regression = job.option("regression", default=SHIPPED_REGRESSION, doc="the model of TrainEnergyScale")
 set_pt = job.option("set-pt", default=False, doc="pt of the taus becomes ptFinalCalib")
 
 if mode == "tree":  # no cut on reconstructed pt, which would change the response of what is below
@@ -33,12 +35,9 @@ if mode == "tree":
     job += NtupleStream("tree", Keep=("TauJets.*", "EventInfo.mcEventNumber"), Drop=("TauJets.*Link", "TauJets.*Links"))
 else:
     job.default_sample = "Gammatautau"
-    job += TauCalibrateLC("TauCalibrateLC", **({"calibrationFile": lc} if lc else {}))
-    job += TauCombinedTES("TauCombinedTES", **({"WeightFileName": combined} if combined else {}))
-    final = MvaTESEvaluator("MvaTESEvaluator", SetPt=set_pt)
-    if regression:
-        final.WeightFileName = regression
-    job += final
+    job += TauCalibrateLC("TauCalibrateLC", calibrationFile=lc)
+    job += TauCombinedTES("TauCombinedTES", WeightFileName=combined)
+    job += MvaTESEvaluator("MvaTESEvaluator", WeightFileName=regression, SetPt=set_pt)
     job += MxAODStream("output")
 
 if __name__ == "__main__":

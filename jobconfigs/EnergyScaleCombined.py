@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hepflow import Job, run_file
 from hepflow.plugins.tau import DeriveCombined, TauCalibrateLC
+from hepflow.plugins.tau.energyscale.applying import SHIPPED_LC
 
 job = Job("EnergyScaleCombined")
-lc = job.option("lc", default="lc.json", doc="the local calibration: lc.json of EnergyScaleLC")
+lc = job.option("lc", default=SHIPPED_LC, doc="the local calibration: lc.json of EnergyScaleLC")
 
 job += TauCalibrateLC("TauCalibrateLC", calibrationFile=lc)
 job += DeriveCombined("DeriveCombined")

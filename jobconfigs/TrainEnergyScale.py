@@ -10,13 +10,14 @@ import numpy as np
 from hepflow import Job, run_file
 from hepflow.plugins.common import Define
 from hepflow.plugins.tau import TauCalibrateLC, TauCombinedTES
+from hepflow.plugins.tau.energyscale.applying import SHIPPED_COMBINED, SHIPPED_LC
 from hepflow.plugins.tau.energyscale.training import EXPRESSIONS, TARGET, energy_scale_training
 from hepflow.plugins.training import Choice, Float, Int, ModelExporter, Reweighter, Trainer, TrainingSelection, Tuner
 from hepflow.streams import DatasetStream
 
 job = Job("TrainEnergyScale")
-lc = job.option("lc", default="lc.json", doc="the local calibration: lc.json of EnergyScaleLC")
-combined = job.option("combined", default="combined.json", doc="the combination: combined.json of EnergyScaleCombined")
+lc = job.option("lc", default=SHIPPED_LC, doc="the local calibration: lc.json of EnergyScaleLC")
+combined = job.option("combined", default=SHIPPED_COMBINED, doc="the combination: combined.json of EnergyScaleCombined")
 engine = job.option("engine", default="lightgbm", choices=("lightgbm", "xgboost"), doc="library of the trees")
 trials = job.option("tune", default=0, doc="search for settings with so many trials instead of training")
 
