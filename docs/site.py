@@ -19,6 +19,7 @@ from mkdocs.structure.files import File, Files
 from hepflow.cli import COMMANDS, hepflow
 from hepflow.errors import HepflowError, JobOptionsError
 from hepflow.expressions import evaluation, syntax
+from hepflow.job import Option
 from hepflow.joboptions import load_joboptions, shipped_joboptions
 from hepflow.properties import Configurable
 from hepflow.registry.manager import registry
@@ -167,14 +168,15 @@ def _jobs() -> str:
     parts = ["# Jobs that ship\n\n`hepflow run NAME` runs one; copy the file and change it to make your own.\n"]
     for name, path in shipped_joboptions(registry()).items():
         text = path.read_text(encoding="utf-8")
+        options, needed = dict[str, Option](), ""
         try:
-            options, needed = load_joboptions(path).job.declared_options, ""
+            load_joboptions(path, declared=options)
         except JobOptionsError as error:  # of a job that has no use without options
-            options, needed = {}, f"\nIt needs options (see the file): {error.message}.\n"
+            needed = f"\nNot configured without options: {error.message}.\n"
         rows = [(f"`--{key}`", one.type_name, f"`{one.default!r}`", _doc_of(one)) for key, one in options.items()]
         parts += [f"\n## {name}\n\n{_prose(ast.get_docstring(ast.parse(text)) or '')}\n"]
-        parts += [_table(("option", "type", "default", "what it does"), rows)] if rows else [needed]
-        parts += [f"```python\n{text}```\n"]
+        parts += [_table(("option", "type", "default", "what it does"), rows)] if rows else []
+        parts += [needed, f"```python\n{text}```\n"]
     return "\n".join(parts)
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 import cloudpickle
 
 from hepflow.errors import HepflowError, JobOptionsError, nearest
-from hepflow.job import DATATYPES, Job, OptionValues, option_values
+from hepflow.job import DATATYPES, Job, Option, OptionValues, option_values
 from hepflow.properties import Configurable, on_made
 from hepflow.registry.manager import Registry, registry
 from hepflow.stream import Stream
@@ -78,12 +78,13 @@ def load_joboptions(
     *,
     settings: Sequence[str] = (),
     datatype: str | None = None,
+    declared: dict[str, Option] | None = None,
 ) -> JobFile:
     """Run a job-option file and return its frozen job.
 
     ``texts`` are the option values as written on the command line, ``settings`` the ``--set`` assignments, applied
-    after the file has run. JobOptionsError where the file cannot be read, does not compile, raises, or builds no
-    single job.
+    after the file has run. ``declared`` gets the options that it declares, also where it then fails. JobOptionsError
+    where the file cannot be read, does not compile, raises, or builds no single job.
     """
     if datatype is not None and datatype not in DATATYPES:
         raise JobOptionsError(f"there is no datatype {datatype!r}", hint=nearest(datatype, DATATYPES, what="datatypes"))
@@ -110,6 +111,8 @@ def load_joboptions(
             hint=_meant(error, module) or "--debug shows the traceback",
         ) from error
     finally:
+        if declared is not None:
+            declared.update(values.declared)
         option_values.reset(tokens[0])
         on_made.reset(tokens[1])
     job = _single(values, module, path)

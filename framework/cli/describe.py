@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
 from hepflow.cli.console import common_options, console, new_table, prose
-from hepflow.errors import HepflowError, PluginError, nearest
+from hepflow.errors import HepflowError, JobOptionsError, PluginError, nearest
 from hepflow.executor import Executor
+from hepflow.job import Option
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions, shipped_joboptions
 from hepflow.properties import Configurable
 from hepflow.registry.manager import registry
@@ -19,7 +22,7 @@ from hepflow.registry.variables import named_variable
 from hepflow.tool import Tool
 from hepflow.variables import Variable
 
-__all__ = ["configured", "describe_command", "show_job"]
+__all__ = ["configured", "describe_command", "show_job", "show_unbuilt"]
 
 LONGEST_VALUE = 60
 """Characters of a property where a tool or stream is shown as configured."""
@@ -45,7 +48,11 @@ def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
         return
     jobs = shipped_joboptions(known)
     if name in jobs or name.endswith(".py"):
-        show_job(load_joboptions(find_joboptions(name, known)))
+        path, declared = find_joboptions(name, known), dict[str, Option]()
+        try:
+            show_job(load_joboptions(path, declared=declared))
+        except JobOptionsError as error:
+            show_unbuilt(path, declared, error)
         return
     everything = [name for kind in (*SHOWN, "variables") for name in known.names(kind)] + [*jobs, "expressions"]
     raise PluginError(f"nothing is called {name!r}", hint=f"{nearest(name, everything)}; hepflow list shows names")
@@ -127,12 +134,7 @@ def show_job(file: JobFile) -> None:
         out.print(Text(prose(inspect.cleandoc(file.module.__doc__))))
     if job.default_sample:
         out.print(f"\nreads {job.default_sample} without -i")
-    table = new_table("option", "type", "value", "doc", title="options of the file")
-    for name, option in job.declared_options.items():
-        choices = f"; one of {', '.join(map(str, option.choices))}" if option.choices else ""
-        table.add_row(f"--{name}", option.type_name, str(job.options[name]), option.doc + choices)
-    if table.row_count:
-        out.print(table)
+    _show_options(job.declared_options, job.options)
     out.print("\nconfigured", style="bold")
     for tool in job.tools:
         out.print(Text(f"  {configured(tool)}"))
@@ -140,6 +142,28 @@ def show_job(file: JobFile) -> None:
         out.print(Text(f"  {configured(stream)}"))
         for tool in stream.tools:
             out.print(Text(f"    {configured(tool)}"))
+
+
+def show_unbuilt(path: Path, declared: Mapping[str, Option], error: JobOptionsError) -> None:
+    """Show what is known of job options that fail as they stand: doc, options, and what is wrong. Raise the error where
+    the file declares none.
+    """
+    if not declared:
+        raise error
+    out = console()
+    out.print(f"\n{path.stem} ({path})\n", style="bold")
+    out.print(Text(prose(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")))
+    _show_options(declared, {name: option.default for name, option in declared.items()})
+    out.print(Text(f"\nnot configured without options: {error.message}" + (f"\n{error.hint}" if error.hint else "")))
+
+
+def _show_options(declared: Mapping[str, Option], values: Mapping[str, Any]) -> None:
+    table = new_table("option", "type", "value", "doc", title="options of the file")
+    for name, option in declared.items():
+        choices = f"; one of {', '.join(map(str, option.choices))}" if option.choices else ""
+        table.add_row(f"--{name}", option.type_name, str(values[name]), option.doc + choices)
+    if table.row_count:
+        console().print(table)
 
 
 def configured(thing: Configurable) -> str:

@@ -22,7 +22,7 @@ from hepflow.cli.console import (
     tree_option,
     units_option,
 )
-from hepflow.cli.describe import configured, show_job
+from hepflow.cli.describe import configured, show_job, show_unbuilt
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.cli.send import grid_settings, send
 from hepflow.errors import JobOptionsError, many, nearest
@@ -37,7 +37,7 @@ from hepflow.execution.planning import plan_job
 from hepflow.execution.run import RunResult, run
 from hepflow.execution.rundir import FAILURES, RunDirectory
 from hepflow.executor import Detached
-from hepflow.job import DATATYPES, Job
+from hepflow.job import DATATYPES, Job, Option
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
 from hepflow.registry.manager import Registry, registry
 from hepflow.variations import Variation
@@ -245,9 +245,14 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> tuple[JobFile | None, Re
     path = find_joboptions(arguments[0], plugins)
     texts = _texts(ctx, arguments[1:])
     settings = [text for text in given["settings"] if text not in _of_executors(given["settings"], plugins)]
+    declared: dict[str, Option] = {}
     try:
-        file = load_joboptions(path, texts, settings=settings, datatype=given["datatype"])
+        file = load_joboptions(path, texts, settings=settings, datatype=given["datatype"], declared=declared)
     except JobOptionsError as error:
+        if given["help_wanted"]:
+            click.echo(ctx.get_help())
+            show_unbuilt(path, declared, error)
+            return None, plugins
         raise _with_run_options(ctx, error) from error
     taken = sorted({f"--{name}" for name in file.job.declared_options} & set(_names(ctx)))
     if taken:

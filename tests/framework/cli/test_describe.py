@@ -73,3 +73,11 @@ def test_redirected_lines_have_no_blanks_at_their_ends(hepflow):
     """And paragraphs of docstrings are not broken where the source is."""
     out = hepflow("describe", "TauSelection").fine().out
     assert not [line for line in out.splitlines() if line.endswith(" ")]
+
+
+@pytest.mark.parametrize("words", [("describe", "EnergyScaleChain"), ("run", "EnergyScaleChain", "--help")])
+def test_options_of_a_job_that_needs_some(hepflow, words):
+    out = hepflow(*words).fine().out
+    assert "--derive" in out
+    assert "not configured without options: the calibrations need two samples" in out
+    hepflow("run", "EnergyScaleChain").failed("the calibrations need two samples")
