@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import cloudpickle
 
@@ -88,14 +88,7 @@ def load_joboptions(
     """
     if datatype is not None and datatype not in DATATYPES:
         raise JobOptionsError(f"there is no datatype {datatype!r}", hint=nearest(datatype, DATATYPES, what="datatypes"))
-    try:
-        text = path.read_text(encoding="utf-8")
-        code = compile(text, str(path), "exec")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobOptionsError(f"the job-option file cannot be read: {error}", where=str(path)) from error
-    except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise JobOptionsError(f"the job-option file has a syntax error: {error}", where=f"{path}{line}") from error
+    text, code = _compiled(path)
     module = _module(path)
     values = OptionValues(dict(texts or {}), datatype)
     made: list[tuple[Configurable, int]] = []
@@ -127,6 +120,19 @@ def load_joboptions(
     except HepflowError as error:
         raise error.but(where=error.where or str(path)) from error
     return JobFile(path, text, module, job, _forgotten(job, made))
+
+
+def _compiled(path: Path) -> tuple[str, CodeType]:
+    """Return the text of a job-option file and its code."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        code = compile(text, str(path), "exec")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobOptionsError(f"the job-option file cannot be read: {error}", where=str(path)) from error
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise JobOptionsError(f"the job-option file has a syntax error: {error}", where=f"{path}{line}") from error
+    return text, code
 
 
 def _forgotten(job: Job, made: Sequence[tuple[Configurable, int]]) -> tuple[str, ...]:

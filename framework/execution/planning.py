@@ -37,12 +37,7 @@ def plan_job(
     missing is planned as it will be. Files are looked into by the workers of the run.
     """
     job.freeze()
-    varied = [tool for one in chosen(options.variations, job.variations) for tool in one.tools]
-    for tool in [*job.all_tools(), *varied]:
-        try:
-            tool.check(job)
-        except (Exception, SystemExit) as error:
-            raise failure(error, tool, None, "before the event loop") from error
+    _check_tools(job, chosen(options.variations, job.variations))
     _check_order(job)
     plugins = plugins or registry()
     if not any(tool.has_loop for tool in job.all_tools()) and not job.streams:
@@ -74,6 +69,15 @@ def plan_job(
             plan.failed, tried, stopped=f"nothing was run: too many files failed ({options.policy.limit()})"
         )
     return replace(plan, notes=(*notes, *plan.notes))
+
+
+def _check_tools(job: Job, variations: Sequence[Variation]) -> None:
+    varied = [tool for one in variations for tool in one.tools]
+    for tool in [*job.all_tools(), *varied]:
+        try:
+            tool.check(job)
+        except (Exception, SystemExit) as error:
+            raise failure(error, tool, None, "before the event loop") from error
 
 
 def _alternatives(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,7 +27,7 @@ from hepflow.plugins.training.engines.base import (
     check_settings,
     loss_of,
 )
-from hepflow.plugins.training.engines.keras_steps import choose_steps, predicted
+from hepflow.plugins.training.engines.keras_steps import PlainSteps, Steps, predicted
 from hepflow.plugins.training.engines.progress import Progress
 from hepflow.trainingset import TrainingSet
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hepflow.plugins.training.data import Batch, TrainingData
 
 __all__ = ["KerasEngine", "compile_model"]
+
+_log = logging.getLogger(__name__)
 
 DEFAULT = "DSNN"
 
@@ -109,7 +112,7 @@ class KerasEngine(Engine):
     def _compile(self, model: Any, loss: str, ragged: Callable[[], Any] | None = None) -> None:
         """Choose what trains the model."""
         self.model = model
-        self.steps = choose_steps(model, ragged, loss, self.schedule)
+        self.steps = _choose_steps(model, ragged, loss, self.schedule)
 
     @property
     def learning_rate(self) -> float:
@@ -182,3 +185,19 @@ def compile_model(model: Any, schedule: Schedule, loss: str) -> KerasEngine:
     Engine.__init__(made, None, schedule)
     made._compile(model, loss)
     return made
+
+
+def _choose_steps(model: Any, ragged: Any, loss: str, schedule: Schedule) -> Steps:
+    """Return what trains a model fastest here; ``ragged`` makes the ragged form, None where there is none."""
+    from hepflow.plugins.training.engines.keras_jax import JaxSteps
+    from hepflow.plugins.training.engines.keras_tensorflow import RaggedSteps, TensorFlowSteps
+
+    name = backend.name()
+    if name not in ("jax", "tensorflow"):
+        _log.info("%s below Keras trains batch by batch, which is slower than jax and tensorflow (KERAS_BACKEND)", name)
+        return PlainSteps(model, None, loss, schedule)
+    if name == "tensorflow" and ragged is not None and not backend.accelerated():
+        _log.info("training steps of TensorFlow, many in a call; nothing is calculated for objects that are not there")
+        return RaggedSteps(model, ragged(), loss, schedule)
+    _log.info("training steps of %s, many in a call, with sequences padded to their caps", name)
+    return (JaxSteps if name == "jax" else TensorFlowSteps)(model, None, loss, schedule)

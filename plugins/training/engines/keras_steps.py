@@ -25,7 +25,7 @@ from hepflow.plugins.training.rows import Batch, Rows
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import TrainingData
 
-__all__ = ["PlainSteps", "Steps", "Sums", "choose_steps", "feed", "predicted"]
+__all__ = ["PlainSteps", "Steps", "Sums", "feed", "predicted"]
 
 BLOCK_ROWS = 16_384
 """About so many rows are trained in one call; at most ``BLOCK_STEPS`` steps."""
@@ -228,22 +228,6 @@ class PlainSteps(Steps):
             weight = batch.weights.sum(dtype="f8")
             right = np.array([float(logs["categorical_accuracy"]) * weight]) if self._classifies else None
             yield Sums((len(batch),), np.array([float(logs["loss"])]), np.array([weight]), right)
-
-
-def choose_steps(model: Any, ragged: Any, loss: str, schedule: Schedule) -> Steps:
-    """Return what trains a model fastest here; ``ragged`` makes the ragged form, None where there is none."""
-    from hepflow.plugins.training.engines.keras_jax import JaxSteps
-    from hepflow.plugins.training.engines.keras_tensorflow import RaggedSteps, TensorFlowSteps
-
-    name = backend.name()
-    if name not in ("jax", "tensorflow"):
-        _log.info("%s below Keras trains batch by batch, which is slower than jax and tensorflow (KERAS_BACKEND)", name)
-        return PlainSteps(model, None, loss, schedule)
-    if name == "tensorflow" and ragged is not None and not backend.accelerated():
-        _log.info("training steps of TensorFlow, many in a call; nothing is calculated for objects that are not there")
-        return RaggedSteps(model, ragged(), loss, schedule)
-    _log.info("training steps of %s, many in a call, with sequences padded to their caps", name)
-    return (JaxSteps if name == "jax" else TensorFlowSteps)(model, None, loss, schedule)
 
 
 def new_optimiser(schedule: Schedule) -> Any:
