@@ -92,8 +92,8 @@ def _is_layout(part: str) -> bool:
 
 def tree_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option that chooses a tree."""
-    text = "Tree (folder/tree) to read where an input does not name one: FILE:TREE."
-    return click.option("--tree", default="", metavar="NAME", help=text)(function)
+    text = "Tree (folder/tree), and what its rows are called, where an input does not say: FILE:TREE=ROWS."
+    return click.option("--tree", default="", metavar="[TREE][=ROWS]", help=text)(function)
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from hepflow.errors import ColumnError
 from hepflow.execution.dataflow import DataFlow, declared, resolve
 from hepflow.execution.survey import Survey
 from hepflow.execution.units import unit_of
+from hepflow.io.trees import split_called
 from hepflow.job import Job
 from hepflow.normalisation import WEIGHT
 from hepflow.protocols import NO_VALUES, ColumnInfo, FileSchema
@@ -108,6 +109,7 @@ def _missing(job: Job, flow: DataFlow, name: str, those: Sequence[Group], groups
     needed = any(name in access.reads - access.optional for access in flow.access.values())
     streams = [stream for stream in job.streams if name in flow.outputs[stream.name]]
     hint = "leave these files out" + ("" if needed else f", or {_without(name, streams)}")
+    hint = _renaming(name, groups) or hint
     return ColumnError(_told(name, those, groups), hint=hint, about=name)
 
 
@@ -155,6 +157,22 @@ def _explain(error: ColumnError, groups: Sequence[Group]) -> ColumnError:
     """Add the input, and the reason where the column is there but cannot be read."""
     unreadable = {name: why for group in groups for name, why in group.schema.unreadable.items() if why != NO_VALUES}
     why = unreadable.get(error.about) or unreadable.get(f"{error.about.partition('.')[0]}.*")
-    hint = f"{error.about} is in the file but cannot be read: {why}" if why else error.hint
-    hint = "--lumi makes it" if error.about == WEIGHT else hint
+    hint = f"{error.about} is in the file but cannot be read: {why}" if why else _renaming(error.about, groups)
+    hint = "--lumi makes it" if error.about == WEIGHT else hint or error.hint
     return error.but(where=f"{error.where}, input {groups[0].path}", hint=hint)
+
+
+def _renaming(name: str, groups: Sequence[Group]) -> str:
+    """Return how ntuples get the container of a column where trees with another name have such a branch; else ""."""
+    container, _, variable = name.partition(".")
+    having: dict[str, None] = {}
+    for schema in (group.schema for group in groups if group.schema.repeated):
+        tree, called = split_called(schema.tree)
+        rows = called or tree.rpartition("/")[2]
+        if rows != container and f"{rows}.{variable}" in schema.columns:
+            having[f"{rows}.{variable}"] = None
+    return (
+        f"it is there as {', '.join(having)}: --tree ={container} calls the rows {container} in all files"
+        if having
+        else ""
+    )

@@ -29,6 +29,7 @@ from hepflow.execution.schemas import Facts, Looked, digest_of, read_schema
 from hepflow.files import sha256, write_bytes
 from hepflow.io.opening import local_path
 from hepflow.io.remote import version_of
+from hepflow.io.trees import split_called
 from hepflow.protocols import FileSchema, Reader
 from hepflow.versions import versions
 
@@ -115,9 +116,9 @@ class FileCache:
 
     def forget(self, path: str, tree: str) -> None:
         """Know no longer what a file holds: it is another than its size and time say. ``tree`` is that which was read,
-        chosen or not.
+        chosen or not, and what it was called.
         """
-        for one in (tree, ""):
+        for one in (tree, tree.removeprefix(split_called(tree)[0])):
             self._keep(path, json.dumps([_key(path, one), None, None]))
         self.flush()
 

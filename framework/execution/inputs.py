@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hepflow.errors import InputError, nearest
+from hepflow.io.trees import split_called
 from hepflow.registry.manager import Registry
 
 __all__ = ["InputFile", "expand", "formats", "read_list", "split_tree"]
@@ -25,8 +26,8 @@ _REMOTE = ("root", "http", "https", "file", "s3", "gs", "xroot", "xrootd")
 @dataclass(frozen=True)
 class InputFile:
     """One input: its path, URL or generator, the sample it belongs to, whether it was found by searching a folder, and
-    the tree to read where the user chose one. ``replicas`` are read where it cannot be; ``origin`` is the line of a
-    list that names it.
+    the tree to read where the user chose one, and what its rows are called (``TREE=ROWS``). ``replicas`` are read where
+    it cannot be; ``origin`` is the line of a list that names it.
 
     A file that is not made yet is planned with the columns of another one, ``like``, and with ``entries``.
     """
@@ -76,9 +77,9 @@ def expand(
     """Return the files of all patterns, in order; InputError where one matches nothing or a file comes twice.
 
     A pattern is a file, a glob, a folder (searched recursively for ROOT files), a URL, each with an optional ``:TREE``
-    behind it, a generator (``pythia:Gammatautau``), the name of a sample, or a list (``@FILES.txt``, see
-    ``read_list``); with an optional ``NAME=`` in front.
-    ``tree`` is read where a pattern names none.
+    or ``:TREE=ROWS`` behind it, a generator (``pythia:Gammatautau``), the name of a sample, or a list (``@FILES.txt``,
+    see ``read_list``); with an optional ``NAME=`` in front.
+    ``tree`` says tree and rows where a pattern does not.
     """
     files: list[InputFile] = []
     samples = plugins.names("samples")
@@ -93,19 +94,30 @@ def expand(
             files += read_list(Path(pattern[1:]).expanduser(), name)
         else:
             files += _expand_one(pattern, name, schemes, list(samples))
-    files = [replace(file, tree=file.tree or tree) for file in files]
+    files = [replace(file, tree=_completed(file.tree, tree)) for file in files]
     seen: dict[str, set[str]] = {}
     for file in files:
+        chosen, _ = split_called(file.tree)
         same = os.path.realpath(file.path) if "://" not in file.path else file.path
         others = seen.setdefault(same, set())
-        if others and (file.tree in others or not file.tree or "" in others):
+        if others and (chosen in others or not chosen or "" in others):
             raise InputError(
                 f"the input {file.path} is given twice",
                 where=file.origin,
                 hint="its events would be counted twice; leave one out, or name the tree of each: FILE:TREE",
             )
-        others.add(file.tree)
+        others.add(chosen)
     return files
+
+
+def _completed(tree: str, usual: str) -> str:
+    """Return a ``TREE=ROWS``, each part as given, else as usual.
+
+    >>> _completed("HH", "nominal=tree")
+    'HH=tree'
+    """
+    (own, called), (other, rows) = split_called(tree), split_called(usual)
+    return "=".join([own or other, *filter(None, [called or rows])])
 
 
 def _check_name(text: str) -> None:

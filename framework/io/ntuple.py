@@ -29,12 +29,12 @@ class _Flat(RootReader):
 
     def names(self, found: Mapping[str, ColumnInfo | None]) -> dict[str, str]:
         """Return hepflow's name → spelling: ``TauJets.pt`` as it is, ``weight`` as ``tree.weight``."""
-        prefixes = convention_of(self.container, found).prefixes
+        prefixes = convention_of(self._opened.own, found).prefixes
         return ntuple_names(found, self.container, separators=self.separators, prefixes=prefixes)
 
     def unit(self, metadata: Mapping[str, Any]) -> str:
         """Return the energy unit: what hepflow wrote down in the file, else that of the convention, if there is one."""
-        return str(metadata.get("energy_unit", convention_of(self.container, self._spellings()).energy_unit))
+        return str(metadata.get("energy_unit", convention_of(self._opened.own, self._spellings()).energy_unit))
 
     def per_event(self, columns: Iterable[ColumnInfo]) -> set[str]:
         """Return the containers with one entry an entry of the tree: the tree, where a column has one value, and where
@@ -59,7 +59,7 @@ class _Flat(RootReader):
 
     def naming(self, columns: Mapping[str, ColumnInfo]) -> str:
         """Return the convention that the names follow, and an example of one that the file spells otherwise."""
-        convention = convention_of(self.container, self._spellings())
+        convention = convention_of(self._opened.own, self._spellings())
         text = f"those of {convention.name}, energies in {convention.energy_unit}" if convention.name else ""
         usual = [(info.name, f"{self.container}.{info.sources[0]}", info.sources[0]) for info in columns.values()]
         made = [columns[name] for name, *others in usual if name not in (*others, others[1].replace(":", ".", 1))]

@@ -6,13 +6,14 @@ import re
 import struct
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hepflow.errors import DamagedError, InputError, TruncatedError, nearest
 from hepflow.io.remote import ANSWER, XROOTD, check_server
-from hepflow.io.trees import choose_tree, count_entries, find_trees, open_tree
+from hepflow.io.trees import choose_tree, count_entries, find_trees, open_tree, split_called
 
 if TYPE_CHECKING:
     from hepflow.protocols import Reader
@@ -27,9 +28,10 @@ def open_reader(path: str, formats: Iterable[Any], tree: str = "") -> Reader:
     """Return the reader of an input: by the scheme that starts the path, else the first format that knows the tree.
 
     ``formats`` are reader classes. One with a ``scheme`` is made from the path, one without from the path and the open
-    tree; the file is opened once. ``tree`` names the tree (``folder/tree``) where it is not the default. Raises
-    InputError where the input is missing, empty, truncated, no ROOT file, or has no such tree, and TreeError where it
-    has several and none is chosen.
+    tree; the file is opened once. ``tree`` names the tree (``folder/tree``) where it is not the default, and behind
+    a ``=`` what the rows of an ntuple are called where that is not the tree's name. Raises InputError where the input
+    is missing, empty, truncated, no ROOT file, or has no such tree, and TreeError where it has several and none is
+    chosen.
     """
     known = list(formats)
     for reader in known:
@@ -40,7 +42,8 @@ def open_reader(path: str, formats: Iterable[Any], tree: str = "") -> Reader:
     _check_scheme(path, [reader.scheme for reader in known if reader.scheme])
     file = open_root(path)
     try:
-        opened = open_tree(path, file, choose_tree(path, file, tree))
+        wanted, called = split_called(tree)
+        opened = replace(open_tree(path, file, choose_tree(path, file, wanted)), called=called)
         for reader in known:
             if not reader.scheme and reader.recognises(opened):
                 return reader(path, opened)  # type: ignore[no-any-return]

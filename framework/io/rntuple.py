@@ -52,7 +52,7 @@ class RNTupleReader(RootReader):
     @classmethod
     def recognises(cls, opened: OpenTree) -> bool:
         """Return whether the tree is ``EventData``."""
-        return opened.kind == RNTUPLE and opened.name.rpartition("/")[2] == "EventData"
+        return opened.kind == RNTUPLE and opened.own == "EventData"
 
     @cached_property
     def _found(self) -> tuple[dict[str, _Field], dict[str, str]]:

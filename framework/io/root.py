@@ -81,6 +81,13 @@ class RootReader(ABC):
         if not self.recognises(self._opened):
             self.close()
             raise InputError(f"{self.tree_name} is not of the format {self.format}", where=path)
+        if self._opened.called and not self.repeated:
+            self.close()
+            raise InputError(
+                f"{self.tree_name} is an xAOD, whose containers have names of their own",
+                where=path,
+                hint=f"leave ={self._opened.called} out: it is for ntuples",
+            )
 
     @classmethod
     @abstractmethod
@@ -89,8 +96,10 @@ class RootReader(ABC):
 
     @property
     def container(self) -> str:
-        """Return the container of what belongs to no other: the tree, without the folder it is in."""
-        return self.tree_name.rpartition("/")[2]
+        """Return the container of what belongs to no other: what the rows are called, else the tree, without the folder
+        it is in.
+        """
+        return self._opened.called or self._opened.own
 
     def others(self) -> dict[str, int]:
         """Return name → number of entries of the other trees of the file."""
@@ -149,7 +158,7 @@ class RootReader(ABC):
         try:
             metadata = self._metadata()
             found, reasons = self._describe()
-            notes = Notes.read(metadata)
+            notes = self._notes(metadata)
             found = {spelling: info for spelling, info in found.items() if spelling not in notes.counters}
             names = self._named({**found, **dict.fromkeys(reasons)}, notes.names)
             columns = {name: replace(found[source], name=name) for name, source in names.items() if source in found}
@@ -174,7 +183,7 @@ class RootReader(ABC):
         return FileSchema(
             path=self.path,
             format=self.format,
-            tree=self.tree_name,
+            tree="=".join(filter(None, (self.tree_name, self._opened.called))),
             entries=entries,
             columns=columns,
             boundaries=boundaries,
@@ -191,6 +200,10 @@ class RootReader(ABC):
 
     def _metadata(self) -> Mapping[str, Any]:
         return read_metadata(self._opened.file, self.path)
+
+    def _notes(self, metadata: Mapping[str, Any]) -> Notes:
+        """Return what hepflow wrote down of the columns, with the container of the tree as it is called here."""
+        return Notes.read(metadata).renamed(self._opened.own, self.container)
 
     @abstractmethod
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
@@ -251,7 +264,7 @@ class RootReader(ABC):
     @cached_property
     def _links(self) -> LinkReader:
         """What makes links of this file links of the event store."""
-        names = self._named(dict.fromkeys(self._spellings()), Notes.read(self._metadata()).names)
+        names = self._named(dict.fromkeys(self._spellings()), self._notes(self._metadata()).names)
         found = ((name.partition(".")[0], split_spelling(spelling)) for name, spelling in names.items())
         containers = {parts[0]: container for container, parts in found if parts and container != self.container}
         return LinkReader(containers, self._classes())

@@ -169,6 +169,16 @@ class Notes:
             *(frozenset(map(str, v)) if isinstance(v := metadata.get(k), list) else frozenset() for k in NOTES[2:]),
         )
 
+    def renamed(self, container: str, other: str) -> Notes:
+        """Return the notes with another name of a container."""
+        if container == other:
+            return self
+        called = {container: other}
+        split = {spelling: name.partition(".") for spelling, name in self.names.items()}
+        names = {spelling: f"{called.get(first, first)}.{rest}" for spelling, (first, _, rest) in split.items()}
+        lists = {called.get(name, name): counter for name, counter in self.lists.items()}
+        return Notes(names, lists, frozenset(called.get(name, name) for name in self.singles), self.counters)
+
 
 def _texts(value: Any) -> dict[str, str]:
     return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}

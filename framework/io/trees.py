@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,17 @@ from typing import Any
 from hepflow.errors import DamagedError, HepflowError, InputError, TreeError, nearest
 from hepflow.io.pages import compare_checksums
 
-__all__ = ["RNTUPLE", "TTREE", "OpenTree", "choose_tree", "count_entries", "default_tree", "find_trees", "open_tree"]
+__all__ = [
+    "RNTUPLE",
+    "TTREE",
+    "OpenTree",
+    "choose_tree",
+    "count_entries",
+    "default_tree",
+    "find_trees",
+    "open_tree",
+    "split_called",
+]
 
 TTREE = "TTree"
 RNTUPLE = "ROOT::RNTuple"
@@ -20,16 +31,35 @@ _FIRST = ("EventData", "CollectionTree", "tree")
 """Trees of an xAOD and of hepflow's ntuples: read also where other trees are beside them."""
 _USUAL = ("Events", "Delphes", "events")
 """Trees of NanoAOD, Delphes and EDM4hep, which have trees of metadata beside them."""
+_CALLED = re.compile(r"(.*)=([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
 class OpenTree:
-    """One tree of an open ROOT file: its name there (``folder/tree``), its kind, and uproot's object."""
+    """One tree of an open ROOT file: its name there (``folder/tree``), its kind, uproot's object, and what its rows are
+    called where that is not the name of the tree.
+    """
 
     file: Any
     name: str
     kind: str
     tree: Any
+    called: str = ""
+
+    @property
+    def own(self) -> str:
+        """Return the name of the tree without its folder."""
+        return self.name.rpartition("/")[2]
+
+
+def split_called(wanted: str) -> tuple[str, str]:
+    """Return the tree of a ``[TREE][=NAME]``, and what its rows are called; "" where it does not say.
+
+    >>> split_called("folder/HH=tree"), split_called("=tree"), split_called("HH")
+    (('folder/HH', 'tree'), ('', 'tree'), ('HH', ''))
+    """
+    match = _CALLED.fullmatch(wanted)
+    return (match[1], match[2]) if match else (wanted, "")
 
 
 def find_trees(path: str, file: Any) -> dict[str, str]:
@@ -112,7 +142,7 @@ def _no_default(path: str, file: Any, trees: Mapping[str, str]) -> InputError:
         return TreeError(
             f"this file holds {len(trees)} trees, say which to read: {shown}",
             where=path,
-            hint=f"FILE:TREE names one, as in {path}:{next(iter(trees))}; --tree NAME names it for all inputs",
+            hint=f"FILE:TREE names one, as in {path}:{next(iter(trees))}; --tree TREE names it for all inputs",
         )
     keys = _classes(path, file, recursive=True)
     chain = next((hint for found in keys.values() if (hint := _of_chain(found))), "")

@@ -31,7 +31,7 @@ class TTreeReader(RootReader):
     @classmethod
     def recognises(cls, opened: OpenTree) -> bool:
         """Return whether the tree is ``CollectionTree``."""
-        return opened.kind == TTREE and opened.name.rpartition("/")[2] == "CollectionTree"
+        return opened.kind == TTREE and opened.own == "CollectionTree"
 
     @cached_property
     def _branches(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class TTreeReader(RootReader):
             return -1
         number = int(branch.member("fWriteBasket"))
         far = int((np.asarray(branch.member("fBasketSeek")[:number]) > START_BIG_FILE).sum())
-        baskets = number * (71 + len(branch.name) + len(self.container)) + 8 * far
+        baskets = number * (71 + len(branch.name) + len(self._opened.own)) + 8 * far
         entries = int(branch.member("fEntries")) * (14 if vector else 4)
         objects, rest = divmod(int(branch.member("fTotBytes")) - baskets - entries, np.dtype(dtype).itemsize)
         return objects if rest == 0 and objects >= 0 else -1

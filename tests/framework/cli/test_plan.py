@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -117,6 +118,37 @@ def test_the_tree_is_part_of_a_run(hepflow, joboptions, systematics, tmp_path):
     assert json.loads((tmp_path / "out/provenance.json").read_text())["inputs"][0]["tree"] == "nominal"
     hepflow("run", path, "-i", "in/a.root:up/nominal", "-o", "out", "--resume").fine()  # it is another input
     assert read_all(*(tmp_path / "out").glob("*.root"))["pt"].tolist() == [5] * 5
+
+
+CUT = 'from hepflow.plugins.common import Filter\njob = Job("j")\njob += Filter("s", Cut="tree.pt > 1")\n'
+
+
+def test_rows_are_called_alike_whatever_each_file_calls_its_tree(hepflow, joboptions, tmp_path):
+    for number, name in enumerate(("HH", "ttbar")):
+        for path, tree in ((f"{name}.root", f"in/{name}"), (f"same_{name}.root", "in/tree")):
+            with uproot.recreate(tmp_path / path) as file:
+                made = file.mktree(tree, {"pt": "f4", "x": "var * float32"})
+                made.extend({"pt": np.arange(4, dtype="f4") + number, "x": ak.Array([[1.0], [], [2.0, 3.0], [4.0]])})
+    given = ["-i", "HH=HH.root", "-i", "tt=ttbar.root"]
+    copy = joboptions(COPY, "copy.py")
+    hepflow("plan", joboptions(COPY.replace("*", "HH.pt"), "one.py"), *given).failed(
+        "HH.pt is missing in 1 of 2 files", "there as ttbar.pt: --tree =HH calls the rows HH in all"
+    )
+    hepflow("plan", joboptions(CUT, "cut.py"), *given).failed(
+        "no container 'tree'", "it is there as HH.pt, ttbar.pt: --tree =tree calls the rows tree in all files"
+    )
+    hepflow("run", copy, "-i", "HH=same_HH.root", "-i", "tt=same_ttbar.root", "-o", "same").fine()
+    hepflow("run", copy, *given, "--tree", "=tree", "-o", "all").fine()
+    hepflow("run", copy, "-i", "HH=HH.root:in/HH=tree", "-i", "tt=ttbar.root:=tree", "-o", "each").fine()
+    for number in (1, 2):
+        want = read_all(tmp_path / f"same/out_00000{number}.root")
+        for folder in ("all", "each"):
+            found = read_all(tmp_path / f"{folder}/out_00000{number}.root")
+            assert {name: values.tolist() for name, values in found.items()} == {n: v.tolist() for n, v in want.items()}
+    told = json.loads((tmp_path / "all/provenance.json").read_text())["inputs"]
+    assert [one["tree"] for one in told] == ["in/HH=tree", "in/ttbar=tree"]
+    assert "tree.pt" in hepflow("plot", "pt", *given, "--tree", "=tree", "-o", "plot").fine().out
+    hepflow("plan", copy, "-i", "HH.root:in/HH=a", "-i", "HH.root:in/HH=b").failed("given twice")
 
 
 def test_inspect_shows_every_tree_or_the_chosen(hepflow, systematics):

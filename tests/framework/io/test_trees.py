@@ -10,6 +10,7 @@ import uproot
 from hepflow.errors import InputError, TreeError
 from hepflow.execution.inputs import formats as known_formats
 from hepflow.io.opening import open_reader, trees_of
+from hepflow.io.spelling import Notes
 from hepflow.registry.manager import registry
 
 
@@ -76,6 +77,18 @@ def test_a_tree_is_chosen(make, formats):
 def test_a_tree_that_is_not_there(make, formats, tree, text):
     with pytest.raises(InputError, match=text):
         open_reader(make("nominal", "folder/other"), formats, tree)
+
+
+def test_rows_of_an_ntuple_are_called_otherwise(make, formats):
+    """What hepflow noted of the columns goes along, a convention does not."""
+    notes = Notes({"pt": "HH.x.pt", "q": "Jet.q"}, {"HH": "n"}, frozenset(["HH", "Met"]), frozenset(["n"]))
+    renamed = Notes({"pt": "t.x.pt", "q": "Jet.q"}, {"t": "n"}, frozenset(["t", "Met"]), frozenset(["n"]))
+    assert notes.renamed("HH", "t") == renamed
+    for tree, unit in (("Delphes", "GeV"), ("HH", "")):
+        schema = open_reader(make(f"up/{tree}"), formats, f"up/{tree}=Delphes").schema()
+        assert (schema.tree, schema.energy_unit, [*schema.columns]) == (f"up/{tree}=Delphes", unit, ["Delphes.x"])
+    with pytest.raises(InputError, match="xAOD, whose containers have names of their own"):
+        open_reader(make("CollectionTree"), formats, "=tree")
 
 
 def test_an_input_that_is_no_file_has_no_tree():
