@@ -298,10 +298,10 @@ class Job:
         self._apply_datatype()
         self._find_files()
         self._frozen = True
-        for member in (*self._members, *self._overrides()):
+        for member in (*self._members, *self.overrides()):
             member.freeze()
 
-    def _overrides(self) -> list[Tool]:
+    def overrides(self) -> list[Tool]:
         """Return the tools of all variations."""
         return [tool for variation in self.variations.values() for tool in variation.tools]
 
@@ -318,7 +318,7 @@ class Job:
 
     def _find_files(self) -> None:
         """Replace the names of data files by the paths where they are found."""
-        members = [*self.configurables(), *self._overrides()]
+        members = [*self.configurables(), *self.overrides()]
         named = [(m, n, v) for m in members for n, v in m.values.items() if m.properties()[n].file and v]
         if not named:
             return

@@ -137,7 +137,7 @@ def _compiled(path: Path) -> tuple[str, CodeType]:
 
 def _forgotten(job: Job, made: Sequence[tuple[Configurable, int]]) -> tuple[str, ...]:
     """Return in words which tools and streams the file made and did not add to the job."""
-    added = {id(member) for member in job.configurables()}
+    added = {id(member) for member in (*job.configurables(), *job.overrides())}
     left = [(thing, line) for thing, line in made if id(thing) not in added]
     inside = {id(tool) for thing, _ in left if isinstance(thing, Stream) for tool in thing.tools}
     return tuple(

@@ -120,6 +120,12 @@ class TrainingSet:
             raise JobOptionsError(f"inputs of a TrainingSet wants hepflow.variables.Variable, got {wrong[0]!r}")
         if not any(self.inputs.values()):
             raise JobOptionsError("the training set has no inputs", hint='inputs={"TauTrack": (Variable("pt"), …)}')
+        formula = next((name for name in self.input_columns if not set(name).isdisjoint(" ()*+/")), None)
+        if formula is not None:
+            raise JobOptionsError(
+                f"inputs of a TrainingSet are columns, and {formula.partition('.')[2]!r} is an expression",
+                hint='job += Define("NAME", Columns={"CONTAINER.NAME": EXPRESSION}) makes a column of it',
+            )
         unknown = [group for group in self.caps if group not in self.inputs]
         if unknown:
             hint = nearest(unknown[0], self.inputs, what="groups of inputs")

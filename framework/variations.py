@@ -135,5 +135,7 @@ def chosen(names: Sequence[str], known: Mapping[str, Variation]) -> list[Variati
     if unknown is not None or not known:
         told = f"there is no variation {unknown!r}" if known else "the job has no variations"
         hint = nearest(unknown or "", known, what="variations") if known else "job.vary(…) declares them"
+        if "," in (unknown or ""):
+            hint = "give --variations once for each: --variations TES_UP --variations TES_DOWN"
         raise JobOptionsError(told, hint=hint, about="--variations")
     return [one for name, one in known.items() if name in names or "ALL" in names]

@@ -449,7 +449,7 @@ def _show_variations(job: Job, plan: Plan) -> None:
 def _weights(variation: Variation) -> list[str]:
     """Return what events are weighted with."""
     factor = f"factor {variation.factor}" if variation.factor != 1.0 else ""
-    return [text for text in (variation.weight.text, factor) if text]
+    return [text for text in ("" if variation.weight.trivial else variation.weight.text, factor) if text]
 
 
 def _show_samples(job: Job, plan: Plan, lumi: float | None) -> None:

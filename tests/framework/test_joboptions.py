@@ -223,7 +223,8 @@ def test_tools_that_are_never_added_are_told(write):
         f"Cut('lost') is made in line {lines} and never added: job += …",
         f"NtupleStream('tree') is made in line {lines + 1} and never added: job += …",
     )
-    assert load_joboptions(write(GOOD)).notes == ()
+    varied = GOOD + 'job.vary("UP", columns={"TauJets.pt": "TauJets.pt * 2"})\n'
+    assert load_joboptions(write(varied)).notes == ()
 
 
 @pytest.mark.parametrize(

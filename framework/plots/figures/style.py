@@ -6,6 +6,7 @@ them back, and pyplot is not used. Fonts come with matplotlib and mplhep, so tha
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -151,7 +152,7 @@ def check_sheet(sheet: str) -> None:
 def _sheet(sheet: str) -> dict[str, Any]:
     """Return the settings of a style sheet; PlotError where there is none, or it is damaged."""
     import mplhep.styles
-    from matplotlib import rc_params_from_file
+    from matplotlib import rc_params_from_file, rcParams
     from matplotlib.style import library
 
     made = getattr(mplhep.styles, sheet, None) if sheet.isidentifier() else None
@@ -162,10 +163,27 @@ def _sheet(sheet: str) -> dict[str, Any]:
             f"there is no style sheet {sheet!r}",
             hint=f"{nearest(sheet, [*names, *library])}; or the path of a file of matplotlib (.mplstyle)",
         )
+    if found:
+        return dict(found)
+    wrong: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        wrong.append(record.getMessage().strip().splitlines()[0])
+        return False
+
+    log = logging.getLogger("matplotlib")  # of keys and values that it does not know it only warns
+    log.addFilter(collect)
     try:
-        return dict(found or rc_params_from_file(str(Path(sheet).expanduser()), use_default_template=False))
+        found = rc_params_from_file(str(Path(sheet).expanduser()), use_default_template=False)
     except (ValueError, OSError) as error:
         raise PlotError(f"the style sheet cannot be read: {error}", where=sheet) from error
+    finally:
+        log.removeFilter(collect)
+    if wrong:
+        key = wrong[0].removeprefix("Bad key ").split()[0]
+        hint = nearest(key, rcParams) if wrong[0].startswith("Bad key") else "matplotlib.rcParams has keys and values"
+        raise PlotError(f"the style sheet cannot be used: {wrong[0]}", where=sheet, hint=hint)
+    return dict(found)
 
 
 def open_matplotlib() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hepflow.errors import JobOptionsError
+from hepflow.execution.records import check_finished
 from hepflow.plugins.performance.base import file_name
 from hepflow.plugins.performance.report.contents import Contents, Picture, read_run
 from hepflow.plugins.performance.report.overview import COUNTS
@@ -40,7 +41,8 @@ MOST_FILES = 4
 def read_runs(texts: Sequence[str]) -> dict[str, Contents]:
     """Read run directories, given as ``FOLDER`` or ``NAME=FOLDER``; without a name it is that of the folder.
 
-    JobOptionsError for fewer than two, or names that do not tell them apart; InputError where one is no run directory.
+    JobOptionsError for fewer than two, or names that do not tell them apart; InputError where one is no run directory,
+    or has not finished.
     """
     runs: dict[str, Contents] = {}
     for text in texts:
@@ -52,6 +54,7 @@ def read_runs(texts: Sequence[str]) -> dict[str, Contents]:
         if name in runs:
             raise JobOptionsError(f"two runs are called {name}", hint="give them names: old=FOLDER new=FOLDER")
         runs[name] = read_run(path)
+        check_finished(path, whole=False)
     if len(runs) < 2:
         raise JobOptionsError("there is nothing to compare with", hint="give two runs or more")
     return runs

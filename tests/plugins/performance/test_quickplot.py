@@ -140,6 +140,8 @@ def test_the_text_and_the_look_of_the_figures(hepflow, xaod, tmp_path):
     numbers = json.loads((tmp_path / "out" / "TauJets.pt_low.json").read_text())
     assert (numbers["style"]["text"], numbers["style"]["sheet"]) == ("My lab", "CMS")
     assert numbers["options"]["ratio"] is True
+    (tmp_path / "wrong.mplstyle").write_text("axes.titlesizes: 3\n")
+    hepflow("plot", "pt:low", "-i", xaod, "--style", "wrong.mplstyle").failed("axes.titlesizes", "'axes.titlesize'")
     hepflow("plot", "pt:low", "-i", xaod, "--style", "CMSS").failed("no style sheet 'CMSS'", "'CMS'")
     hepflow("plot", "pt:low", "-i", xaod, "--ratio").failed("--ratio compares curves", status=2)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepflow import Events, Target, TrainingSet
-from hepflow.errors import ToolError
+from hepflow.errors import JobOptionsError, ToolError
 from hepflow.plugins.training import TrainingSelection
 from hepflow.plugins.training.columns import flat_column
 from hepflow.variables import Variable
@@ -96,6 +96,12 @@ def test_weights_that_are_not_finite():
     events = ntuple(**bad)
     select("ignore", weight="TauJets.weight").execute(events, None)
     assert weights(events) == [1.0, 0.5]
+
+
+def test_an_input_that_is_an_expression_is_refused():
+    with pytest.raises(JobOptionsError, match="'d0 / z0' is an expression") as caught:
+        select(inputs={"TauTrack": (Variable("d0 / z0"),)})
+    assert "Define" in caught.value.hint
 
 
 def test_reads_and_record():

@@ -100,7 +100,7 @@ def test_command(two, tmp_path, hepflow):
     assert "axes differ" in shown
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert page.count("<figure ") == 4
-    assert "1 plot did not" in page
+    assert "1 figure not drawn, the same in all runs" in page
     assert "-PtMin = 10" in page
     again = load_figure(tmp_path / "out" / "Matrix" / "Net1_efficiency.json")
     assert isinstance(again.what, Comparison)
@@ -110,6 +110,8 @@ def test_command(two, tmp_path, hepflow):
     hepflow("compare", folders[0]).failed("nothing to compare with")
     (tmp_path / "nothing").mkdir()
     hepflow("compare", folders[0], tmp_path / "nothing").failed("no run directory")
+    (tmp_path / "nothing" / ".hepflow").mkdir()
+    hepflow("compare", folders[0], tmp_path / "nothing").failed("has not finished", "--resume")
 
 
 def test_names_of_runs(two):
