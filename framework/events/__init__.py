@@ -104,6 +104,12 @@ class Events:
         found = self._scope.nominal
         return None if found is None else Events(found, self._access)
 
+    def alike(self, reads: Iterable[str]) -> list[Events]:
+        """Return these events in the variations in which the same objects are visible, and the columns ``reads`` are
+        the same.
+        """
+        return [Events(one, self._access) for one in self._scope.alike(reads)]
+
     def places(self, container: str) -> npt.NDArray[np.int64] | None:
         """Return which of its objects, hidden ones included, the visible ones of a container are (``""``: of the
         events); None where all are visible.

@@ -6,6 +6,7 @@ through to its parent and keeps its own columns and masks on top.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -117,6 +118,7 @@ class Scope:
         self._lasting: dict[Hashable, Any] = {} if parent is None else parent._lasting
         self.nominal: Scope | None = None
         """What this is a variation of."""
+        self._variants: list[weakref.ref[Scope]] = []  # they hold this one
         self._selects = self._anew = False
 
     @classmethod
@@ -147,6 +149,7 @@ class Scope:
         made.cutflow, made.yields = ({}, {}) if own is None else (own.cutflow, own.yields)
         made.notes, made._noted = {}, set()  # what is to be told is told of the nominal
         made.nominal = self
+        self._variants.append(weakref.ref(made))
         made.draws = dict(self.draws)
         if own is not None:
             made._columns = dict(own._columns)
@@ -375,10 +378,8 @@ class Scope:
         """Return what ``make`` returns, kept until a column or a selection changes. A variation takes that of the
         nominal where the columns that it ``reads`` do not differ.
         """
-        nominal = self.nominal
-        alike = nominal is not None and not self._selects and not self._anew
-        if nominal is not None and alike and reads is not None and not self._differs(reads):
-            return nominal.shared(key, make, reads)
+        if self.nominal is not None and reads is not None and self._as_nominal(reads):
+            return self.nominal.shared(key, make, reads)
         if key not in self._shared:
             self._shared[key] = make()
         value: T = self._shared[key]
@@ -401,8 +402,14 @@ class Scope:
         made._event_mask, made._masks = None, {}
         return made
 
-    def _differs(self, reads: Iterable[str]) -> bool:
-        return any(self.find(name) is not self._load(name) for name in reads)
+    def alike(self, reads: Iterable[str]) -> list[Scope]:
+        """Return the variations of this scope that see the same objects, and the same in the columns ``reads``."""
+        found = [one for known in self._variants if (one := known()) is not None]
+        return [one for one in found if one._as_nominal(reads)]
+
+    def _as_nominal(self, reads: Iterable[str]) -> bool:
+        same = self.nominal is not None and not self._selects and not self._anew
+        return same and all(self.find(name) is self._load(name) for name in reads)
 
     def _forget(self) -> None:
         self._shared.clear()

@@ -51,20 +51,17 @@ class Histogram(PlotObject):
         reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
         self._sums["counts"].fill(*reached, weight=weights)
 
-    def fill_numbers(self, numbers: Array, weight: Array, squares: Array) -> Array:
-        """Add one entry for each number of a bin of the only axis, as ``bin_numbers`` has them, with finite weights and
-        their squares; return the sums of weights, shape (bins + 3,).
+    def add_sums(self, numbers: Array, negative: Array, sums: Array, squares: Array) -> None:
+        """Add one entry for each number of a bin of the only axis, as ``bin_numbers`` has them, by the sums of finite
+        weights and of their squares, shape (bins + 3,); ``negative`` are the places of those with a negative weight.
         """
         invalid = int(np.count_nonzero(numbers == len(self.axes[0]) + 2))
         self.invalid += invalid
         self.entries += len(numbers) - invalid
-        if len(weight) and weight.min() < 0:
-            self.negative += int(np.count_nonzero((weight < 0) & (numbers != len(self.axes[0]) + 2)))
-        sums = self.counted(numbers, weight)
+        self.negative += int(np.count_nonzero(numbers[negative] != len(self.axes[0]) + 2))
         view = self._live("counts")
         view["value"] += sums[:-1]
-        view["variance"] += self.counted(numbers, squares)[:-1]
-        return sums
+        view["variance"] += squares[:-1]
 
     def counted(self, numbers: Array, weight: Array | None = None) -> Array:
         """Return how often each number of a bin is there, or the sums of weights, shape (bins + 3,)."""

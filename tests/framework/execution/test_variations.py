@@ -219,6 +219,22 @@ def test_only_what_depends_runs_again(varied, inputs):
     assert not {"pt__MADE_UP", "pt__PU_UP", "eta__TES_UP", "passes__PU_UP"} & names
 
 
+def test_weights_summed_together_give_what_each_gives_alone(inputs, tmp_path):
+    job = Job("test")
+    job += Undrawn("plots", Variables=["TauJets.eta:10;-1;3", "log(TauJets.eta):5;-3;1"], Weight="1 + TauJets.eta / 3")
+    for number in (1, 2):
+        job.vary(f"W{number}_UP", weight=f"{number} / 3 - EventInfo.eventNumber % 3")
+
+    def found(*names):
+        options = RunOptions(inputs=inputs, output=str(tmp_path / names[0]), chunk=25, variations=names)
+        of = run(job, options).variations["W1_UP"]["plots"]
+        return {(name, key): plot.to_json() for name, plots in of.items() for key, plot in plots.items()}
+
+    alone = found("W1_UP")
+    assert alone == found("W2_UP", "W1_UP")
+    assert all(told["negative"] and told["common"]["products"]["values"] for told in alone.values())
+
+
 def test_resuming_gives_the_same(varied, inputs, tmp_path):
     options = {"inputs": inputs, "output": str(tmp_path / "out"), "chunk": 25, "variations": ["ALL"]}
     first = run(job_of(vary=VARIED), RunOptions(**options))
