@@ -6,7 +6,7 @@ sorted by it (``hepflow.streams.shuffling``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from hepflow.events.random import philox
 from hepflow.files import replacing
 from hepflow.io.hdf5 import COMPRESSIONS, DatasetLayout, DatasetWriter
 from hepflow.protocols import ColumnInfo, Writer
-from hepflow.streams.shuffling import KEPT, Ends, Part, PartWriter, Rows, ranges, shuffled
+from hepflow.streams.shuffling import KEPT, Ends, Part, PartWriter, Rows, few, picked, ranges, shuffled
 from hepflow.trainingset import TrainingSet as Declared
 from hepflow.trainingset import training_set_of
 from hepflow.variables import Variable
@@ -207,16 +207,24 @@ class DatasetStream(Stream):
                 declared.called, declared.weight, declared.negative_weights,
             )  # fmt: skip
         target = context.path(f"{self.name}{self.joined}")
-        blocks = (block for path in parts for block in Part(path, self, first).blocks())
         with (
             replacing(target, hint=KEPT) as temporary,
             DatasetWriter(temporary, first.layout, int(ends.counts.sum()), compression=self.Compression) as writer,
         ):
-            for rows, objects in shuffled(blocks, ranges(ends.sizes), first.kinds, parts[0].parent):
+            for rows, objects in self._ranges(parts, first, ends):
                 writer.append(rows, objects, np.argsort(rows["key"], kind="stable"))
             left_out = {"left_out": list(context.left_out)} if context.left_out else {}
             writer.finish({**self._record(first.metadata, ends.counts, ends.negative), **left_out})
         return [target]
+
+    def _ranges(self, parts: Sequence[Path], first: Part, ends: Ends) -> Iterator[Rows]:
+        """Return the rows of one range of keys after the other."""
+        keys = ranges(ends.sizes)
+        if few(len(parts), int(ends.sizes.sum()), keys):
+            places = {path: Part(path, self, first).places(keys) for path in parts}
+            return picked(places, len(keys), first.kinds)
+        blocks = (block for path in parts for block in Part(path, self, first).blocks())
+        return shuffled(blocks, keys, first.kinds, parts[0].parent)
 
     def _read_ends(self, parts: Sequence[Path]) -> tuple[Part, Ends]:
         """Return the first part, and what the ends of all say together; OutputError where there are no rows, a class

@@ -1,8 +1,9 @@
 """Shuffling more rows than fit into memory: what a DatasetStream does with its rows between a work unit and the end.
 
-A work unit writes blocks of rows sorted by key into a part. In the end the blocks of all parts are dealt out to ranges
-of keys, through temporary files where they are more than a block; each range is then small enough to be sorted in
-memory. Few files are open at a time: many ranges are dealt out to groups of them first.
+A work unit writes blocks of rows sorted by key into a part. In the end each range of keys is small enough to be sorted
+in memory: it is picked out of the blocks of all parts where they stand. Where that would be too many small pieces,
+blocks are dealt out to ranges through temporary files. Few files are open at a time: many ranges are dealt out to
+groups of them first.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hepflow.trainingset import training_set_of
 if TYPE_CHECKING:
     from hepflow.streams.dataset import DatasetStream
 
-__all__ = ["KEPT", "Ends", "Part", "PartWriter", "Rows", "ranges", "shuffled"]
+__all__ = ["KEPT", "Ends", "Part", "PartWriter", "Rows", "few", "picked", "ranges", "shuffled"]
 
 BLOCK_BYTES = 32 * 2**20
 """Bytes of rows that are sorted in memory at a time, at the end; a quarter of it in a work unit."""
@@ -35,6 +36,8 @@ STEP = 32_768
 """Rows that are made together, however many a chunk has."""
 FILES = 64
 """Ranges of keys, or groups of them, that rows are dealt out to at a time."""
+PICKED = 65_536
+"""Pieces, of so many ranges of keys and blocks, that are picked out of the parts; more are dealt out."""
 KEPT = "is the disk full? finished work units are kept, --resume continues"
 _LENGTH = 8
 """Bytes of a number in a file: of the rows that follow, of the text at the end of a part."""
@@ -57,8 +60,8 @@ class Rows(NamedTuple):
         if len(pieces) == 1:  # the usual case
             return pieces[0]
         groups = pieces[0].objects
-        objects = {group: np.concatenate([piece.objects[group] for piece in pieces]) for group in groups}
-        return cls(np.concatenate([piece.rows for piece in pieces]), objects)
+        objects = {group: _concatenated([piece.objects[group] for piece in pieces]) for group in groups}
+        return cls(_concatenated([piece.rows for piece in pieces]), objects)
 
     @classmethod
     def empty(cls, kinds: Mapping[str, np.dtype[Any]]) -> Rows:
@@ -81,10 +84,9 @@ class Rows(NamedTuple):
 
     def split(self, keys: npt.NDArray[np.uint64]) -> Iterator[Rows]:
         """Yield views of sorted rows, for each key of those from it on to the next."""
-        edges = [*np.searchsorted(self.rows["key"], keys).tolist(), len(self.rows)]
-        places = {group: np.append(0, np.cumsum(self.rows[group], dtype=np.int64))[edges] for group in self.objects}
+        edges, *places = _edges(self.rows, keys, self.objects)
         for number, (start, stop) in enumerate(pairwise(edges)):
-            parts = {group: slice(*ends[number : number + 2]) for group, ends in places.items()}
+            parts = {group: slice(*ends[number : number + 2]) for group, ends in zip(self.objects, places, strict=True)}
             yield Rows(self.rows[start:stop], {group: self.objects[group][part] for group, part in parts.items()})
 
     def write(self, file: IO[bytes]) -> None:
@@ -94,18 +96,29 @@ class Rows(NamedTuple):
             file.write(np.ascontiguousarray(values).view(np.uint8).data)
 
 
+def _concatenated(values: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate([as_bytes(part) for part in values]).view(values[0].dtype)
+
+
+def _edges(rows: npt.NDArray[Any], keys: npt.NDArray[np.uint64], groups: Iterable[str]) -> list[npt.NDArray[np.int64]]:
+    """Return where the range of each key begins, and the last ends, among sorted rows and the objects of each group."""
+    edges = np.append(np.searchsorted(rows["key"], keys), len(rows))
+    return [edges, *(np.append(0, np.cumsum(rows[group], dtype=np.int64))[edges] for group in groups)]
+
+
+def _read(file: IO[bytes], end: int, number: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    if number < 0 or file.tell() + number * kind.itemsize > end:
+        raise ValueError("a block is longer than its file")
+    return np.frombuffer(file.read(number * kind.itemsize), dtype=kind)
+
+
 def _blocks(file: IO[bytes], end: int, kinds: Mapping[str, np.dtype[Any]]) -> Iterator[Rows]:
     """Yield what ``Rows.write`` wrote, from where the file stands up to ``end``; ValueError where that is damaged."""
     (_, row_kind), *sequences = kinds.items()
-
-    def read(number: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
-        if number < 0 or file.tell() + number * kind.itemsize > end:
-            raise ValueError("a block is longer than its file")
-        return np.frombuffer(file.read(number * kind.itemsize), dtype=kind)
-
     while file.tell() < end:
-        rows = read(int.from_bytes(file.read(_LENGTH), "little"), row_kind)
-        yield Rows(rows, {group: read(int(rows[group].sum(dtype=np.int64)), kind) for group, kind in sequences})
+        rows = _read(file, end, int.from_bytes(file.read(_LENGTH), "little"), row_kind)
+        counts = {group: int(rows[group].sum(dtype=np.int64)) for group, _ in sequences}
+        yield Rows(rows, {group: _read(file, end, counts[group], kind) for group, kind in sequences})
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -210,7 +223,7 @@ class Part:
             self.columns: dict[str, str] = content["columns"]
             self.ends = Ends(**{name: np.asarray(value, dtype=np.int64) for name, value in content["ends"].items()})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise self._damaged() from error
+            raise _damaged(self._path) from error
         self.layout: DatasetLayout
         self.kinds: dict[str, np.dtype[Any]]
         if other is not None and self.columns == other.columns:
@@ -227,12 +240,36 @@ class Part:
                     read += block.nbytes
                     yield block
         except (OSError, ValueError) as error:
-            raise self._damaged() from error
+            raise _damaged(self._path) from error
         if read != self.ends.sizes.sum():
-            raise self._damaged()
+            raise _damaged(self._path)
 
-    def _damaged(self) -> InputError:
-        return InputError(f"a part of the data set is damaged: {self._path}", hint="start anew with --force")
+    def places(self, keys: npt.NDArray[np.uint64]) -> list[npt.NDArray[np.int64]]:
+        """Return for each block the bytes of the file at which each range of keys begins, and the last ends (first
+        axis: the rows, then the objects of each sequence).
+        """
+        (_, row_kind), *sequences = self.kinds.items()
+        places, read = [], 0
+        try:
+            with self._path.open("rb") as file:
+                while (start := file.tell() + _LENGTH) < self._end:
+                    rows = _read(file, self._end, int.from_bytes(file.read(_LENGTH), "little"), row_kind)
+                    block = []
+                    for edges, kind in zip(_edges(rows, keys, dict(sequences)), self.kinds.values(), strict=True):
+                        block.append(start + edges * kind.itemsize)
+                        start = int(block[-1][-1])
+                    places.append(np.array(block))
+                    read += start - int(block[0][0])
+                    file.seek(start)
+        except (OSError, ValueError) as error:
+            raise _damaged(self._path) from error
+        if read != self.ends.sizes.sum():
+            raise _damaged(self._path)
+        return places
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"a part of the data set is damaged: {path}", hint="start anew with --force")
 
 
 # ── at the end ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -245,6 +282,42 @@ def ranges(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
         pieces = max(1, -(-size // BLOCK_BYTES))
         keys += [(fold << 56) + (piece << 56) // pieces for piece in range(pieces)]
     return np.array(keys, dtype=np.uint64)
+
+
+def few(parts: int, size: int, keys: npt.NDArray[np.uint64]) -> bool:
+    """Return whether so many parts, of so many bytes together, are few enough to pick each range of keys out of."""
+    return (parts + size // (BLOCK_BYTES // 4)) * len(keys) <= PICKED
+
+
+def picked(
+    places: Mapping[Path, list[npt.NDArray[np.int64]]], number: int, kinds: Mapping[str, np.dtype[Any]]
+) -> Iterator[Rows]:
+    """Yield the same as ``shuffled`` of ``number`` keys, read from where it stands: ``places`` are those of each part
+    (``Part.places``).
+    """
+    ends = [block for blocks in places.values() for block in blocks]
+    for key in range(number):
+        sizes = sum((block[:, key + 1] - block[:, key] for block in ends), np.zeros(len(kinds), np.int64))
+        values = [np.empty(size, dtype=np.uint8) for size in sizes]
+        rest = [memoryview(value) for value in values]  # type: ignore[arg-type]
+        for path, blocks in places.items():
+            _fill(rest, path, [block[:, key : key + 2] for block in blocks])
+        (_, rows), *objects = ((n, v.view(kind)) for v, (n, kind) in zip(values, kinds.items(), strict=True))
+        yield Rows(rows, dict(objects))
+
+
+def _fill(rest: list[memoryview], path: Path, spans: Sequence[npt.NDArray[np.int64]]) -> None:
+    """Read bytes of a part into the beginning of each of ``rest``, and leave there what is still to be filled."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            for block in spans:
+                for place, (start, stop) in enumerate(block.tolist()):
+                    file.seek(start)
+                    if stop > start and file.readinto(rest[place][: stop - start]) != stop - start:
+                        raise ValueError("the part is shorter than it was")
+                    rest[place] = rest[place][stop - start :]
+    except (OSError, ValueError) as error:
+        raise _damaged(path) from error
 
 
 def shuffled(

@@ -154,9 +154,11 @@ def test_same_content_for_any_workers_chunks_and_blocks(ntuples, built, tmp_path
     assert same(two, expected)
     monkeypatch.setattr(shuffling_module, "BLOCK_BYTES", 100_000)  # many blocks and key ranges instead of one
     monkeypatch.setattr(shuffling_module, "FILES", 4)  # dealt out to groups of ranges, and again
-    many, again = read(build(ntuples[0], tmp_path / "many", chunk=77))
-    assert same(many, expected)
-    assert again == record
+    for picked in (shuffling_module.PICKED, 0):  # ranges of keys are picked out of the parts, or dealt out
+        monkeypatch.setattr(shuffling_module, "PICKED", picked)
+        many, again = read(build(ntuples[0], tmp_path / f"many-{picked}", chunk=77))
+        assert same(many, expected)
+        assert again == record
 
 
 def test_seed_changes_the_order_and_nothing_else(ntuples, built, tmp_path):
@@ -308,6 +310,7 @@ def test_many_parts_take_few_open_files(tmp_path, monkeypatch):
         shutil.copyfile(part, copy)
     monkeypatch.setattr(shuffling_module, "BLOCK_BYTES", 100_000)
     monkeypatch.setattr(shuffling_module, "FILES", 4)
+    monkeypatch.setattr(shuffling_module, "PICKED", 0)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, limits[1]))
