@@ -7,7 +7,7 @@ says of itself what was declared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -211,7 +211,7 @@ class TrainingSet:
         return {
             "rows": self.rows,
             "called": self.called,
-            "inputs": {group: [_described(v) for v in variables] for group, variables in self.inputs.items()},
+            "inputs": {group: [v.record() for v in variables] for group, variables in self.inputs.items()},
             "caps": dict(self.caps),
             "target": [
                 {"column": t.column, "classes": {str(value): name for value, name in t.classes.items()}}
@@ -231,7 +231,7 @@ class TrainingSet:
         return cls(
             **{
                 **record,
-                "inputs": {group: tuple(Variable(**v) for v in variables) for group, variables in groups},
+                "inputs": {group: tuple(Variable.from_record(v) for v in variables) for group, variables in groups},
                 "target": tuple(Target(**one) for one in record["target"]),
                 "folds": tuple(Folds.from_record(one) for one in record["folds"]),
             }
@@ -246,11 +246,6 @@ def training_set_of(user: Configurable) -> TrainingSet:
             f"{user.name} has no TrainingSet", hint="TrainingSet=… says rows, inputs, target, weight and folds"
         )
     return declared
-
-
-def _described(variable: Variable) -> dict[str, Any]:
-    """Return the fields of a variable, without those that are for plots."""
-    return {f.name: getattr(variable, f.name) for f in fields(variable) if f.name not in ("binnings", "truth")}
 
 
 def _texts(given: Iterable[Any]) -> tuple[str, ...]:

@@ -66,6 +66,10 @@ class Binning:
             raise PropertyError(f"{text!r} is no binning", hint="write NUMBER;LOW;HIGH, as in 50;0;100") from error
 
 
+_NUMBERS = ("floor", "missing", "fill", "mean")
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+
 @dataclass(frozen=True)
 class Variable:
     """One quantity of an object.
@@ -102,6 +106,20 @@ class Variable:
             raise PropertyError(f"variable {self.name}: log10 needs a floor above 0, got {self.floor!r}")
         if not self.column:
             object.__setattr__(self, "column", self.name)
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields, without those that are for plots, as JSON takes them: NaN is the text ``nan``, for null
+        says that there is none.
+        """
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("binnings", "truth")}
+        return {k: str(v) if isinstance(v, float) and not np.isfinite(v) else v for k, v in told.items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Variable:
+        """Return the variable that ``record`` wrote down; TypeError or PropertyError where it is none."""
+        told: dict[str, Any] = {**record}
+        told |= {k: float(v) for k, v in record.items() if k in _NUMBERS and v in _NOT_FINITE}
+        return cls(**told)
 
     def __repr__(self) -> str:
         """Return what is not the default; of the binnings nothing, their edges would fill screens and files."""

@@ -107,7 +107,7 @@ def recipes(model: Model) -> Mapping[str, Mapping[str, Variable]]:
                     hint=nearest(unknown[0], _FIELDS, what="fields of a variable"),
                 )
             try:
-                variable = Variable(**entry)
+                variable = Variable.from_record(entry)
             except (TypeError, PropertyError) as error:
                 raise NetworkError(f"the model has no recipe for a variable of {group!r}: {error}") from error
             found[group][variable.name] = variable

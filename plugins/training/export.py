@@ -171,11 +171,7 @@ def model_record(
     """Return what travels with the model beyond its numbers."""
     variables = {
         group: [
-            {
-                key: getattr(v, key)
-                for key in ("name", "column", "transform", "floor", "missing", "fill", "unit", "label")
-                if getattr(v, key) not in (None, "")
-            }
+            {key: value for key, value in v.record().items() if key != "mean" and value not in (None, "")}
             for v in listed
         ]
         for group, listed in data.variables.items()

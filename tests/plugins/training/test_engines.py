@@ -17,11 +17,12 @@ from hepflow import Context, Folds, Job, Target, TrainingSet, kfold
 from hepflow.datafiles import data_folders, find_data_file
 from hepflow.errors import HepflowError
 from hepflow.execution import RunOptions, run
+from hepflow.plugins.networks import ModelDecorator
 from hepflow.plugins.training import Choice, ModelExporter, Normaliser, Trainer, Tuner, open_dataset
 from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.engines.trees import read_bdt
 from hepflow.registry.models import open_model, recipes
-from hepflow.streams import DatasetStream
+from hepflow.streams import DatasetStream, NtupleStream
 from hepflow.variables import Variable
 
 EVENTS = 900
@@ -276,6 +277,34 @@ def test_missing_values_without_a_fill_and_negative_weights_for_xgboost(tmp_path
     kept = write(tmp_path / "keep", replace(DECLARED, negative_weights="keep"))
     with pytest.raises(HepflowError, match="xgboost trains with no negative weights, 48 of 540 events have one"):
         train(tmp_path, kept, "xgboost")
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+def test_values_that_stay_missing_do_so_from_training_to_decorator(tmp_path, engine):
+    z = Variable("z", missing=-999.0, fill=float("nan"))
+    bare = write(tmp_path, replace(DECLARED, inputs={"Nominal": (Variable("x"), z)}))
+    train(tmp_path, bare, engine)
+    (exported,) = ModelExporter("e", Trainer=str(tmp_path / "network")).finalize(None, Context(tmp_path, "export"))
+    assert max(exported["differences"].values()) < 1e-5
+    with open_dataset(bare["Dataset"]) as data:
+        rows = data.whole("test")
+    absent = np.isnan(rows.inputs["Nominal"][:, 1])
+    assert 0 < absent.sum() < len(absent)
+    for name in exported["differences"]:
+        path = tmp_path / "network" / name
+        model = open_model(path)
+        assert np.isnan(recipes(model)["Nominal"]["z"].fill)
+        wanted = next(iter(model.evaluate(rows.inputs).values()))[:, 1]
+        job = Job("apply")
+        job += ModelDecorator("Score", WeightFile=str(path), Container="Nominal", OutputPrefix="of_")
+        job += NtupleStream("out", Container="", Keep=["*"])
+        options = RunOptions(inputs=[str(tmp_path / "n.root")], output=str(tmp_path / f"{name}_run"))
+        (written,) = run(job, options).outputs["out"]
+        with uproot.open(f"{written}:tree") as tree:
+            found = tree.arrays(library="np")
+        score = next(values for key, values in found.items() if key == "of_signal")
+        places = np.searchsorted(found["event"], rows.columns["event"])
+        assert score[places] == pytest.approx(wanted, abs=1e-6)
 
 
 def test_a_grid_around_the_options_of_tmva(events, tmp_path):
