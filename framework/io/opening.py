@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -79,7 +80,10 @@ def _open(path: str, spelled: str, **options: Any) -> Any:
     import uproot
 
     try:
-        return uproot.open({spelled: None}, array_cache=None, object_cache=None, **options)
+        file = uproot.open({spelled: None}, array_cache=None, object_cache=None, **options)
+        # uproot asks for the class of each of the thousands of parts of a tree, and works out its name anew each time
+        file.file.class_named = cache(file.file.class_named)
+        return file
     except Exception as error:
         message = f"this input cannot be opened as a ROOT file: {first_line(error)}"
         if local_path(path) is not None:

@@ -228,8 +228,12 @@ class RootReader(ABC):
 
     def blocks(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> Sequence[tuple[int, int]]:
         """Return the pieces of ``[start, stop)`` to read in one call each: small, and cut at baskets or clusters."""
-        per_entry = self._size(columns) / max(int(self._tree.num_entries), 1)
-        return cut_blocks(self.boundaries(columns), per_entry, start, stop)
+        try:
+            per_entry, marks = self._size(columns) / max(int(self._tree.num_entries), 1), self._boundaries(columns)
+        except KeyError:
+            self._check_sources(columns)
+            raise
+        return cut_blocks(marks, per_entry, start, stop)
 
     def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
         """Read the entries ``[start, stop)`` of columns of this file's schema in one call; name → Column.
