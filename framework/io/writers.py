@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -377,21 +377,29 @@ class RNTupleWriter(_RootWriter):
         """Accept all types."""
 
     def _make(self) -> Any:
+        import awkward as ak
+
         return self._file.mkrntuple(
-            self.tree, self._record({name: found.empty() for name, found in self._types.items()}).form
+            self.tree, ak.forms.RecordForm([_form(found) for found in self._types.values()], self._names())
         )
 
     def _extend(self, columns: Mapping[str, Column]) -> None:
-        append(self._output, self._record(columns))
-
-    def _record(self, columns: Mapping[str, Column]) -> Any:
         import awkward as ak
 
-        layouts = []
-        for name in self._types:
-            column = columns[name]
-            layout = inner_layout(column.content)
-            if column.offsets is not None:
-                layout = ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), layout)
-            layouts.append(layout)
-        return ak.contents.RecordArray(layouts, [field_name(self._spell(name)) for name in self._types])
+        append(self._output, ak.contents.RecordArray([_layout(columns[name]) for name in self._types], self._names()))
+
+    def _names(self) -> list[str]:
+        return [field_name(self._spell(name)) for name in self._types]
+
+
+def _layout(column: Column) -> Any:
+    import awkward as ak
+
+    layout = inner_layout(column.content)
+    return layout if column.offsets is None else ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), layout)
+
+
+@cache
+def _form(found: ColumnType) -> Any:
+    """Return the form of columns of a type: there are few, and every file has a hundred columns."""
+    return _layout(found.empty()).form
