@@ -24,7 +24,7 @@ __all__ = ["FitHistograms"]
 
 class FitHistograms(HistogramPlots):
     """Plot histograms, as HistogramPlots does, and write them for fits: ``histograms.root`` and a pyhf workspace
-    ``VARIABLE.json`` for each variable (for each class of ``Split``: ``VARIABLE_CLASS``), a channel each.
+    ``VARIABLE_pyhf.json`` for each variable (for each class of ``Split``: ``VARIABLE_CLASS``), a channel each.
 
     The ROOT file has ``SAMPLE_VARIABLE`` and ``SAMPLE_VARIABLE__NAME_UP``/``_DOWN`` for each variation, as TRExFitter
     reads them, and the same ones as ``VARIABLE/SAMPLE`` and ``VARIABLE/SAMPLE_NAMEUp``/``Down`` with
@@ -62,7 +62,7 @@ class FitHistograms(HistogramPlots):
         folder = self.Folder or self.name
         _write_root(context.path(f"{folder}/histograms.root"), channels)
         for channel in channels:
-            path = context.path(f"{folder}/{channel.name}.json")
+            path = context.path(f"{folder}/{channel.name}_pyhf.json")
             write_text(path, json.dumps(channel.workspace(self.Signal), indent=1, allow_nan=False) + "\n")
         alone = [effect for effect, (up, down) in channels[0].effects.items() if not (up and down)]
         if alone:

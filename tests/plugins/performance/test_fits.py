@@ -67,7 +67,7 @@ def test_the_root_file_has_what_programs_for_fits_read(fit):
 @pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")  # pyhf's own
 def test_pyhf_fits_the_workspace(fit):
     pyhf = pytest.importorskip("pyhf", reason="pyhf is not installed")
-    workspace = pyhf.Workspace(json.loads((fit / "tree.x_3_0_3.json").read_text()))  # validates it
+    workspace = pyhf.Workspace(json.loads((fit / "tree.x_3_0_3_pyhf.json").read_text()))  # validates it
     model = workspace.model()
     data = workspace.data(model)
     assert data[:3] == [1, 1, 2]
@@ -84,7 +84,7 @@ def test_the_observation_is_the_sum_without_data_and_mistakes_are_named(inputs, 
     options = {"inputs": inputs[:2], "output": str(tmp_path / "out")}
     job = Job("test")
     job += Undrawn("fit", Variables=["tree.x:3;0;3"])
-    content = json.loads((run(job, RunOptions(**options)).directory / "fit/tree.x_3_0_3.json").read_text())
+    content = json.loads((run(job, RunOptions(**options)).directory / "fit/tree.x_3_0_3_pyhf.json").read_text())
     assert content["observations"][0]["data"] == [1, 2, 4]
     with pytest.raises(JobOptionsError, match="data is data and not in Data"):
         run(job_of(Data=[]), RunOptions(**options, force=True))

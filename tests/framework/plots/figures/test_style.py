@@ -80,18 +80,21 @@ def test_fonts_come_with_matplotlib_or_mplhep():
 
 
 def test_the_first_curves_differ_in_brightness():
-    shades = [lightness(look_of(place).colour) for place in range(4)]
+    with house_style():
+        shades = [lightness(look_of(place).colour) for place in range(4)]
     assert min(abs(a - b) for i, a in enumerate(shades) for b in shades[:i]) > 10
 
 
 @pytest.mark.parametrize("kind", ["protan", "deutan"])
 def test_the_first_curves_differ_for_all_colour_visions(kind):
-    seen = [as_seen(look_of(place).colour, kind) for place in range(4)]
+    with house_style():
+        seen = [as_seen(look_of(place).colour, kind) for place in range(4)]
     assert min(np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]) > 0.2
 
 
 def test_no_two_of_many_curves_look_the_same():
-    looks = [look_of(place) for place in range(64)]
+    with house_style():
+        looks = [look_of(place) for place in range(64)]
     assert len({(look.colour, str(look.line)) for look in looks}) == 64
     assert len({(look.colour, look.marker) for look in looks}) == 64
 
