@@ -25,6 +25,10 @@ PATIENCE = 3.0
 Result = TypeVar("Result")
 
 
+def _silent(done: int, total: int) -> None:
+    """Say nothing."""
+
+
 class Processes:
     """What tools may use while they finalize (``context.processes``): as many processes as the run has workers.
 
@@ -34,7 +38,7 @@ class Processes:
 
     def __init__(self, workers: int = 1, tell: Callable[[int, int], None] | None = None) -> None:
         self.workers = workers
-        self._tell = tell or (lambda done, total: None)
+        self._tell = tell or _silent
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:

@@ -42,7 +42,7 @@ def test_columns_of_files_under_their_uniform_names(xaods):
     assert len(numbers) == 75
     assert len(np.unique(numbers)) == 75
     assert "75 events" in repr(data)
-    assert "<td>TauJets</td>" in data._repr_html_()
+    assert ">TauJets</td>" in data._repr_html_()
     with pytest.raises(ColumnError, match=r"TauJets\.ptt.*not there"):
         data["TauJets.ptt"]
     with pytest.raises(PropertyError):
