@@ -40,7 +40,7 @@ from hepflow.stream import Stream
 from hepflow.tool import Tool
 from hepflow.variations import VARIATIONS
 
-__all__ = ["Payload", "UnitResult", "Worker", "failure"]
+__all__ = ["Payload", "UnitResult", "Worker", "failure", "record_of"]
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class Worker:
                 tool.prepare(payload.context)
             except (Exception, SystemExit) as error:
                 raise failure(error, tool, None, "initialize") from error
-        self._told = {tool.name: record for tool in self.job.all_tools() if (record := dict(tool.record()))}
+        self._told = {tool.name: record for tool in self.job.all_tools() if (record := record_of(tool))}
         if other := changed(payload.code):
             raise WorkerError(
                 f"this worker has another {', '.join(other)} than the run began with",
@@ -221,8 +221,8 @@ class Worker:
         kind = self._kind(unit.file)
         tools = dict(kind.records)
         for tool in [*self.job.tools, *stream.tools]:
-            record = dict(tool.record())
-            if not record:
+            record = self._told.get(tool.name)
+            if record is None:
                 continue
             name, count = tool.name, 1
             while name in tools and tools[name] != record:  # an earlier job had a tool of this name
@@ -518,6 +518,14 @@ def failure(error: Exception | SystemExit, tool: Tool, stream: Stream | None, wh
     if isinstance(error, SystemExit):
         text = f"it called sys.exit({error.code!r}), which ends no run"
     return ToolError(f"{tool.name} failed: {text}", where=place + line, hint="--debug shows the traceback")
+
+
+def record_of(tool: Tool) -> dict[str, Any]:
+    """Return what a tool says of its output; the error to show where it raises."""
+    try:
+        return dict(tool.record())
+    except (Exception, SystemExit) as error:
+        raise failure(error, tool, None, "record") from error
 
 
 def _close_quietly(writer: Writer) -> None:

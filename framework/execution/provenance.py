@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hepflow.events.scope import Cutflow, Yields
-from hepflow.execution.loop import failure
+from hepflow.execution.loop import record_of
 from hepflow.execution.options import RunOptions
 from hepflow.execution.plan import FileKind, Plan, PlannedFile
 from hepflow.execution.totals import Total
@@ -78,14 +78,8 @@ def _records(job: Job, plan: Plan) -> list[dict[str, Any]]:
         entry = {"tool": name, "of": "inputs", "record": dict(record)}
         if entry not in found:
             found.append(entry)
-    for tool in job.all_tools():
-        try:
-            own = dict(tool.record())
-        except (Exception, SystemExit) as error:
-            raise failure(error, tool, None, "record") from error
-        if own:
-            found.append({"tool": tool.name, "of": "job", "record": own})
-    return found
+    told = ((tool.name, record_of(tool)) for tool in job.all_tools())
+    return [*found, *({"tool": name, "of": "job", "record": own} for name, own in told if own)]
 
 
 def _input(file: PlannedFile, kind: FileKind, checksums: Mapping[str, str]) -> dict[str, Any]:
