@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHIPPED_NETWORK", "NNDecayModeClassifier", "decide"]
 
-SHIPPED_NETWORK = "NNDecayMode_Gammatautau_v1.json"
+SHIPPED_NETWORK = "NNDecayMode_Gammatautau_v2.json"
 """The network that comes with hepflow; docs/training.md says how it is made."""
 
 
