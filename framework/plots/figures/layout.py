@@ -7,10 +7,8 @@ as far as the data below the block ask for; what is too large, or meets a fixed 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -80,27 +78,9 @@ def renderer_of(figure: Any) -> Any:
     """Lay the figure out and return what measures its texts."""
     engine = figure.get_layout_engine()
     if engine is not None:
-        with standing(figure), _measured_once(figure):
+        with standing(figure):
             engine.execute(figure)
     return figure.canvas.get_renderer()
-
-
-@contextmanager
-def _measured_once(figure: Any) -> Iterator[None]:
-    """Let axes keep their sizes while the figure is laid out: with a margin matplotlib measures all of them twice."""
-    for axes in figure.axes:
-        axes.get_tightbbox = partial(_kept, {}, axes.get_tightbbox)
-    try:
-        yield
-    finally:
-        for axes in figure.axes:
-            del axes.get_tightbbox
-
-
-def _kept(found: dict[str, Any], measure: Any, *given: Any, **options: Any) -> Any:
-    if "box" not in found:
-        found["box"] = measure(*given, **options)
-    return found["box"]
 
 
 def add_header(axes: Any, style: Style, lines: Sequence[str] = (), *, above: bool = False) -> Any:

@@ -130,6 +130,6 @@ def test_a_file_of_root_itself(tmp_path, physlite_rntuple, formats):
 
 
 def test_a_uproot_that_works_otherwise_is_named():
-    with pytest.raises(HepflowError, match="has no .*_prepare_header_chunk") as caught:
+    with pytest.raises(HepflowError, match=r"has no .*_prepare_header_chunk") as caught:
         compare_checksums(SimpleNamespace())
     assert VERSIONS in caught.value.hint
