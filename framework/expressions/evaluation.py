@@ -25,8 +25,9 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 _FLOAT_FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    name: getattr(np, name)
-    for name in ("sqrt", "exp", "log", "log10", "sin", "cos", "tan", "sinh", "cosh", "tanh", "hypot")
+    **{name: getattr(np, name) for name in ("sqrt", "exp", "log", "log10", "floor", "ceil", "hypot")},
+    **{name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "tan2")},
 }
 _REDUCTIONS = ("sum", "len", "mean", "any", "all", "first", "last", "min", "max")
 
@@ -237,6 +238,8 @@ class _Evaluator:
             return self.isfinite(values[0])
         if name == "abs":
             return masked(absolute(values[0].data), levels, values[0].missing)
+        if name in ("floor", "ceil") and kind(values[0].data) != "f":
+            return masked(whole(values[0].data), values[0].levels, values[0].missing)
         floats = [masked(to_float(whole(value.data)), value.levels, value.missing).data for value in values]
         data = _FLOAT_FUNCTIONS[name](*floats)
         return Value(data if isinstance(data, np.ndarray) else float(data), levels)

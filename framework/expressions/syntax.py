@@ -28,11 +28,11 @@ UNITS: Final = {
 """Energies in MeV."""
 
 FUNCTIONS: Final[dict[str, tuple[int, ...]]] = {
-    **dict.fromkeys(("abs", "sqrt", "exp", "log", "log10", "isfinite"), (1,)),
-    **dict.fromkeys(("sin", "cos", "tan", "sinh", "cosh", "tanh"), (1,)),
+    **dict.fromkeys(("abs", "sqrt", "exp", "log", "log10", "floor", "ceil", "isfinite"), (1,)),
+    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"), (1,)),
     **dict.fromkeys(("sum", "len", "mean", "any", "all", "first", "last"), (1,)),
     **dict.fromkeys(("min", "max"), (1, 2)),
-    "hypot": (2,),
+    **dict.fromkeys(("hypot", "atan2"), (2,)),
     "where": (3,),
 }
 """What an expression can call, with the numbers of arguments."""
@@ -56,7 +56,7 @@ _LEVELS["**"] = 11
 _NOT, _COMPARE, _SIGN = 3, 4, 10
 _WORDS = ("and", "or", "not", "in", "True", "False")
 _HINTS = {
-    "^": "a power is written **, as in TauJets.pt ** 2",
+    **dict.fromkeys(("^", "pow"), "a power is written **, as in TauJets.pt ** 2"),
     "=": "a comparison is written ==",
     "?": "write where(condition, value, otherwise)",
     "$": "Sum$(x) is written sum(x), Length$(x) len(x), Max$(x) max(x)",
@@ -368,7 +368,9 @@ class _Parser:
     def call(self, start: int, name: str) -> Node:
         if name not in FUNCTIONS:
             raise PropertyError(
-                f"there is no function {name!r}", where=repr(self.text), hint=nearest(name, FUNCTIONS, what="functions")
+                f"there is no function {name!r}",
+                where=repr(self.text),
+                hint=_HINTS.get(name) or nearest(name, FUNCTIONS, what="functions"),
             )
         self.take()
         arguments: list[Node] = []

@@ -136,7 +136,10 @@ def _variables(root: Element) -> list[tuple[str, str, str]]:
     return found
 
 
-_OF_ROOT = re.compile(r"\bTMath::(Abs|Min|Max|Sqrt|Exp|Log|Log10)(?=\s*\()|\bfabs(?=\s*\()")
+_OF_ROOT = re.compile(
+    r"\bTMath::(Abs|Min|Max|Sqrt|Exp|Log|Log10|Floor|Ceil|Hypot|A?(?:Sin|Cos|Tan)|ATan2|(?:Sin|Cos|Tan)H)(?=\s*\()"
+    r"|\bfabs(?=\s*\()"
+)
 
 
 def _recipe(name: str, expression: str, unit: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ ROOT's saved ``TF1``."""
 _NAMES = {
     "Exp": "exp", "Log": "log", "Log10": "log10", "Sqrt": "sqrt", "Abs": "abs", "Max": "max", "Min": "min",
     "SinH": "sinh", "CosH": "cosh", "TanH": "tanh", "Sin": "sin", "Cos": "cos", "Tan": "tan",
+    "ASin": "asin", "ACos": "acos", "ATan": "atan", "ATan2": "atan2", "Floor": "floor", "Ceil": "ceil",
 }  # fmt: skip
 _INTEGERS = re.compile(r"(?<![\w.])\d+\s*/\s*\d+(?![\w.])")
 
