@@ -40,7 +40,7 @@ class ConsoleReporter(Reporter):
         self._indent = indent
         self._bar: Progress | None = None
         self._task: Any = None
-        self._total = self._done = 0
+        self._total = self._done = self._kept = 0
         self._began = self._shown = self._measured = 0.0
         self.directory: Path | None = None
         self.peak = 0
@@ -57,7 +57,7 @@ class ConsoleReporter(Reporter):
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
-        elif now - self._shown >= self.INTERVAL and self._done > 0:
+        elif now - self._shown >= self.INTERVAL:
             self._shown = now
             console().print(f"{self._indent}looked into {done:,} of {total:,} files")
 
@@ -78,6 +78,13 @@ class ConsoleReporter(Reporter):
             self._task = self._bar.add_task("events", total=self._total)
             self._bar.start()
 
+    def kept(self, entries: int) -> None:
+        """Move the bar; what was done before has no part in the rate."""
+        self._done += entries
+        self._kept += entries
+        if self._bar is not None:
+            self._bar.reset(self._task, completed=self._done)
+
     def progress(self, entries: int) -> None:
         """Move the bar, or print a line now and then."""
         self._done += entries
@@ -89,12 +96,9 @@ class ConsoleReporter(Reporter):
             self._bar.advance(self._task, entries)
         elif now - self._shown >= self.INTERVAL:
             self._shown = now
-            rate = self._done / (now - self._began)
-            left = (self._total - self._done) / rate
-            console().print(
-                f"{self._indent}{self._done:,}/{self._total:,} events, {rate:,.0f} events/s, "
-                f"{left:.0f} s left, {size(memory())}"
-            )
+            rate = (self._done - self._kept) / (now - self._began)
+            speed = f"{rate:,.0f} events/s, {(self._total - self._done) / rate:.0f} s left, " if rate > 0 else ""
+            console().print(f"{self._indent}{self._done:,}/{self._total:,} events, {speed}{size(memory())}")
 
     def helped(self, done: int, total: int) -> None:
         """Print, every ten seconds, how many calls of a tool that finalizes are done."""

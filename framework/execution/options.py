@@ -81,6 +81,9 @@ class Reporter:
     def planned(self, plan: Plan, directory: Path) -> None:
         """Hear the plan before the first unit."""
 
+    def kept(self, entries: int) -> None:
+        """Hear that so many more entries were done before, or fewer than it seemed: no work of now."""
+
     def progress(self, entries: int) -> None:
         """Hear that so many more entries are done."""
 

@@ -75,7 +75,9 @@ class UnitLoop:
     def _once(self, options: RunOptions) -> list[Failure]:
         plan, directory = self._payload.plan, self._directory
         todo = self.totals.plan(plan.units, whole=not plan.failed)
-        self._show(plan.entries - sum(unit.entries for unit in todo))
+        before = plan.entries - sum(unit.entries for unit in todo)
+        self._reporter.kept(before - self._reported)
+        self._reported = before
         failures = [*plan.failed]
         try:
             with closing(outcomes(todo, self._attempt, options.policy)) as running:
@@ -100,7 +102,7 @@ class UnitLoop:
         return failures
 
     def _show(self, entries: int) -> None:
-        """Say how many entries are done in all: what is tried again was counted before."""
+        """Say how many entries are done in all."""
         self._reporter.progress(entries - self._reported)
         self._reported = entries
 

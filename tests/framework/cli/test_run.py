@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import count
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from hepflow.cli import progress as progress_shown
 from hepflow.execution.ledger import Ledger
 from hepflow.execution.totals import progress
 
@@ -178,6 +182,19 @@ def test_force_and_resume(hepflow, joboptions, xaods, tmp_path):
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert [p.name for p in sorted((tmp_path / "run").glob("*.root"))] == ["tree_000001.root"]
     hepflow("run", path, "-i", xaods[0], "-o", "run", "--force", "--resume").failed("exclude each other")
+
+
+def test_what_was_done_before_has_no_part_in_the_rate(hepflow, joboptions, xaods, monkeypatch):
+    """A clock that goes on by a second whenever it is read."""
+    monkeypatch.setattr(progress_shown.ConsoleReporter, "INTERVAL", 0.0)
+    monkeypatch.setattr(progress_shown, "time", SimpleNamespace(monotonic=count(1.0).__next__))
+    paths = [x.path for x in xaods[1]]
+    command = ("run", joboptions(SIMPLE), "-o", "run")
+    hepflow(*command, "-i", paths[0], "-i", paths[1]).fine()
+    out = hepflow(*command, "-i", paths[0], "-i", paths[1], "-i", paths[2], "--resume").fine().out
+    new = 75 - sum(len(x.events) for x in xaods[1][:2])
+    ((done, rate, left),) = re.findall(r"(\d+)/75 events, (\d+) events/s, (\d+) s left", out)
+    assert (int(done), int(rate), int(left)) == (75, new, 0)
 
 
 def test_force_leaves_a_foreign_folder_alone(hepflow, joboptions, xaod, tmp_path):
