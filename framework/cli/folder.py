@@ -11,7 +11,7 @@ from typing import Any
 
 from hepflow.cli.console import console, new_table, size
 from hepflow.cli.dataset import is_dataset
-from hepflow.errors import HepflowError, InputError
+from hepflow.errors import HepflowError, InputError, many
 from hepflow.execution.rundir import PROVENANCE, STATE
 from hepflow.execution.samples import SampleRecipe, other_versions
 from hepflow.io.opening import open_reader
@@ -75,7 +75,7 @@ def _show_run(path: Path) -> None:
         samples = ", ".join(dict.fromkeys(file["sample"] for file in inputs))
         limits = "".join(f", {name} {asked[name]}" for name in ("events", "skip") if asked[name])
         if inputs:
-            out.print(f"input    {len(inputs):,} files of {samples}: {run['events']:,} events read{limits}")
+            out.print(f"input    {many(len(inputs), 'file')} of {samples}: {many(run['events'], 'event')} read{limits}")
         if cutflow:
             table = new_table("tool", "selection", "of", "before", "after", title="cutflow")
             for row in cutflow:
@@ -99,13 +99,14 @@ def show_sample(recipe: SampleRecipe) -> None:
     for name, value in recipe.metadata.items():
         if value != recipe.doc:
             out.print(f"{name}: {value}")
-    out.print(f"{recipe.events:,} events in {len(files)} files, made by the job {recipe.job} where a run needs them")
+    of_files = many(len(files), "file")
+    out.print(f"{recipe.events:,} events in {of_files}, made by the job {recipe.job} where a run needs them")
     stored = size(sum(path.stat().st_size for path in made))
-    out.print(f"made: {len(made)} files, {len(made) * recipe.per_file:,} events, {stored}, in {recipe.folder}")
+    out.print(f"made: {many(len(made), 'file')}, {len(made) * recipe.per_file:,} events, {stored}, in {recipe.folder}")
     if made:
         out.print(f"hepflow inspect {made[0]} shows the columns")
     for folder, number in other_versions(recipe).items():
-        out.print(f"of another version, kept but not read: {number} files in {folder}")
+        out.print(f"of another version, kept but not read: {many(number, 'file')} in {folder}")
 
 
 def _kinds(files: Sequence[Path]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hepflow.cli.console import common_options, console, new_table
+from hepflow.errors import many
 from hepflow.registry.manager import Registry, registry
 
 __all__ = ["list_command"]
@@ -83,7 +84,7 @@ def _samples(known: Registry) -> None:
         older |= other_versions(recipe)
     console().print(table if table.row_count else "there are no samples")
     for folder, number in older.items():
-        console().print(f"of another version, kept but not read: {number} files in {folder}")
+        console().print(f"of another version, kept but not read: {many(number, 'file')} in {folder}")
 
 
 def _variables(known: Registry) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hepflow.cli.console import common_options, console, size
+from hepflow.errors import many
 from hepflow.execution.merge import collect_parts, merge_parts
 
 __all__ = ["merge_command"]
@@ -24,4 +25,4 @@ def merge_command(
     """Join the numbered parts of an output into one file, in their order; refuses an incomplete set."""
     parts = collect_parts([Path(text) for text in inputs], stream)
     entries = merge_parts(parts, Path(output), force=force, tell=console().print)
-    console().print(f"{output}: {entries:,} entries of {len(parts)} parts, {size(Path(output).stat().st_size)}")
+    console().print(f"{output}: {entries:,} entries of {many(len(parts), 'part')}, {size(Path(output).stat().st_size)}")

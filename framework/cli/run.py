@@ -322,7 +322,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
         samples = dict.fromkeys(kind.sample for kind in plan.kinds)
         out.print(
             f"input    {many(len(plan.files), 'file')} of {', '.join(samples)}: "
-            f"{plan.entries:,} events in {many(len(plan.units), 'work unit')}"
+            f"{many(plan.entries, 'event')} in {many(len(plan.units), 'work unit')}"
         )
     for name, path in file.job.data_files().items():
         out.print(f"data     {name} = {path}")
@@ -376,7 +376,7 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
         out.print(f"\ncolumns read ({len(plan.flow.reads)}): {_joined(plan.flow.reads)}")
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
-        out.print(f"\nstream {stream.name}: {configured(stream)} writes {len(names)} columns: {_joined(names)}")
+        out.print(f"\nstream {stream.name}: {configured(stream)} writes {many(len(names), 'column')}: {_joined(names)}")
     _show_variations(file.job, plan)
     _show_samples(file.job, plan, options.lumi)
     units = new_table("unit", "file", "entries", title="work units")
@@ -385,7 +385,9 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
     out.print(units)
     if len(plan.units) > 20:
         out.print(f"… {len(plan.units)} in all")
-    out.print(f"{plan.entries:,} events in {many(len(plan.units), 'work unit')} of {many(len(plan.files), 'file')}")
+    out.print(
+        f"{many(plan.entries, 'event')} in {many(len(plan.units), 'work unit')} of {many(len(plan.files), 'file')}"
+    )
     known = len(plan.files) + len(plan.skipped) + len(plan.failed) - plan.looked
     if known > 0:
         out.print(f"{many(known, 'file')} known from before: {cache_directory() / 'files'}", style="dim")

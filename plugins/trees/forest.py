@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.errors import NetworkError
+from hepflow.errors import NetworkError, many
 from hepflow.networks.description import INPUT
 from hepflow.networks.graph import InputNode, InputVariable, Output, unique
 from hepflow.networks.inputs import prepare
@@ -253,7 +253,7 @@ class ForestModel:
         """Trees, leaves, what is done with them."""
         trees = self.forest.trees
         leaves = [tree.n_leaves for tree in trees]
-        sizes = f"{len(trees)} trees with {min(leaves)} to {max(leaves)} leaves, {sum(leaves):,} in all"
+        sizes = f"{many(len(trees), 'tree')} with {min(leaves)} to {max(leaves)} leaves, {sum(leaves):,} in all"
         return (sizes, f"answer: {self.forest.link} of the {self.forest.combine}", *self.facts)
 
     def sequence_of(self, output: Output) -> None:

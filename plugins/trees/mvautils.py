@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.errors import NetworkError
+from hepflow.errors import NetworkError, many
 from hepflow.files import replacing
 from hepflow.networks.description import read_description, write_description
 from hepflow.networks.graph import InputNode, Output
@@ -59,7 +59,9 @@ class MvaUtilsWriter:
         names = (NAMES, ",".join(_names(model)))
         with replacing(path) as temporary:
             write_vectors(temporary, TREE, title, branches, names)
-        return [f"tree {TREE!r} of {len(model.forest.trees)} trees, names in {NAMES!r}; in Athena call {function}"]
+        return [
+            f"tree {TREE!r} of {many(len(model.forest.trees), 'tree')}, names in {NAMES!r}; in Athena call {function}"
+        ]
 
 
 def _check(model: ForestModel) -> str:
