@@ -17,7 +17,7 @@ from hepflow.events.layout import content_of, normal_layout
 from hepflow.io.cpptypes import LINK, STRING
 from hepflow.io.links import FILE_PARTS
 
-__all__ = ["ColumnType", "Pieces", "cast_column", "column_type", "inner_layout"]
+__all__ = ["ColumnType", "Pieces", "arrays_of", "cast_column", "column_type", "inner_layout"]
 
 ENTRIES = 50_000
 """Entries of one basket or cluster: large enough to read fast (measured), small enough to be cut into work units."""
@@ -86,6 +86,23 @@ def inner_layout(content: Any) -> Any:
     import awkward as ak
 
     return normal_layout(content.layout) if isinstance(content, ak.Array) else ak.contents.NumpyArray(content)
+
+
+def arrays_of(column: Column) -> Iterator[npt.NDArray[Any]]:
+    """Yield the arrays that a column is made of, without copying: where its lists end, from the outermost on, and the
+    numbers, letters or parts of links in them.
+    """
+    length = -1
+    if column.offsets is not None:
+        yield column.offsets[1:]
+        length = int(column.offsets[-1])
+    layout = inner_layout(column.content)
+    layout = layout if length < 0 else layout[:length]
+    while layout.is_list:
+        yield layout.offsets.data[1:]
+        layout = layout.content
+    for part in layout.contents if layout.is_record else [layout]:
+        yield np.ascontiguousarray(part.data)
 
 
 def column_type(name: str, column: Column) -> ColumnType:

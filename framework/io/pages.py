@@ -1,162 +1,179 @@
-"""The checksums of an RNTuple: compared where envelopes and pages are read, written behind every page.
+"""Read the pages of an RNTuple, with the checksums of envelopes and pages compared.
 
 The format has an XXH3 of 64 bits at the end of each envelope (header, footer, page lists) and, where the page list says
-so by a negative number of elements, one behind each page, whose size does not count it
-(https://github.com/root-project/root/blob/master/tree/ntuple/doc/BinaryFormatSpecification.md). uproot compares those
-of header and footer only and writes none for pages. What is done here takes private parts of uproot: ``setup.cfg``
+so by a negative number of elements, one behind each page, whose size does not count it. uproot compares those
+of header and footer only, and asks for page after page. What is done here takes private parts of uproot: ``setup.cfg``
 says of which versions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import xxhash
+import numpy as np
+import numpy.typing as npt
 
 from hepflow.errors import HepflowError
+from hepflow.io.pagelists import CHECKSUM_BYTES, Cluster, Page, checksum, unpacked
 
-__all__ = ["append", "check_parts", "compare_checksums"]
+__all__ = ["Pages", "check_parts", "clusters_of"]
 
-CHECKSUM_BYTES = 8
+GAP = 65536
+"""Bytes between two pages that are read along rather than asked for anew."""
 VERSIONS = "uproot>=5.7.7,<5.8"
-_NTUPLE = ("_header", "_footer", "_footer_key", "_anchor", "_freesegments", "_column_counts", "_num_entries", "sync")
-_READ = ("_header", "_prepare_header_chunk", "_prepare_footer_chunk", "read_locator", "page_link_list")
+_READ = (
+    "_header", "_prepare_header_chunk", "_prepare_footer_chunk", "_column_records_dict", "_field_metadata_cache",
+    "read_locator", "deserialize_page_decompressed_buffer", "post_process",
+)  # fmt: skip
 
 
-def compare_checksums(tree: Any) -> None:
-    """Compare the checksums of an RNTuple's envelopes, and let it compare those of the pages whenever it reads one.
-
-    ``tree`` is what uproot gives for the RNTuple. Raises ValueError, here and where it reads, for what is damaged.
-    """
+def clusters_of(tree: Any) -> tuple[Cluster, ...]:
+    """Return the clusters of an RNTuple (what uproot gives for it); ValueError where an envelope is damaged."""
     check_parts(tree, _READ)
     for name in ("header", "footer"):
         getattr(tree, f"_prepare_{name}_chunk")()
         _compare(getattr(tree, f"_{name}_chunk").raw_data, name)
-    tree._header = _header(bytes(tree._header_chunk.raw_data))
-    read = tree.read_locator
-    lists = {group.page_list_link.locator.offset for group in tree.footer.cluster_group_records}
-    tree.read_locator = _reading_lists(read, lists)
-    pages = [page for cluster in tree.page_link_list for column in cluster for page in column.pages]
-    tree.read_locator = _reading_pages(tree, read, {page.locator.offset for page in pages if page.has_checksum})
+    tree._header, metadata = _header(bytes(tree._header_chunk.raw_data))
+    if len(tree.column_records) == len(tree._header.column_records):  # the footer adds none
+        tree._field_metadata_cache = metadata
+    clusters: list[Cluster] = []
+    for group in tree.footer.cluster_group_records:
+        link = group.page_list_link
+        content = tree.read_locator(link.locator, link.env_uncomp_size)[0].raw_data
+        _compare(content, "page list")
+        clusters += unpacked(bytes(content))
+    return tuple(clusters)
 
 
 @lru_cache(maxsize=8)
-def _header(content: bytes) -> Any:
-    """Return what a header says, which is the same in all files that one job wrote: parsing it takes half the time to
-    open a small one.
+def _header(content: bytes) -> tuple[Any, dict[int, Any]]:
+    """Return what a header says, and what uproot then works out of its columns: both are the same in all files that one
+    job wrote, and parsing takes half the time to open a small one.
     """
-    import numpy as np
     from uproot.models.RNTuple import HeaderReader
     from uproot.source.chunk import Chunk
     from uproot.source.cursor import Cursor
 
-    return HeaderReader().read(Chunk.wrap(None, np.frombuffer(content, np.uint8)), Cursor(0), {})
+    return HeaderReader().read(Chunk.wrap(None, np.frombuffer(content, np.uint8)), Cursor(0), {}), {}
 
 
-_Read = Callable[[Any, int], tuple[Any, Any]]
+class Pages:
+    """Reads columns of a range of clusters. The pages of all ``numbers`` are read together, where they lie side by
+    side in one request; columns of offsets that say the same, as those of one container do, are one array.
+    """
 
+    def __init__(self, tree: Any, clusters: Sequence[Cluster], numbers: Iterable[int]) -> None:
+        self._tree = tree
+        self._pages = {number: [self._stored(number, cluster) for cluster in clusters] for number in numbers}
+        self._offsets: dict[tuple[Any, ...], npt.NDArray[Any]] = {}
+        self._chunks: list[tuple[int, memoryview]] = []
+        self._place: dict[int, int] = {}  # first byte of a page → number of its chunk
+        self._read()
 
-def _reading_lists(read: _Read, lists: set[int]) -> _Read:
-    def read_locator(locator: Any, size: int) -> tuple[Any, Any]:
-        chunk, cursor = read(locator, size)
-        if locator.offset in lists:
-            _compare(chunk.raw_data, "page list")
-        return chunk, cursor
+    def _stored(self, number: int, cluster: Cluster) -> tuple[int, list[Page]]:
+        """Return which column represents this one in a cluster, and its pages."""
+        if number >= len(cluster.columns):
+            return number, []
+        pages = cluster.columns[number]
+        if pages is not None:
+            return number, pages
+        others = self._tree._column_records_dict[self._tree.column_records[number].field_id]
+        return next((other.idx, pages) for other in others if (pages := cluster.columns[other.idx]) is not None)
 
-    return read_locator
+    def _read(self) -> None:
+        """Read all pages, those side by side in one request."""
+        pages = {page.offset: page for stored in self._pages.values() for _, found in stored for page in found}
+        spans: list[list[int]] = []
+        for start in sorted(pages):
+            stop = start + pages[start].size + CHECKSUM_BYTES * pages[start].checked
+            if spans and start <= spans[-1][1] + GAP:
+                spans[-1][1] = max(spans[-1][1], stop)
+            else:
+                spans.append([start, stop])
+            self._place[start] = len(spans) - 1
+        source = self._tree.file.source
+        self._chunks = [(start, memoryview(source.chunk(start, stop).raw_data)) for start, stop in spans]
 
+    def _raw(self, page: Page) -> memoryview:
+        """Return the bytes of a page, and those of its checksum where it has one."""
+        start, content = self._chunks[self._place[page.offset]]
+        place = page.offset - start
+        return content[place : place + page.size + CHECKSUM_BYTES * page.checked]
 
-def _reading_pages(tree: Any, read: _Read, checked: set[int]) -> _Read:
-    """Return what reads a page as uproot does, with the checksum behind it, which costs no request more."""
-    from uproot.compression import decompress
-    from uproot.source.cursor import Cursor
+    def array(self, number: int, late: int = 0) -> npt.NDArray[Any]:
+        """Return one column, with ``late`` zeros for the elements before it begins; offsets start with 0."""
+        from uproot.const import rntuple_index_types
 
-    source = tree.file.source
+        stored, records = self._pages[number], self._tree.column_records
+        dtype = self._tree.get_field_metadata(stored[-1][0] if stored else number).dtype_result
+        if records[number].type not in rntuple_index_types:
+            return self._join(stored, late, dtype)
+        said = [(records[column].type, *((p.elements, bytes(self._raw(p))) for p in pages)) for column, pages in stored]
+        key = (dtype.str, late, *said)
+        if key not in self._offsets:
+            self._offsets[key] = found = self._join(stored, late + 1, dtype)
+            place = late + 1
+            for _, pages in stored:  # each cluster counts from its own first element
+                stop = place + sum(page.elements for page in pages)
+                found[place:stop] += found[place - 1]
+                place = stop
+        return self._offsets[key]
 
-    def read_locator(locator: Any, size: int) -> tuple[Any, Any]:
-        start, length = locator.offset, locator.num_bytes
-        if start not in checked:
-            return read(locator, size)
-        chunk, cursor = source.chunk(start, start + length + CHECKSUM_BYTES), Cursor(start)
-        _compare(chunk.raw_data, f"page at byte {start:,}")
-        if length >= size:
-            return chunk, cursor
-        return decompress(chunk, cursor, {}, length, size), Cursor(0)
+    def _join(self, stored: Sequence[tuple[int, list[Page]]], late: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        found = np.empty(late + sum(page.elements for _, pages in stored for page in pages), dtype)
+        found[:late] = 0
+        place = late
+        for column, pages in stored:
+            stop = place + sum(page.elements for page in pages)
+            self._fill(found[place:stop], column, pages)
+            place = stop
+        return found
 
-    return read_locator
+    def _fill(self, target: npt.NDArray[Any], number: int, pages: Sequence[Page]) -> None:
+        """Unpack the pages of a column in one cluster, as uproot's ``read_cluster_pages`` does."""
+        about = self._tree.get_field_metadata(number)
+        place, total = 0, 0
+        for page in pages:
+            part = target[place : place + page.elements]
+            if about.isbit:
+                length = (page.elements + 7) // 8
+            elif about.dtype_str in ("real32trunc", "real32quant"):
+                length = (page.elements * about.nbits + 7) // 8
+            else:
+                length = page.elements
+            content = np.frombuffer(self._plain(page, length * about.dtype_toread.itemsize), about.dtype_toread, length)
+            part.view(about.dtype_toread)[:length] = content
+            self._tree.deserialize_page_decompressed_buffer(part, about)
+            if about.dtype != about.dtype_result:
+                part[:] = part.view(about.dtype)[: page.elements]
+            if about.delta and page.elements:
+                part[0] -= total
+                total += np.sum(part)
+            place += page.elements
+        self._tree.post_process(target, about)
+
+    def _plain(self, page: Page, size: int) -> Any:
+        """Return the bytes of a page, unpacked; ValueError where they are not those that were written."""
+        from uproot.compression import decompress
+        from uproot.source.chunk import Chunk
+        from uproot.source.cursor import Cursor
+
+        content = self._raw(page)
+        if page.checked:
+            _compare(content, f"page at byte {page.offset:,}")
+            content = content[:-CHECKSUM_BYTES]
+        if page.size >= size:
+            return content
+        chunk = Chunk.wrap(self._tree.file.source, np.frombuffer(content, np.uint8))
+        return decompress(chunk, Cursor(0), {}, page.size, size).raw_data
 
 
 def _compare(content: Any, what: str) -> None:
     """Compare the checksum at the end of some bytes with that of the others."""
-    if _checksum(content[:-CHECKSUM_BYTES]) != bytes(content[-CHECKSUM_BYTES:]):
+    if checksum(content[:-CHECKSUM_BYTES]) != bytes(content[-CHECKSUM_BYTES:]):
         raise ValueError(f"the checksum of the {what} does not fit")
-
-
-def _checksum(content: Any) -> bytes:
-    return xxhash.xxh3_64_intdigest(content).to_bytes(CHECKSUM_BYTES, "little")
-
-
-def append(output: Any, entries: Any) -> None:
-    """Append entries (a ``RecordArray``) as a cluster to what ``mkrntuple`` returned, each column as one page.
-
-    As uproot's ``extend``, but for the checksums of the pages.
-    """
-    import awkward as ak
-    from uproot.writing import _cascadentuple as parts
-
-    ntuple, sink = output._cascading, output._file.sink
-    check_parts(ntuple, _NTUPLE)
-    packed = parts._to_packed(entries)
-    if packed.form != ntuple._header._akform:
-        raise ValueError(f"the columns are {packed.form}, not {ntuple._header._akform}")
-    buffers = ak.to_buffers(packed)[2]
-    code = parts._compression_code(output.compression)
-    columns = []
-    for number, key in enumerate(ntuple._header._column_keys):
-        values = buffers[key].reshape(-1)[1 if key.endswith("-offsets") else 0 :]  # the first offset is not stored
-        pages = [_page(ntuple, sink, values, output.compression)] if len(values) else []
-        columns.append(parts.NTuple_ColumnPageListDescription(pages, ntuple._column_counts[number], code))
-        ntuple._column_counts[number] += len(values)
-    summary = parts.NTuple_ClusterSummary(ntuple._num_entries, len(packed))
-    envelope = parts.NTuple_PageListEnvelope(ntuple._header._checksum, [summary], [columns]).serialize()
-    link = parts.NTuple_EnvLink(len(envelope), _blob(ntuple, sink, envelope))
-    group = parts.NTuple_ClusterGroupRecord(ntuple._num_entries, len(packed), 1, link)
-    ntuple._num_entries += len(packed)
-    ntuple._footer.cluster_group_record_frames.append(group)
-    _replace_footer(ntuple, sink)
-
-
-def _page(ntuple: Any, sink: Any, values: Any, compression: Any) -> Any:
-    """Write the values of a column and return the description of their page."""
-    import numpy as np
-    from uproot.compression import compress
-    from uproot.writing._cascadentuple import NTuple_Locator, NTuple_PageDescription
-
-    plain = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else values.view(np.uint8)
-    content = bytes(compress(plain, compression))
-    key = ntuple.add_rblob(sink, content + _checksum(content), len(plain) + CHECKSUM_BYTES)
-    return NTuple_PageDescription(-len(values), NTuple_Locator(len(content), key.location + key.allocation))
-
-
-def _blob(ntuple: Any, sink: Any, content: bytes) -> Any:
-    from uproot.writing._cascadentuple import NTuple_Locator
-
-    key = ntuple.add_rblob(sink, content, len(content))
-    return NTuple_Locator(len(content), key.location + key.allocation)
-
-
-def _replace_footer(ntuple: Any, sink: Any) -> None:
-    """Write the footer anew; the old one is given up once nothing points to it."""
-    old, footer, anchor = ntuple._footer_key, ntuple._footer.serialize(), ntuple._anchor
-    ntuple._footer_key = key = ntuple.add_rblob(sink, footer, len(footer))
-    ntuple.sync(sink)
-    anchor.seek_footer = key.location + key.allocation
-    anchor.nbytes_footer = anchor.len_footer = len(footer)
-    sink.write(anchor.location, anchor.serialize())
-    ntuple._freesegments.release(old.location, old.location + old.num_bytes + old.compressed_bytes)
-    ntuple.sync(sink)
 
 
 def check_parts(thing: Any, names: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from hepflow.events.column import Column
 from hepflow.io.cpptypes import LINK, STRING, describe_type
 from hepflow.io.links import FILE_PARTS
+from hepflow.io.pages import Pages
 from hepflow.io.root import RootReader
 from hepflow.io.trees import RNTUPLE, OpenTree
 from hepflow.protocols import ColumnInfo
@@ -72,7 +73,7 @@ class RNTupleReader(RootReader):
     @cached_property
     def _clusters(self) -> npt.NDArray[np.int64]:
         """First entries of all clusters, and the number of entries."""
-        starts = [int(cluster.num_first_entry) for cluster in self._tree.cluster_summaries]
+        starts = [cluster.first for cluster in self._opened.clusters]
         return np.array([*starts, int(self._tree.num_entries)], dtype=np.int64)
 
     def _describe(self) -> tuple[dict[str, ColumnInfo], dict[str, str]]:
@@ -106,17 +107,17 @@ class RNTupleReader(RootReader):
 
     def _sizes(self, wanted: Collection[int] = ()) -> Mapping[int, tuple[int, int, int]]:
         """Return (bytes, bytes on disk, elements) of every column of the RNTuple, or of the wanted ones."""
-        plain: dict[int, int] = defaultdict(int)
-        elements: dict[int, int] = defaultdict(int)
-        packed: dict[int, int] = defaultdict(int)
         bits = [int(record.nbits) for record in self._tree.column_records]
-        for cluster in self._tree.page_link_list:
-            for number, column in enumerate(cluster):
-                for page in column.pages if number in wanted or not wanted else ():
-                    plain[number] += int(page.num_elements) * bits[number] // 8
-                    packed[number] += int(page.locator.num_bytes)
-                    elements[number] += int(page.num_elements)
-        return {number: (plain[number], packed[number], elements[number]) for number in range(len(bits))}
+        elements, packed = [0] * len(bits), [0] * len(bits)
+        for cluster in self._opened.clusters:
+            for number in wanted or range(len(cluster.columns)):
+                for page in (cluster.columns[number] if number < len(cluster.columns) else None) or ():
+                    elements[number] += page.elements
+                    packed[number] += page.size
+        return {
+            number: (elements[number] * bits[number] // 8, packed[number], elements[number])
+            for number in wanted or range(len(bits))
+        }
 
     def _objects(self, field: _Field, sizes: Mapping[int, tuple[int, int, int]]) -> int:
         """Return the number of what lies in the outermost lists."""
@@ -135,8 +136,9 @@ class RNTupleReader(RootReader):
         return sum(plain for plain, _, _ in self._sizes(numbers).values()) if numbers else 0
 
     def _fetch(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:
-        block = _Block(self._tree, self._clusters, start, stop)
-        return {info.name: block.column(self._found[0][info.sources[0]], info.single) for info in columns}
+        fields = [self._found[0][info.sources[0]] for info in columns]
+        block = _Block(self._opened, self._clusters, fields, start, stop)
+        return {info.name: block.column(field, info.single) for info, field in zip(columns, fields, strict=True)}
 
 
 class _Walker:
@@ -209,13 +211,18 @@ class _Walker:
 class _Block:
     """One range of entries: reads each column of the RNTuple at most once, whole clusters, and cuts out the range."""
 
-    def __init__(self, tree: Any, clusters: npt.NDArray[np.int64], start: int, stop: int) -> None:
-        self._tree = tree
-        self._first = max(int(np.searchsorted(clusters, start, side="right")) - 1, 0)
-        self._last = max(int(np.searchsorted(clusters[:-1], stop, side="left")), self._first)
-        self._base = int(clusters[self._first])
+    def __init__(
+        self, opened: OpenTree, clusters: npt.NDArray[np.int64], fields: Iterable[_Field], start: int, stop: int
+    ) -> None:
+        first = max(int(np.searchsorted(clusters, start, side="right")) - 1, 0)
+        last = max(int(np.searchsorted(clusters[:-1], stop, side="left")), first)
+        self._base = int(clusters[first])
         self._range = (start - self._base, stop - self._base)
+        self._records = opened.tree.column_records
+        numbers = {number for field in fields for number in (*field.lists, *field.values) if number >= 0}
+        self._pages = Pages(opened.tree, opened.clusters[first:last], numbers)
         self._read: dict[int, npt.NDArray[Any]] = {}
+        self._cut: dict[tuple[int, int, int], npt.NDArray[np.int64]] = {}
 
     def column(self, field: _Field, single: bool) -> Column:
         """Return one column; lists of a container with one entry an event stay lists (``single``)."""
@@ -244,9 +251,13 @@ class _Block:
         self, number: int, low: int, high: int, above: tuple[int, ...]
     ) -> tuple[npt.NDArray[np.int64], int, int]:
         """Return the offsets of the lists ``[low, high)``, from 0, and the range of their contents."""
-        cut = self._array(number, above)[low : high + 1].astype(np.int64, copy=False)
-        first, last = int(cut[0]), int(cut[-1])
-        return (cut if first == 0 else cut - first), first, last
+        found = self._array(number, above)
+        first, last = int(found[low]), int(found[high])
+        key = (id(found), low, high)  # the same offsets are one array, as everything that follows can see
+        if key not in self._cut:
+            cut = found[low : high + 1].astype(np.int64, copy=False)
+            self._cut[key] = cut if first == 0 else cut - first
+        return self._cut[key], first, last
 
     def _values(self, field: _Field, low: int, high: int) -> Any:
         import awkward as ak
@@ -271,11 +282,6 @@ class _Block:
         """Return one column of the clusters of this range, below these lists; offsets start with 0."""
         if number not in self._read:
             start = self._base * abs(prod(length for length in above if length < 0))
-            late = max(int(self._tree.column_records[number].first_element_index) - start, 0)
-            found = self._tree.read_cluster_range(
-                number, self._first, self._last, missing_element_padding=late, array_cache=None
-            )
-            if self._first == self._last:
-                found[:] = 0  # no cluster: uproot leaves the first offset undefined
-            self._read[number] = found
+            late = max(int(self._records[number].first_element_index) - start, 0)
+            self._read[number] = self._pages.array(number, late)
         return self._read[number]

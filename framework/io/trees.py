@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hepflow.errors import DamagedError, HepflowError, InputError, TreeError, nearest
-from hepflow.io.pages import compare_checksums
+from hepflow.io.pagelists import Cluster
+from hepflow.io.pages import clusters_of
 
 __all__ = [
     "RNTUPLE",
@@ -39,7 +40,7 @@ _CALLED = re.compile(r"(.*)=([A-Za-z_]\w*)")
 @dataclass(frozen=True)
 class OpenTree:
     """One tree of an open ROOT file: its name there (``folder/tree``), its kind, uproot's object, and what its rows are
-    called where that is not the name of the tree.
+    called where that is not the name of the tree. ``clusters`` are those of an RNTuple.
     """
 
     file: Any
@@ -47,6 +48,7 @@ class OpenTree:
     kind: str
     tree: Any
     called: str = ""
+    clusters: tuple[Cluster, ...] = ()
 
     @property
     def own(self) -> str:
@@ -109,15 +111,14 @@ def open_tree(path: str, file: Any, name: str) -> OpenTree:
         with _uncollected():
             tree = file[name]
         kind = KINDS[tree.classname]
-        if kind == RNTUPLE:
-            compare_checksums(tree)
+        clusters = clusters_of(tree) if kind == RNTUPLE else ()
     except HepflowError:
         raise
     except Exception as error:
         raise DamagedError(
             f"the tree {name} cannot be opened: {type(error).__name__}: {error}", where=path, hint="the file is damaged"
         ) from error
-    return OpenTree(file, name, kind, tree)
+    return OpenTree(file, name, kind, tree, clusters=clusters)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,10 +21,11 @@ from hepflow.events.column import Column
 from hepflow.events.layout import has_links, normal_layout
 from hepflow.events.scope import offsets_from
 from hepflow.files import replacing
-from hepflow.io.buffers import ColumnType, Pieces, cast_column, column_type, inner_layout
+from hepflow.io.buffers import ColumnType, Pieces, arrays_of, cast_column, column_type, inner_layout
+from hepflow.io.clusters import append, create
 from hepflow.io.links import LinkWriter
 from hepflow.io.names import split_spelling
-from hepflow.io.pages import append, check_parts
+from hepflow.io.pages import check_parts
 from hepflow.io.root import METADATA_KEY, metadata_text, read_metadata
 from hepflow.io.spelling import COUNTERS, XAOD_TREES, Spelling, check_spelling, field_name, noted_lists, noted_names
 
@@ -377,29 +378,9 @@ class RNTupleWriter(_RootWriter):
         """Accept all types."""
 
     def _make(self) -> Any:
-        import awkward as ak
-
-        return self._file.mkrntuple(
-            self.tree, ak.forms.RecordForm([_form(found) for found in self._types.values()], self._names())
-        )
+        fields = {field_name(self._spell(name)): found for name, found in self._types.items()}
+        return create(self._file, self.tree, fields)
 
     def _extend(self, columns: Mapping[str, Column]) -> None:
-        import awkward as ak
-
-        append(self._output, ak.contents.RecordArray([_layout(columns[name]) for name in self._types], self._names()))
-
-    def _names(self) -> list[str]:
-        return [field_name(self._spell(name)) for name in self._types]
-
-
-def _layout(column: Column) -> Any:
-    import awkward as ak
-
-    layout = inner_layout(column.content)
-    return layout if column.offsets is None else ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), layout)
-
-
-@cache
-def _form(found: ColumnType) -> Any:
-    """Return the form of columns of a type: there are few, and every file has a hundred columns."""
-    return _layout(found.empty()).form
+        arrays = [array for name in self._types for array in arrays_of(columns[name])]
+        append(self._output, arrays, len(next(iter(columns.values()))))

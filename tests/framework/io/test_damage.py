@@ -14,7 +14,7 @@ import uproot
 from hepflow.errors import DamagedError, HepflowError, InputError
 from hepflow.events.column import Column
 from hepflow.io.opening import open_reader
-from hepflow.io.pages import VERSIONS, compare_checksums
+from hepflow.io.pages import VERSIONS, clusters_of
 from hepflow.io.spelling import xaod_spelling
 from hepflow.io.writers import COMPRESSIONS, RNTupleWriter, TTreeWriter
 
@@ -131,5 +131,5 @@ def test_a_file_of_root_itself(tmp_path, physlite_rntuple, formats):
 
 def test_a_uproot_that_works_otherwise_is_named():
     with pytest.raises(HepflowError, match=r"has no .*_prepare_header_chunk") as caught:
-        compare_checksums(SimpleNamespace())
+        clusters_of(SimpleNamespace())
     assert VERSIONS in caught.value.hint

@@ -13,6 +13,7 @@ from hepflow.events.column import Column
 from hepflow.events.layout import pack_links
 from hepflow.io import buffers
 from hepflow.io.opening import open_reader
+from hepflow.io.pages import Pages
 from hepflow.io.spelling import xaod_spelling
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 
@@ -220,17 +221,20 @@ def test_a_cluster_is_read_once(tmp_path, formats, monkeypatch):
     write(RNTupleWriter(tmp_path / "n.root", "tree"), deep_columns(30), 30)
     reader = open_reader(str(tmp_path / "n.root"), formats)
     columns, touched = list(reader.schema().columns.values()), []
-    pages = type(reader._tree).read_cluster_pages
+    fill = Pages._fill
 
-    def spy(tree, cluster, column, *args, **options):
-        touched.append((cluster, column))
-        return pages(tree, cluster, column, *args, **options)
+    def spy(self, target, column, found):
+        touched.extend((page.offset, column) for page in found)
+        fill(self, target, column, found)
 
-    monkeypatch.setattr(type(reader._tree), "read_cluster_pages", spy)
+    monkeypatch.setattr(Pages, "_fill", spy)
     for start in (0, 10, 20):
         reader.read(columns, start, start + 10)
     assert len(touched) == len(set(touched))
-    assert {cluster for cluster, _ in touched} == {0, 1, 2}
+    clusters = reader._opened.clusters
+    stored = [{page.offset for pages in cluster.columns for page in pages} for cluster in clusters]
+    assert len(stored) == 3
+    assert set.union(*stored) == {offset for offset, _ in touched}
     reader.close()
 
 
