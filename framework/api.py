@@ -114,6 +114,11 @@ class Data:
         return {name: info for name, info in self.plan.columns.items() if not info.second}
 
     @property
+    def _flags(self) -> set[str]:
+        """Return the columns that tell which objects the nominal and variations have."""
+        return {name for kind in self.plan.kinds for name in kind.lineage.flags}
+
+    @property
     def containers(self) -> dict[str, list[str]]:
         """Return the names of columns by container."""
         found: dict[str, list[str]] = {}
@@ -123,7 +128,7 @@ class Data:
         return found
 
     def __len__(self) -> int:
-        """Return the number of events."""
+        """Return the number of events, those that only variations select included."""
         return self.plan.entries
 
     def __getitem__(self, column: str) -> ak.Array:
@@ -132,11 +137,16 @@ class Data:
     def arrays(self, *columns: str) -> dict[str, ak.Array]:
         """Return columns, or expressions over columns, by their text; all are read in one pass and kept.
 
+        Of files that were written with variations these are the nominal objects; with a flag among them
+        (``TauJets.passes__TES_UP``) they are all.
+
         ColumnError and PropertyError, with the nearest names, where one is not there.
         """
         import awkward as ak
 
-        wanted = [text for text in columns if text not in self._kept]
+        every = any(self._flags & {*Expression(text).columns} for text in columns)
+        kept = {} if every else self._kept
+        wanted = [text for text in columns if text not in kept]
         if wanted:
             job = Job("open")
             job += ReadColumns("open", Columns=wanted)
@@ -144,8 +154,8 @@ class Data:
                 done = run_with(job, replace(self.options, output=str(Path(folder) / "open")), reporter=Reporter())
             found: Mapping[str, Pieces] = done.results["open"]
             for text in wanted:
-                self._kept[text] = ak.concatenate(found[text].arrays) if text in found else ak.Array([])
-        return {text: self._kept[text] for text in columns}
+                kept[text] = ak.concatenate(found[text].arrays) if text in found else ak.Array([])
+        return {text: kept[text] for text in columns}
 
     def numpy(self, column: str) -> np.ndarray[Any, Any]:
         """Return a column as a flat numpy array: one value an object (or an event)."""
@@ -173,7 +183,7 @@ class Data:
 
     def _is_number(self, name: str) -> bool:
         info = self.columns[name]
-        return info.dtype not in ("string", "link") and info.depth <= 1
+        return info.dtype not in ("string", "link") and info.depth <= 1 and name not in self._flags
 
     def __repr__(self) -> str:
         return f"<Data of {', '.join(self.options.inputs)}: {len(self):,} events, {len(self.columns)} columns>"

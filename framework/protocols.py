@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hepflow.normalisation import Normalisation
 
 __all__ = [
+    "NOMINAL",
     "NO_VALUES",
     "ColumnInfo",
     "FileSchema",
@@ -62,6 +63,8 @@ class ColumnInfo:
         return self.name.partition(".")[0]
 
 
+NOMINAL = "nominal"
+"""Key of the metadata of a file that holds objects of variations: the flags of those that the nominal has."""
 NO_VALUES = "holds no values of its own"
 """The reason why nothing is read from the object that stands for a container, whose values are beside it."""
 

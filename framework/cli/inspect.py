@@ -21,6 +21,7 @@ from hepflow.events.column import Column
 from hepflow.events.layout import has_links, unpack_links
 from hepflow.events.links import NULL, container_name
 from hepflow.execution.inputs import formats, split_tree
+from hepflow.execution.lineage import LINEAGE, Lineage
 from hepflow.io.opening import open_reader, trees_of
 from hepflow.io.root import RootReader
 from hepflow.io.spelling import NOTES
@@ -92,8 +93,10 @@ def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool) 
     facts = f"{schema.entries:,} entries, {size(schema.size)}, uuid {schema.identity}"
     out.print(f"{schema.format}{tree}: {'without end' if schema.endless else facts}")
     for key, value in schema.metadata.items() if not patterns else ():
-        if key not in NOTES:
+        if key not in (*NOTES, *LINEAGE):
             out.print(f"{key}: {value}")
+    if not patterns:
+        _show_lineage(Lineage.of(schema))
     if schema.naming:
         out.print(f"names: {schema.naming}")
     table = new_table("column", "type", "size", "on disk", *(["values", "range"] if summary else []))
@@ -125,6 +128,17 @@ def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool) 
             out.print(f"  {name}: {reason}", style="dim")
     if empty:
         out.print(f"\nwithout values of their own: {', '.join(empty)}", style="dim")
+
+
+def _show_lineage(lineage: Lineage) -> None:
+    """Show which tools made what, and whether objects of variations are there."""
+    for step in lineage.steps:
+        done = [*step.makes, *(["a selection"] if step.selects else [])]
+        console().print(f"{step.who} made {', '.join(done)} of {', '.join(step.of)}", style="dim")
+    if lineage.nominal:
+        console().print(
+            f"holds objects of {', '.join(lineage.varied)}, too: jobs read the nominal ones ({lineage.nominal[0]})"
+        )
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

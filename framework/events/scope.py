@@ -186,6 +186,8 @@ class Scope:
 
     def flag(self, container: str) -> Column:
         """Return a column that tells which objects of a container are visible."""
+        if not self.knows(container):  # the events as such
+            self._groups[container] = Group(None)
         mask = self.mask(container)
         seen = np.ones(self.full_length(container), dtype=bool) if mask is None else mask
         return Column(self.group(container).offsets, seen)
@@ -213,6 +215,10 @@ class Scope:
     def own_columns(self, container: str) -> list[str]:
         """Return the columns of a container that were made in this scope, or in the one it reads through to."""
         return [name for name in {**self._outer_columns(), **self._columns} if name.partition(".")[0] == container]
+
+    def owns(self, name: str) -> bool:
+        """Tell whether a column was made in this scope, or in one that it reads through to."""
+        return name in self._columns or (self._parent is not None and self._parent.owns(name))
 
     def _outer_columns(self) -> dict[str, Column]:
         return {} if self._parent is None else {**self._parent._outer_columns(), **self._parent._columns}
@@ -366,6 +372,18 @@ class Scope:
         """Return the number of objects of a container, hidden ones included."""
         group = self.group(container)
         return self.n_events if group.offsets is None else int(group.offsets[-1])
+
+    def restrict(self, flags: Iterable[str]) -> None:
+        """Show the objects and events that these columns of flags say, whatever was hidden before."""
+        self._event_mask, self._masks = None, {}
+        for name in flags:
+            container, seen = name.partition(".")[0], np.asarray(self.column(name).content) != 0
+            if self.group(container).offsets is not None:
+                self._masks[container] = seen
+            else:
+                self._event_mask = seen if self._event_mask is None else self._event_mask & seen
+        self._selects = True
+        self._forget()
 
     def _cached(self, container: str, what: str, make: Callable[[], T]) -> T:
         key = (container, what)

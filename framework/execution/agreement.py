@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from hepflow.errors import ColumnError
 from hepflow.execution.dataflow import DataFlow, declared, resolve
+from hepflow.execution.lineage import Lineage
 from hepflow.execution.survey import Survey
 from hepflow.execution.units import unit_of
 from hepflow.io.trees import split_called
@@ -79,12 +80,12 @@ def agree(job: Job, groups: Sequence[Group], *, lenient: bool, variations: Seque
     while True:
         columns = {name: info for group in reversed(groups) for name, info in group.schema.columns.items()}
         try:
-            flow = resolve(job, columns, variations)
+            flow = resolve(job, columns, variations, Lineage.joined(Lineage.of(group.schema) for group in groups))
         except ColumnError as error:
             raise _explain(error, groups) from None
         lacking = _lacking(job, flow, groups)
         if not lacking:
-            return Agreement(flow, groups, columns, _compare(flow, groups), refused)
+            return Agreement(flow, groups, columns, [*_compare(flow, groups), *_told_of_variations(flow)], refused)
         name = min(lacking)
         those = lacking[name]
         number = sum(len(group.paths) for group in those)
@@ -94,6 +95,20 @@ def agree(job: Job, groups: Sequence[Group], *, lenient: bool, variations: Seque
         for group in those:
             refused[group.digest] = ColumnError(f"{name} is not there", hint=missing.hint, about=name)
         groups = [group for group in groups if group.digest not in refused]
+
+
+def _told_of_variations(flow: DataFlow) -> list[str]:
+    """Return notes on an input that was written with variations, or selected by what varies now."""
+    notes = []
+    if flow.flags:
+        notes.append(f"the input holds objects of variations, too: the nominal ones are read ({min(flow.flags)})")
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, varied in flow.variations.items():
+        for one in varied.selected:
+            found.setdefault(one, []).append(name)
+    for (who, column), names in found.items():
+        notes.append(f"{who} selected the input by {column}: what {', '.join(names)} would bring in is not there")
+    return notes
 
 
 def _lacking(job: Job, flow: DataFlow, groups: Sequence[Group]) -> dict[str, list[Group]]:
@@ -122,7 +137,7 @@ def _told(name: str, those: Sequence[Group], groups: Sequence[Group]) -> str:
 def _compare(flow: DataFlow, groups: Sequence[Group]) -> list[str]:
     """Return notes on what differs between files; ColumnError where they cannot be read in one job."""
     notes: list[str] = []
-    for name in flow.reads:
+    for name in [name for name in flow.reads if name not in flow.flags]:
         having = [(group.path, group.schema.columns[name]) for group in groups if name in group.schema.columns]
         lacking = [group for group in groups if name not in group.schema.columns]
         if lacking:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
 from hepflow.events.access import Access
+from hepflow.execution.lineage import Lineage
 from hepflow.execution.varied import Resolved, VariedFlow, vary
 from hepflow.expressions import quoted
 from hepflow.job import Job
@@ -27,13 +28,14 @@ class DataFlow:
 
     ``reads`` are the columns fetched from the input, ``access`` what each tool may touch, ``outputs`` the columns
     that each stream writes (``C.*`` for all columns of a container that its tools make), ``variations`` what is done
-    for those that were asked for.
+    for those that were asked for. ``flags`` are those of the input by which it is what it is in the nominal.
     """
 
     reads: list[str] = field(default_factory=list)
     access: dict[str, Access] = field(default_factory=dict)
     outputs: dict[str, list[str]] = field(default_factory=dict)
     variations: dict[str, VariedFlow] = field(default_factory=dict)
+    flags: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -51,8 +53,11 @@ class _Scope:
         return name in self.made or name.partition(".")[0] in self.containers
 
 
-def resolve(job: Job, columns: Mapping[str, ColumnInfo], variations: Sequence[Variation] = ()) -> DataFlow:
-    """Return the data flow of a frozen job on an input with these columns, and those of variations.
+def resolve(
+    job: Job, columns: Mapping[str, ColumnInfo], variations: Sequence[Variation] = (), lineage: Lineage | None = None
+) -> DataFlow:
+    """Return the data flow of a frozen job on an input with these columns, and those of variations; ``lineage`` is what
+    the input says of its making.
 
     ColumnError where a tool reads what neither the input nor an earlier tool provides; JobOptionsError where two
     tools write the same column or a declaration is malformed.
@@ -74,14 +79,35 @@ def resolve(job: Job, columns: Mapping[str, ColumnInfo], variations: Sequence[Va
         for tool in stream.tools:
             passed += _walk(tool, stream, inner, columns, flow, needed, later, anchors)
         flow.outputs[stream.name] = _outputs(stream, inner, passed, columns, needed)
+    lineage = lineage or Lineage()
+    flow.flags = _flags(job, lineage, columns)
+    needed.update(dict.fromkeys(sorted(flow.flags)))
     if variations:
-        derivations = registry().derivations()
-        found = Resolved(columns, flow.access, flow.outputs, derivations)
+        seen = lineage if flow.flags else replace(lineage, nominal=(), varied={})
+        derivations = seen.derivations(registry().derivations())
+        found = Resolved(columns, flow.access, flow.outputs, derivations, seen)
         flow.variations = {one.name: vary(one, job, found) for one in variations}
-        needed.update(dict.fromkeys(name for one in flow.variations.values() for name in sorted(one.needs)))
+        needed.update(dict.fromkeys(n for one in flow.variations.values() for n in (*sorted(one.needs), *one.flags)))
     read = {name.partition(".")[0] for name in needed}
     flow.reads = [*needed, *(name for container, name in anchors.items() if container not in read)]
     return flow
+
+
+def _flags(job: Job, lineage: Lineage, columns: Mapping[str, ColumnInfo]) -> frozenset[str]:
+    """Return the flags that select the nominal of an input that holds objects of variations, too; none where a tool
+    reads flags: it selects itself. ColumnError where one is not there.
+    """
+    asked = {name.removesuffix("?") for tool in job.all_tools() for name in declared(tool, "reads")}
+    flags = frozenset(() if asked & lineage.flags else lineage.nominal)
+    if lacking := sorted(flags - columns.keys()):
+        raise ColumnError(
+            f"the input holds objects that variations ({', '.join(lineage.varied)}) select, and {lacking[0]}, which "
+            "tells those of the nominal, is not there",
+            where=f"job {job.name}",
+            hint="make the input again, without --variations or with all that the job wrote",
+            about=lacking[0],
+        )
+    return flags
 
 
 def _walk(

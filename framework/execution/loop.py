@@ -25,6 +25,7 @@ from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes, Yields
 from hepflow.execution.cache import FileCache
 from hepflow.execution.code import changed
+from hepflow.execution.lineage import Lineage
 from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
 from hepflow.execution.variants import Alternative, Variant, VariedResult, together, weigh
@@ -216,7 +217,7 @@ class Worker:
         if (path, tree) in self._readers:
             self._readers.pop((path, tree))[0].close()
 
-    def _metadata(self, stream: Stream, unit: WorkUnit) -> dict[str, Any]:
+    def _metadata(self, stream: Stream, unit: WorkUnit, lineage: Lineage) -> dict[str, Any]:
         """Return how an output is made, with the records that its input brings and those of the job's tools."""
         kind = self._kind(unit.file)
         tools = dict(kind.records)
@@ -231,12 +232,20 @@ class Worker:
             tools[name] = record
         own: dict[str, Any] = {"job": self.job.name, "stream": stream.name, "version": hepflow.__version__}
         told = {"simulation": kind.simulation, "energy_unit": kind.energy_unit}
-        own |= {key: value for key, value in told.items() if value}
+        own |= {**{key: value for key, value in told.items() if value}, **lineage.told()}
         if kind.factor is not None:
             own[WEIGHTED] = True
         if self._numbers and kind.sample not in self._alternatives:
             own[NORMALISATION] = [self._numbers]  # the sums may still grow: a writer takes them when it closes
         return {**own, "tools": tools} if tools else own
+
+    def _lineage(self, stream: Stream, scope: Scope, names: Sequence[str], unit: WorkUnit, cutflow: Cutflow) -> Lineage:
+        """Return how the columns of an output came about; flags are passed on where it has all of them."""
+        own, flow = self._kind(unit.file).lineage, self.payload.plan.flow
+        chose = {tool for _, tool, *_ in cutflow}
+        steps = own.after(self.job.name, [*self.job.tools, *stream.tools], flow.access, scope, chose)
+        whole = not flow.flags and own.flags <= {*names}
+        return replace(own, steps=steps) if whole else Lineage(steps)
 
     def _kind(self, file: PlannedFile) -> FileKind:
         return self.payload.plan.kinds[file.kind]
@@ -297,6 +306,8 @@ class Worker:
                 for container in self._optional:
                     if not scope.knows(container):  # nothing of it in this file: no objects, so all reads as missing
                         scope.define(container, Group(np.zeros(scope.n_events + 1, dtype=np.int64)))
+                if self.payload.plan.flow.flags:
+                    scope.restrict(kind.lineage.nominal)
                 scope.cutflow, scope.notes, scope.yields = outcome.cutflow, outcome.notes, self._yields
                 if stands:
                     stands.independent(scope)
@@ -335,12 +346,16 @@ class Worker:
         self, scope: Scope, where: str, outcome: UnitResult, writers: dict[str, Writer], unit: WorkUnit
     ) -> None:
         kind = self._kind(unit.file)
-        variants: dict[str, Variant] = {}
         stands = self._alternatives.get(kind.sample)
-        flows = () if stands else self._flows.values()  # other variations are those of the nominal
+        flows = {} if stands else {name: flow for name, flow in self._flows.items() if flow.place >= 0}
+        variants = {name: Variant.of(flow, scope, self._varied[name]) for name, flow in flows.items()}
+        varying = [one for one in variants.values() if self._varies(one.flow, kind)]
+        for one in varying:
+            if one.name in kind.lineage.varied and one.flow.flags:
+                one.scope.restrict(one.flow.flags)
         for number, tool in enumerate([*self.job.tools, None]):
-            for flow in [flow for flow in flows if flow.place == number]:
-                variants[flow.variation.name] = self._variant(flow, scope, kind, where)
+            for one in [one for one in varying if one.flow.place == number]:
+                self._override(one, where)
             if tool is not None:
                 self._step(tool, None, scope, variants, where, outcome)
         for stream in self.job.streams:
@@ -358,17 +373,20 @@ class Worker:
         """Tell whether anything in a stream differs."""
         return stream.name in flow.columns or any(tool.name in flow.again for tool in stream.tools)
 
-    def _variant(self, flow: VariedFlow, scope: Scope, kind: FileKind, where: str) -> Variant:
-        """Return a variation of the job, with its overrides; data, and what lacks a column for it, are nominal."""
-        made = Variant.of(flow, scope, self._varied[flow.variation.name])
+    def _varies(self, flow: VariedFlow, kind: FileKind) -> bool:
+        """Tell whether a variation does anything in a file: data, and what lacks a column for it, are nominal."""
         settings = self.job.samples.get(kind.sample)
-        if flow.needs <= kind.columns.keys() | {WEIGHT} and not (settings is not None and settings.data):
-            for tool in flow.variation.tools:
-                where_of = f"{where}, variation {made.name}"
-                self._execute(tool, None, made.scope, where_of, flow.access[tool.name], tool.start())
-            if flow.variation.weighs:
-                weigh(made.scope, flow, where)
-        return made
+        there = flow.needs <= kind.columns.keys() | {WEIGHT}
+        return there and not (settings is not None and settings.data)
+
+    def _override(self, variant: Variant, where: str) -> None:
+        """Override columns and weights in a variation."""
+        flow = variant.flow
+        for tool in flow.variation.tools:
+            where_of = f"{where}, variation {variant.name}"
+            self._execute(tool, None, variant.scope, where_of, flow.access[tool.name], tool.start())
+        if flow.variation.weighs:
+            weigh(variant.scope, flow, where)
 
     def _step(
         self, tool: Tool, stream: Stream | None, scope: Scope, variants: Mapping[str, Variant], where: str,
@@ -404,8 +422,10 @@ class Worker:
     ) -> None:  # fmt: skip
         names = _concrete(self.payload.plan.flow.outputs[stream.name], scope)
         written = {name: one for name, one in variants.items() if stream.name in one.flow.columns}
+        lineage = self._lineage(stream, scope, names, unit, outcome.cutflow)
         if written:
-            scope, names = together(scope, written, stream.name, names)
+            scope, names, flags = together(scope, written, stream.name, names)
+            lineage = replace(lineage, **flags) if flags else lineage
         try:
             columns = stream.collect(Events(scope), names)
             if stream.name not in writers:
@@ -413,7 +433,9 @@ class Worker:
                 name = f"{stream.name}_{unit.number:06d}-{unit.key}{stream.suffix}.{own}.part"
                 path = self.payload.parts / name
                 outcome.parts[stream.name] = path
-                writers[stream.name] = stream.open(path, self._metadata(stream, unit), self.payload.plan.columns)
+                writers[stream.name] = stream.open(
+                    path, self._metadata(stream, unit, lineage), self.payload.plan.columns
+                )
             writers[stream.name].write(columns)
         except HepflowError as error:
             accesses = self.payload.plan.flow.access.items()

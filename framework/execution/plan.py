@@ -15,6 +15,7 @@ from hepflow.execution.agreement import Agreement, agree, groups_of, seconds
 from hepflow.execution.dataflow import DataFlow, declared
 from hepflow.execution.failures import Failure, Policy
 from hepflow.execution.inputs import InputFile
+from hepflow.execution.lineage import Lineage
 from hepflow.execution.normalisation import gathered, normalisation_of, normalised, weight_of, with_weight
 from hepflow.execution.schemas import Facts
 from hepflow.execution.survey import Survey, survey
@@ -58,6 +59,7 @@ class FileKind:
     factor: float | None = None
     left_out: Sequence[Mapping[str, Any]] = ()
     """What they lack: inputs that failed when they were made, as in ``failures.json``."""
+    lineage: Lineage = field(default_factory=Lineage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,7 @@ def _kind(file: InputFile, facts: Facts, schema: FileSchema, flow: DataFlow, job
         weight=weight,
         counted=counted,
         left_out=schema.metadata.get("left_out", ()),
+        lineage=Lineage.of(schema),
     )
 
 

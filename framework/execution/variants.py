@@ -12,7 +12,7 @@ import numpy as np
 from hepflow.errors import ColumnError, InputError
 from hepflow.events import Events, Scope
 from hepflow.events.scope import Cutflow, Yields
-from hepflow.execution.varied import VariedFlow, names_of
+from hepflow.execution.varied import EVENT, PASSES, VariedFlow, names_of
 
 __all__ = ["Alternative", "Variant", "VariedResult", "together", "weigh"]
 
@@ -102,9 +102,11 @@ def weigh(scope: Scope, flow: VariedFlow, where: str) -> None:
     scope.weigh(weights)
 
 
-def together(inner: Scope, variants: Mapping[str, Variant], stream: str, names: list[str]) -> tuple[Scope, list[str]]:
-    """Return a scope with the objects of a stream and of its variations, and the columns to write: the nominal ones,
-    those that differ, and, where selections do, which objects each has.
+def together(
+    inner: Scope, variants: Mapping[str, Variant], stream: str, names: list[str]
+) -> tuple[Scope, list[str], dict[str, Any]]:
+    """Return a scope with the objects of a stream and of its variations, the columns to write (the nominal ones, those
+    that differ, and, where selections do, which objects each has), and the flags, as ``Lineage`` has them.
     """
     scope = inner.union([one.scope for one in variants.values()])
     names = list(names)
@@ -113,10 +115,15 @@ def together(inner: Scope, variants: Mapping[str, Variant], stream: str, names: 
             scope.put(names_of(column, name), one.scope.column(column))
             names.append(names_of(column, name))
     selecting = {name: one.scope for name, one in variants.items() if stream in one.flow.selects}
-    for container in dict.fromkeys(name.partition(".")[0] for name in names) if selecting else ():
-        scope.put(f"{container}.passes", inner.flag(container))
-        names.append(f"{container}.passes")
-        for name, own in selecting.items():
-            scope.put(names_of(f"{container}.passes", name), own.flag(container))
-            names.append(names_of(f"{container}.passes", name))
-    return scope, names
+    if not selecting:
+        return scope, names, {}
+    flags = [f"{container}.{PASSES}" for container in dict.fromkeys(name.partition(".")[0] for name in names)]
+    if all(inner.group(flag.partition(".")[0]).offsets is not None for flag in flags):
+        flags.append(f"{EVENT}.{PASSES}")
+    own: dict[str, tuple[str, ...]] = {}
+    for name, seen in {"": inner, **selecting}.items():
+        own[name] = tuple(names_of(flag, name) if name else flag for flag in flags)
+        for flag in flags:
+            scope.put(names_of(flag, name) if name else flag, seen.flag(flag.partition(".")[0]))
+        names += own[name]
+    return scope, names, {"nominal": own.pop(""), "varied": {**dict.fromkeys(variants, ()), **own}}

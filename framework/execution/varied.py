@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hepflow.errors import ColumnError, JobOptionsError, nearest
 from hepflow.events.access import Access
+from hepflow.execution.lineage import Lineage
 from hepflow.job import Job
 from hepflow.normalisation import WEIGHT
 from hepflow.protocols import ColumnInfo, matching
@@ -17,13 +18,19 @@ from hepflow.variations import Variation
 __all__ = ["Resolved", "VariedFlow", "names_of", "vary"]
 
 
+EVENT, PASSES = "EventInfo", "passes"
+"""Container of what events have; column that tells what a selection leaves."""
+
+
 @dataclass(frozen=True)
 class VariedFlow:
     """What a variation does.
 
     Its overrides come in behind the first ``place`` tools of the job, which get their ``access`` (-1: there are none,
     it is another sample); they take ``needs`` from the input. These tools run ``again``. ``columns`` are those of a
-    stream that differ, where it writes them; the streams in ``selects`` have other objects or events, too.
+    stream that differ, where it writes them; the streams in ``selects`` have other objects or events, too. ``flags``
+    are those of an input that tells which objects the variation has, ``selected`` who has selected the input by what
+    varies (tool, column).
     """
 
     variation: Variation
@@ -35,6 +42,8 @@ class VariedFlow:
     selects: frozenset[str] = frozenset()
     nominal: tuple[str, ...] = ()
     """Streams that stay nominal, though something in them differs."""
+    flags: tuple[str, ...] = ()
+    selected: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class Resolved:
     access: Mapping[str, Access]
     outputs: Mapping[str, Sequence[str]]
     derivations: Mapping[str, Sequence[str]]
+    lineage: Lineage = field(default_factory=Lineage)
 
 
 @dataclass
@@ -93,10 +103,13 @@ def vary(variation: Variation, job: Job, found: Resolved) -> VariedFlow:
         return VariedFlow(variation, -1, {}, frozenset(), every, nominal=streams)
     overridden, place, access, needs = _overrides(variation, job, found, where)
     _check_whole(variation, job, found, overridden, place, where)
-    walk = _Walk({*overridden, *([WEIGHT] if variation.weighs else [])})
+    flags = found.lineage.varied.get(variation.name, ())
+    walk = _Walk(set(), selected=bool(flags))
     again: set[str] = set()
-    for tool in [tool for tool in job.tools[place:] if tool.has_loop]:
-        if walk.passes(tool, found.access[tool.name]):
+    for number, tool in enumerate([*job.tools, None]):
+        if number == place:
+            walk.columns |= {*overridden, *([WEIGHT] if variation.weighs else [])}
+        if tool is not None and tool.has_loop and walk.passes(tool, found.access[tool.name]):
             again.add(tool.name)
     columns: dict[str, tuple[str, ...]] = {}
     selects, nominal = set(), []
@@ -116,7 +129,11 @@ def vary(variation: Variation, job: Job, found: Resolved) -> VariedFlow:
         _check_written(stream, variation, differ, outputs, found, selected=inner.selected)
     if not again and not columns:
         raise _unread(variation, job, overridden, nominal, where)
-    return VariedFlow(variation, place, access, needs, frozenset(again), columns, frozenset(selects), tuple(nominal))
+    steps = [step for step in found.lineage.steps if step.selects and not flags]
+    by = {step.who: _varied_one(step.of, overridden, found.derivations) for step in steps}
+    selected = tuple((who, column) for who, column in by.items() if column)
+    told = frozenset(again), columns, frozenset(selects), tuple(nominal)
+    return VariedFlow(variation, place, access, needs, *told, flags, selected)
 
 
 def _anew(outputs: Sequence[str], walk: _Walk) -> bool:
@@ -130,7 +147,8 @@ def _check_written(
 ) -> None:  # fmt: skip
     """Let the stream see that it can write what is written besides; JobOptionsError where a name is taken."""
     names = {names_of(name, variation.name): found.columns.get(name) for name in differ}
-    flags = {f"{container}.passes" for container in {name.partition(".")[0] for name in outputs}} if selected else set()
+    containers = {name.partition(".")[0] for name in outputs} | {EVENT}
+    flags = {f"{container}.{PASSES}" for container in containers} if selected else set()
     taken = sorted((names.keys() | flags) & {*outputs})
     if taken:
         raise JobOptionsError(f"the stream {stream.name} writes {taken[0]} already, which a variation needs")
@@ -152,6 +170,7 @@ def _overrides(
 
     def take(name: str, who: str, *, optional: bool) -> list[str]:
         nonlocal place
+        _check_own(name, who, variation, found.lineage, where)
         names = [*matching(name, {**found.columns, **dict.fromkeys(makers)})] if "*" in name else [name]
         for one in names:
             stored = one in found.columns
@@ -183,6 +202,17 @@ def _overrides(
     for name in variation.weight.columns:
         take(name, "its weight", optional=False)
     return overridden, place, access, frozenset(needs)
+
+
+def _check_own(name: str, who: str, variation: Variation, lineage: Lineage, where: str) -> None:
+    """Raise JobOptionsError for a column of another variation of the input, which has other objects."""
+    other = name.rpartition("__")[2]
+    if lineage.varied.get(other) and other != variation.name:
+        raise JobOptionsError(
+            f"{who} takes {name}: the input was selected by {other}, and the variation is called {variation.name}",
+            where=where,
+            hint=f"call it {other}, too: it then has the objects that {other} selected",
+        )
 
 
 def _makers(job: Job, *, first: bool = False) -> dict[str, int]:
@@ -234,30 +264,36 @@ def _check_whole(
                 where=where,
                 hint=f"let {overridden[varied[0]]} not read what later tools make",
             )
-    used = {name for one in found.access.values() for name in one.reads} | {
-        n for o in found.outputs.values() for n in o
-    }
+    written = {name for stream in job.streams if stream.varies for name in found.outputs[stream.name]}
+    used = {name for one in found.access.values() for name in one.reads} | written
     stored = (used & found.columns.keys()) - overridden.keys() - {*variation.unchanged} - _makers(job).keys()
     for name in sorted(stored):
-        source = _source(name, overridden, found.derivations)
+        source = _varied_one(_of(name, found.derivations), overridden, found.derivations)
         if source:
+            maker = f" (by {who})" if (who := found.lineage.maker(name)) else ""
             raise JobOptionsError(
-                f"{name} of the input was made of {source}, which varies, and nothing in the job makes it anew",
+                f"{name} of the input was made of {source}{maker}, which varies, and nothing in the job makes it anew",
                 where=where,
                 hint=f"override it too, add the tool that makes it, or say that it stays: unchanged=({name!r},)",
             )
 
 
-def _source(name: str, varied: Mapping[str, str], derivations: Mapping[str, Sequence[str]]) -> str:
-    """Return the varied column that a stored one was made of, directly or not; empty where there is none."""
-    seen, waiting = {name}, [*derivations.get(name, ())]
+def _of(name: str, derivations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what a stored column was made of, or its container as a whole."""
+    return (*derivations.get(name, ()), *derivations.get(f"{name.partition('.')[0]}.*", ()))
+
+
+def _varied_one(names: Iterable[str], varied: Mapping[str, str], derivations: Mapping[str, Sequence[str]]) -> str:
+    """Return which of these stored columns varies, or what one was made of, directly or not; empty where none does."""
+    seen: set[str] = set()
+    waiting = [*names]
     while waiting:
         one = waiting.pop()
         if one in varied:
             return one
         if one not in seen:
             seen.add(one)
-            waiting += derivations.get(one, ())
+            waiting += _of(one, derivations)
     return ""
 
 

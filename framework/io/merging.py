@@ -16,7 +16,7 @@ from hepflow.io.spelling import counters_of
 from hepflow.io.ttree import TTreeReader
 from hepflow.io.writers import RNTupleWriter, TTreeWriter
 from hepflow.normalisation import NORMALISATION, joined
-from hepflow.protocols import FileSchema
+from hepflow.protocols import NOMINAL, FileSchema
 
 __all__ = ["merge_files"]
 
@@ -76,6 +76,11 @@ def _check_same(first: FileSchema, other: FileSchema) -> None:
     if first.energy_unit != other.energy_unit:
         units = [schema.energy_unit or "an unknown unit" for schema in (first, other)]
         raise InputError(f"{first.path} has energies in {units[0]}, {other.path} in {units[1]}")
+    if first.metadata.get(NOMINAL) != other.metadata.get(NOMINAL):
+        raise InputError(
+            f"of {first.path} and {other.path} only one holds objects of variations, too",
+            hint="only outputs of one job can be merged",
+        )
     if differing:
         raise InputError(
             f"{first.path} and {other.path} have different columns: {', '.join(differing[:8])}",

@@ -203,6 +203,33 @@ def test_a_variation_gives_what_a_job_of_its_own_gives(name, varied, inputs, tmp
             assert ak.array_equal(union[branch].array()[mask], alone[column].array()), column
 
 
+@pytest.mark.parametrize("stream", ["flat", "mxaod"])
+def test_what_was_written_with_variations_is_nominal_or_the_variation_of_that_name(stream, varied, inputs, tmp_path):
+    nominal, up = (
+        run(job_of(OWN[name]), RunOptions(inputs=inputs, output=str(tmp_path / f"out{name}"), chunk=25)).outputs
+        for name in ("", "TES_UP")
+    )
+
+    def counts(outputs, name="", **settings):
+        job = Job("later")
+        job += Undrawn("plots", Variables=["TauJets.sum:900;0;1e5", "TauJets.pt:900;0;1e5"])
+        if settings:
+            job.vary(name, **settings)
+        files = [f"S={path}" for path in outputs[stream]]
+        output = str(tmp_path / f"later{name}{len(list(tmp_path.iterdir()))}")
+        result = run(job, RunOptions(inputs=files, output=output, variations=["ALL"] * bool(settings)))
+        plots = result.variations[name]["plots"] if settings else result.results["plots"]
+        return [plot.values().tolist() for plot in plots["S"].values()]
+
+    both = {f"TauJets.{name}": f"TauJets.{name}__TES_UP" for name in ("pt", "sum")}
+    assert counts(varied.outputs) == counts(nominal)
+    assert counts(varied.outputs, "TES_UP", columns=both) == counts(up) != counts(nominal)
+    with pytest.raises(JobOptionsError, match="call it TES_UP, too"):
+        counts(varied.outputs, "UP", columns=both)
+    with pytest.raises(JobOptionsError, match=r"sum of the input was made of TauJets.pt \(by sum of the job test\)"):
+        counts(nominal, "UP", columns={"TauJets.pt": "TauJets.pt * 1.1"})
+
+
 def test_only_what_depends_runs_again(varied, inputs):
     again = {name: set(of) for name, of in varied.variations.items()}
     assert again["TES_UP"] == {"pt", "sum", "etas", "leading", "some", "sums", "hard", "hards"}
