@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import io
 import math
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,6 +44,11 @@ DEFAULT = "TorchDense"
 OPSET = 17
 ROWS = 3
 """Rows that a module is tried with."""
+HELD_BYTES = 2**30
+"""A training set of flat inputs up to this size is held in memory; on a GPU one up to ``SHARE`` of what is free."""
+SHARE = 0.6
+STEPS = 64
+"""Losses are looked at after so many steps, for each look waits for the device."""
 
 
 class TorchEngine(Engine):
@@ -73,6 +82,7 @@ class TorchEngine(Engine):
     }
 
     module: Any
+    _held: list[Any] | None = None
 
     @classmethod
     def make_plan(cls, request: Request, inputs: tuple[NetworkInput, ...], declared: TrainingSet) -> SettingsPlan:
@@ -139,13 +149,46 @@ class TorchEngine(Engine):
         """Return the library."""
         return "torch"
 
-    def _tensors(self, batch: Batch) -> tuple[list[Any], dict[str, Any]]:
-        """Return scaled inputs and masks on the device."""
-        values = [
-            (_tensor(batch.inputs[one.name], self.device) + offset) * scale
+    def _scaled(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """Return scaled inputs on the device."""
+        return [
+            (_tensor(inputs[one.name], self.device) + offset) * scale
             for one, (offset, scale) in zip(self.plan.inputs, self._scaling, strict=True)
         ]
-        return values, {name: _tensor(mask, self.device) for name, mask in batch.masks.items()}
+
+    def _tensors(self, batch: Batch) -> tuple[list[Any], dict[str, Any]]:
+        """Return scaled inputs and masks on the device."""
+        return self._scaled(batch.inputs), {name: _tensor(mask, self.device) for name, mask in batch.masks.items()}
+
+    def _hold(self, data: TrainingData) -> bool:
+        """Tell whether the training set is held as tensors on the device: inputs, scaled, then labels and weights."""
+        import torch
+
+        if self._held is None:
+            room = SHARE * torch.cuda.mem_get_info()[0] if self.device == "cuda" else HELD_BYTES
+            self._held = []
+            if not data.caps and data.nbytes("train") <= room:
+                rows = data.everything("train")
+                self._held = [
+                    *self._scaled(rows.inputs),
+                    *(_tensor(x, self.device) for x in (rows.labels, rows.weights)),
+                ]
+        return bool(self._held)
+
+    def _steps(self, data: TrainingData, epoch: int) -> Iterator[tuple[list[Any], dict[str, Any], Any, Any]]:
+        """Yield inputs, masks, labels and weights of each step of an epoch."""
+        import torch
+
+        size, seed = self.schedule.batch_size, self.schedule.seed
+        if self._hold(data):
+            order = torch.from_numpy(data.order("train", shuffle_seed=seed, epoch=epoch)).to(self.device)
+            for rows in order.split(size):
+                *values, labels, weights = (array.index_select(0, rows) for array in self._held)
+                yield values, {}, labels, weights
+            return
+        for batch in data.batches("train", size, shuffle_seed=seed, epoch=epoch):
+            labels, weights = (_tensor(x, self.device) for x in (batch.labels, batch.weights))
+            yield *self._tensors(batch), labels, weights
 
     def fit_epoch(self, data: TrainingData, epoch: int, report: Report | None = None) -> dict[str, float]:
         """Train for one epoch; the loss is the weighted mean while the network learns."""
@@ -153,22 +196,26 @@ class TorchEngine(Engine):
 
         torch.manual_seed(self.schedule.seed * 1_000_003 + epoch)  # dropout: the same after a resume
         self.module.train()
-        size, rate = self.schedule.batch_size, self.learning_rate
-        cosine = self.plan.settings["schedule"] == "cosine"
-        done = epoch * -(-data.size("train") // size)
+        rate = self.learning_rate
+        done = epoch * -(-data.size("train") // self.schedule.batch_size)
         progress = Progress(data.size("train"), epoch, self.schedule.epochs, report)
-        for number, batch in enumerate(data.batches("train", size, shuffle_seed=self.schedule.seed, epoch=epoch)):
-            if cosine:
+        waiting: list[tuple[int, Any, Any]] = []
+        for number, (values, masks, labels, weights) in enumerate(self._steps(data, epoch)):
+            if self.plan.settings["schedule"] == "cosine":
                 turn = math.pi * (done + number) / int(self.plan.settings["t_max"])
                 self.learning_rate = self.schedule.learning_rate * (1 + math.cos(turn)) / 2
             self._optimiser.zero_grad(set_to_none=True)
-            found = _call(self.module, self.plan, *self._tensors(batch))
-            labels, weights = (_tensor(x, self.device) for x in (batch.labels, batch.weights))
+            found = _call(self.module, self.plan, values, masks)
             loss = (weights * _losses(found, labels, classifies=self.plan.classifies)).mean()
             loss.backward()
             self._optimiser.step()
-            if not progress.add((len(batch),), loss.detach().cpu().numpy()[None], batch.weights):
-                break
+            waiting.append((len(weights), loss.detach(), weights.sum()))
+            if len(waiting) == STEPS:
+                if not progress.add(*_sums(waiting)):
+                    return progress.row(rate)
+                waiting = []
+        if waiting:
+            progress.add(*_sums(waiting))
         return progress.row(rate)
 
     def predict(self, batch: Batch) -> Floats:
@@ -234,6 +281,14 @@ class TorchEngine(Engine):
         self.module.to(self.device)
         write_described(content, folder / name, self.plan, output, record, f"PyTorch {torch.__version__}")
         return (name,), {}
+
+
+def _sums(steps: Sequence[tuple[int, Any, Any]]) -> tuple[tuple[int, ...], Floats, Floats]:
+    """Return the rows, the losses and the weights of steps."""
+    import torch
+
+    rows, losses, weights = zip(*steps, strict=True)
+    return rows, *(torch.stack(one).cpu().numpy().astype(np.float64) for one in (losses, weights))
 
 
 def _tensor(values: Any, device: str) -> Any:
@@ -347,6 +402,21 @@ def _try_export(module: Any, plan: SettingsPlan) -> None:
         )
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep standard output empty: PyTorch's exporter, where it fails, prints its graph from C++."""
+    sys.stdout.flush()
+    held = os.dup(1)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(held, 1)
+        os.close(held)
+
+
 def _call(module: Any, plan: SettingsPlan, values: list[Any], masks: Mapping[str, Any]) -> Any:
     if len(plan.inputs) == 1 and not masks:
         return module(values[0])
@@ -366,7 +436,7 @@ def _losses(found: Any, labels: Any, *, classifies: bool) -> Any:
     import torch
 
     if classifies:
-        return -(labels * torch.log_softmax(_logits(found), dim=1)).sum(dim=1)
+        return torch.nn.functional.cross_entropy(_logits(found), labels, reduction="none")
     return ((found - labels) ** 2).mean(dim=1)
 
 
@@ -411,7 +481,7 @@ def _onnx(module: Any, plan: SettingsPlan, output: str) -> bytes:
         axes[one.name][1] = f"{one.name}_objects"
     arguments = [*(torch.zeros(shape) for shape in shapes), *(torch.full((2,), one.cap or 0) for one in sequences)]
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with _quiet(), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter that needs nothing else is called the legacy one
             torch.onnx.export(
                 Whole().eval(), tuple(arguments), f"{folder}/model.onnx", dynamo=False, opset_version=OPSET,
