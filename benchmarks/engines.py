@@ -178,7 +178,7 @@ def main() -> int:
                     place = folder / f"{name}{turn}.npz"
                     own += seconds(lambda: hepflow(name, data, request, steps, place))  # noqa: B023
             kept &= own <= MOST * bare
-            print(f"{name:9s} 2 × {steps:6d} steps   by hand {bare:6.1f} s   hepflow {own:6.1f} s   {own / bare:5.2f} ×",
+            print(f"{name:9s} 2 × {steps:5d} steps  by hand {bare:6.1f} s  hepflow {own:6.1f} s   {own / bare:5.2f} ×",
                   flush=True)  # fmt: skip
     print(f"at most {MOST} ×: {'kept' if kept else 'MISSED'}")
     return 0 if kept else 1

@@ -123,6 +123,15 @@ def _true(options: Mapping[str, str], name: str, *, default: bool) -> bool:
     return text in ("true", "1", "t")
 
 
+def _votes(options: Mapping[str, str], boost: str) -> bool:
+    """Tell whether a leaf answers with its type and not with its purity, which two boostings always do."""
+    pure = boost in ("RealAdaBoost", "AdaCost")
+    votes = _true(options, "UseYesNoLeaf", default=not pure)
+    if votes and pure:
+        raise NetworkError(f"{boost} has no leaves that say yes or no (UseYesNoLeaf=True): versions of TMVA differ")
+    return votes
+
+
 def _variables(root: Element) -> list[tuple[str, str, str]]:
     """Return (name, expression, unit) of the variables, in order."""
     group = child(root, "Variables")
@@ -172,7 +181,7 @@ def _forest(weights: Element, n: int, boost: str, analysis: str, options: Mappin
     kind = whole(weights, "AnalysisType") if weights.get("AnalysisType") else whole(weights, "TreeType", 0)
     if kind not in (0, 1):
         raise NetworkError(f"the trees are of the analysis type {kind}; 0 and 1 are known")
-    leaf = "res" if kind == 1 else "nType" if _true(options, "UseYesNoLeaf", default=True) else "purity"
+    leaf = "res" if kind == 1 else "nType" if boost in AVERAGED and _votes(options, boost) else "purity"
     if analysis == "Regression" and kind != 1:
         raise NetworkError("the file is of a regression, its trees are not")
     linear: list[npt.NDArray[np.float64]] = []

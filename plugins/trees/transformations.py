@@ -6,7 +6,7 @@ Results are rounded to float32 after each transformation, as TMVA keeps events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -59,17 +59,20 @@ def read_transformations(element: Element | None, variables: Sequence[str], targ
         names.append(name)
         places = _selected(transform, variables, targets, name)
         change = _MAKERS[name](transform, len(places))
-        own = [n for n, (kind, _) in enumerate(places) if kind == "Variable"]
-        goals = [n for n, (kind, _) in enumerate(places) if kind == "Target"]
+        own = [n for n, one in enumerate(places) if one.kind == "Variable"]
+        goals = [n for n, one in enumerate(places) if one.kind == "Target"]
         if own and len(own) != len(places) and name in ("Decorrelation", "PCA"):
             raise NetworkError(f"the transformation {name} mixes variables with others, which TMVA cannot apply")
         if own:
-            steps.append(_step(change.forward, own, [places[n][1] for n in own]))
+            steps.append(_step(change.forward, own, [places[n].source for n in own], [places[n].goal for n in own]))
         if goals:
             if change.backward is None:
                 raise NetworkError(f"the transformation {name} of a target is not known", hint="Normalize is")
-            after.insert(0, _step(change.backward, goals, [places[n][1] for n in goals]))
-    return Transformations(tuple(steps), tuple(after), tuple(names))
+            after.append(
+                _step(change.backward, goals, [places[n].goal for n in goals], [places[n].source for n in goals])
+            )
+    # TransformationHandler::InverseTransform undoes each of the answer as it is, and keeps the first one's
+    return Transformations(tuple(steps), tuple(after[:1]), tuple(names))
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,32 @@ class _Change:
     backward: Callable[[Rows, Sequence[int]], Rows] | None = None
 
 
-def _step(change: Callable[[Rows, Sequence[int]], Rows], which: Sequence[int], columns: Sequence[int]) -> Step:
+def _step(
+    change: Callable[[Rows, Sequence[int]], Rows], which: Sequence[int], sources: Sequence[int], goals: Sequence[int]
+) -> Step:
     def apply(rows: Rows) -> Rows:
         made = np.array(rows, dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
-            made[:, list(columns)] = change(made[:, list(columns)].astype(np.float64), which).astype(np.float32)
+            made[:, list(goals)] = change(made[:, list(sources)].astype(np.float64), which).astype(np.float32)
         return made
 
     return apply
 
 
-def _selected(transform: Element, variables: Sequence[str], targets: Sequence[str], name: str) -> list[tuple[str, int]]:
-    """Return kind and position of what is transformed, in the order of its constants."""
+@dataclass(frozen=True)
+class _Place:
+    """A value that is transformed: of which kind it is, where it is read and where it is written."""
+
+    kind: str
+    source: int
+    goal: int
+
+
+def _selected(transform: Element, variables: Sequence[str], targets: Sequence[str], name: str) -> list[_Place]:
+    """Return what is transformed, in the order of its constants."""
     selection = transform.find("Selection")
     if selection is None:  # before TMVA 4.1: all variables
-        return [("Variable", n) for n in range(len(variables))]
+        return [_Place("Variable", n, n) for n in range(len(variables))]
     lists = {}
     for side in ("Input", "Output"):
         group = selection.find(side)
@@ -103,25 +117,32 @@ def _selected(transform: Element, variables: Sequence[str], targets: Sequence[st
         lists[side] = [(one.get("Type", ""), one.get("Expression", "")) for one in group.findall(side)]
         if len(lists[side]) != whole(group, f"N{side}s"):
             raise NetworkError(f"the transformation {name} has {len(lists[side])} {side.lower()}s, not {group.attrib}")
-    if lists["Input"] != lists["Output"] and name != "Rearrange":
-        raise NetworkError(f"the transformation {name} writes other variables than it reads")
-    if lists["Input"] != lists["Output"]:
-        raise NetworkError("the transformation Rearrange changes the order of variables, which is not known here")
+    if len(lists["Input"]) != len(lists["Output"]):
+        raise NetworkError(
+            f"the transformation {name} reads {len(lists['Input'])} values and writes {len(lists['Output'])}"
+        )
+    if len(set(lists["Output"])) != len(lists["Output"]):
+        raise NetworkError(f"the transformation {name} writes a variable twice")
+    known = {"Variable": list(variables), "Target": list(targets)}
     places = []
-    for kind, expression in lists["Input"]:
-        known = {"Variable": variables, "Target": targets, "Spectator": ()}.get(kind)
-        if known is None:
-            raise NetworkError(f"the transformation {name} is of a {kind!r}")
-        if kind == "Spectator":
-            places.append((kind, -1))
-        elif expression in known:
-            places.append((kind, list(known).index(expression)))
+    for source, goal in zip(lists["Input"], lists["Output"], strict=True):
+        if source[0] != goal[0]:
+            raise NetworkError(f"the transformation {name} makes a {goal[0]} of a {source[0]}, which is not known here")
+        if source[0] == "Spectator":
+            places.append(_Place("Spectator", -1, -1))
         else:
-            hint = nearest(expression, known, what=f"{kind.lower()}s")
-            raise NetworkError(
-                f"the transformation {name} is of {expression!r}, which the file does not have", hint=hint
-            )
+            places.append(_Place(source[0], *(_position(*one, known, name) for one in (source, goal))))
     return places
+
+
+def _position(kind: str, expression: str, known: Mapping[str, Sequence[str]], name: str) -> int:
+    """Return where a variable or target is in the file; NetworkError where it is not."""
+    if kind not in known:
+        raise NetworkError(f"the transformation {name} is of a {kind!r}")
+    if expression not in known[kind]:
+        hint = nearest(expression, known[kind], what=f"{kind.lower()}s")
+        raise NetworkError(f"the transformation {name} is of {expression!r}, which the file does not have", hint=hint)
+    return known[kind].index(expression)
 
 
 def _last_class(transform: Element, name: str) -> Element:
@@ -164,16 +185,27 @@ def _decorrelation(transform: Element, n: int) -> _Change:
     if not found:
         raise NetworkError("the transformation Decorrelation has no matrix")
     matrix = _matrix(found[-1], n, "Decorrelation")
-    return _Change(lambda rows, which: rows @ matrix.T)
+    return _Change(lambda rows, which: _product(rows, matrix.T))
 
 
 def _pca(transform: Element, n: int) -> _Change:
-    means, vectors = transform.findall("Statistics"), transform.findall("Eigenvectors")
+    means, vectors = (
+        sorted(transform.findall(tag), key=lambda one: whole(one, "ClassIndex", 0))
+        for tag in ("Statistics", "Eigenvectors")
+    )
     if not means or len(means) != len(vectors):
         raise NetworkError("the transformation PCA has no means or no eigenvectors")
     mean = numbers(means[-1], n, "the means of the transformation PCA")
     matrix = _matrix(vectors[-1], n, "PCA")
-    return _Change(lambda rows, which: (rows - mean) @ matrix)
+    return _Change(lambda rows, which: _product(rows - mean, matrix))
+
+
+def _product(rows: Rows, matrix: Rows) -> Rows:
+    """Return rows @ matrix, added up as TMVA adds: to the last bit, as cuts may be hit exactly."""
+    found = np.zeros_like(rows)
+    for column, factors in zip(rows.T, matrix, strict=True):
+        found += column[:, None] * factors
+    return found
 
 
 def _matrix(element: Element, n: int, name: str) -> npt.NDArray[np.float64]:

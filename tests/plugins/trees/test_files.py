@@ -264,6 +264,14 @@ def test_principal_components_and_targets():
     found = read(f'Name="Normalize"><Selection>{chosen}</Selection><Class><Ranges>{ranges}</Ranges></Class>')
     assert found.steps[0](np.array([[7.0, 1.0]])).tolist() == [[7.0, -0.5]]
     assert found.after[0](np.array([[0.5]])).tolist() == [[25.0]]
+    # a Rearrange gives each value of its inputs to the output at the same place
+    turned = chosen.replace('"b"/><Input Type="Target" Expression="y"', '"b"/><Input Type="Variable" Expression="a"')
+    turned = turned.replace('"b"/><Output Type="Target" Expression="y"', '"a"/><Output Type="Variable" Expression="b"')
+    step = read(f'Name="Rearrange"><Selection>{turned}</Selection>').steps[0]
+    assert step(np.array([[1.0, 2.0]])).tolist() == [[2.0, 1.0]]
+    twice = turned.replace('"a"/><Output', '"b"/><Output')
+    with pytest.raises(NetworkError, match="Rearrange writes a variable twice"):
+        read(f'Name="Rearrange"><Selection>{twice}</Selection>')
 
 
 @needs_answers
