@@ -39,6 +39,8 @@ OBJECTIVES: Mapping[str, str] = {
 }
 """Objectives that are read → what becomes of the sum of the trees."""
 CATEGORICAL, DEFAULT_LEFT = 1, 2
+ZERO = float(np.float32(1e-35))
+"""LightGBM takes values up to this for 0 (``kZeroThreshold``), and cuts there where a variable has zeros."""
 MISSING = ("None", "Zero", "NaN")
 
 
@@ -181,12 +183,15 @@ def _tree(entries: Mapping[str, str], number: int) -> Tree:
         raise NetworkError(f"{where} has a node that is not known")
     # without a way of their own, missing values count as 0
     below = np.where(missing == MISSING.index("NaN"), (kind & DEFAULT_LEFT) > 0, cut >= 0)
+    # below or equal; a value next to 0 is 0
+    least = np.where((cut >= 0) & (cut < ZERO), ZERO, cut)
+    least = np.where((cut < 0) & (cut >= -ZERO), -ZERO, np.nextafter(least, np.inf))
     # inner nodes first, then leaves, which the file counts -1, -2, …
     children = [np.where(side >= 0, side, n - 2 - side) for side in (left, right)]
     none = np.full(n, -1, dtype=np.int64)
     return Tree(
         np.concatenate((feature, none)),
-        np.concatenate((np.nextafter(cut, np.inf), np.zeros(n))),  # below or equal
+        np.concatenate((least, np.zeros(n))),
         np.concatenate((children[0], none)),
         np.concatenate((children[1], none)),
         np.concatenate((below, np.zeros(n, dtype=np.bool_))),

@@ -160,8 +160,10 @@ class TorchEngine(Engine):
         """Return scaled inputs and masks on the device."""
         return self._scaled(batch.inputs), {name: _tensor(mask, self.device) for name, mask in batch.masks.items()}
 
-    def _hold(self, data: TrainingData) -> bool:
-        """Tell whether the training set is held as tensors on the device: inputs, scaled, then labels and weights."""
+    def _hold(self, data: TrainingData) -> list[Any]:
+        """Return the training set as tensors on the device: inputs, scaled, then labels and weights; empty where it is
+        not held.
+        """
         import torch
 
         if self._held is None:
@@ -173,17 +175,18 @@ class TorchEngine(Engine):
                     *self._scaled(rows.inputs),
                     *(_tensor(x, self.device) for x in (rows.labels, rows.weights)),
                 ]
-        return bool(self._held)
+        return self._held
 
     def _steps(self, data: TrainingData, epoch: int) -> Iterator[tuple[list[Any], dict[str, Any], Any, Any]]:
         """Yield inputs, masks, labels and weights of each step of an epoch."""
         import torch
 
         size, seed = self.schedule.batch_size, self.schedule.seed
-        if self._hold(data):
+        held = self._hold(data)
+        if held:
             order = torch.from_numpy(data.order("train", shuffle_seed=seed, epoch=epoch)).to(self.device)
             for rows in order.split(size):
-                *values, labels, weights = (array.index_select(0, rows) for array in self._held)
+                *values, labels, weights = (array.index_select(0, rows) for array in held)
                 yield values, {}, labels, weights
             return
         for batch in data.batches("train", size, shuffle_seed=seed, epoch=epoch):
