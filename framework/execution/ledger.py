@@ -8,6 +8,7 @@ pickled, the digest is a signature with the user's key for this run, and without
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -232,9 +233,13 @@ class Segment:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                if error.errno != errno.EBADF:  # a tool closed it
+                    raise
 
     def __del__(self) -> None:
         self.close()  # a worker of a cluster goes without a word

@@ -9,6 +9,7 @@ import platform
 import traceback
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from hepflow.events.export import note_unknown
 from hepflow.events.scope import Cutflow, Group, Notes, Yields
 from hepflow.execution.cache import FileCache
 from hepflow.execution.code import changed
+from hepflow.execution.doing import Doing
 from hepflow.execution.lineage import Lineage
 from hepflow.execution.normalisation import WEIGHTED
 from hepflow.execution.plan import FileKind, Plan, PlannedFile, WorkUnit
@@ -106,6 +108,7 @@ class Worker:
         _keep_memory()
         self.payload = payload
         self.job = payload.job
+        self._doing = Doing(payload.parts)
         self._readers: dict[tuple[str, str], tuple[Reader, Stamp | None]] = {}
         self._numbers: dict[str, Any] = {}  # the normalisation of what the unit reads
         self._yields: Yields = {}
@@ -155,6 +158,7 @@ class Worker:
 
     def run(self, unit: WorkUnit, report: Callable[[int], None] | None = None) -> UnitResult:
         """Process one work unit; ``report`` is called with the number of entries after each chunk."""
+        self._doing.begin(unit.key)
         results = self._start(None)
         outcome = UnitResult(unit.key, unit.entries, results=results)
         self._varied = {name: VariedResult(self._start(flow.again)) for name, flow in self._flows.items()}
@@ -174,6 +178,7 @@ class Worker:
                 sums = {name: self._numbers[name] for name in ("events", "sum_of_weights") if self._numbers}
                 results[NORMALISATION] = {sample: {"numbers": sums, "yields": self._yields}}
             while writers:
+                self._doing.at(f"stream {[*writers][-1]}")
                 writers.popitem()[1].close()
         except BaseException:
             for writer in writers.values():
@@ -212,10 +217,12 @@ class Worker:
         """Close the open files."""
         for key in [*self._readers]:
             self._close(*key)
+        self._doing.close()
 
     def _close(self, path: str, tree: str) -> None:
         if (path, tree) in self._readers:
-            self._readers.pop((path, tree))[0].close()
+            with suppress(OSError):  # it was read
+                self._readers.pop((path, tree))[0].close()
 
     def _metadata(self, stream: Stream, unit: WorkUnit, lineage: Lineage) -> dict[str, Any]:
         """Return how an output is made, with the records that its input brings and those of the job's tools."""
@@ -313,17 +320,20 @@ class Worker:
                     stands.independent(scope)
                 note_unknown(scope, columns)
                 yield scope, f"{file.path}, entries {first}–{last}"
+        self._doing.at("reading")
         self._check_unchanged(file)
 
     def _blocks(self, unit: WorkUnit, wanted: Sequence[ColumnInfo]) -> Iterator[tuple[int, int, Mapping[str, Column]]]:
         """Yield the columns of a unit in blocks (start, stop, columns); the file is opened where it is not."""
         file = unit.file
         where = f"{file.path}, entries {unit.start}–{unit.stop}"
+        self._doing.at("reading")
         reader = _reading(where, lambda: self._reader(file))
         if not wanted:
             yield unit.start, unit.stop, {}
             return
         for start, stop in _reading(where, lambda: reader.blocks(wanted, unit.start, unit.stop)):
+            self._doing.at("reading")
             yield start, stop, _reading(where, partial(reader.read, wanted, start, stop))
 
     def _weigh(self, scope: Scope, kind: FileKind, where: str) -> None:
@@ -410,6 +420,7 @@ class Worker:
     def _execute(
         self, tool: Tool, stream: Stream | None, scope: Scope, where: str, access: Access, result: Any
     ) -> None:
+        self._doing.at(f"tool {tool.name}")
         try:
             tool.execute(Events(scope, access), result)
         except (Exception, SystemExit) as error:
@@ -426,6 +437,7 @@ class Worker:
         if written:
             scope, names, flags = together(scope, written, stream.name, names)
             lineage = replace(lineage, **flags) if flags else lineage
+        self._doing.at(f"stream {stream.name}")
         try:
             columns = stream.collect(Events(scope), names)
             if stream.name not in writers:

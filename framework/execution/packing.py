@@ -30,7 +30,9 @@ _OURS = re.compile(r"hepflow(\.[A-Za-z_]\w*)+")
 
 
 class PackingError(ValueError):
-    """A value that cannot be packed or unpacked; the message says why."""
+    """A value that cannot be packed or unpacked; the message says why, ``keys`` where it is in dicts in dicts."""
+
+    keys: tuple[Any, ...] = ()
 
 
 class Packed(NamedTuple):
@@ -90,7 +92,7 @@ class _Packer:
         if kind is list:
             return [self.encode(one) for one in value]
         if kind is dict:
-            return {"dict": [[self.encode(key), self.encode(one)] for key, one in value.items()]}
+            return {"dict": [[self.encode(key), _within(key, self.encode, one)] for key, one in value.items()]}
         if kind in (tuple, set, frozenset):
             return {kind.__name__: [self.encode(one) for one in value]}
         if kind is bytes:
@@ -150,7 +152,7 @@ class _Unpacker:
             "text": lambda rest: self.folder + rest,
             "inside": lambda rest: Path(self.folder + rest),
             "path": Path,
-            "dict": lambda pairs: {self.decode(key): self.decode(one) for key, one in pairs},
+            "dict": self._dict,
             "tuple": lambda values: tuple(self.decode(values)),
             "set": lambda values: set(self.decode(values)),
             "frozenset": lambda values: frozenset(self.decode(values)),
@@ -163,6 +165,10 @@ class _Unpacker:
             "pickle": self._unpickle,
         }
         return decoders[what](told)
+
+    def _dict(self, pairs: list[Any]) -> dict[Any, Any]:
+        keyed = [(self.decode(key), one) for key, one in pairs]
+        return {key: _within(key, self.decode, one) for key, one in keyed}
 
     def _array(self, described: str, shape: list[int], number: int) -> Any:
         return np.ndarray(shape, _dtype(described), bytearray(self.buffers[number]))
@@ -224,6 +230,16 @@ def _plot_class(name: str) -> type[Any] | None:
     from hepflow.plots.base import KINDS
 
     return _class(f"hepflow.plots.{KINDS[name]}:{name}") if name in KINDS else None
+
+
+def _within(key: Any, function: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a function gives for a value in a dict; PackingError that has its key."""
+    try:
+        return function(value)
+    except Exception as error:  # whatever a value's own pickling raises
+        told = error if isinstance(error, PackingError) else PackingError(f"{type(error).__name__}: {error}")
+        told.keys = (key, *told.keys)
+        raise told from error.__cause__ if told is error else error
 
 
 def _inside(path: str, folder: str) -> str | None:

@@ -204,7 +204,8 @@ class RunDirectory(WrittenFiles):
 
     def release(self) -> None:
         """Let other runs use the folder."""
-        self._lock.release()
+        with suppress(OSError):  # a tool closed the file, and the lock is gone with it
+            self._lock.release()
 
     def _acquire(self) -> None:
         try:
@@ -290,7 +291,7 @@ class RunDirectory(WrittenFiles):
         if resume and earlier is not None:
             known, packed = self.load_step(earlier["inputs"])
             earlier = {**earlier, "inputs": json.loads(packed)} if known else None
-        if resume and earlier is None and any(self.ledger.folder.iterdir()):
+        if resume and earlier is None and {*self.ledger.names("")} != {*self.ledger.names(INPUTS)}:
             raise OutputError(
                 "the run cannot be resumed: what it was made of is not known any more",
                 where=str(self.state / "fingerprint.json"),

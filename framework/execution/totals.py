@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from hepflow.errors import OutputError
+from hepflow.errors import OutputError, ToolError
 from hepflow.events.scope import Cutflow, Notes
 from hepflow.execution.ledger import Ledger, Place
 from hepflow.execution.packing import PackingError
@@ -24,7 +24,7 @@ from hepflow.files import sync_file
 if TYPE_CHECKING:
     from hepflow.execution.plan import WorkUnit
 
-__all__ = ["UNITS", "Done", "Total", "Totals", "progress", "segment_of"]
+__all__ = ["UNITS", "Done", "Total", "Totals", "not_kept", "progress", "segment_of"]
 
 KEPT_BYTES = 16 * 2**20
 """Up to this the results of a group's units stay in the ledger."""
@@ -219,6 +219,8 @@ class Totals:
         try:
             return self._ledger.value(place)
         except (PackingError, OSError) as error:
+            if isinstance(error, PackingError) and error.keys:
+                raise not_kept(error) from error
             raise OutputError(
                 f"the ledger of the run is damaged: {error}",
                 where=str(self._ledger.folder / place.file),
@@ -241,6 +243,17 @@ class Totals:
     def keys(self) -> Iterable[str]:
         """Return the keys of all units, in plan order."""
         return (key for keys in self._groups for key in keys)
+
+
+def not_kept(error: PackingError) -> ToolError:
+    """Return the error to show for a result that cannot be written down, or read again."""
+    tool, *keys = error.keys or ("",)
+    return ToolError(
+        f"what a tool has accumulated cannot be kept: {error}",
+        where=f"tool {tool}{''.join(f'[{key!r}]' for key in keys)}" if tool else "",
+        hint="a result is made of numbers, arrays, objects with + that can be pickled, and dicts, lists, dataclasses "
+        "of these",
+    )
 
 
 def segment_of(group: int) -> str:

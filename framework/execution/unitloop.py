@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hepflow.errors import HepflowError, UnitsFailedError, WorkerError
+from hepflow.execution.doing import doing_at
 from hepflow.execution.failures import Failure, as_rows, outcomes, units_failed
 from hepflow.execution.loop import Payload, Worker
 from hepflow.execution.normalisation import normalised
@@ -135,7 +136,7 @@ class UnitLoop:
             with closing(executor.run(runner, units)) as results:
                 for position, found in results:
                     if isinstance(found, WorkerError):
-                        yield position, found.but(where=units[position].describe(), hint=found.hint or USUAL)
+                        yield position, self._died(found, units[position])
                         continue
                     said = UnitRunner.unpack(found)
                     yield position, said
@@ -143,6 +144,13 @@ class UnitLoop:
                         self._show(self._reported + units[position].entries)
         finally:
             path.unlink(missing_ok=True)
+
+    def _died(self, error: WorkerError, unit: WorkUnit) -> WorkerError:
+        """Return the error of a unit whose worker was lost, with what that was at."""
+        at = doing_at(self._directory.parts, unit.key)
+        text = f"{error.message}; it was at {at}" if at else error.message
+        where = f"{at.partition(':')[0]}, {unit.describe()}" if at else unit.describe()
+        return WorkerError(text, where=where, hint=error.hint or USUAL)
 
 
 def _located(file: PlannedFile) -> PlannedFile:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import hepflow.errors
-from hepflow.errors import HepflowError, InputError, OutputError, ToolError, WorkerError
+from hepflow.errors import HepflowError, InputError, OutputError, WorkerError
 from hepflow.execution.keys import signature, signed
 from hepflow.execution.ledger import KEPT, Ledger, Place, Segment
 from hepflow.execution.loop import Payload, UnitResult, Worker
 from hepflow.execution.packing import PackingError
 from hepflow.execution.plan import WorkUnit
 from hepflow.execution.rundir import LEDGER, STATE
-from hepflow.execution.totals import segment_of
+from hepflow.execution.totals import not_kept, segment_of
 from hepflow.files import sync_file
 
 __all__ = ["Recorder", "UnitRunner", "Work", "error_of", "told_of", "write_payload"]
@@ -75,7 +75,7 @@ class Recorder:
             if due:
                 self.sync()
         except PackingError as error:
-            return _not_recorded(outcome, error)
+            return not_kept(error)
         except OSError as error:
             return OutputError(
                 f"the results of a work unit cannot be written: {error.strerror or error}",
@@ -227,11 +227,3 @@ def error_of(told: dict[str, str]) -> HepflowError:
     error = kind(told["message"], **{key: told[key] for key in ("where", "hint", "about")})
     error.__cause__ = InWorker(told["trace"])
     return error
-
-
-def _not_recorded(outcome: UnitResult, error: PackingError) -> ToolError:
-    return ToolError(
-        f"the results of a work unit cannot be kept: {error}",
-        where=", ".join(f"tool {name}" for name, value in outcome.results.items() if value is not None),
-        hint="a result is made of numbers, arrays, objects with +, and dicts, lists, dataclasses of these",
-    )

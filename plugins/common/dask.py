@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from itertools import islice
@@ -24,7 +25,7 @@ class DaskExecutor(Executor):
     The workers of a cluster need the same installation, and the input and the run directory under the same paths.
     ``Workers`` is the number of processes on this machine; on a cluster, how many units are under way at a time. A unit
     whose process dies is tried again as often as Dask is configured to (``distributed.scheduler.allowed-failures``).
-    Raises PluginError where Dask is not installed.
+    Raises PluginError where Dask is not installed, WorkerError where the scheduler is not there, or not any more.
     """
 
     def check(self) -> None:
@@ -38,7 +39,7 @@ class DaskExecutor(Executor):
         waiting = iter(enumerate(items))
         running: dict[Any, int] = {}
         distributed = _distributed()
-        with self._client(distributed) as client:
+        with self._client(distributed) as (client, address):
             done = distributed.as_completed()
 
             def submit(number: int) -> None:
@@ -54,23 +55,37 @@ class DaskExecutor(Executor):
                     result = future.result()
                 except distributed.KilledWorker:
                     result = WorkerError("the Dask workers that ran a work unit died, one after the other")
+                except CancelledError as error:
+                    raise WorkerError(
+                        "the connection to the Dask scheduler was lost",
+                        where=address,
+                        hint="is it running? finished work units are kept, --resume continues",
+                    ) from error
                 yield position, result
                 submit(1)
 
     @contextmanager
-    def _client(self, distributed: Any) -> Iterator[Any]:
+    def _client(self, distributed: Any) -> Iterator[tuple[Any, str]]:
         """Connect to the cluster of Dask's configuration, or start one; end what was started."""
         import dask
 
         with ExitStack() as opened:
             address = dask.config.get("scheduler-address", None)
-            if address is None:
-                with without_interrupts():
-                    cluster = distributed.LocalCluster(
-                        n_workers=self.Workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
-                    )
-                address = opened.enter_context(cluster)
-            yield opened.enter_context(distributed.Client(address))
+            try:
+                if address is None:
+                    with without_interrupts():
+                        cluster = distributed.LocalCluster(
+                            n_workers=self.Workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
+                        )
+                    address = opened.enter_context(cluster)
+                client = opened.enter_context(distributed.Client(address))
+            except OSError as error:
+                raise WorkerError(
+                    f"there is no Dask cluster to work on: {error}",
+                    where=str(address or ""),
+                    hint="DASK_SCHEDULER_ADDRESS names its scheduler; without, one is started on this machine",
+                ) from error
+            yield client, str(client.scheduler.address)
 
 
 def _distributed() -> Any:

@@ -410,7 +410,10 @@ def test_tool_that_raises(hepflow, joboptions, xaods, tmp_path):
 def test_worker_that_is_killed_is_named(hepflow, joboptions, xaods, tmp_path):
     path = joboptions(BAD % "import os; os.kill(os.getpid(), 9)")
     hepflow("run", path, "-i", xaods[0], "-o", "run", "-j", 2).failed(
-        "a worker process was killed, and again", f"worker lost: {xaods[1][1].path}, entries 0–25", "--resume"
+        "a worker process was killed, and again",
+        f"worker lost: {xaods[1][1].path}, entries 0–25",
+        "--resume",
+        "; it was at tool bad",
     )
     assert nothing_half_written(tmp_path / "run")
 

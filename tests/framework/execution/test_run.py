@@ -54,7 +54,7 @@ class Trouble(Tool):
 
     At = Property(0, "mcEventNumber")
     Counter = Property("", "file with the number of times")
-    How = Property("kill", "what to do", choices=("kill", "interrupt", "raise", "full", "unpicklable"))
+    How = Property("kill", "what to do", choices=("kill", "interrupt", "raise", "close", "unpicklable"))
 
     def reads(self):
         return ["EventInfo.mcEventNumber"]
@@ -72,7 +72,11 @@ class Trouble(Tool):
         if self.How == "interrupt":
             raise KeyboardInterrupt
         if self.How == "unpicklable":
-            result["f"] = (i for i in range(3))
+            result["f"] = {"g": (i for i in range(3))}
+        if self.How == "close":
+            for one in Path("/proc/self/fd").iterdir():
+                if one.is_symlink() and "/doing-" in os.readlink(one):  # noqa: PTH115
+                    os.close(int(one.name))
         if self.How == "raise":
             raise ValueError("trouble")
 
@@ -712,7 +716,13 @@ def test_unit_that_kills_again_is_named_and_others_are_kept(files, go, counter, 
 def test_result_that_cannot_be_sent_names_the_tool(files, go, counter):
     with pytest.raises(ToolError, match="cannot be kept") as caught:
         go(files, Trouble("trouble", At=40, How="unpicklable", Counter=counter(9)), workers=2)
-    assert "tool trouble" in caught.value.where
+    assert caught.value.where == "tool trouble['f']['g']"
+
+
+def test_tool_that_closes_files_of_its_process_is_named(files, go, counter, tmp_path):
+    with pytest.raises(ToolError, match="tool trouble failed: it closed files of this process"):
+        go(files, Trouble("trouble", At=40, How="close", Counter=counter(9)), output=str(tmp_path / "run"))
+    assert not [*(tmp_path / "run/.hepflow/parts").iterdir()]
 
 
 class FullFile:

@@ -413,6 +413,15 @@ def test_steps_that_only_finalize_may_change(tmp_path, finalize, left, changed):
     assert "".join(name for name in "abc" if directory.load_step(f"tool_{name}")[0]) == left
 
 
+def test_a_disk_that_was_full_at_the_start_is_no_obstacle(tmp_path, monkeypatch):
+    directory = prepare(tmp_path / "run")
+    monkeypatch.setattr(RunDirectory, "write_json", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        directory.check_fingerprint(made_of(), resume=False)
+    monkeypatch.undo()
+    assert directory.check_fingerprint(made_of(), resume=True) == []
+
+
 def test_a_ledger_of_unknown_settings_is_refused(finished):
     assert not (finished.state / "fingerprint.json").exists()
     with pytest.raises(OutputError, match="what it was made of is not known any more"):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hepflow.errors import PluginError, ToolError, UnitsFailedError
+from hepflow.errors import PluginError, ToolError, UnitsFailedError, WorkerError
 from hepflow.execution import RunOptions, run
 from hepflow.joboptions import load_joboptions
 
@@ -89,6 +89,16 @@ def test_a_cluster_serves_one_run_after_the_other(noise, cluster):
     ):
         noise("error", hook="1 / (len(events) - 25)", executor="dask")
     assert len(cluster.workers) == 1
+
+
+def test_cluster_that_is_not_there(noise):
+    import dask
+
+    with (
+        dask.config.set({"scheduler-address": "tcp://127.0.0.1:1", "distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(WorkerError, match=r"there is no Dask cluster to work on: [\s\S]*tcp://127.0.0.1:1\n"),
+    ):
+        noise("absent", executor="dask")
 
 
 def test_without_dask(monkeypatch):
