@@ -200,8 +200,6 @@ def distinct(numbers: Ints) -> list[int]:
 
 def unpack_links(values: Any) -> tuple[list[Ints], Ints, Ints]:
     """Return (lengths of the lists around the links, outermost first; containers; indices) of a flat link column."""
-    import awkward as ak
-
     if not has_links(values):
         raise ColumnError("this column holds no element links")
     layout, counts = values.layout, []
@@ -209,7 +207,8 @@ def unpack_links(values: Any) -> tuple[list[Ints], Ints, Ints]:
         lists = layout.to_ListOffsetArray64(True)
         counts.append(counts_of(lists.offsets.data))
         layout = lists.content[: int(lists.offsets.data[-1])]
-    container, index = (np.asarray(ak.Array(layout)[field]).astype(np.int64, copy=False) for field in LINK_PARTS)
+    parts = (normal_layout(layout[part]).data for part in LINK_PARTS)
+    container, index = (np.asarray(part).astype(np.int64, copy=False) for part in parts)
     return counts, container, index
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hepflow.errors import ChangedError, DamagedError, HepflowError, InputError, TreeError
@@ -113,8 +113,10 @@ def packed_schema(schema: FileSchema) -> bytes:
     for part in _COLUMNS:
         infos: Mapping[str, ColumnInfo] = getattr(schema, part)
         # whether the number of objects is known counts where a column is read, the number itself does not
-        plain = [replace(info, nbytes=0, compressed=0, objects=min(info.objects, 0)) for info in infos.values()]
-        told[part] = [[name, *astuple(info)] for name, info in zip(infos, plain, strict=True)]
+        told[part] = [
+            [name, *{**vars(info), "nbytes": 0, "compressed": 0, "objects": min(info.objects, 0)}.values()]
+            for name, info in infos.items()
+        ]
     return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
 
 

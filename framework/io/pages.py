@@ -25,18 +25,23 @@ GAP = 65536
 VERSIONS = "uproot>=5.7.7,<5.8"
 _READ = (
     "_header", "_prepare_header_chunk", "_prepare_footer_chunk", "_column_records_dict", "_field_metadata_cache",
-    "read_locator", "deserialize_page_decompressed_buffer", "post_process",
+    "_num_entries", "read_locator", "deserialize_page_decompressed_buffer", "post_process",
 )  # fmt: skip
 
 
-def clusters_of(tree: Any) -> tuple[Cluster, ...]:
-    """Return the clusters of an RNTuple (what uproot gives for it); ValueError where an envelope is damaged."""
+def clusters_of(tree: Any) -> tuple[tuple[Cluster, ...], dict[str, Any]]:
+    """Return the clusters of an RNTuple (what uproot gives for it), and where to keep what is worked out of its fields:
+    it is the same in all files that one job wrote. Raises ValueError where an envelope is damaged.
+    """
     check_parts(tree, _READ)
     for name in ("header", "footer"):
         getattr(tree, f"_prepare_{name}_chunk")()
         _compare(getattr(tree, f"_{name}_chunk").raw_data, name)
-    tree._header, metadata = _header(bytes(tree._header_chunk.raw_data))
-    if len(tree.column_records) == len(tree._header.column_records):  # the footer adds none
+    tree._header, metadata, known = _header(bytes(tree._header_chunk.raw_data))
+    extended = tree.footer.extension_links
+    if extended.field_records or extended.column_records:  # the footer of this file adds to the header
+        known = {}
+    else:
         tree._field_metadata_cache = metadata
     clusters: list[Cluster] = []
     for group in tree.footer.cluster_group_records:
@@ -44,19 +49,20 @@ def clusters_of(tree: Any) -> tuple[Cluster, ...]:
         content = tree.read_locator(link.locator, link.env_uncomp_size)[0].raw_data
         _compare(content, "page list")
         clusters += unpacked(bytes(content))
-    return tuple(clusters)
+    tree._num_entries = sum(cluster.entries for cluster in clusters)
+    return tuple(clusters), known
 
 
 @lru_cache(maxsize=8)
-def _header(content: bytes) -> tuple[Any, dict[int, Any]]:
-    """Return what a header says, and what uproot then works out of its columns: both are the same in all files that one
-    job wrote, and parsing takes half the time to open a small one.
+def _header(content: bytes) -> tuple[Any, dict[int, Any], dict[str, Any]]:
+    """Return what a header says, what uproot works out of its columns, and what we do: parsing it takes half the time
+    to open a small file.
     """
     from uproot.models.RNTuple import HeaderReader
     from uproot.source.chunk import Chunk
     from uproot.source.cursor import Cursor
 
-    return HeaderReader().read(Chunk.wrap(None, np.frombuffer(content, np.uint8)), Cursor(0), {}), {}
+    return HeaderReader().read(Chunk.wrap(None, np.frombuffer(content, np.uint8)), Cursor(0), {}), {}, {}
 
 
 class Pages:

@@ -58,6 +58,13 @@ class RNTupleReader(RootReader):
     @cached_property
     def _found(self) -> tuple[dict[str, _Field], dict[str, str]]:
         """The readable fields by spelling, and the others with the reason."""
+        known = self._opened.known
+        if "found" not in known:
+            known["found"] = self._walk()
+        found: tuple[dict[str, _Field], dict[str, str]] = known["found"]
+        return found
+
+    def _walk(self) -> tuple[dict[str, _Field], dict[str, str]]:
         walker = _Walker(self._tree)
         fields: dict[str, _Field] = {}
         reasons: dict[str, str] = {}

@@ -6,7 +6,7 @@ import gc
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hepflow.errors import DamagedError, HepflowError, InputError, TreeError, nearest
@@ -40,7 +40,8 @@ _CALLED = re.compile(r"(.*)=([A-Za-z_]\w*)")
 @dataclass(frozen=True)
 class OpenTree:
     """One tree of an open ROOT file: its name there (``folder/tree``), its kind, uproot's object, and what its rows are
-    called where that is not the name of the tree. ``clusters`` are those of an RNTuple.
+    called where that is not the name of the tree. ``clusters`` are those of an RNTuple, and
+    ``known`` is where to keep what is worked out of its fields, for all files with the same.
     """
 
     file: Any
@@ -49,6 +50,7 @@ class OpenTree:
     tree: Any
     called: str = ""
     clusters: tuple[Cluster, ...] = ()
+    known: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own(self) -> str:
@@ -111,14 +113,14 @@ def open_tree(path: str, file: Any, name: str) -> OpenTree:
         with _uncollected():
             tree = file[name]
         kind = KINDS[tree.classname]
-        clusters = clusters_of(tree) if kind == RNTUPLE else ()
+        clusters, known = clusters_of(tree) if kind == RNTUPLE else ((), {})
     except HepflowError:
         raise
     except Exception as error:
         raise DamagedError(
             f"the tree {name} cannot be opened: {type(error).__name__}: {error}", where=path, hint="the file is damaged"
         ) from error
-    return OpenTree(file, name, kind, tree, clusters=clusters)
+    return OpenTree(file, name, kind, tree, clusters=clusters, known=known)
 
 
 @contextmanager
