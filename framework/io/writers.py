@@ -70,7 +70,7 @@ class _RootWriter(ABC):
             raise OutputError(
                 f"unknown compression {compression!r}", where=str(path), hint=nearest(compression, COMPRESSIONS)
             )
-        codecs = {"LZ4": uproot.LZ4(1), "ZSTD": uproot.ZSTD(3), "ZLIB": uproot.ZLIB(1), "none": None}
+        codecs = {"LZ4": uproot.LZ4(1), "ZSTD": uproot.ZSTD(1), "ZLIB": uproot.ZLIB(1), "none": None}
         self.path = Path(path)
         self.tree = tree
         self.entries = 0
