@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hepflow import Job, run_file
 from hepflow.plugins.simulation import TauDetector, TruthTauBuilder
+from hepflow.plugins.tau import TauFinalCalibration
 from hepflow.streams import MxAODStream
 
 job = Job("Gammatautau", default_sample="pythia:Gammatautau")
@@ -11,6 +12,7 @@ job = Job("Gammatautau", default_sample="pythia:Gammatautau")
 stream = MxAODStream("AOD", Keep=("EventInfo.*",))
 stream += TruthTauBuilder("TruthTauBuilder")
 stream += TauDetector("TauDetector")
+stream += TauFinalCalibration("TauFinalCalibration")
 job += stream
 
 if __name__ == "__main__":

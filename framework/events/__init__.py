@@ -132,9 +132,11 @@ class Events:
         """
         return self._scope.lasting(key, lambda: make(Events(self._scope.everything(), self._access)), reads)
 
-    def child(self, label: str = "") -> Events:
-        """Return a view that sees this one's columns and selections and keeps its own."""
-        return Events(self._scope.child(label), self._access)
+    def child(self, label: str = "", access: Access | None = None) -> Events:
+        """Return a view that sees this one's columns and selections and keeps its own; with ``access`` it is for
+        another tool, which this one applies, and says what that may touch.
+        """
+        return Events(self._scope.child(label), access or self._access)
 
     def select(self, container: str, mask: Any, label: str, *, missing: Any = None) -> None:
         """Hide the objects for which ``mask`` (flat or events × objects) is false, and add a line to the cutflow.

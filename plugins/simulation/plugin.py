@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hepflow import hookimpl
 
-NAMES = ("Gammatautau", "Dijet", "HHbbtautau", "TTbar", "Zjets")
+NAMES = ("HHbbtautau", "TTbar", "Zjets")
 
 
 @hookimpl

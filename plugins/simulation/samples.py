@@ -1,9 +1,10 @@
-"""The samples that are made on demand and kept in the user's cache."""
+"""Samples that are made on demand and kept in the user's cache: whole events, and how others are declared."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hepflow.execution.samples import SampleRecipe
@@ -11,53 +12,55 @@ from hepflow.plugins.simulation.generator import pythia_module
 from hepflow.plugins.simulation.processes import PROCESSES
 from hepflow.plugins.simulation.pythia import SAMPLE_SEED, pythia_version
 
-__all__ = ["DIJET", "GAMMATAUTAU", "HHBBTAUTAU", "TTBAR", "ZJETS", "sources"]
+__all__ = ["HHBBTAUTAU", "TTBAR", "ZJETS", "recipe", "sources"]
 
-HERE = Path(__file__).parent
-IMPORTED = re.compile(r"^ *from hepflow\.plugins\.simulation(?:\.(\w+))? import (\w+)", re.MULTILINE)
-DATA = {"minbias": "minbias.npz"}
-"""Module → the file that it reads."""
+PLUGINS = Path(__file__).parents[1]
+IMPORTED = re.compile(r"^ *from hepflow\.plugins\.([\w.]+) import (\w+)", re.MULTILINE)
+LIBRARY = Path(__file__).with_name("minbias.npz")
 
 
-def sources(*modules: str) -> set[str]:
-    """Return these modules of this package and all that they import of it, but for the list of processes."""
-    found: set[str] = set()
+def sources(*modules: str) -> dict[str, Path]:
+    """Return these modules of plugins (``simulation.tools``) and all that they import of plugins, by name, but for the
+    list of processes.
+    """
+    found: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [first or second for first, second in IMPORTED.findall((HERE / f"{name}.py").read_text("utf-8"))]
-    return found - {"processes"}
+        path = PLUGINS.joinpath(*name.split("."))
+        if name not in found and name != "simulation.processes":
+            found[name] = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            imported = IMPORTED.findall(found[name].read_text("utf-8"))
+            waiting += [f"{a}.{b}" if PLUGINS.joinpath(*a.split("."), f"{b}.py").exists() else a for a, b in imported]
+    return found
 
 
-def _content(process: str, tools: str) -> str:
+def _content(process: str, tools: Sequence[str], files: Sequence[Path]) -> str:
     """Return a hash of all that the events depend on: the process, the code that makes events of it, Pythia's
-    version."""
+    version, files."""
     digest = hashlib.sha256(f"{pythia_version()} {PROCESSES[process]}".encode())
-    for name in sorted(sources("pythia", tools)):
-        digest.update((HERE / f"{name}.py").read_bytes())
-        if name in DATA:
-            digest.update((HERE / DATA[name]).read_bytes())
+    for _, path in sorted(sources("simulation.pythia", *tools).items()):
+        digest.update(path.read_bytes())
+    for path in files:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _recipe(name: str, tools: str, job: str = "", source: str = "") -> SampleRecipe:
-    """Return how a process is made by the tools of a module of this package."""
+def recipe(name: str, tools: Sequence[str], files: Sequence[Path], *, job: str = "", source: str = "") -> SampleRecipe:
+    """Return how a process is made by the tools of these modules of plugins, which read these files."""
     return SampleRecipe(
         name=name,
         job=job or name,
         source=source,
         stream="AOD",
-        version=f"2-{_content(name, tools)}-seed{SAMPLE_SEED}",
+        version=f"2-{_content(name, tools, files)}-seed{SAMPLE_SEED}",
         doc=PROCESSES[name].doc,
         metadata={"process": PROCESSES[name].doc, "simulation": "parametrised detector, not ATLAS simulation"},
         check=pythia_module,
     )
 
 
-GAMMATAUTAU = _recipe("Gammatautau", "tools")
-DIJET = _recipe("Dijet", "tools")
-HHBBTAUTAU = _recipe("HHbbtautau", "events", "EventSample", "pythia:HHbbtautau")
-TTBAR = _recipe("TTbar", "events", "EventSample", "pythia:TTbar")
-ZJETS = _recipe("Zjets", "events", "EventSample", "pythia:Zjets")
+EVENTS = ("simulation.events",)
+HHBBTAUTAU = recipe("HHbbtautau", EVENTS, (), job="EventSample", source="pythia:HHbbtautau")
+TTBAR = recipe("TTbar", EVENTS, (), job="EventSample", source="pythia:TTbar")
+ZJETS = recipe("Zjets", EVENTS, (), job="EventSample", source="pythia:Zjets")

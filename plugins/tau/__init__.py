@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.display import TauEventDisplay
     from hepflow.plugins.tau.energyscale.applying import TauCalibrateLC, TauCombinedTES
     from hepflow.plugins.tau.energyscale.deriving import DeriveCombined, DeriveLC
+    from hepflow.plugins.tau.energyscale.final import TauFinalCalibration
     from hepflow.plugins.tau.energyscale.regression import MvaTESEvaluator, MvaTESVariableDecorator
     from hepflow.plugins.tau.identification import TauIDClassifier, TauIDTree
     from hepflow.plugins.tau.inputs import NetworkInputPlots
@@ -32,6 +33,7 @@ __all__ = [
     "TauCalibrateLC",
     "TauCombinedTES",
     "TauEventDisplay",
+    "TauFinalCalibration",
     "TauIDClassifier",
     "TauIDTree",
     "TauSelection",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_names(
         "NetworkInputPlots": "inputs",
         "PFOCountDecayMode": "pfocount",
         "TauEventDisplay": "display",
+        "TauFinalCalibration": "energyscale.final",
         "TauCalibrateLC": "energyscale.applying",
         "TauCombinedTES": "energyscale.applying",
         "TauIDClassifier": "identification",

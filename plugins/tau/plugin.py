@@ -41,6 +41,7 @@ def hepflow_tools() -> Mapping[str, str]:
         "PFOCountDecayMode": "hepflow.plugins.tau.pfocount:PFOCountDecayMode",
         "TauCalibrateLC": "hepflow.plugins.tau.energyscale.applying:TauCalibrateLC",
         "TauCombinedTES": "hepflow.plugins.tau.energyscale.applying:TauCombinedTES",
+        "TauFinalCalibration": "hepflow.plugins.tau.energyscale.final:TauFinalCalibration",
         "TauEventDisplay": "hepflow.plugins.tau.display:TauEventDisplay",
         "TauIDClassifier": "hepflow.plugins.tau.identification:TauIDClassifier",
         "TauIDTree": "hepflow.plugins.tau.identification:TauIDTree",
@@ -50,6 +51,12 @@ def hepflow_tools() -> Mapping[str, str]:
         "WorkingPointDecorator": "hepflow.plugins.tau.workingpoints:WorkingPointDecorator",
         "WorkingPointTuner": "hepflow.plugins.tau.workingpoints:WorkingPointTuner",
     }
+
+
+@hookimpl
+def hepflow_samples() -> Mapping[str, str]:
+    """Return the samples of tau candidates that are made on demand."""
+    return {name: f"hepflow.plugins.tau.samples:{name.upper()}" for name in ("Gammatautau", "Dijet")}
 
 
 @hookimpl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hepflow.joboptions import find_joboptions, load_joboptions
 from hepflow.plugins.simulation import events
 from hepflow.plugins.simulation.samples import sources
 from hepflow.plugins.simulation.tools import CONTAINERS
+from hepflow.plugins.tau import samples
 from hepflow.registry.manager import registry
 
 from .test_detector import MODULES
@@ -24,12 +26,11 @@ from .test_detector import MODULES
 uproot = pytest.importorskip("uproot")
 
 
-def make(job: str, directory: Path, **options: Any) -> dict[str, ak.Array]:
+def make(name: str, directory: Path, settings: Sequence[str] = (), **options: Any) -> dict[str, ak.Array]:
     """Run job options and return all columns of the AOD."""
     plugins = registry()
-    result = run(
-        load_joboptions(find_joboptions(job, plugins)), RunOptions(output=str(directory), **options), plugins=plugins
-    )
+    file = load_joboptions(find_joboptions(name, plugins), settings=settings)
+    result = run(file, RunOptions(output=str(directory), **options), plugins=plugins)
     (path,) = result.outputs["AOD"]
     with uproot.open(path) as file:
         tree = file["EventData"]
@@ -50,7 +51,6 @@ def test_the_aod_holds_the_sample_and_no_generator_record(aod: dict[str, ak.Arra
     assert ak.all(ak.num(aod["EventInfo.mcEventWeights"]) == 1)
     assert ak.all(aod["EventInfo.beamSpotWeight"] == 1)
     assert {"EventInfo.averageInteractionsPerCrossing", "EventInfo.nPileUpVertices"} <= set(aod)
-    assert "TauJets.ptFinalCalib" not in aod
 
 
 def test_the_table_of_columns_is_that_of_the_sample(aod: dict[str, ak.Array]) -> None:
@@ -104,7 +104,32 @@ def test_samples_on_demand_are_made_by_these_job_options(name: str) -> None:
 
 
 def test_the_key_of_a_sample_covers_what_makes_it_and_nothing_else() -> None:
-    of_taus, of_events = sources("pythia", "tools"), sources("pythia", "events")
+    of_taus, of_events = (sources("simulation.pythia", *modules) for modules in (samples.TOOLS, ("simulation.events",)))
     detector = {module.__name__.rpartition(".")[2] for module in MODULES}
-    assert of_taus == {*detector, "generator", "hooks", "pythia", "tools", "truth"}
-    assert of_events == {"events", "generator", "hooks", "objects", "pythia", "truth"}
+    common = {f"simulation.{name}" for name in ("generator", "hooks", "pythia", "truth")}
+    assert {name for name in of_taus if not name.startswith(("tau.", "networks"))} == {
+        *common, "simulation.tools", *(f"simulation.{name}" for name in detector)
+    }  # fmt: skip
+    assert {"tau.classifier", "tau.energyscale.regression", "networks.decorators"} <= set(of_taus)
+    assert not any("deriv" in name or "performance" in name for name in of_taus)
+    assert set(of_events) == {*common, "simulation.events", "simulation.objects"}
+
+
+def test_another_calibration_makes_another_sample(tmp_path: Path) -> None:
+    """The key follows what the tools of the job read; the others of its files are code."""
+    job = load_joboptions(find_joboptions("Gammatautau", registry())).job
+    assert {*job.data_files().values()} | {samples.LIBRARY} == {*samples.FILES}
+    versions = [samples.GAMMATAUTAU.version]
+    for number, file in enumerate(samples.FILES):
+        other = tmp_path / file.name
+        other.write_bytes(file.read_bytes() + b" ")
+        files = [*samples.FILES[:number], other, *samples.FILES[number + 1 :]]
+        versions.append(samples.recipe("Gammatautau", samples.TOOLS, files).version)
+    assert len(set(versions)) == 6
+
+
+def test_pt_is_the_final_one_where_that_is_asked_for(aod: dict[str, ak.Array], tmp_path: Path) -> None:
+    made = make("Gammatautau", tmp_path / "run", ("TauFinalCalibration.SetPt=true",), events=6)
+    assert ak.array_equal(made["TauJets.pt"], aod["TauJets.ptFinalCalib"][:6])
+    others = [name for name in aod if name != "TauJets.pt" and not ak.array_equal(made[name], aod[name][:6])]
+    assert others == []
