@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from functools import cache
 
 __all__ = ["versions"]
 
@@ -15,6 +16,11 @@ LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of hepflow, Python and the libraries that results depend on, those that are installed."""
+    return dict(_versions())
+
+
+@cache  # asked for several times a run
+def _versions() -> dict[str, str]:
     found = {"hepflow": importlib.metadata.version("hepflow"), "python": platform.python_version()}
     for name in LIBRARIES:
         try:

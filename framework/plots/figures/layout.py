@@ -71,7 +71,10 @@ def new_figure(
     first = figure.add_subplot(grid[0, 0])
     share = "sharex" if columns == 1 else "sharey"
     places = [divmod(place, columns) for place in range(number or columns * len(heights))]
-    return figure, [first, *(figure.add_subplot(grid[place], **{share: first}) for place in places[1:])]
+    axes = [first, *(figure.add_subplot(grid[place], **{share: first}) for place in places[1:])]
+    for one in axes:  # empty texts are measured and drawn like others
+        one.tick_params(which="minor", labelbottom=False, labelleft=False)
+    return figure, axes
 
 
 def renderer_of(figure: Any) -> Any:

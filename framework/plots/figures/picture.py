@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -38,15 +38,23 @@ def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
 
 @contextmanager
 def standing(figure: Any) -> Iterator[None]:
-    """While no axes change, work out their ticks once: matplotlib does so again for each of a dozen questions."""
+    """While no axes change, work out their ticks once: matplotlib does so again for each of a dozen questions. Minor
+    ticks, which nobody changes one by one, are made as the axis has them and not copied from the first.
+    """
     axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
     for axis in axes:
         axis._update_ticks = cache(axis._update_ticks)
+        axis._copy_tick_props = partial(_copied, axis._copy_tick_props)
     try:
         yield
     finally:
         for axis in axes:
-            del axis._update_ticks
+            del axis._update_ticks, axis._copy_tick_props
+
+
+def _copied(copy: Callable[[Any, Any], None], first: Any, tick: Any) -> None:
+    if first._major:
+        copy(first, tick)
 
 
 def bare_figure(width: float, height: float) -> Any:

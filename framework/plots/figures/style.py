@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -210,8 +211,25 @@ def house_style(sheet: str = "") -> Iterator[None]:
     from mplhep.styles import ATLAS
 
     ours = {**SETTINGS, "axes.prop_cycle": cycler(color=COLOURS)}
-    with _LOCK, context([ATLAS, ours, *([_sheet(sheet)] if sheet else [])], after_reset=True):
+    with _LOCK, context([ATLAS, ours, *([_sheet(sheet)] if sheet else [])], after_reset=True), _fonts_found_once():
         yield
+
+
+@contextmanager
+def _fonts_found_once() -> Iterator[None]:
+    """While settings stand, look for each font once: matplotlib does so for every text that it measures or draws."""
+    from matplotlib import font_manager
+
+    manager: Any = font_manager.fontManager
+    known = vars(manager).get("_find_fonts_by_props")  # a house within a house
+    manager._find_fonts_by_props = cache(type(manager)._find_fonts_by_props.__get__(manager))
+    try:
+        yield
+    finally:
+        if known is None:
+            del manager._find_fonts_by_props
+        else:
+            manager._find_fonts_by_props = known
 
 
 def colour_map(missing: str = "#e4e4e4", *, both: bool = False) -> Any:
