@@ -35,16 +35,22 @@ def find_data_file(name: str, folders: Sequence[Path], *, where: str = "") -> Pa
     matched = next((path for path in candidates if matching_files(str(path)) not in ((), (str(path),))), None)
     if matched is not None:
         return matched.absolute()
-    beside = {
-        file.name
-        for folder in [path.parent, *folders]
-        if folder.is_dir()
-        for file in folder.iterdir()
-        if file.is_file()
-    }
     searched = ", ".join(dict.fromkeys(str(candidate.parent.resolve()) for candidate in candidates))
     raise JobOptionsError(
         f"there is no data file {name!r}",
         where=where,
-        hint=f"{nearest(path.name, beside, what='files there')}; searched: {searched}; {PATH_VARIABLE} adds folders",
+        hint=f"{_nearest(path, folders)}; searched: {searched}; {PATH_VARIABLE} adds folders",
     )
+
+
+def _nearest(path: Path, folders: Sequence[Path]) -> str:
+    """Return a hint: of a path, from where on it is not there and what is called alike; else files that are there."""
+    whole = Path.cwd() / path
+    there = next(parent for parent in whole.parents if parent.is_dir())
+    missing = whole.relative_to(there).parts
+    if len(path.parts) > 1 and not any(letter in missing[0] for letter in "*?["):
+        beside = [one.name for one in there.glob("[!.]*") if one.is_dir() or len(missing) == 1]
+        what = "folders" if len(missing) > 1 else "files"
+        return f"{str(there)!r} has no {missing[0]!r}: {nearest(missing[0], beside, what=f'{what} there')}"
+    found = [file for folder in [path.parent, *folders] if folder.is_dir() for file in folder.iterdir()]
+    return nearest(path.name, {file.name for file in found if file.is_file()}, what="files there")

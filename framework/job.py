@@ -122,10 +122,13 @@ class Job:
         """Return the declared options by name."""
         return dict(self._options.declared)
 
-    def option(self, name: str, *, default: T, doc: str, choices: Sequence[T] = (), item: type[Any] | None = None) -> T:
+    def option(
+        self, name: str, *, default: T, doc: str, choices: Sequence[Any] = (), item: type[Any] | None = None
+    ) -> T:
         """Declare an option of the job-option file and return its value: the default, or what the command line says.
 
-        ``item`` is the type of the elements of a tuple. An option that is true or false may be given without a value.
+        ``item`` is the type of the elements of a tuple; each must be among ``choices``, where given. An option that is
+        true or false may be given without a value.
         """
         declared = Option(default, doc, choices=choices, item=item)
         declared.name = name

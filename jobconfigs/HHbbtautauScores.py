@@ -16,7 +16,7 @@ signal = job.option("signal", default=("HHbbtautau",), doc="samples that are sig
 background = job.option("background", default=("TTbar", "Zjets"), doc="samples that are background")
 data = job.option("data", default=(), item=str, doc="samples that are data; empty: pseudo-data")
 scale = job.option("scale", default=1.0, doc="factor on the signal that is drawn over the stack")
-models = job.option("models", default=("network", "bdt"), doc="models to apply")
+models = job.option("models", default=("network", "bdt"), choices=("network", "bdt"), doc="models to apply")
 tree = job.option("name", default="tree", doc="name of the TTree")
 
 files = {"network": "model.onnx", "bdt": "model.json"}

@@ -14,7 +14,7 @@ from hepflow.variables import Variable
 job = Job("TrainHHbbtautau")
 signal = job.option("signal", default=("HHbbtautau",), doc="samples that are signal")
 background = job.option("background", default=("TTbar", "Zjets"), doc="samples that are background")
-models = job.option("models", default=("network", "bdt"), doc="what is trained")
+models = job.option("models", default=("network", "bdt"), choices=("network", "bdt"), doc="what is trained")
 tree = job.option("name", default="tree", doc="name of the TTree")
 
 number = f"{tree}.event_number"

@@ -10,7 +10,7 @@ from hepflow.plugins.training import ModelExporter, Normaliser, Reweighter, Trai
 from hepflow.streams import DatasetStream
 
 job = Job("TrainTauID")
-models = job.option("models", default=("bdt", "network"), doc="what is trained")
+models = job.option("models", default=("bdt", "network"), choices=("bdt", "network"), doc="what is trained")
 prongs = job.option("prongs", default=(1, 3), doc="numbers of tracks")
 engine = job.option("engine", default="xgboost", choices=("xgboost", "lightgbm"), doc="library of the BDT")
 network = job.option("network", default="LSTM", choices=("LSTM", "DSNN", "SetTransformer"), doc="kind of network")

@@ -40,9 +40,9 @@ class Tuner(Tool):
     ``Space`` has keys of the architecture's file (or settings of the engine), for all inputs (``n_inputs``) or one
     (``n_inputs.NeutralPFO``), and Optimiser, LearningRate or BatchSize. Trials that are worse than the median at the
     same epoch are stopped. They are kept in ``Storage``: a search that was interrupted goes on, and several runs that
-    name the same file share the work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json``
-    and ``best.yaml``: of Keras an Arch file for the trainer, of boosted trees a Conf file. Its result has the best
-    value and settings.
+    name the same file share the work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json``,
+    whose ``properties`` are those of a trainer, and ``best.yaml``: of Keras an Arch file for it, of boosted trees a
+    Conf file. Its result has the best value and settings.
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
@@ -269,10 +269,15 @@ class Tuner(Tool):
         described = plan.describe()
         config = described.get("config", described.get("settings"))
         epochs = engine_of(self.Engine).IN_EPOCHS
-        settings = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items() if epochs}
-        result = {"value": best.value, "trial": best.number, "settings": settings, "config": config}
+        properties = {name: asdict(schedule)[inside] for name, inside in SETTINGS.items() if epochs}
+        top = plan.name if self.Engine == "keras" else engine_of(self.Engine).CONF
+        if not top:
+            found = suggest_all(self.Space, _Frozen(best), [i.name for i in inputs])
+            own = {name: value for name, value in found.items() if name not in SETTINGS}
+            properties["Settings"] = {**self.Settings, **own}
+        result = {"value": best.value, "trial": best.number, "properties": properties, "config": config}
         write_json(folder / "best.json", {**result, "versions": versions()})
-        if top := plan.name if self.Engine == "keras" else engine_of(self.Engine).CONF:
+        if top:
             text = yaml.safe_dump({top: config}, sort_keys=False, default_flow_style=None)
             write_text(folder / "best.yaml", text)
         ranked = sorted((t for t in study.trials if t.state.name == "COMPLETE"), key=lambda t: t.value)[:SHOWN]

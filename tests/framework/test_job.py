@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hepflow import Job, Property, Stream, Tool
+from hepflow.datafiles import find_data_file
 from hepflow.errors import JobOptionsError, PropertyError
 from hepflow.job import OptionValues, option_values
 
@@ -334,3 +335,6 @@ def test_a_missing_data_file_is_named_with_the_nearest(tmp_path):
         job.freeze()
     assert caught.value.where == "w.WeightFile"
     assert str(tmp_path) in caught.value.hint
+    (tmp_path / "training").mkdir()  # of a path, what is not there
+    with pytest.raises(JobOptionsError, match=r"has no 'trainin': did you mean 'training'"):
+        find_data_file(f"{tmp_path}/trainin/*/model.onnx", [])

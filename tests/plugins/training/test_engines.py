@@ -324,6 +324,13 @@ def test_a_grid_around_the_options_of_tmva(events, tmp_path):
     assert (result["config"]["subsample"], result["config"]["n_estimators"]) == (0.6, 5)
     (again,) = train(tmp_path, events, "xgboost", ConfFile=str(tmp_path / "tuning/best.yaml"), Settings={"threads": 1})
     assert again["val_loss"] == pytest.approx(result["value"], rel=1e-5)
+    pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")  # of it, properties say all
+    space = {"Space": {"n_estimators": Choice(2, 4)}, "Settings": {"max_depth": 2}}
+    tool = Tuner("Tuner", **common | space | {"Engine": "sklearn", "OutputName": "other"}, Sampler="grid", Executions=1)
+    best = tool.finalize(None, Context(tmp_path, "tuning"))
+    assert best["properties"] == {"Settings": {"max_depth": 2, "n_estimators": 4}}
+    (again,) = train(tmp_path, events, "sklearn", **best["properties"])
+    assert again["val_loss"] == pytest.approx(best["value"], rel=1e-5)
 
 
 def test_options_of_tmva():
