@@ -116,6 +116,12 @@ class Events:
         """
         return self._scope.index(container) if container else self._scope.event_index()
 
+    def of_events(self, name: str, container: str, places: npt.NDArray[np.int64] | None) -> npt.NDArray[Any]:
+        """Return what a column with one value an event has for the objects at ``places`` of a container."""
+        rows = self._scope.event_of(container) if container else np.arange(self._scope.n_events)
+        found: npt.NDArray[Any] = self._scope.column(name).content[rows if places is None else rows[places]]
+        return found
+
     def flat_column(self, name: str) -> bool:
         """Tell whether a column has one number for each object."""
         column = self._scope.find(name)

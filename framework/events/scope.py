@@ -339,6 +339,8 @@ class Scope:
 
     def event_of(self, container: str) -> Ints:
         """Return the event (full-length numbering) of each object (full length) of a container."""
+        if self.nominal is not None and self.nominal._groups.get(container) is self.group(container):
+            return self.nominal.event_of(container)
 
         def make() -> Ints:
             group = self.group(container)

@@ -16,7 +16,7 @@ import os
 import pickle
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ import numpy as np
 
 __all__ = ["Packed", "PackingError", "pack", "unpack"]
 
+_NUMBERS = {bool, int, float}
 _OURS = re.compile(r"hepflow(\.[A-Za-z_]\w*)+")
 
 
@@ -90,11 +91,11 @@ class _Packer:
         if kind is str:
             return {"text": rest} if (rest := _inside(value, self.folder)) is not None else value
         if kind is list:
-            return [self.encode(one) for one in value]
+            return value if _plain(value) else [self.encode(one) for one in value]
         if kind is dict:
             return {"dict": [[self.encode(key), _within(key, self.encode, one)] for key, one in value.items()]}
         if kind in (tuple, set, frozenset):
-            return {kind.__name__: [self.encode(one) for one in value]}
+            return {kind.__name__: list(value) if _plain(value) else [self.encode(one) for one in value]}
         if kind is bytes:
             return {"bytes": self._buffer(value)}
         if kind is complex:
@@ -144,7 +145,7 @@ class _Unpacker:
     def decode(self, value: Any) -> Any:
         """Return the value that JSON stands for."""
         if isinstance(value, list):
-            return [self.decode(one) for one in value]
+            return value if _plain(value) else [self.decode(one) for one in value]
         if not isinstance(value, dict):
             return value
         ((what, told),) = value.items()
@@ -196,6 +197,11 @@ class _Unpacker:
         if not self.trusted:
             raise PackingError("this is no data, but code of whoever wrote it")
         return _Unpickler(io.BytesIO(self.buffers[number]), self.folder).load()
+
+
+def _plain(values: Iterable[Any]) -> bool:
+    """Tell whether all are numbers: the edges of axes, of which there are many."""
+    return {*map(type, values)} <= _NUMBERS
 
 
 @cache

@@ -139,24 +139,36 @@ def weights_of(events: Events, weight: Weight, cut: Cut, at: str) -> Array | Non
         return None
 
     def make() -> Array:
-        weights = np.asarray(_picked(events, weight, cut, at))
-        bad = np.count_nonzero(~np.isfinite(weights))
-        if bad:
-            raise ColumnError(
-                f"the weight {weight.text!r} is missing or infinite for {bad} of {len(weights)} objects that are "
-                "plotted",
-                hint=f"leave them out with a cut, isfinite({weight.text}), or give them one: where(isfinite(…), …, 1)",
-            )
-        return weights
+        return _finite(np.asarray(_picked(events, weight, cut, at)), weight.text)
 
     return events.shared(("weights", weight.text, cut.text, at), make, (*weight.columns, *cut.columns))
 
 
-def normalised(events: Events, weight: Weight) -> Weight:
-    """Return the weight of an object with that of its event, where ``--lumi`` or a variation gives events one."""
+def _finite(weights: Array, text: str) -> Array:
+    bad = np.count_nonzero(~np.isfinite(weights))
+    if bad:
+        raise ColumnError(
+            f"the weight {text!r} is missing or infinite for {bad} of {len(weights)} objects that are plotted",
+            hint=f"leave them out with a cut, isfinite({text}), or give them one: where(isfinite(…), …, 1)",
+        )
+    return weights
+
+
+def normalised(events: Events, weight: Weight, cut: Cut, at: str) -> Array | None:
+    """Return the weights of objects, as ``weights_of``, with those of their events, where ``--lumi`` or a variation
+    gives events one.
+    """
+    own = weights_of(events, weight, cut, at)
     if "weight" not in events["Sample"]:
-        return weight
-    return Weight(WEIGHT if weight.trivial else f"({weight.text}) * {WEIGHT}")
+        return own
+    if "." in at:  # values in lists of objects
+        return weights_of(events, weight * Weight(WEIGHT), cut, at)
+
+    def make() -> Array:
+        of_events = events.of_events(WEIGHT, at, places_of(events, cut, at))
+        return _finite(of_events if own is None else own * of_events, (weight * Weight(WEIGHT)).text)
+
+    return events.shared(("normalised", weight.text, cut.text, at), make, (*weight.columns, *cut.columns, WEIGHT))
 
 
 def passing(events: Events, cut: Cut, at: str) -> Array:
@@ -397,7 +409,7 @@ class PlotTool(FigureTool):
 
     def weights(self, events: Events, cut: Cut, at: str) -> Array | None:
         """Return the weights of the objects that pass a cut, None where all are 1."""
-        return weights_of(events, normalised(events, self.Weight), cut, at)
+        return normalised(events, self.Weight, cut, at)
 
     def note_common(
         self, events: Events, plot: PlotObject, cut: Cut, at: str, columns: Callable[[Events], Sequence[Array]]

@@ -69,7 +69,8 @@ class HistogramPlots(PlotTool):
         """Return a histogram for each variable and class."""
         from hepflow.plots import Histogram
 
-        return {key: Histogram([view.axis for view in views], label) for key, views, label, _ in self._plots()}
+        known = self.__dict__.get("plots_") or self._plots()
+        return {key: Histogram([view.axis for view in views], label) for key, views, label, _ in known}
 
     def fill(self, events: Events, plots: Plots) -> None:
         """Fill all histograms."""

@@ -35,7 +35,7 @@ from hepflow.execution.rundir import RunDirectory
 from hepflow.expressions import Cut, Expression, Weight, common_values, qualified
 from hepflow.normalisation import WEIGHT
 from hepflow.plots.axis import closed
-from hepflow.plugins.performance.base import as_views, normalised, values_of, weights_of
+from hepflow.plugins.performance.base import as_views, normalised, values_of
 from hepflow.plugins.performance.histograms import HistogramPlots
 from hepflow.plugins.performance.look import Look, choose_binning, look
 from hepflow.protocols import ColumnInfo
@@ -122,7 +122,7 @@ class ValueSums(Tool):
             taken = np.asarray(values_of(events, view.variable, chosen, at))
             edges = view.variable.binning().edges
             values = closed(taken, *edges[-2:]).astype(np.float64)
-            given = weights_of(events, normalised(events, self.Weight), chosen, at)
+            given = normalised(events, self.Weight, chosen, at)
             weights = np.ones(len(values)) if given is None else given.astype(np.float64)
             known = ~np.isnan(values)
             inside = known & (values >= edges[0]) & (values < edges[-1])
