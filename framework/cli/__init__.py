@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -100,19 +101,25 @@ def main(args: list[str] | None = None) -> None:
 
     for name in _THREADS:
         os.environ.setdefault(name, "1")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed: what is opened next would take its place
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the terminal cannot show (|η|, …) must not end a command
     signal.signal(signal.SIGTERM, terminated)
     arguments = [*(sys.argv[1:] if args is None else args)]  # list is a module here, once its command was imported
     try:
+        _check_folder()
         sys.exit(hepflow.main(arguments, prog_name="hepflow", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
+        if isinstance(stop.__cause__, EOFError):  # click takes it for the end of what is typed
+            _show_failure(stop.__cause__, arguments)
         from hepflow.cli.console import show_interrupt
 
         show_interrupt()
@@ -128,13 +135,28 @@ def main(args: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if "--debug" in arguments:
-            raise
-        from hepflow.cli.console import show_error
+        _show_failure(error, arguments)
 
-        text = f"hepflow itself failed: {type(error).__name__}: {error}"
-        show_error(HepflowError(text, hint="this is a bug of hepflow; --debug shows the traceback to report"))
-        sys.exit(1)
+
+def _check_folder() -> None:
+    """Raise HepflowError where the folder is gone that hepflow was started in."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as error:
+        raise HepflowError(
+            f"the folder that hepflow is started in cannot be entered: {error.strerror}", hint="go to another one: cd"
+        ) from None
+
+
+def _show_failure(error: Exception, arguments: list[str]) -> NoReturn:
+    """Show an error that hepflow does not know, and exit."""
+    if "--debug" in arguments:
+        raise error
+    from hepflow.cli.console import show_error
+
+    text = f"hepflow itself failed: {type(error).__name__}: {error}"
+    show_error(HepflowError(text, hint="this is a bug of hepflow; --debug shows the traceback to report"))
+    sys.exit(1)
 
 
 def run_file(path: str) -> None:

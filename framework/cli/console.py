@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, TextIO
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from hepflow.errors import HepflowError
+from hepflow.errors import HepflowError, OutputError
 
 __all__ = [
     "common_options",
@@ -64,8 +65,28 @@ class _Unpadded:
     def write(self, text: str) -> int:
         """Write the text; that of a console is whole lines."""
         lines = text.split("\n")
-        getattr(sys, self._name).write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
+        with _printing(self._name):
+            getattr(sys, self._name).write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), lines[-1]]))
         return len(text)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with _printing(self._name):
+            getattr(sys, self._name).flush()
+
+
+@contextmanager
+def _printing(name: str) -> Iterator[None]:
+    """Say that it is the standard stream which cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{name}, what hepflow prints, cannot be written: {error.strerror}",
+            hint="is the disk full? finished work units are kept, --resume continues",
+        ) from error
 
 
 class _Log(logging.Handler):

@@ -66,11 +66,11 @@ def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
     import yaml
 
     path = site_file()
-    if not path.exists() and not os.environ.get("HEPFLOW_SITE"):
-        return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.environ.get("HEPFLOW_SITE"):
+            return {}
         raise JobOptionsError(
             f"the site file cannot be read: {' '.join(str(error).split())}", where=str(path)
         ) from error

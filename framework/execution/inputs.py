@@ -20,6 +20,7 @@ _NAMED = re.compile(r"^([A-Za-z_][\w.+-]*)=(.+)$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+]*):")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _TREE = re.compile(r"(?P<file>[^?#]+\.root[^/:?#]*):(?P<tree>[^:?#]+)(?P<query>[?#].*)?")
+_WORD = re.compile(r'"([^"]+)"|(\S+)')
 _REMOTE = ("root", "http", "https", "file", "s3", "gs", "xroot", "xrootd")
 
 
@@ -95,11 +96,10 @@ def expand(
         else:
             files += _expand_one(pattern, name, schemes, list(samples))
     files = [replace(file, tree=_completed(file.tree, tree)) for file in files]
-    seen: dict[str, set[str]] = {}
+    seen: dict[str | tuple[int, int], set[str]] = {}
     for file in files:
         chosen, _ = split_called(file.tree)
-        same = os.path.realpath(file.path) if "://" not in file.path else file.path
-        others = seen.setdefault(same, set())
+        others = seen.setdefault(_place(file.path), set())
         if others and (chosen in others or not chosen or "" in others):
             raise InputError(
                 f"the input {file.path} is given twice",
@@ -108,6 +108,15 @@ def expand(
             )
         others.add(chosen)
     return files
+
+
+def _place(path: str) -> str | tuple[int, int]:
+    """Return what is the same for all names of a file, links of both kinds included."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - there may be many
+    except OSError:  # a URL, or one that is told when it is opened
+        return path
+    return state.st_dev, state.st_ino
 
 
 def _completed(tree: str, usual: str) -> str:
@@ -123,8 +132,8 @@ def _completed(tree: str, usual: str) -> str:
 def _check_name(text: str) -> None:
     """Raise InputError for what no file can be called."""
     try:
-        Path(text).exists()
-    except (OSError, ValueError) as error:
+        Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"there is no input {text[:80]!r}…: {reason}", hint="give a file, a folder or a URL"
@@ -132,7 +141,8 @@ def _check_name(text: str) -> None:
 
 
 def read_list(path: Path, name: str = "") -> list[InputFile]:
-    """Return the files that the lines of a list name, each with its replicas behind it, separated by blanks.
+    """Return the files that the lines of a list name, each with its replicas behind it, separated by blanks
+    (a name with blanks in ``"``).
 
     Paths are relative to the folder of the list; ``:TREE`` may stand behind the file. What follows a ``#`` at the
     beginning or behind a blank is a comment. The sample is ``name``, else that of the list. InputError names the
@@ -148,7 +158,7 @@ def read_list(path: Path, name: str = "") -> list[InputFile]:
         raise InputError(f"the list of inputs {path} cannot be read: {reason}", hint=hint) from error
     files = []
     for number, line in enumerate(lines, start=1):
-        words = _COMMENT.sub("", line).split()
+        words = [quoted or word for quoted, word in _WORD.findall(_COMMENT.sub("", line))]
         if words:
             files.append(_of_line(words, path, f"{path}, line {number}", name or path.stem))
     if not files:
@@ -163,7 +173,8 @@ def _of_line(words: Sequence[str], path: Path, origin: str, name: str) -> InputF
         if _is_glob(place) and "://" not in place and not Path(place).exists():
             raise InputError(f"{word!r} in a list is a pattern, not a file", where=origin, hint=f"-i {word!r}")
         if Path(place).is_dir():
-            raise InputError(f"{word!r} in a list is a folder, not a file", where=origin, hint=f"-i {word!r}")
+            raise InputError(f"{word!r} in a list is a folder, not a file", where=origin,
+                             hint=f"-i {word!r}; a name with blanks stands in \"…\"")  # fmt: skip
         places.append((place, tree))
     (first, tree), replicas = places[0], [place for place, _ in places[1:]]
     if any(other not in ("", tree) for _, other in places[1:]):
@@ -203,6 +214,8 @@ def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequen
             hint = nearest(scheme.group(1), [*schemes, *_REMOTE], what="input schemes")
         else:
             hint = nearest(path.name, [*beside, *samples], what="files here and samples")
+        if path.is_symlink():
+            raise InputError(f"the link {pattern!r} leads nowhere", where=str(Path(os.path.abspath(path))))  # noqa: PTH100
         raise InputError(f"there is no input {pattern!r}", where=str(folder.resolve()), hint=hint)
     return [InputFile(str(path), name or path.resolve().parent.name, tree=tree)]
 

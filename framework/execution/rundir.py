@@ -82,7 +82,7 @@ class RunDirectory(WrittenFiles):
         Without ``output`` it is ``output/<job>-<time>``, with a link ``output/<job>-latest``; ``resume`` then
         continues the latest.
         """
-        path = Path(output).expanduser() if output else _default(job, resume)
+        path = _folder(output, job, resume)
         directory = cls(path)
         try:
             directory._check(resume, force)
@@ -101,9 +101,7 @@ class RunDirectory(WrittenFiles):
                 _link_latest(path, job)
         except OSError as error:
             directory.release()
-            raise OutputError(
-                f"the output folder {path} cannot be made: {error.strerror or error}", hint="give another one with -o"
-            ) from error
+            raise _not_made(path, error.strerror or str(error)) from error
         except BaseException:
             directory.release()
             raise
@@ -113,7 +111,11 @@ class RunDirectory(WrittenFiles):
     def check(cls, output: str | None, job: str, *, resume: bool, force: bool) -> None:
         """Raise OutputError where ``prepare`` would refuse; nothing is made or changed."""
         if output or resume:
-            cls(Path(output).expanduser() if output else _default(job, resume))._check(resume, force)
+            path = _folder(output, job, resume)
+            try:
+                cls(path)._check(resume, force)
+            except OSError as error:
+                raise _not_made(path, error.strerror or str(error)) from error
 
     def _sweep(self) -> None:
         """Remove what a killed process left under temporary names."""
@@ -125,7 +127,7 @@ class RunDirectory(WrittenFiles):
     @classmethod
     def has_checksums(cls, output: str | None, job: str) -> bool:
         """Return whether the run that is there knows the SHA-256 of its inputs."""
-        earlier = cls(Path(output).expanduser() if output else _default(job, True)).load("fingerprint.json") or {}
+        earlier = cls(_folder(output, job, True)).load("fingerprint.json") or {}
         return bool(earlier.get("checksum"))
 
     def _identify(self) -> None:
@@ -228,6 +230,8 @@ class RunDirectory(WrittenFiles):
                     f"there is no run to resume in {self.path}", hint="leave --resume out, or give its folder with -o"
                 )
             return
+        if self.path.is_symlink() and not self.path.exists():
+            raise OutputError(f"the output {self.path} is a link that leads nowhere", hint="give another one with -o")
         if not self.path.is_dir():
             raise OutputError(f"the output {self.path} is a file, not a folder", hint="give another one with -o")
         own = (self.state, self.parts, self.ledger.folder, Path(self._lock.lock_file))
@@ -474,6 +478,18 @@ def identity_of(state: Path) -> str:
 def _is_whole(part: Path, size: int, checksum: str | None = None) -> bool:
     whole = part.exists() and part.stat().st_size == size
     return whole and (checksum is None or read_sha256(part) == checksum)
+
+
+def _not_made(path: object, reason: str) -> OutputError:
+    return OutputError(f"the output folder {path} cannot be made: {reason}", hint="give another one with -o")
+
+
+def _folder(output: str | None, job: str, resume: bool) -> Path:
+    """Return the folder of a run."""
+    try:
+        return Path(output).expanduser() if output else _default(job, resume)
+    except RuntimeError as error:  # ~somebody
+        raise _not_made(output, str(error)) from None
 
 
 def _default(job: str, resume: bool) -> Path:

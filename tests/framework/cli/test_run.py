@@ -500,3 +500,27 @@ def test_interrupt_keeps_finished_parts_and_resume_continues(
         run, whole = (read(*sorted((tmp_path / folder).glob(f"{name}_*.root"))) for folder in ("run", "whole"))
         assert_same(run, whole)
     assert (tmp_path / "run" / "sum.txt").read_text() == (tmp_path / "whole" / "sum.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "message"),
+    [
+        ("{} list samples >&-", 0, ""),
+        ("{} list samples > /dev/full", 1, "stdout, what hepflow prints, cannot be written: No space left on device"),
+        ("mkdir gone; cd gone; rmdir ../gone; {} list samples", 1, "the folder that hepflow is started in cannot be"),
+    ],
+)
+def test_where_it_is_started(tmp_path, shell, code, message):
+    command = shell.format(f"{sys.executable} -c 'from hepflow.cli import main; main()'")
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "itself failed" not in done.stderr
+
+
+def test_the_end_of_a_file_is_no_ctrl_c(hepflow, monkeypatch):
+    def ends(*_):
+        raise EOFError("marshal data too short")
+
+    monkeypatch.setattr("hepflow.cli.hepflow.invoke", ends)
+    hepflow("doctor").failed("hepflow itself failed: EOFError: marshal data too short")

@@ -164,6 +164,21 @@ def test_file_with_a_colon_in_its_name(folder, paths):
     assert [(f.path, f.tree) for f in paths(f"{folder}/x:y.root:t")] == [(str(folder / "x:y.root"), "t")]
 
 
+def test_a_second_name_of_a_file_is_the_same_file(folder, paths):
+    (folder / "other.root").hardlink_to(folder / "a.root")
+    with pytest.raises(InputError, match="given twice"):
+        paths(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("loop", "the link '.*loop' leads nowhere"), ("~nobody-at-all/x", "there is no input")]
+)
+def test_what_leads_nowhere(folder, paths, text, message):
+    (folder / "loop").symlink_to(folder / "loop")
+    with pytest.raises(InputError, match=message):
+        paths(text if text.startswith("~") else f"{folder}/{text}")
+
+
 def test_two_trees_of_one_file(folder, paths):
     assert [f.tree for f in paths(f"{folder}/a.root:one", f"{folder}/a.root:two")] == ["one", "two"]
     for again in ("a.root:one", "a.root"):
@@ -173,12 +188,14 @@ def test_two_trees_of_one_file(folder, paths):
 
 def test_list_of_files_with_replicas_and_comments(folder, paths, monkeypatch):
     text = "# of today\na.root /elsewhere/a.root  # nearer\n\nsub/c.root:nominal root://host//c.root\nroot://host//d#1.root\n"
+    text += '"a file.root" "/a copy.root"\n'
     (folder / "files.txt").write_text(text)
     for pattern, sample in ((f"@{folder / 'files.txt'}", "files"), (f"Ztt=@{folder / 'files.txt'}", "Ztt")):
         assert [(f.path, f.tree, f.replicas, f.sample, f.origin[-6:]) for f in paths(pattern)] == [
             (str(folder / "a.root"), "", ("/elsewhere/a.root",), sample, "line 2"),
             (str(folder / "sub/c.root"), "nominal", ("root://host//c.root",), sample, "line 4"),
             ("root://host//d#1.root", "", (), sample, "line 5"),
+            (str(folder / "a file.root"), "", ("/a copy.root",), sample, "line 6"),
         ]
 
 

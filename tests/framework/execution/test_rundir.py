@@ -82,6 +82,14 @@ def test_foreign_folder_is_refused_even_with_force(tmp_path, options):
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("name", ["b" * 300, "~nobody-at-all/x", "link"])
+def test_what_cannot_be_made_is_told_before_the_plan(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(OutputError, match=r"cannot be made|leads nowhere"):
+        RunDirectory.check(name, "job", resume=False, force=False)
+
+
 def test_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file, not a folder"):
