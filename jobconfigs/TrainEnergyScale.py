@@ -49,6 +49,7 @@ if trials:
 else:
     trainer = Trainer("Trainer", Engine=engine, Reweighter="Reweighter", Settings=SETTINGS, OutputName="regression")
     trainer.MinDelta = 0.0
+    trainer.Patience = 30
     job += trainer
     job += ModelExporter("ModelExporter", Trainer="Trainer")
 

@@ -6,9 +6,12 @@ import shlex
 from collections.abc import Sequence
 
 from hepflow import Context, Job, Property, Tool
+from hepflow.errors import HepflowError
+from hepflow.execution.inputs import expand, formats
 from hepflow.execution.options import RunOptions
 from hepflow.execution.run import run
 from hepflow.joboptions import find_joboptions, load_joboptions
+from hepflow.registry.manager import registry
 
 __all__ = ["RunJob"]
 
@@ -21,6 +24,9 @@ class RunJob(Tool):
     Several of them are steps, one after the other: what a step wrote is named to the next with ``{run}/FOLDER/FILE`` in
     ``Inputs`` and ``Options``. ``--resume`` keeps the steps that are finished and goes on with the one that is not. Its
     result is the folder.
+
+    Before the first step begins, all are looked at: job options and settings, with the defaults of options that name
+    what another step writes, and inputs that no step writes.
     """
 
     JobOptions = Property("", "job-option file, or name of one that ships")
@@ -30,8 +36,16 @@ class RunJob(Tool):
     Events = Property(0, "most events; 0: all", minimum=0)
 
     def check(self, job: Job) -> None:
-        """Refuse job options that are not there."""
-        find_joboptions(self.JobOptions)
+        """Refuse job options, settings and inputs that are not there."""
+        options = {name: text for name, text in self.Options.items() if RUN not in text}
+        plugins = registry()
+        schemes = [reader.scheme for reader in formats(plugins) if reader.scheme]
+        try:
+            load_joboptions(find_joboptions(self.JobOptions), options, settings=self.Settings)
+            expand([text for text in self.Inputs if RUN not in text], plugins, schemes, lambda name: ())
+        except HepflowError as error:
+            where = f"step {self.name} of {job.name}" + (f": {error.where}" if error.where else "")
+            raise error.but(where=where) from error
 
     def finalize(self, total: object, context: Context) -> str:
         """Run the job; what it raises is raised here."""

@@ -130,6 +130,12 @@ class DeriveCombined(Deriving):
     """
 
     OutputName = Property("combined.json", "file of the calibration in the run directory")
+    TruthPtMin = Property(
+        10.0,
+        "taus of a truth tau with less visible pt are left out; resolutions are known to there, and rise below 20 GeV",
+        unit="GeV",
+        minimum=0,
+    )
     DecayMode = Property("", "column of the decay mode; empty: PanTau_DecayMode where it is there, else NNDecayMode")
 
     def reads(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ import pytest
 
 import hepflow
 from hepflow import Job
-from hepflow.errors import JobOptionsError, ToolError
+from hepflow.errors import HepflowError, ToolError
 from hepflow.plugins.common import RunJob
 
 STEP = """
@@ -50,11 +50,23 @@ def test_steps_are_joined_by_files_and_resumed(tmp_path):
     assert run(resume=True).results == {name: str(tmp_path / "run" / name) for name in ("first", "second")}
     assert (tmp_path / "run/second/text").read_text() == "a!!"
     assert text.stat().st_mtime_ns == made
-    with pytest.raises(JobOptionsError, match="there is no job-option file 'EnergyScaleLc'"):
-        hepflow.run(hepflow_job(), output=tmp_path / "other")
 
 
-def hepflow_job():
-    job = Job("wrong")
-    job += RunJob("step", JobOptions="EnergyScaleLc")
-    return job
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"JobOptions": "EnergyScaleLc"}, "there is no job-option file 'EnergyScaleLc'"),
+        ({"JobOptions": "EnergyScaleLC", "Inputs": ["Gamatautau"]}, "there is no input 'Gamatautau'"),
+        ({"JobOptions": "EnergyScaleLC", "Settings": ["DeriveLC.MinEntry=5"]}, "no property 'MinEntry'"),
+        ({"JobOptions": "EnergyScaleCombined", "Options": {"lc": "{run}/x", "lk": "y"}}, "no option --lk"),
+    ],
+)
+def test_all_steps_are_looked_at_before_the_first(tmp_path, how, told):
+    (tmp_path / "step.py").write_text(STEP)
+    job = Job("steps")
+    job += RunJob("first", JobOptions=str(tmp_path / "step.py"))
+    job += RunJob("second", **how)
+    with pytest.raises(HepflowError, match=told) as raised:
+        hepflow.run(job, output=tmp_path / "run")
+    assert "step second of steps" in str(raised.value)
+    assert not (tmp_path / "run").exists()
