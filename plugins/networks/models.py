@@ -72,7 +72,7 @@ class ModelTool(Tool):
         folds = kfold_roles(files, [open_model(path).record for path in files])
         if folds[0].column.rpartition(".")[2] != self.EventNumber.rpartition(".")[2]:
             raise NetworkError(
-                f"the folds of the models are made of {folds[0].column}, not of {self.EventNumber}",
+                f"the folds of the models are made of {folds[0].column}, not of {self.EventNumber or 'nothing'}",
                 where=files[0],
                 hint=f"set {self.name}.EventNumber",
             )

@@ -193,7 +193,9 @@ class Reweighter(Tool):
         empty = [name for name, weight in zip(names, per_class, strict=True) if not weight > 0]
         if empty:
             raise ToolError(
-                f"there is nothing to reweight: the training rows of {', '.join(empty)} have no positive sum of weights"
+                f"there is nothing to reweight: the training rows of {', '.join(empty)} have no positive sum of "
+                "weights",
+                hint="is weight the right column? an empty weight gives each row 1",
             )
         wanted = np.full_like(per_class, per_class.sum() / len(per_class)) if self.BalanceClasses else per_class
         if self.Like:

@@ -151,12 +151,29 @@ _OF_ROOT = re.compile(
 )
 
 
+_RANKED = re.compile(r"[=!<>]=|<<|>>|(?<!&)&(?!&)|(?<!\|)\|(?!\|)|<|>")
+
+
+def _means_the_same(expression: str) -> bool:
+    """Tell whether an expression, where hepflow takes it, means in ROOT what it means here: there % is of whole
+    numbers, comparisons are no chains (``-2 < x < 2`` is always 1), and bits come after comparisons.
+    """
+    if "%" in expression or "//" in expression:
+        return False
+    text = f"({expression})"
+    while found := re.search(r"[(\[]([^()\[\]]*)[)\]]", text):
+        if any(len(_RANKED.findall(part)) > 1 for part in re.split(r"&&|\|\||,|\band\b|\bor\b", found[1])):
+            return False
+        text = f"{text[: found.start()]} x {text[found.end() :]}"
+    return True
+
+
 def _recipe(name: str, expression: str, unit: str) -> dict[str, Any]:
     """Return where a variable comes from: a column, or its expression where hepflow can calculate it; else a column
     that is called like the expression, which the decorator's ``Variables`` replaces.
     """
     words = set(re.findall(r"[A-Za-z_]\w*", expression))
-    if not expression.isidentifier() and not words & UNITS.keys():
+    if not expression.isidentifier() and not words & UNITS.keys() and _means_the_same(expression):
         written = _OF_ROOT.sub(lambda found: (found[1] or "abs").lower(), expression)
         try:
             Expression(qualified(written, "x.{}".format))

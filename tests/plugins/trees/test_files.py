@@ -16,6 +16,7 @@ from hepflow.errors import NetworkError
 from hepflow.networks import compare_rows, evaluate_rows, read_rows
 from hepflow.networks.description import write_description
 from hepflow.plugins.trees import Forest, Tree
+from hepflow.plugins.trees.tmva import _recipe
 from hepflow.registry.models import open_model, recipes
 
 DATA = Path(os.environ.get("HEPFLOW_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")).parent
@@ -160,6 +161,18 @@ def test_lightgbm_that_is_not_read(old, new, message, tmp_path):
         open_model(tmp_path / "m.txt")
 
 
+@needs_answers
+def test_tiny_values_are_zero_for_lightgbm(tmp_path):
+    """``Predictor`` of LightGBM leaves out values up to kZeroThreshold, next to which it cuts."""
+    zero = float(np.float32(1e-35))
+    text = (MVAUTILS / "lgbm_binary.txt").read_text()
+    cuts = re.sub(r"(?<=threshold=).*", lambda found: " ".join([repr(-zero)] * len(found[0].split())), text)
+    (tmp_path / "m.txt").write_text(cuts)
+    rows = np.repeat([[-zero], [0.0], [-1.01 * zero]], 5, axis=1)
+    at, nothing, below = open_model(tmp_path / "m.txt").answers(rows)
+    assert at == nothing != below
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -187,6 +200,10 @@ def test_recipes_and_missing_values_of_tmva():
     model = open_model(TMVA / "cls_BDTG.weights.xml")
     columns = [variable.column for variable in recipes(model)["variables"].values()]
     assert columns == ["pt", "abs(eta)", "centFrac", "innerTrkAvgDist", "min(mEflow,4000)", "nTracks"]
+    for same in ("var1+var2", "(a<b)<c", "a<b&&b<c", "x[0]"):
+        assert _recipe(same, same, "")["column"] == same
+    for other in ("-2<x<2", "a<(b)<c", "n&4==4", "x%2"):  # which mean something else in ROOT
+        assert _recipe(other, other, "")["column"] == f"`{other}`"
     rows = np.full((1, 6), 1.0)
     rows[0, 2] = np.nan
     assert model.evaluate({"variables": rows})["BDTG"].tolist() == [[-999.0]]
