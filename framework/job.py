@@ -18,7 +18,7 @@ from hepflow.html import table
 from hepflow.properties import Configurable, Property
 from hepflow.stream import Stream, as_tools
 from hepflow.tool import Tool
-from hepflow.variations import Override, Variation
+from hepflow.variations import KINDS, Override, Variation, check_columns
 
 __all__ = ["DATATYPES", "Job", "Option", "OptionValues", "SampleSettings", "option_values", "remind"]
 
@@ -193,6 +193,7 @@ class Job:
         factor: float | Mapping[str, float] = 1.0,
         unchanged: Sequence[str] = (),
         samples: Mapping[str, str] | None = None,
+        **others: Any,
     ) -> None:
         """Declare a variation, which ``--variations ALL`` or its name switches on: ``TES_UP``, of ``TES_DOWN``.
 
@@ -207,12 +208,19 @@ class Job:
         where = f"job {self.name}"
         if self._frozen:
             raise JobOptionsError(f"the variation {name!r} comes too late: the job is frozen", where=where)
+        for kind in others:
+            hint = nearest(kind, KINDS, what="kinds of variations")
+            raise JobOptionsError(f"{kind!r} is no kind of variation", where=f"{where}, variation {name}", hint=hint)
         for tool in tools:
             as_tools(tool, f"the variation {name}")
+        before = self.variations.get(name)
         if columns:
-            tools = (*tools, Override(f"{name}_columns", Columns=dict(columns)))
-        made = Variation(name, tools, Weight(weight), factor, tuple(unchanged), samples or {}).checked(where)
-        self.variations[name] = self.variations[name].plus(made) if name in self.variations else made
+            check_columns(columns, f"{where}, variation {name}")
+            number = len(before.tools) + 1 if before else ""
+            tools = (*tools, Override(f"{name}_columns{number}", Columns=dict(columns)))
+        kept = (unchanged,) if isinstance(unchanged, str) else tuple(unchanged)
+        made = Variation(name, tools, Weight(str(weight)), factor, kept, samples or {}).checked(where)
+        self.variations[name] = before.plus(made) if before else made
 
     def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:
         if self._frozen:

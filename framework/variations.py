@@ -12,8 +12,10 @@ from hepflow.expressions import Expression, Weight
 from hepflow.properties import Property
 from hepflow.tool import Tool
 
-__all__ = ["VARIATIONS", "Override", "Variation", "chosen"]
+__all__ = ["KINDS", "VARIATIONS", "Override", "Variation", "check_columns", "chosen"]
 
+KINDS = ("columns", "weight", "factor", "samples", "unchanged")
+"""What ``Job.vary`` takes besides tools."""
 VARIATIONS = "variations"
 """Key of the results of the variations among those of the tools."""
 
@@ -78,6 +80,15 @@ class Variation:
         where = f"{where}, variation {self.name}"
         if not self.name.isidentifier() or "__" in self.name:
             raise JobOptionsError(f"{self.name!r} is no name for a variation", where=where, hint="as in TES_UP")
+        if self.name in ("ALL", "nominal"):
+            raise JobOptionsError(f"{self.name} has a meaning of its own", where=where, hint="call it otherwise")
+        numbers = isinstance(self.factor, int | float) or _is_mapping(self.factor, int | float)
+        if not numbers or not _is_mapping(self.samples, str):
+            raise JobOptionsError(
+                "factor is a number or {sample: number}, samples is {sample: alternative}",
+                where=where,
+                hint=f"got {self.factor!r}, {self.samples!r}",
+            )
         if self.samples and (self.tools or self.weighs):
             raise _alone(self.name)
         if not self.tools and not self.weighs and not self.samples:
@@ -117,6 +128,19 @@ class Variation:
             "unchanged": list(self.unchanged),
             "samples": dict(self.samples),
         }
+
+
+def _is_mapping(thing: Any, kind: Any) -> bool:
+    """Tell whether it is a dict of text → what is of a kind."""
+    return isinstance(thing, Mapping) and all(isinstance(k, str) and isinstance(v, kind) for k, v in thing.items())
+
+
+def check_columns(columns: Any, where: str) -> None:
+    """Raise JobOptionsError for what is no {column: expression}."""
+    bad = columns if not _is_mapping(columns, str) else next((n for n in columns if not all(n.partition("."))), None)
+    if bad is not None:
+        hint = 'columns={"TauJets.pt": "TauJets.pt * 1.03"}'
+        raise JobOptionsError(f"{bad!r} says not which column is overridden with what", where=where, hint=hint)
 
 
 def _alone(name: str) -> JobOptionsError:

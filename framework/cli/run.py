@@ -327,8 +327,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     for name, path in file.job.data_files().items():
         out.print(f"data     {name} = {path}")
     if plan.flow.variations:
-        again = sum(len(flow.again) for flow in plan.flow.variations.values())
-        out.print(f"vary     {', '.join(plan.flow.variations)}: {many(again, 'tool')} run again in the same pass")
+        out.print(f"vary     {', '.join(plan.flow.variations)}: {_cost(file.job, plan)}")
         for name, flow in plan.flow.variations.items():
             for stream in flow.nominal:
                 out.print(f"note     {stream} stays nominal in the variation {name}", style="yellow")
@@ -444,8 +443,18 @@ def _show_variations(job: Job, plan: Plan) -> None:
             name, ", ".join(told), ", ".join(sorted(flow.again)), f"{len(flow.again)}/{tools}", "; ".join(written)
         )
     console().print(table)
-    again = sum(len(flow.again) for flow in plan.flow.variations.values())
-    console().print(f"{many(again, 'tool')} run again besides {tools}; --try 1 measures time and size")
+    console().print(f"{_cost(job, plan)}; --try 1 measures them")
+
+
+def _cost(job: Job, plan: Plan) -> str:
+    """Return what variations take, as far as it is known without trying."""
+    flows = plan.flow.variations.values()
+    again = sum(len(flow.again) for flow in flows)
+    columns = sum(len(names) for flow in flows for names in flow.columns.values())
+    usual = sum(len(names) for names in plan.flow.outputs.values())
+    more = f", {many(columns, 'column')} besides {usual} in the outputs" if usual else ""
+    tools = sum(tool.has_loop for tool in job.all_tools())
+    return f"{many(again, 'tool')} run again besides {tools}: at most {1 + len(flows)} × the time of the nominal{more}"
 
 
 def _weights(variation: Variation) -> list[str]:

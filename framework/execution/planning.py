@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hepflow.errors import JobOptionsError, nearest
@@ -96,6 +96,13 @@ def _alternatives(
                     f"there is no sample {lacking!r}: in the variation {one.name}, {other} stands for {name}",
                     hint=f"-i {lacking}=FILE; {nearest(lacking, found, what='samples')}",
                 )
+        names = [*one.factor] if isinstance(one.factor, Mapping) else []
+        unknown = [name for name in names if name not in found]
+        if unknown and len(unknown) == len(names):
+            raise JobOptionsError(
+                f"there is no sample {unknown[0]!r}, to which the variation {one.name} gives a factor",
+                hint=nearest(unknown[0], found, what="samples"),
+            )
     others = [other for one in variations for other in one.samples.values()]
     varied = {name for one in variations for name in one.samples}
     twice = next((other for other in others if others.count(other) > 1 or other in varied), None)

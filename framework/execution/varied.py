@@ -196,8 +196,10 @@ def _overrides(
                 overridden[name] = tool.name
                 place = max(place, made)
             own.add(name)
+        if not writes:
+            raise JobOptionsError(f"{tool.name} overrides no column", where=where, hint="a selection cannot vary alone")
         if not overridden.keys() & {*writes} and tool is variation.tools[-1]:
-            raise _not_there(writes[0] if writes else "nothing", tool.name, job, found, where)
+            raise _not_there(writes[0], tool.name, job, found, where)
         access[tool.name] = Access.of(tool.name, reads, writes, optionals)
     for name in variation.weight.columns:
         take(name, "its weight", optional=False)
@@ -266,6 +268,9 @@ def _check_whole(
             )
     written = {name for stream in job.streams if stream.varies for name in found.outputs[stream.name]}
     used = {name for one in found.access.values() for name in one.reads} | written
+    unknown = next((n for n in variation.unchanged if n not in found.columns and n not in _makers(job)), None)
+    if unknown is not None:
+        raise _not_there(unknown, "unchanged", job, found, where)
     stored = (used & found.columns.keys()) - overridden.keys() - {*variation.unchanged} - _makers(job).keys()
     for name in sorted(stored):
         source = _varied_one(_of(name, found.derivations), overridden, found.derivations)

@@ -283,6 +283,11 @@ def test_resuming_gives_the_same(varied, inputs, tmp_path):
         ({"columns": {"TauJets.pt": "TauJets.pt + TauJets.sum"}}, JobOptionsError, "selects by TauJets.pt before"),
         ({"columns": {"TauJets.hard": "1"}}, ColumnError, "not there"),
         ({}, JobOptionsError, "changes nothing"),
+        ({"scale": 1.1}, JobOptionsError, "'scale' is no kind of variation"),
+        ({"columns": ["TauJets.pt"]}, JobOptionsError, "says not which column"),
+        ({"factor": {"Z": 1.1}}, JobOptionsError, "no sample 'Z'"),
+        ({"samples": "A"}, JobOptionsError, "samples is"),
+        ({"columns": {"TauJets.pt": "1.0"}, "unchanged": ["TauJets.pq"]}, ColumnError, "pq, which is not there"),
         ({"factor": -1.0}, JobOptionsError, "makes no sense"),
     ],
 )  # fmt: skip
