@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, ClassVar, TextIO
 
@@ -21,13 +21,16 @@ from hepflow.errors import HepflowError, OutputError
 __all__ = [
     "common_options",
     "console",
+    "events_option",
     "label_option",
+    "lumi_option",
     "memory",
     "new_table",
     "prose",
     "show_error",
     "show_interrupt",
     "size",
+    "skip_option",
     "start_logging",
     "style_option",
     "tree_option",
@@ -125,6 +128,29 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+class Count(click.IntRange):
+    """A whole number as people write it: 20000, 20_000, 2e4."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; usage error where it is none, is not whole, or is outside the range."""
+        if isinstance(value, str) and "e" in value.lower():
+            with suppress(ValueError, OverflowError):
+                value = int(number) if (number := float(value)) == int(number) else value
+        return super().convert(value, param, ctx)
+
+
+events_option = click.option(
+    "-n", "--events", type=Count(min=0), help="Events to read, over all files in plan order, before selection."
+)
+skip_option = click.option("--skip", type=Count(min=0), default=0, help="Events to leave out at the beginning.")
+lumi_option = click.option(
+    "--lumi",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="FB⁻¹",
+    help="Integrated luminosity: events weigh L·σ·w/Σw in plots and cutflow, and have Sample.weight.",
+)
 units_option = click.option(
     "--units",
     type=click.Choice(("MeV", "GeV")),

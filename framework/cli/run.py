@@ -14,9 +14,12 @@ import hepflow
 from hepflow.cli.console import (
     common_options,
     console,
+    events_option,
     label_option,
+    lumi_option,
     new_table,
     size,
+    skip_option,
     start_logging,
     style_option,
     tree_option,
@@ -48,13 +51,8 @@ _SETTINGS = {"ignore_unknown_options": True, "help_option_names": [], "max_conte
 
 
 _PLAN_OPTIONS: list[Callable[..., Any]] = [
-    click.option(
-        "-n",
-        "--events",
-        type=click.IntRange(min=0),
-        help="Events to read, over all files in plan order, before selection.",
-    ),
-    click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning."),
+    events_option,
+    skip_option,
     click.option(
         "-i",
         "--input",
@@ -65,12 +63,7 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
     ),
     tree_option,
     units_option,
-    click.option(
-        "--lumi",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="FB⁻¹",
-        help="Integrated luminosity: events weigh L·σ·w/Σw in plots and cutflow, and have Sample.weight.",
-    ),
+    lumi_option,
     click.option(
         "--variations",
         multiple=True,
@@ -93,7 +86,12 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
         metavar="NAME",
         help="Where the work is done; hepflow list executors.",
     ),
-    click.option("-dt", "--datatype", type=click.Choice(DATATYPES), help="Truth acceptance of taus.  [default: TAU]"),
+    click.option(
+        "-dt",
+        "--datatype",
+        type=click.Choice(DATATYPES, case_sensitive=False),
+        help="Truth acceptance of taus.  [default: TAU]",
+    ),
     click.option(
         "--set",
         "settings",

@@ -18,8 +18,11 @@ from hepflow import Events, Job, Property, Tool
 from hepflow.cli.console import (
     common_options,
     console,
+    events_option,
     label_option,
+    lumi_option,
     new_table,
+    skip_option,
     start_logging,
     style_option,
     tree_option,
@@ -38,6 +41,7 @@ from hepflow.plots.axis import closed
 from hepflow.plugins.performance.base import as_views, normalised, values_of
 from hepflow.plugins.performance.histograms import HistogramPlots
 from hepflow.plugins.performance.look import Look, choose_binning, look
+from hepflow.plugins.performance.stacks import StackPlots
 from hepflow.protocols import ColumnInfo
 from hepflow.registry.manager import Registry, registry
 from hepflow.registry.variables import find_variable, split_binning
@@ -102,12 +106,14 @@ class ValueSums(Tool):
     Selection = Property(Cut(), "cut on the objects that are counted")
     Weight = Property(Weight(), "weight of an object; empty: 1")
     Split: Property[dict[str, Cut]] = Property({}, "classes: label → cut; empty: all together", item=Cut)
+    Data: Property[tuple[str, ...]] = Property((), "samples that count without weight", item=str)
 
     def reads(self) -> Sequence[str]:
         """Return the columns of variables, cuts and weight."""
         variables = [Expression(variable.column) for variable, _ in self.Variables]
-        everything = [*variables, self.Selection, self.Weight, *self.Split.values()]
-        return list(dict.fromkeys([*(name for one in everything for name in one.columns), f"{WEIGHT}?"]))
+        counted = [name for one in (*variables, self.Selection, *self.Split.values()) for name in one.columns]
+        weights = [f"{name}?" if self.Data and name not in counted else name for name in self.Weight.columns]
+        return list(dict.fromkeys([*counted, *weights, f"{WEIGHT}?"]))
 
     def start(self) -> dict[str, dict[tuple[str, str], Any]]:
         """Return no sums."""
@@ -118,11 +124,12 @@ class ValueSums(Tool):
         sums = result.setdefault(events.sample.name, {})
         for view, (label, cut) in product(as_views(self.Variables, self.name), (self.Split or {"": Cut()}).items()):
             chosen = self.Selection & cut
-            at = common_values(events, view.expression, chosen, self.Weight)
+            weight = () if events.sample.name in self.Data else (self.Weight,)
+            at = common_values(events, view.expression, chosen, *weight)
             taken = np.asarray(values_of(events, view.variable, chosen, at))
             edges = view.variable.binning().edges
             values = closed(taken, *edges[-2:]).astype(np.float64)
-            given = normalised(events, self.Weight, chosen, at)
+            given = normalised(events, self.Weight, chosen, at) if weight else None
             weights = np.ones(len(values)) if given is None else given.astype(np.float64)
             known = ~np.isnan(values)
             inside = known & (values >= edges[0]) & (values < edges[-1])
@@ -156,8 +163,8 @@ class Request:
     help="File, glob, folder, URL, sample or generator; may be given several times.",
 )
 @tree_option
-@click.option("-n", "--events", type=click.IntRange(min=0), help="Events to read, over all files in plan order.")
-@click.option("--skip", type=click.IntRange(min=0), default=0, help="Events to leave out at the beginning.")
+@events_option
+@skip_option
 @click.option("--cut", default="", metavar="EXPRESSION", help="Plot the objects that pass.")
 @click.option("--weight", default="", metavar="EXPRESSION", help="Weight of each object.")
 @click.option("--split-by", default="", metavar="VARIABLE", help="Draw one curve for each value (or bin) of it.")
@@ -165,6 +172,9 @@ class Request:
 @click.option("--normalise", is_flag=True, help="Draw each curve with area 1.")
 @click.option("--log-y", is_flag=True, help="Logarithmic y axis.")
 @click.option("--ratio", is_flag=True, help="Draw the ratio to the first curve: of classes, inputs.")
+@click.option("--stack", is_flag=True, help="Draw the inputs on top of each other, in their order from below.")
+@click.option("--data", multiple=True, metavar="NAME", help="With --stack: the input that is data, drawn as points.")
+@lumi_option
 @units_option
 @label_option
 @style_option
@@ -187,11 +197,28 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     plugins = registry(given["plugins"])
     if given["against"] and (given["normalise"] or given["log_y"] or given["ratio"]):
         raise click.UsageError("--normalise, --log-y and --ratio are for curves, --against plots in two dimensions")
-    if given["ratio"] and not given["split_by"] and len(given["inputs"]) < 2:
+    if given["ratio"] and not given["stack"] and not given["split_by"] and len(given["inputs"]) < 2:
         raise click.UsageError("--ratio compares curves: --split-by, or several inputs with names (-i old=… -i new=…)")
+    if given["stack"] and (given["normalise"] or given["against"] or given["split_by"]):
+        raise click.UsageError("--stack stacks inputs: without --against, --split-by and --normalise")
+    if given["data"] and not given["stack"]:
+        raise click.UsageError("--data says which input is data in a stack: --stack")
     if given["resume"] and given["force"]:
         raise click.UsageError("--resume and --force exclude each other")
-    names = ("inputs", "tree", "output", "events", "skip", "workers", "resume", "force", "label", "style", "units")
+    names = (
+        "inputs",
+        "tree",
+        "output",
+        "events",
+        "skip",
+        "workers",
+        "resume",
+        "force",
+        "label",
+        "style",
+        "units",
+        "lumi",
+    )
     options = RunOptions(**{name: given[name] for name in names})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     bare = BareNames(options, plugins)
@@ -199,15 +226,14 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     weight = Weight(qualified(given["weight"], bare))
     found = {text: _find(text, bare, plugins) for text in (*variables, given["against"], given["split_by"]) if text}
     request = _request(variables, given["against"], given["split_by"], found, selection, options, plugins)
-    look_of_figures = {"Normalise": given["normalise"], "LogY": given["log_y"], "Ratio": given["ratio"]}
-    job = _job(request, selection, weight, look_of_figures)
+    job = _job(request, selection, weight, given)
     reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
     try:
         result = run(job, options, plugins=plugins, reporter=reporter)
     except BaseException:
         reporter.done()
         raise
-    _show_numbers(result.results["numbers"], given["cut"], weighted=bool(given["weight"]))
+    _show_numbers(result.results["numbers"], given["cut"], weighted=bool(given["weight"] or given["lumi"]))
     for path in sorted(result.directory.glob("*.png")):
         console().print(f"figure   {path} (also .pdf, the numbers in .json)")
     console().print(f"done {result.events:,} events in {result.seconds:.1f} s")
@@ -303,16 +329,21 @@ def _by_value(text: str, variable: Variable, values: npt.NDArray[Any]) -> dict[s
     return {f"{name} = {value:.10g}": Cut(f"({variable.column}) == {value!r}") for value in distinct}
 
 
-def _job(request: Request, selection: Cut, weight: Weight, figures: Mapping[str, Any]) -> Job:
+def _job(request: Request, selection: Cut, weight: Weight, given: Mapping[str, Any]) -> Job:
     """Return the job that fills and draws, and adds up the numbers of the table."""
-    of = {"Selection": selection, "Weight": weight, "Split": request.split}
-    drawn: dict[str, Any] = {"Variables": request.variables}
-    if request.against is not None:
-        drawn = {"Pairs": [(request.against, view) for view in request.variables]}
-    counted = [*request.variables, *([request.against] if request.against else [])]
+    of = {"Selection": selection, "Weight": weight}
+    how = {"Folder": ".", "LogY": given["log_y"], **of}
     job = Job("plot")
-    job += HistogramPlots("plot", Folder=".", SplitTitle=request.split_title, **figures, **drawn, **of)
-    job += ValueSums("numbers", Variables=counted, **of)
+    if given["stack"]:
+        job += StackPlots("plot", Variables=request.variables, Data=given["data"], **how)
+    else:
+        drawn: dict[str, Any] = {"Variables": request.variables}
+        if request.against is not None:
+            drawn = {"Pairs": [(request.against, view) for view in request.variables]}
+        curves = {"Split": request.split, "SplitTitle": request.split_title}
+        job += HistogramPlots("plot", Normalise=given["normalise"], Ratio=given["ratio"], **how, **curves, **drawn)
+    counted = [*request.variables, *([request.against] if request.against else [])]
+    job += ValueSums("numbers", Variables=counted, Split=request.split, Data=given["data"], **of)
     return job
 
 
