@@ -2,7 +2,8 @@
 #
 # Installs this folder (editable, with its dependencies) into the active virtual or conda environment (not conda's
 # base), or else into .venv beside this file, and activates that. Later calls only activate, without network.
-# HEPFLOW_EXTRAS narrows the optional parts: HEPFLOW_EXTRAS=sample,test, or HEPFLOW_EXTRAS= for none (default: all).
+# HEPFLOW_EXTRAS narrows the optional parts: HEPFLOW_EXTRAS=sample,test, or HEPFLOW_EXTRAS= for none. Without it the
+# parts of the call before stay, at first all.
 
 if [ -z "${BASH_VERSION-}${ZSH_VERSION-}" ]; then # setup.sh is for bash and zsh: start one of them, source it there
     echo "hepflow: setup.sh is for bash and zsh: start one of them, then source it there" >&2
@@ -42,7 +43,9 @@ _hepflow_setup() {
         unset PYTHONHOME # as activating does
         builtin cd -- "$folder" >/dev/null || exit 1
         python=$prefix/bin/python stamp=$prefix/.hepflow-setup log=$folder/build/setup.log
-        extras=${HEPFLOW_EXTRAS-all}
+        kept=$(command tail -n 2 "$stamp" 2>/dev/null | command head -n 1) # the stamp: see describe
+        [ -f "$stamp" ] || kept=all
+        extras=${HEPFLOW_EXTRAS-$kept}
         suitable='(3, 10) <= sys.version_info[:2] <= (3, 13)'
 
         say() { printf 'hepflow: %s\n' "$1" >&2; }

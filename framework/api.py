@@ -164,9 +164,10 @@ class Data:
         return np.asarray(ak.flatten(self[column], axis=None))
 
     def pandas(self, container: str, *variables: str) -> pd.DataFrame:
-        """Return the columns of a container (those of ``variables``, else all that are numbers) with one row an object,
-        its index the number of the event and of the object in it, as ``ak.to_dataframe`` does. ColumnError where there
-        is no such container.
+        """Return the columns of a container (those of ``variables``, else all that are one number) with one row an
+        object, its index the number of the event and of the object in it, as ``ak.to_dataframe`` does; of what stands
+        once in an event one row an event. ColumnError where there is no such container, or where a variable is a list
+        of each row.
         """
         import awkward as ak
 
@@ -176,6 +177,13 @@ class Data:
         numbers = [name for name in self.containers[container] if self._is_number(f"{container}.{name}")]
         chosen = variables or numbers
         found = self.arrays(*(f"{container}.{name}" for name in chosen))
+        rows = 1 if any(self._once(self.columns[f"{container}.{name}"]) for name in self.containers[container]) else 2
+        lists = [name for name, array in zip(chosen, found.values(), strict=True) if array.ndim > rows]
+        if lists:
+            raise ColumnError(
+                f"{', '.join(lists)} of {container} holds a list in each row of a frame, or strings",
+                hint=f"{lists[0]}[0], max({lists[0]}), len({lists[0]}) are numbers; arrays() gives the lists",
+            )
         try:
             return ak.to_dataframe(ak.zip(dict(zip(chosen, found.values(), strict=True))))
         except ImportError as error:
@@ -183,7 +191,16 @@ class Data:
 
     def _is_number(self, name: str) -> bool:
         info = self.columns[name]
-        return info.dtype not in ("string", "link") and info.depth <= 1 and name not in self._flags
+        return (
+            info.dtype not in ("string", "link")
+            and info.depth <= (0 if self._once(info) else 1)
+            and name not in self._flags
+        )
+
+    @staticmethod
+    def _once(info: ColumnInfo) -> bool:
+        """Tell whether a column has one value, or one list, an event, and not one an object."""
+        return info.single or not info.depth
 
     def __repr__(self) -> str:
         return f"<Data of {', '.join(self.options.inputs)}: {len(self):,} events, {len(self.columns)} columns>"

@@ -60,8 +60,10 @@ class Binning:
     def parse(cls, text: str) -> Binning:
         """Return the bins that ``NUMBER;LOW;HIGH`` says; PropertyError where it is not of that form."""
         try:
-            number, low, high = text.split(";")
-            return cls.regular(int(number), float(low), float(high))
+            number, low, high = (float(part) for part in text.split(";"))
+            if not number.is_integer() or number < 1 or not low < high:
+                raise ValueError("no bins")
+            return cls.regular(int(number), low, high)
         except ValueError as error:
             raise PropertyError(f"{text!r} is no binning", hint="write NUMBER;LOW;HIGH, as in 50;0;100") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hepflow import Events, Property
-from hepflow.errors import OutputError
+from hepflow.errors import OutputError, nearest
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, filled, no_entry, object_column
 from hepflow.io.spelling import Spelling, check_spelling, counters_of, ntuple_spelling
@@ -36,6 +36,13 @@ class NtupleStream(RootStream):
         """Refuse links, which mean nothing in an ntuple, objects of other containers, and names that cannot be written,
         before the loop.
         """
+        known = {name.partition(".")[0] for name in (*columns, *inputs)}
+        if self.Container and self.Container not in known:
+            raise OutputError(
+                f"there is no container {self.Container!r} whose objects could be the entries",
+                where=f"stream {self.name}",
+                hint=f"{nearest(self.Container, known, what='containers')}; Container='' writes one entry an event",
+            )
         links = [name for name, info in columns.items() if info is not None and info.dtype == "link"]
         if links:
             raise OutputError(

@@ -203,6 +203,7 @@ def test_other_extras_or_another_setup_cfg_install_again(project, environment):
     assert not (environment / ".hepflow-setup").exists()
     (environment / ".hepflow-setup").write_text(stamp)
     assert source(project, VIRTUAL_ENV=environment, HEPFLOW_EXTRAS="test").stderr == ""
+    assert source(project, VIRTUAL_ENV=environment).stderr == ""  # without a word the extras stay
     (project / "setup.cfg").write_text(SETUP_CFG + "# other\n")
     again = source(project, VIRTUAL_ENV=environment, HEPFLOW_EXTRAS="test", BUILD_FAILS="stop here")
     assert "installing hepflow[test] and" in again.stderr

@@ -31,16 +31,25 @@ from hepflow.registry.manager import registry
 __all__ = ["inspect_command"]
 
 SUMMARY_ENTRIES = 100_000
+LONG = 200
+"""Most characters of what a file says of itself that are shown unasked."""
 
 
 @click.command("inspect")
 @click.argument("file")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option("--provenance", is_flag=True, help="Show in full how the file was made, and no columns.")
 @click.option("--summary", is_flag=True, help=f"Add counts and ranges of the first {SUMMARY_ENTRIES:,} entries.")
 @tree_option
 @common_options
 def inspect_command(
-    file: str, patterns: tuple[str, ...], summary: bool, tree: str, plugins: tuple[str, ...], debug: bool
+    file: str,
+    patterns: tuple[str, ...],
+    provenance: bool,
+    summary: bool,
+    tree: str,
+    plugins: tuple[str, ...],
+    debug: bool,
 ) -> None:
     """Show what a file holds: format, entries, containers, columns with types and sizes. Of a file with several trees
     FILE:TREE names one; otherwise the one that a run would read is shown, or all. With PATTERN only columns whose name
@@ -69,13 +78,13 @@ def inspect_command(
     known = formats(found)
     try:
         with closing(open_reader(path, known, named or tree)) as reader:
-            _show(path, reader, patterns, summary=summary)
+            _show(path, reader, patterns, summary=summary, provenance=provenance)
             if not (named or tree) and isinstance(reader, RootReader):
                 _show_others(path, reader.others())
     except TreeError:
         for name in trees_of(path):
             with closing(open_reader(path, known, name)) as reader:
-                _show(f"{path}:{name}", reader, patterns, summary=summary)
+                _show(f"{path}:{name}", reader, patterns, summary=summary, provenance=provenance)
 
 
 def _show_others(path: str, others: Mapping[str, int]) -> None:
@@ -85,18 +94,20 @@ def _show_others(path: str, others: Mapping[str, int]) -> None:
         console().print(f"\nother trees: {listed}; hepflow inspect {path}:{next(iter(others))} shows one")
 
 
-def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool) -> None:
+def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool, provenance: bool) -> None:
     schema = reader.schema()
     out = console()
     out.print(file, style="bold")
     tree = f", {schema.tree}" if schema.tree else ""
     facts = f"{schema.entries:,} entries, {size(schema.size)}, uuid {schema.identity}"
     out.print(f"{schema.format}{tree}: {'without end' if schema.endless else facts}")
-    for key, value in schema.metadata.items() if not patterns else ():
+    for key, value in schema.metadata.items() if provenance or not patterns else ():
         if key not in (*NOTES, *LINEAGE):
-            out.print(f"{key}: {value}")
+            _show_fact(key, value, whole=provenance)
     if not patterns:
         _show_lineage(Lineage.of(schema))
+    if provenance:
+        return
     if schema.naming:
         out.print(f"names: {schema.naming}")
     table = new_table("column", "type", "size", "on disk", *(["values", "range"] if summary else []))
@@ -139,6 +150,20 @@ def _show_lineage(lineage: Lineage) -> None:
         console().print(
             f"holds objects of {', '.join(lineage.varied)}, too: jobs read the nominal ones ({lineage.nominal[0]})"
         )
+
+
+def _show_fact(key: str, value: Any, *, whole: bool) -> None:
+    """Print what a file says of itself: all of it as YAML, or in a line what has room in one."""
+    if whole and isinstance(value, (dict, list)):
+        import yaml
+
+        console().print(f"{key}:\n{yaml.safe_dump(value, sort_keys=False, width=100)}", markup=False, highlight=False)
+        return
+    text = str(value)
+    if len(text) > LONG and not whole:
+        names = f"{', '.join(map(str, value))}; " if isinstance(value, dict) else ""
+        text = f"{names}--provenance shows it"
+    console().print(f"{key}: {text}", markup=False)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

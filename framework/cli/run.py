@@ -511,6 +511,10 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         total = sum(path.stat().st_size for path in paths)
         first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
         out.print(f"\n{name}: {first} ({many(len(paths), 'file')}, {size(total)})")
+    figures = sorted(result.directory.rglob("*.png"))
+    if figures:
+        which = f"{figures[0]}{' …' if len(figures) > 1 else ''}"
+        out.print(f"\n{many(len(figures), 'figure')}: {which} (also .pdf, the numbers in .json)")
     if result.left_out:
         units = many(len(result.left_out), "work unit")
         told = f"left out {units} that failed: {counted(result.left_out)}; see {result.directory / FAILURES}"

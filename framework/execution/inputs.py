@@ -216,6 +216,11 @@ def _expand_one(pattern: str, name: str, schemes: Sequence[str], samples: Sequen
             hint = nearest(path.name, [*beside, *samples], what="files here and samples")
         if path.is_symlink():
             raise InputError(f"the link {pattern!r} leads nowhere", where=str(Path(os.path.abspath(path))))  # noqa: PTH100
+        name, equals, behind = pattern.partition("=")
+        if equals and (behind in samples or Path(behind).exists()):
+            hint = (
+                f"the name of a sample has letters, digits and . _ + - only: {re.sub(r'[^A-Za-z0-9.+-]+', '_', name)}"
+            )
         raise InputError(f"there is no input {pattern!r}", where=str(folder.resolve()), hint=hint)
     return [InputFile(str(path), name or path.resolve().parent.name, tree=tree)]
 

@@ -51,6 +51,8 @@ def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
         meant = hint.startswith("did you mean") and name.replace(".", "").isidentifier()
         hints = [hint] if meant else [error.hint, "hepflow list variables shows those with a name"]
         raise PropertyError(error.message, where=f"variable {text!r}", hint="; ".join(filter(None, hints))) from None
+    if view and re.fullmatch(r"[-+.\deE]+(,[-+.\deE]+){2}", view):
+        raise PropertyError(f"{view!r} is no binning", hint=f"did you mean '{name}:{view.replace(',', ';')}'?")
     if view and ";" not in view:
         hint = nearest(name, plugins.names("variables"), what="variables")
         raise PropertyError(

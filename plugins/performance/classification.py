@@ -23,7 +23,8 @@ __all__ = ["MigrationPlots", "RocPlots"]
 class MigrationPlots(PlotTool):
     """Plot migration matrices: which classes the objects of each true class are put into.
 
-    One matrix for each classifier, and for each class of ``Ranges`` (``low pT`` …). All show the same objects: those
+    One matrix for each classifier, and for each class of ``Ranges`` (``low pT`` …); two classifiers also side by side,
+    with their difference. All show the same objects: those
     whose true class, and whose class by every classifier, is one of the labelled ones; the excluded fraction is
     printed. A table of all diagonals is printed at
     the end and written as ``diagonals.json``.
@@ -87,6 +88,11 @@ class MigrationPlots(PlotTool):
                     name = f"{file_name(key)}_{kind}" + (f"_{file_name(sample)}" if len(samples) > 1 else "")
                     lines = [*([sample] if len(samples) > 1 else []), *([cut.label] if label else [])]
                     draw(name, plots[key], kind=kind, lines=lines)
+            if len(self.Classifiers) == 2:
+                for kind in self.Kinds:
+                    name = f"side_by_side_{kind}" + (f"_{file_name(sample)}" if len(samples) > 1 else "")
+                    told = [sample] if len(samples) > 1 else []
+                    draw(name, [plots[label] for label in self.Classifiers], kind=kind, lines=told)
 
     def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
         """Draw, and print what fraction is on the diagonals."""
@@ -191,6 +197,20 @@ class RocPlots(PlotTool):
         at = self.at(events, cut)
         weights = self.weights(events, cut, at)
         return float(cut(events, at).sum() if weights is None else weights.sum())
+
+    def finalize(self, total: dict[str, Plots], context: Context) -> dict[str, Plots]:
+        """Draw, and print the areas under the curves."""
+        from hepflow.plots import RocCurve
+
+        samples = super().finalize(total, context)
+        curves = [plot for plot in together(samples, [*self.Scores]) if isinstance(plot, RocCurve)]
+        for curve in curves:
+            if curve.auc is not None:
+                context.log.info("%s, %s: AUC %.4f ± %.4f", self.name, curve.label, curve.auc, curve.auc_error or 0.0)
+        if len(samples) > 1 and not any(curve.auc for curve in curves) and any(any(curve.sums) for curve in curves):
+            hint = "no sample has both signal and background; Together=True takes all samples as one"
+            context.log.warning("%s: %s", self.name, hint)
+        return samples
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure that says what signal and background are, and how many."""

@@ -195,6 +195,9 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     """
     start_logging(debug)
     plugins = registry(given["plugins"])
+    forgotten = next((text for text in variables if Path(text.rpartition("=")[2]).is_file()), None)
+    if forgotten is not None:
+        raise click.UsageError(f"{forgotten} is a file: each input has an -i of its own: -i {forgotten}")
     if given["against"] and (given["normalise"] or given["log_y"] or given["ratio"]):
         raise click.UsageError("--normalise, --log-y and --ratio are for curves, --against plots in two dimensions")
     if given["ratio"] and not given["stack"] and not given["split_by"] and len(given["inputs"]) < 2:
@@ -227,7 +230,9 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     found = {text: _find(text, bare, plugins) for text in (*variables, given["against"], given["split_by"]) if text}
     request = _request(variables, given["against"], given["split_by"], found, selection, options, plugins)
     job = _job(request, selection, weight, given)
-    reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request))
+    if given["stack"] or (given["ratio"] and not request.split):
+        _check_samples(plan_job(job, options, plugins=plugins), given)
+    reporter = ConsoleReporter(lambda plan, directory: _show_header(plan, directory, request, len(options.inputs)))
     try:
         result = run(job, options, plugins=plugins, reporter=reporter)
     except BaseException:
@@ -237,6 +242,20 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     for path in sorted(result.directory.glob("*.png")):
         console().print(f"figure   {path} (also .pdf, the numbers in .json)")
     console().print(f"done {result.events:,} events in {result.seconds:.1f} s")
+
+
+def _check_samples(plan: Plan, given: Mapping[str, Any]) -> None:
+    """Raise JobOptionsError where the inputs are one sample, which is no stack and has no ratio, or data are none."""
+    samples = list(dict.fromkeys(kind.sample for kind in plan.kinds))
+    if len(samples) < 2:
+        what = "--stack" if given["stack"] else "--ratio"
+        raise JobOptionsError(
+            f"{what} needs several curves, and all inputs are one sample, {samples[0]!r}",
+            hint="names tell inputs apart: -i new=FILE -i old=FILE",
+        )
+    for name in given["data"]:
+        if name not in samples:
+            raise JobOptionsError(f"--data: no input is called {name!r}", hint=nearest(name, samples, what="inputs"))
 
 
 # ── what is to be plotted ────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,10 +369,14 @@ def _job(request: Request, selection: Cut, weight: Weight, given: Mapping[str, A
 # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _show_header(plan: Plan, directory: Path, request: Request) -> None:
+def _show_header(plan: Plan, directory: Path, request: Request, given_inputs: int) -> None:
     out = console()
     samples = ", ".join(dict.fromkeys(kind.sample for kind in plan.kinds))
     out.print(f"input    {many(len(plan.files), 'file')} of {samples}: {many(plan.entries, 'event')}")
+    if given_inputs > 1 and len({kind.sample for kind in plan.kinds}) == 1:
+        out.print(
+            f"note     {given_inputs} inputs are one sample, {samples}; -i NAME=FILE tells them apart", style="yellow"
+        )
     for line in request.notes:
         out.print(line)
     for path, reason in plan.skipped.items():

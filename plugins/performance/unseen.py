@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hepflow import Context, Events, Property, Tool
+from hepflow import Context, Events, Job, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
 from hepflow.folds import Folds as Roles
 
 __all__ = ["UnseenTaus", "by_decoration", "folds_of"]
 
-_HINT = "say which events with --folds 1 or --all-events (properties Folds, AllEvents); the figures will tell"
+_HINT = "say which events with the properties Folds=[1] or AllEvents=True (--folds, --all-events of jobs that ship)"
 
 
 class UnseenTaus(Tool):
@@ -35,6 +35,15 @@ class UnseenTaus(Tool):
     )
     NumberOfFolds = Property(5, "how many folds there are, for Folds", minimum=2)
     AllEvents = Property(False, "use all events, also those that a network was trained on")
+
+    def check(self, job: Job) -> None:
+        """Refuse a tool that knows nothing to select by."""
+        if not (self.Classifiers or self.Folds or self.AllEvents):
+            raise JobOptionsError(
+                "no classifier is named, so no event would be left out",
+                where=f"tool {self.name}",
+                hint="Classifiers are the names of the decorations (NNDecayMode); or set Folds or AllEvents",
+            )
 
     def reads(self) -> Sequence[str]:
         """Return the event number."""

@@ -58,6 +58,9 @@ def test_columns_of_a_container_as_a_frame(xaods):
     assert list(frame.columns) == ["pt", "eta"]
     assert frame.loc[3]["pt"].to_list() == data["TauJets.pt"][3].to_list()
     assert "pt" in data.pandas("TauJets").columns
+    with pytest.raises(ColumnError, match="tauTrackLinks of TauJets holds a list"):
+        data.pandas("TauJets", "pt", "tauTrackLinks")
+    assert len(data.pandas("EventInfo")) == len(data)
     with pytest.raises(ColumnError, match="no container 'Taus'"):
         data.pandas("Taus")
 

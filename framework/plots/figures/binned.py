@@ -88,6 +88,9 @@ def draw_binned(plots: Sequence[PlotObject], options: Options, reference: int = 
     curves = shown.curves
     bottom = _bottom(curves, shown.from_zero, options.on_log_y(), options.y_range)
     handles = _draw_all(main, curves, looks, extent, bottom, steps=shown.steps)
+    if moved.known and shown.steps and not moved.as_curves:  # beside other bands, that of the statistics has a name
+        statistics = draw_band(main, replace(curves[0], low=curves[0].value, high=curves[0].value), looks[0], extent)
+        handles.append((statistics, "statistical uncertainty"))
     handles += moved.draw(main, curves, looks, extent, max(bottom, 0.0) if shown.steps else -math.inf)
     if below is not None:
         _draw_ratios(below, plots, reference, looks, moved, options)

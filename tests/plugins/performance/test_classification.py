@@ -47,7 +47,11 @@ def test_matrices_of_labels_that_are_alike_as_names_of_files(fill, taus, tmp_pat
     assert plus.diagonal()[0] == pytest.approx((taus.truth == taus.reco)[inside].mean())
     assert minus.diagonal()[0] == 1
     tool.finalize(result, Context(tmp_path, "job"))
-    assert {path.name for path in (tmp_path / "m").glob("*.png")} == {"A_counts.png", "A-_counts.png"}
+    assert {path.name for path in (tmp_path / "m").glob("*.png")} == {
+        "A_counts.png",
+        "A-_counts.png",
+        "side_by_side_counts.png",
+    }
 
 
 def test_a_class_without_entries_has_no_fractions(filled, taus):

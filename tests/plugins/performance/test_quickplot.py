@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import awkward as ak
 import numpy as np
@@ -144,6 +145,22 @@ def test_the_text_and_the_look_of_the_figures(hepflow, xaod, tmp_path):
     hepflow("plot", "pt:low", "-i", xaod, "--style", "wrong.mplstyle").failed("axes.titlesizes", "'axes.titlesize'")
     hepflow("plot", "pt:low", "-i", xaod, "--style", "CMSS").failed("no style sheet 'CMSS'", "'CMS'")
     hepflow("plot", "pt:low", "-i", xaod, "--ratio").failed("--ratio compares curves", status=2)
+    hepflow("plot", "pt:20,0,9", xaod, "-i", xaod).failed("each input has an -i of its own", status=2)
+    hepflow("plot", "pt:20,0,9", "-i", xaod).failed("did you mean 'TauJets.pt:20;0;9'?")
+
+
+def test_inputs_on_top_of_each_other(hepflow, xaod, tmp_path):
+    copies = [tmp_path / f"{name}.root" for name in ("low", "high", "seen")]
+    for copy in copies:
+        shutil.copy(str(xaod), copy)
+    low, high, seen = (("-i", f"{path.stem}={path}") for path in copies)
+    asked = ("pt:20;0;2e5", *low, *high, *seen, "--stack", "--weight", "2")
+    hepflow("plot", *asked, "--data", "see", "-o", "no").failed("no input is called 'see'", "did you mean 'seen'?")
+    hepflow("plot", "pt", *low, "--stack").failed("all inputs are one sample, 'low'")
+    hepflow("plot", *asked, "--data", "seen", "-o", "out").fine()
+    sums = {row["sample"]: row["yield"] for row in json.loads((tmp_path / "out" / "yields.json").read_text())}
+    taus = len(xaod.taus())
+    assert sums == {"low": 2 * taus, "high": 2 * taus, "seen": taus}
 
 
 def test_two_dimensions(hepflow, xaod, tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepflow import Events
+from hepflow import Events, Job
 from hepflow.context import Context, Sample
-from hepflow.errors import HepflowError
+from hepflow.errors import HepflowError, JobOptionsError
 from hepflow.folds import Folds
 from hepflow.plugins.performance import UnseenTaus
 
@@ -35,6 +35,11 @@ def test_the_test_fold_of_the_network():
     numbers, text = select({"NN": network("NNDecayMode", REFERENCE)}, Classifiers=["NNDecayMode"])
     assert numbers == [1, 6, 11, 16]
     assert text == "test fold: mcEventNumber % 5 = 1"
+
+
+def test_a_tool_that_would_select_nothing():
+    with pytest.raises(JobOptionsError, match="no classifier is named"):
+        UnseenTaus("u").check(Job("job"))
 
 
 def test_of_several_networks_what_none_has_seen():
