@@ -41,6 +41,8 @@ def split_binning(text: str) -> tuple[str, str]:
 @lru_cache(maxsize=1024)
 def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
     name, view = split_binning(text)
+    if view and re.fullmatch(r"[-+.\deE]+(,[-+.\deE]+){2}", view):
+        raise PropertyError(f"{view!r} is no binning", hint=f"did you mean '{name}:{view.replace(',', ';')}'?")
     if name in plugins.names("variables"):
         variable = named_variable(name, plugins)
         return variable, variable.binning(view) if view or variable.binnings else None
@@ -51,8 +53,6 @@ def _find(text: str, plugins: Registry) -> tuple[Variable, Binning | None]:
         meant = hint.startswith("did you mean") and name.replace(".", "").isidentifier()
         hints = [hint] if meant else [error.hint, "hepflow list variables shows those with a name"]
         raise PropertyError(error.message, where=f"variable {text!r}", hint="; ".join(filter(None, hints))) from None
-    if view and re.fullmatch(r"[-+.\deE]+(,[-+.\deE]+){2}", view):
-        raise PropertyError(f"{view!r} is no binning", hint=f"did you mean '{name}:{view.replace(',', ';')}'?")
     if view and ";" not in view:
         hint = nearest(name, plugins.names("variables"), what="variables")
         raise PropertyError(
