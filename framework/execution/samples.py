@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hepflow.context import Context
-from hepflow.errors import InputError, OutputError
+from hepflow.errors import InputError, OutputError, many
 from hepflow.execution.cache import cache_directory
 from hepflow.execution.inputs import InputFile, formats
 from hepflow.execution.loop import Payload, Worker
@@ -122,7 +122,9 @@ def _check(recipe: SampleRecipe) -> None:
         if recipe.check is not None:
             recipe.check()
     except InputError as error:
-        kept = [f"-i '{path}/{recipe.name}_*.root' reads files ({n})" for path, n in other_versions(recipe).items()]
+        kept = [
+            f"-i '{path}/{recipe.name}_*.root' reads {many(n, 'file')}" for path, n in other_versions(recipe).items()
+        ]
         older = f"; or {kept[-1]} of another version" if kept else ""
         raise InputError(
             f"the sample {recipe.name} is not made yet: {error.message}", hint=error.hint + older

@@ -17,25 +17,33 @@ PT, ETA = 20.0, 2.7
 """Of taus (GeV), before the shower moves them."""
 SCALE, QUARK_PT, QUARK_ETA = 8.0, 12.0, 3.0
 """Where the shower stops to count (GeV), and which quarks it counts: later splits make no second jet."""
-RAREST = 0.1
-"""Events are kept at least so often by each of the two decisions, so that no weight is above 100."""
+SOFT_TAU, FORWARD_TAU = 0.25, 0.1
+"""How often events with a tau that is softer or further forward are kept at least."""
+BOTTOM_AND_CHARM, ONE_BOTTOM, CHARMS = 0.12, 0.05, (0.005, 0.01, 0.06)
+"""How often events with less than two b quarks are kept, the last for none, one and two c quarks: in proportion to the
+root mean square of the probability of two tags that such events turn out to have (measured)."""
+PAIR_PT = (10.0, 30.0)
+"""Two b quarks are kept more often from the first pt (GeV) of the softer one on, always from the second."""
 
 
 def chance_of_taus(taus: list[tuple[float, float]]) -> float:
     """Return how often an event is kept for its taus (pt in GeV, η): √Π(1 − 20 GeV/pt), as the visible part of a tau is
-    spread over all of its momentum; never less than ``RAREST``.
+    spread over all of its momentum; never less than ``SOFT_TAU``, ``FORWARD_TAU`` where one is outside.
     """
-    both = 1.0
-    for pt, eta in taus:
-        both *= max(1.0 - PT / pt, 0.0) if abs(eta) < ETA else 0.0
-    return max(math.sqrt(both), RAREST)
+    if any(abs(eta) >= ETA for _, eta in taus):
+        return FORWARD_TAU
+    return max(math.sqrt(math.prod(max(1.0 - PT / pt, 0.0) for pt, _ in taus)), SOFT_TAU)
 
 
-def chance_of_tags(bottom: int, charm: int) -> float:
-    """Return how often an event is kept for its quarks."""
-    if bottom > 1:
-        return 1.0
-    return 0.3 if bottom and charm else RAREST
+def chance_of_tags(bottom: list[float], charm: int) -> float:
+    """Return how often an event is kept for its quarks: pt (GeV) of the b quarks, number of c quarks."""
+    if not bottom:
+        return CHARMS[min(charm, 2)]
+    least = BOTTOM_AND_CHARM if charm else ONE_BOTTOM
+    if len(bottom) < 2:
+        return least
+    low, high = PAIR_PT
+    return min(max((sorted(bottom)[-2] - low) / (high - low), least), 1.0)
 
 
 def make_hooks(pythia8: Any, process: Process, power: float) -> Any:
@@ -94,10 +102,9 @@ def make_hooks(pythia8: Any, process: Process, power: float) -> Any:
                 return False
             self.counted = True
             quarks = [one for one in map(record.at, range(record.size())) if one.idAbs() in (BOTTOM, CHARM)]
-            seen = [
-                one.idAbs() for one in quarks if one.isFinal() and one.pT() > QUARK_PT and abs(one.eta()) < QUARK_ETA
-            ]
-            return self._rejects(chance_of_tags(seen.count(BOTTOM), seen.count(CHARM)))
+            seen = [one for one in quarks if one.isFinal() and one.pT() > QUARK_PT and abs(one.eta()) < QUARK_ETA]
+            bottom = [one.pT() for one in seen if one.idAbs() == BOTTOM]
+            return self._rejects(chance_of_tags(bottom, len(seen) - len(bottom)))
 
         def onEndEvent(self, status: Any) -> None:  # noqa: N802
             if status == pythia8.UserHooks.Status.COMPLETE:

@@ -272,7 +272,7 @@ def test_what_makes_the_sample_is_not_installed(plugins, tmp_path, read):
         with pytest.raises(InputError, match="the sample Six is not made yet: throwing needs dice") as caught:
             go(plugins, tmp_path, events=12)
     kept = tmp_path / "cache" / "samples" / "Six-v1"
-    assert caught.value.hint == (f"pip install dice; or -i '{kept}/Six_*.root' reads files (1) of another version")
+    assert caught.value.hint == (f"pip install dice; or -i '{kept}/Six_*.root' reads 1 file of another version")
     assert samples.other_versions(sys.modules["dice_plugin"].recipe) == {kept: 1}
 
 
