@@ -173,8 +173,9 @@ def _convert(estimator: Any, plan: SettingsPlan, values: Floats) -> bytes:
     try:
         content: bytes = skl2onnx.convert_sklearn(estimator, initial_types=types, **options).SerializeToString()
     except Exception as error:  # whatever the converters raise
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NetworkError(
-            f"{plan.name} cannot be kept: skl2onnx does not convert it, and no pickle is written",
+            f"{plan.name} cannot be kept: skl2onnx does not convert it, and no pickle is written ({first[:120]})",
             hint="GradientBoosting, RandomForest, ExtraTrees and AdaBoost can; so can the engines xgboost and lightgbm",
         ) from error
     native = estimator.predict_proba(values) if plan.classifies else estimator.predict(values)
