@@ -33,7 +33,6 @@ __all__ = [
     "losses_of",
 ]
 
-EVALUATION_BATCH = 10_000
 SMALLEST = 1e-7
 """Probabilities are at least this in the cross-entropy, as in Keras."""
 
@@ -77,12 +76,11 @@ def evaluate(engine: Engine, data: TrainingData, role: str, loss: str) -> Evalua
     if loss == "categorical_crossentropy":
         names = [name.removeprefix("c_") for name in data.classes]
         confusion = MigrationMatrix(names, truth_title="True class", reco_title="Predicted class")
-    for batch in data.batches(role, EVALUATION_BATCH):
-        found = np.asarray(engine.predict(batch), np.float64)
-        weights = np.asarray(batch.weights, np.float64)
-        losses = losses_of(found, batch.labels, loss)
+    for answer, labels, each in engine.answers(data, role):
+        found, weights = np.asarray(answer, np.float64), np.asarray(each, np.float64)
+        losses = losses_of(found, labels, loss)
         if confusion is not None:
-            true, best = np.argmax(batch.labels, axis=1), np.argmax(found, axis=1)
+            true, best = np.argmax(labels, axis=1), np.argmax(found, axis=1)
             confusion.fill(true, best, weight=weights)
             correct += float(weights[true == best].sum())
         total += float(np.sum(weights * losses))

@@ -17,8 +17,8 @@ import numpy as np
 from hepflow.errors import PlotError
 from hepflow.plugins.training import figures
 from hepflow.plugins.training.data import Batch
-from hepflow.plugins.training.engines.base import Engine, Floats
-from hepflow.plugins.training.fitting import EVALUATION_BATCH, losses_of
+from hepflow.plugins.training.engines.base import EVALUATION_BATCH, Engine, Floats
+from hepflow.plugins.training.fitting import losses_of
 
 if TYPE_CHECKING:
     from hepflow.plots import Axis, RocCurve

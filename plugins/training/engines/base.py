@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,11 +21,18 @@ from hepflow.trainingset import TrainingSet
 if TYPE_CHECKING:
     from hepflow.plugins.training.data import Batch, TrainingData
 
-__all__ = ["Arrays", "Engine", "Plan", "Report", "Request", "Schedule", "engine_of", "flat_matrix", "network_inputs"]
+__all__ = [
+    "EVALUATION_BATCH", "Answers", "Arrays", "Engine", "Plan", "Report", "Request", "Schedule", "engine_of",
+    "flat_matrix", "network_inputs",
+]  # fmt: skip
 
 Arrays = list[npt.NDArray[Any]]
 Floats = npt.NDArray[np.floating]
+Answers = tuple[Floats, Floats, Floats]
+"""Outputs, labels and weights of some rows."""
 Report = Callable[[str], None]
+
+EVALUATION_BATCH = 10_000
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,11 @@ class Engine:
     def predict(self, batch: Batch) -> Floats:
         """Return the outputs (rows, outputs): probabilities of the classes, or numbers."""
         raise TypeError(f"{type(self).__name__} does not predict")
+
+    def answers(self, data: TrainingData, role: str) -> Iterator[Answers]:
+        """Yield the outputs of all rows of a role, many at a time, with their labels and weights."""
+        for batch in data.batches(role, EVALUATION_BATCH):
+            yield self.predict(batch), batch.labels, batch.weights
 
     def arrays(self) -> tuple[Arrays, Arrays]:
         """Return copies of all there is to continue: of the model, and of its optimiser; nothing in it is code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,7 @@ from hepflow.plugins.training.architectures.base import RAGGED, NetworkInput
 from hepflow.plugins.training.checkpoint import arrays, assign
 from hepflow.plugins.training.configuration import NetworkPlan, plan_network, read_arch, read_conf
 from hepflow.plugins.training.engines.base import (
+    Answers,
     Arrays,
     Engine,
     Floats,
@@ -156,6 +157,11 @@ class KerasEngine(Engine):
         """Return what the model answers."""
         found: Floats = predicted(self.model, batch) if self.steps is None else self.steps.predict(batch)
         return found
+
+    def answers(self, data: TrainingData, role: str) -> Iterator[Answers]:
+        """Yield what the model answers: on an accelerator many batches in one call, which takes seconds to compile."""
+        compiled = backend.accelerated() and not isinstance(self.steps, PlainSteps | type(None))
+        return self.steps.answers(data, role) if compiled else super().answers(data, role)
 
     def arrays(self) -> tuple[Arrays, Arrays]:
         """Return the variables of model and optimiser."""

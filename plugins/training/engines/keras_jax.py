@@ -25,6 +25,7 @@ class JaxSteps(Steps):
         self._variables = ([self._vector], list(model.non_trainable_variables), list(self.optimiser.variables))
         self._gradient = jax.value_and_grad(self.objective, has_aux=True)
         self._run = jax.jit(self._steps, donate_argnums=0)
+        self._ask = jax.jit(self._answered)
         self._state: Any = None
 
     def begin(self) -> None:
@@ -49,6 +50,18 @@ class JaxSteps(Steps):
         """Begin with the steps; the device works on while the next ones are made ready."""
         self._state, found = self._run(self._state, store, order)
         return found
+
+    def ask(self, store: Any, order: npt.NDArray[np.int32]) -> Any:
+        """Begin to answer to batch after batch."""
+        return self._ask(*([one.value for one in group] for group in (self._trained, self._variables[1])), store, order)
+
+    def _answered(self, values: Any, others: Any, store: Any, order: Any) -> Any:
+        import jax
+
+        def answer(rows: Any) -> Any:
+            return self.form.stateless_call(values, others, self.padded(store, rows), training=False)[0]
+
+        return jax.lax.map(answer, order)
 
     def _steps(self, state: Any, store: Mapping[str, Any], order: Any) -> Any:
         import jax

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hepflow.plugins.training import backend
 from hepflow.plugins.training.architectures.base import mask_name
-from hepflow.plugins.training.engines.base import Schedule
+from hepflow.plugins.training.engines.base import Answers, Schedule
 from hepflow.plugins.training.rows import Batch, Rows
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ __all__ = ["PlainSteps", "Steps", "Sums", "feed", "predicted"]
 BLOCK_ROWS = 16_384
 """About so many rows are trained in one call; at most ``BLOCK_STEPS`` steps."""
 BLOCK_STEPS = 256
+ANSWERED = 4096
+"""Rows that the model answers to at once."""
 SHARE = 0.6
 """A training set takes at most this part of the memory that is free on a device; the rest is for the steps."""
+
+_SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +66,7 @@ class Steps:
         self._shapes = [tuple(variable.shape) for variable in self._trained]
         self._vector = keras.Variable(self._joined(), name="weights")
         self.optimiser.build([self._vector])
-        self._held: Any = None
-        self._streams = False
+        self._held: dict[str, Any] = {}
 
     # ── an epoch ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -87,6 +90,21 @@ class Steps:
     def predict(self, batch: Batch) -> npt.NDArray[np.floating]:
         """Return what the model answers."""
         return predicted(self.model, batch)
+
+    def answers(self, data: TrainingData, role: str) -> Iterator[Answers]:
+        """Yield what the model answers to all rows of a role, many of them a call."""
+        for store, rows in self._stores(data, role):
+            begun = [
+                (part, self.ask(store, part)) for part in _dealt(np.arange(rows, dtype=np.int32), ANSWERED, BLOCK_STEPS)
+            ]
+            labels, weights = (np.asarray(store[name]) for name in ("labels", "weights"))
+            for part, found in begun:
+                places = slice(part[0, 0], part[-1, -1] + 1)
+                yield np.asarray(found).reshape(part.size, -1), labels[places], weights[places]
+
+    def ask(self, store: Any, order: npt.NDArray[np.int32]) -> Any:
+        """Begin to answer to ``order`` (batches, rows), places of rows in a store; they follow each other."""
+        raise TypeError(f"{type(self).__name__} answers batch by batch")
 
     def begin(self) -> None:
         """Make ready for an epoch."""
@@ -118,43 +136,58 @@ class Steps:
         """Yield a store and the order of the steps, call after call; only the last step has fewer rows."""
         size, seed = self.schedule.batch_size, self.schedule.seed
         steps = min(max(BLOCK_ROWS // size, 1), BLOCK_STEPS)
-        held = self._hold(data)
+        held = self._hold(data, "train")
         if held is not None:
             for order in _dealt(data.order("train", shuffle_seed=seed, epoch=epoch), size, BLOCK_STEPS):
                 yield held, order
             return
-        for rows in data.blocks("train", steps * size, shuffle_seed=seed, epoch=epoch):
-            for start in range(0, len(rows), steps * size):
-                part = rows[start : start + steps * size]
-                store = self.put(part, self._room(len(part), data))
-                for order in _dealt(np.arange(len(part), dtype=np.int32), size, steps):
-                    yield store, order
+        for store, rows in self._parts(data, "train", steps * size, shuffle_seed=seed, epoch=epoch):
+            for order in _dealt(np.arange(rows, dtype=np.int32), size, steps):
+                yield store, order
+
+    def _stores(self, data: TrainingData, role: str) -> Iterator[tuple[Any, int]]:
+        """Yield all rows of a role in the order of the file, and how many: at once where they live on the device."""
+        held = self._hold(data, role)
+        if held is None:
+            yield from self._parts(data, role, BLOCK_ROWS)
+        else:
+            yield held, data.size(role)
+
+    def _parts(self, data: TrainingData, role: str, size: int, **order: int) -> Iterator[tuple[Any, int]]:
+        """Yield rows of a role, ``size`` at a time, as ``run`` takes them, and how many."""
+        for rows in data.blocks(role, size, **order):
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                yield self.put(part, self._room(len(part), data)), len(part)
 
     def _room(self, rows: int, data: TrainingData) -> dict[str, int]:
         """Return for how many objects there is place with so many rows; none where any number will do."""
         return {group: cap * rows for group, cap in data.caps.items()}
 
-    def _hold(self, data: TrainingData) -> Any:
-        """Return the whole training set on the device; None where there is no accelerator, or no room in it."""
-        if self._held is None and not self._streams:
-            self._streams = True
-            free = backend.free_memory()
-            size = data.nbytes("train") if free is not None else 0
-            if free is None:
-                return None
-            if size > SHARE * free:
-                why = f"{size / 1e9:.2f} GB do not fit into {free / 1e9:.2f} GB that are free"
-                _log.info("the training set goes to %s in blocks: %s", backend.devices()[0], why)
-                return None
-            try:
-                self._held = self.put(data.everything("train"), {})
-            except Exception as error:
-                if not backend.is_exhausted(error):
-                    raise
-                _log.warning("the training set goes to the device in blocks: its memory did not suffice (%s)", error)
-                return None
-            _log.info("the training set, %.2f GB, lives in the memory of %s", size / 1e9, backend.devices()[0])
-        return self._held
+    def _hold(self, data: TrainingData, role: str) -> Any:
+        """Return all rows of a role on the device; None where there is no accelerator, or no room in it."""
+        if role not in self._held:
+            self._held[role] = self._put_all(data, role)
+        return self._held[role]
+
+    def _put_all(self, data: TrainingData, role: str) -> Any:
+        free = backend.free_memory()
+        if free is None:
+            return None
+        size = data.nbytes(role)
+        if size > SHARE * free:
+            why = f"{size / 1e9:.2f} GB do not fit into {free / 1e9:.2f} GB that are free"
+            _log.info("the %s set goes to %s in blocks: %s", _SETS[role], backend.devices()[0], why)
+            return None
+        try:
+            held = self.put(data.everything(role), {})
+        except Exception as error:
+            if not backend.is_exhausted(error):
+                raise
+            _log.warning("the %s set goes to the device in blocks: its memory did not suffice (%s)", _SETS[role], error)
+            return None
+        _log.info("the %s set, %.2f GB, lives in the memory of %s", _SETS[role], size / 1e9, backend.devices()[0])
+        return held
 
     # ── what a step calculates, for any backend ──────────────────────────────────────────────────────────────────────
 

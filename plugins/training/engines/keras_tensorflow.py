@@ -28,7 +28,9 @@ class TensorFlowSteps(Steps):
         super().__init__(model, form, loss, schedule)
         self._xla = backend.accelerated()
         self._others = list(model.non_trainable_variables)
-        self._run = tf.function(self._steps, jit_compile=self._xla, reduce_retracing=not self._xla, autograph=False)
+        compiled = {"jit_compile": self._xla, "reduce_retracing": not self._xla, "autograph": False}
+        self._run = tf.function(self._steps, **compiled)
+        self._ask = tf.function(self._answered, **compiled)
 
     def put(self, rows: Rows, room: Mapping[str, int]) -> Any:
         """Return rows as tensors."""
@@ -44,6 +46,24 @@ class TensorFlowSteps(Steps):
         import tensorflow as tf
 
         return self._run(store, tf.convert_to_tensor(order))
+
+    def ask(self, store: Any, order: npt.NDArray[np.int32]) -> Any:
+        """Answer to batch after batch."""
+        import tensorflow as tf
+
+        return self._ask(store, tf.convert_to_tensor(order))
+
+    def _answered(self, store: Mapping[str, Any], order: Any) -> Any:
+        import tensorflow as tf
+
+        def answer(rows: Any) -> Any:
+            return self._answer(self._rows(store, rows)[0])
+
+        return tf.map_fn(answer, order, parallel_iterations=1, fn_output_signature=tf.float32)
+
+    def _answer(self, inputs: Any) -> Any:
+        others = [variable.value for variable in self._others]
+        return self.form.stateless_call([v.value for v in self._trained], others, inputs, training=False)[0]
 
     def _steps(self, store: Mapping[str, Any], order: Any) -> Any:
         """Loop over the steps."""
@@ -114,7 +134,3 @@ class RaggedSteps(TensorFlowSteps):
             inputs[f"{name}_rows"] = np.nonzero(mask)[0].astype(np.int32)
             inputs[f"{name}_counts"] = mask.sum(axis=1, dtype=np.int32)
         return np.asarray(self._answers(inputs))
-
-    def _answer(self, inputs: Any) -> Any:
-        others = [variable.value for variable in self._others]
-        return self.form.stateless_call([v.value for v in self._trained], others, inputs, training=False)[0]

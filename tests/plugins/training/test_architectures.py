@@ -153,12 +153,16 @@ def test_all_steps_agree(small_training, monkeypatch, caplog):
             model, form = randomised(made.build()), made.build(RAGGED) if name == "ragged" else None
             if form is not None:
                 assert [w.path.split("/")[-2:] for w in form.weights] == [w.path.split("/")[-2:] for w in model.weights]
+            monkeypatch.setattr("hepflow.plugins.training.engines.keras_steps.ANSWERED", 64)
             steps = kind(model, form, made.loss, Schedule(batch_size=50, optimiser="sgd"))
             sums = list(steps.epoch(data, 0))
-            batch = next(data.batches("validation", 60))
+            batches = ((steps.predict(one), one.labels, one.weights) for one in data.batches("validation", 600))
+            answers = steps.answers(data, "validation") if name == "device" else batches
             found[name] = [
-                np.concatenate([getattr(one, what) for one in sums]) for what in ("losses", "weights", "right")
-            ] + [steps.predict(batch), *model.get_weights()]
+                *(np.concatenate([getattr(one, what) for one in sums]) for what in ("losses", "weights", "right")),
+                *map(np.concatenate, zip(*answers, strict=True)),
+                *model.get_weights(),
+            ]
             assert sum(sum(one.rows) for one in sums) == data.size("train")
     for name in ("padded", "device", "ragged"):
         for one, other in zip(found[name], found["plain"], strict=True):
