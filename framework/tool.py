@@ -86,6 +86,12 @@ class Tool(Configurable):
         package that is not installed. Called on the frozen tool, before inputs are looked at and anything is written.
         """
 
+    def remarks(self, job: Job, records: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+        """Return what the user should know before the event loop, one line each, shown by plan and run; ``records``
+        are those (``record``) of the tools that made the input.
+        """
+        return ()
+
     def initialize(self, context: Context) -> None:
         """Prepare the worker's copy of the tool."""
 

@@ -6,7 +6,7 @@ From the ntuple of EnergyScale --mode tree, to which the calibrations are applie
 from __future__ import annotations
 
 from hepflow import Job, run_file
-from hepflow.plugins.performance import Report, UnseenTaus
+from hepflow.plugins.performance import Report, UnseenEvents
 from hepflow.plugins.tau import MvaTESEvaluator, TauCalibrateLC, TauCombinedTES
 from hepflow.plugins.tau.energyscale.applying import SHIPPED_COMBINED, SHIPPED_LC
 from hepflow.plugins.tau.energyscale.regression import SHIPPED_REGRESSION
@@ -22,9 +22,9 @@ own = job.option("own-sample", default=False, doc="the taus are of a sample that
 job += TauCalibrateLC("TauCalibrateLC", calibrationFile=lc)
 job += TauCombinedTES("TauCombinedTES", WeightFileName=combined)
 job += MvaTESEvaluator("MvaTESEvaluator", WeightFileName=regression)
-common = {"Lines": ("sample that no calibration was made from",)} if own else {"Unseen": "UnseenTaus"}
+common = {"Lines": ("sample that no calibration was made from",)} if own else {"Unseen": "UnseenEvents"}
 if not own:
-    job += UnseenTaus("UnseenTaus", Classifiers=("ptFinalCalib",))
+    job += UnseenEvents("UnseenEvents", Classifiers=("ptFinalCalib",))
 for tool in energy_scale_plots(level=level, common=common):
     job += tool
 job += Report("Report", Title="Tau energy scale")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hepflow import Job, run_file
 from hepflow.expressions import Cut
-from hepflow.plugins.performance import EfficiencyPlots, HistogramPlots, MigrationPlots, Report, RocPlots, UnseenTaus
+from hepflow.plugins.performance import EfficiencyPlots, HistogramPlots, MigrationPlots, Report, RocPlots, UnseenEvents
 from hepflow.plugins.tau import TruthDecayMode
 from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.performance import BASELINE, BASELINE_NO_TRUTH, PT_RANGES, TRUTH_BASELINE
@@ -21,9 +21,9 @@ baseline = BASELINE if truth else BASELINE_NO_TRUTH
 decided = {name: f"TauJets.{name}" for name in classifiers}
 every = " and ".join(f"TauJets.{name} >= 0 and TauJets.{name} < 5" for name in classifiers)
 selection = baseline & Cut(f"TauJets.{against} < 5 and {every}", "decay modes 1p0n…3pXn")
-everywhere = {"Selection": selection, "Unseen": "UnseenTaus"}  # what all plots have in common
+everywhere = {"Selection": selection, "Unseen": "UnseenEvents"}  # what all plots have in common
 
-job += UnseenTaus("UnseenTaus", Classifiers=classifiers, Folds=folds, AllEvents=all_events)
+job += UnseenEvents("UnseenEvents", Classifiers=classifiers, Folds=folds, AllEvents=all_events)
 
 title = "truth decay mode" if truth else f"{against} (reconstructed)"
 matrix = MigrationPlots("Matrices", Classifiers=decided, Labels=MODES, TruthTitle=title, **everywhere)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hepflow import Job, run_file
-from hepflow.plugins.performance import Report, UnseenTaus
+from hepflow.plugins.performance import Report, UnseenEvents
 from hepflow.plugins.tau.identification import either_prong
 from hepflow.plugins.tau.identificationplots import identification_plots
 
@@ -16,10 +16,10 @@ folds = job.option("folds", default=(), item=int, doc="folds of mcEventNumber % 
 all_events = job.option("all-events", default=False, doc="use all events, also those used in training")
 
 trained = tuple(f"TauID_{name}_{prongs}p" for name in models for prongs in (1, 3))
-job += UnseenTaus("UnseenTaus", Classifiers=trained, Folds=folds, AllEvents=all_events)
+job += UnseenEvents("UnseenEvents", Classifiers=trained, Folds=folds, AllEvents=all_events)
 marked = {f"{name} {point}": f"TauJets.TauID_{name}{point} == 1" for point in points for name in models}
 scores = {name: either_prong(f"TauID_{name}") for name in models}
-for tool in identification_plots(scores, marked, level=level, rejection=rejection, common={"Unseen": "UnseenTaus"}):
+for tool in identification_plots(scores, marked, level=level, rejection=rejection, common={"Unseen": "UnseenEvents"}):
     job += tool
 job += Report("Report", Title="Tau identification")
 

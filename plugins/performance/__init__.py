@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hepflow.plugins.performance.profiles import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots
     from hepflow.plugins.performance.report.tool import Report
     from hepflow.plugins.performance.stacks import StackPlots
-    from hepflow.plugins.performance.unseen import UnseenTaus
+    from hepflow.plugins.performance.unseen import UnseenEvents
 
 __all__ = [
     "EfficiencyPlots",
@@ -26,7 +26,7 @@ __all__ = [
     "ResolutionPlots",
     "RocPlots",
     "StackPlots",
-    "UnseenTaus",
+    "UnseenEvents",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -42,6 +42,6 @@ __getattr__, __dir__ = lazy_names(
         "ResolutionPlots": "profiles",
         "RocPlots": "classification",
         "StackPlots": "stacks",
-        "UnseenTaus": "unseen",
+        "UnseenEvents": "unseen",
     },
 )

@@ -18,10 +18,12 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import ColumnError, JobOptionsError, PlotError
 from hepflow.expressions import Cut, Expression, Weight, common_values
 from hepflow.normalisation import WEIGHT
+from hepflow.plugins.performance.unseen import seen_scores
 from hepflow.registry.variables import find_variable, split_binning
 from hepflow.variables import Variable
 
 if TYPE_CHECKING:
+    from hepflow import Job
     from hepflow.plots import Axis, PlotObject
 
 __all__ = [
@@ -330,7 +332,7 @@ class FigureTool(Tool):
     Folder = Property("", "folder of the figures in the run directory; empty: the name of the tool")
     Text = Property("", "text at the top of the figures; empty: the label of the run (--label)")
     Lines: Property[tuple[str, ...]] = Property((), "further lines of text in the figures", item=str)
-    Unseen = Property("", "tool UnseenTaus whose selection is named in the figures")
+    Unseen = Property("", "tool UnseenEvents whose selection is named in the figures")
 
     def needs(self) -> list[str]:
         """Return the tool whose selection is named in the figures."""
@@ -371,6 +373,10 @@ class PlotTool(FigureTool):
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw the objects of all samples."""
         raise TypeError(f"{type(self).__name__} does not say what it draws: override figures()")
+
+    def remarks(self, job: Job, records: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+        """Tell of scores that are drawn for events with which their model was trained."""
+        return seen_scores(self.reads(), job, records)
 
     # ── what all do the same way ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,7 @@ def hepflow_tools() -> Mapping[str, str]:
         "ResolutionPlots": "hepflow.plugins.performance.profiles:ResolutionPlots",
         "RocPlots": "hepflow.plugins.performance.classification:RocPlots",
         "StackPlots": "hepflow.plugins.performance.stacks:StackPlots",
-        "UnseenTaus": "hepflow.plugins.performance.unseen:UnseenTaus",
+        "UnseenEvents": "hepflow.plugins.performance.unseen:UnseenEvents",
     }
 
 

@@ -11,12 +11,12 @@ from hepflow import Context, Events, Job, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
 from hepflow.folds import Folds as Roles
 
-__all__ = ["UnseenTaus", "by_decoration", "folds_of"]
+__all__ = ["UnseenEvents", "by_decoration", "folds_of", "seen_scores"]
 
 _HINT = "say which events with the properties Folds=[1] or AllEvents=True (--folds, --all-events of jobs that ship)"
 
 
-class UnseenTaus(Tool):
+class UnseenEvents(Tool):
     """Select the events that the compared classifiers have not seen: neither for fitting nor for validation, early
     stopping, tuning or normalisation.
 
@@ -115,6 +115,33 @@ def folds_of(classifier: str, record: Mapping[str, Any], number: str, tool: str)
             f"the folds of {classifier} are made of {rule.column}, not of {number}", hint=f"set EventNumber of {tool}"
         )
     return rule
+
+
+def seen_scores(columns: Sequence[str], job: Job, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each of the columns that is the score of a model which was trained with some of the events of
+    its sample, where no ``UnseenEvents`` of the job selects the others; ``records`` are those of the input.
+    """
+    unseen = [tool for tool in job.all_tools() if isinstance(tool, UnseenEvents)]
+    if any(tool.Folds or tool.AllEvents for tool in unseen):
+        return []
+    covered = {name.rpartition(".")[2] for tool in unseen for name in tool.Classifiers}
+    written = [tool for tool in job.all_tools() if not {*tool.writes()}.isdisjoint(columns)]
+    found = by_decoration({**records, **{tool.name: tool.record() for tool in written}})
+    lines = []
+    for column in columns:
+        record = found.get(column) or found.get(column.rpartition(".")[2], {})
+        folds = record.get("record", {}).get("folds")
+        name = column.rpartition(".")[2]
+        if folds is None or "WeightFile" not in record or record.get("kfold") or name in covered:
+            continue
+        rule = Roles.from_record(folds)
+        number = "" if rule.column.endswith(".mcEventNumber") else f', EventNumber="{rule.column}"'
+        unseen_fold = _text(rule.column.rpartition(".")[2], rule.number, rule.test, "test")
+        lines.append(
+            f"{column} is drawn for all events, and {record['WeightFile']} was trained on some of its sample: unseen "
+            f'is the {unseen_fold}; UnseenEvents("Unseen", Classifiers=["{name}"]{number}) selects it'
+        )
+    return lines
 
 
 def by_decoration(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from hepflow.errors import ColumnError, NetworkError
 from hepflow.events.links import container_id
 from hepflow.networks import load, write_lwtnn
 from hepflow.plugins.networks import LwtnnDecorator, ModelDecorator, OnnxDecorator
-from hepflow.plugins.performance import UnseenTaus
+from hepflow.plugins.performance import UnseenEvents
 from hepflow.variables import Variable
 
 VECTORS = Path(__file__).parents[4] / "shared" / "lwtnn-vectors"
@@ -378,6 +378,6 @@ def test_each_event_gets_the_model_that_has_not_seen_it(hh_weights, tmp_path):
     assert record["kfold"]["number"] == 3
     sample = Sample("s", records={"nn": record})
     seen = Events.from_arrays(columns, sample=sample)
-    unseen = UnseenTaus("u", Classifiers=["signal"], EventNumber="event.number")
+    unseen = UnseenEvents("u", Classifiers=["signal"], EventNumber="event.number")
     unseen.execute(seen, result := unseen.start())
     assert result == {"all events are unseen": 30}

@@ -9,7 +9,7 @@ from hepflow import Events, Job
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError, JobOptionsError
 from hepflow.folds import Folds
-from hepflow.plugins.performance import UnseenTaus
+from hepflow.plugins.performance import UnseenEvents
 
 NUMBERS = np.arange(20)
 REFERENCE = Folds().record()
@@ -22,7 +22,7 @@ def network(name, folds):
 
 def select(records, **properties):
     """The event numbers that stay, and what the figures say."""
-    tool = UnseenTaus("UnseenTaus", **properties)
+    tool = UnseenEvents("UnseenEvents", **properties)
     sample = Sample("sample", records=records)
     events = Events.from_arrays({"EventInfo.mcEventNumber": NUMBERS.astype(np.uint64)}, sample=sample)
     result = tool.start()
@@ -39,7 +39,7 @@ def test_the_test_fold_of_the_network():
 
 def test_a_tool_that_would_select_nothing():
     with pytest.raises(JobOptionsError, match="no classifier is named"):
-        UnseenTaus("u").check(Job("job"))
+        UnseenEvents("u").check(Job("job"))
 
 
 def test_of_several_networks_what_none_has_seen():
