@@ -11,7 +11,7 @@ import numpy as np
 
 from hepflow.errors import ColumnError, InputError
 from hepflow.events import Events, Scope
-from hepflow.events.scope import Cutflow, Yields
+from hepflow.events.scope import Cutflow, Group, Yields
 from hepflow.execution.varied import EVENT, PASSES, VariedFlow, names_of
 
 __all__ = ["Alternative", "Variant", "VariedResult", "together", "weigh"]
@@ -120,6 +120,8 @@ def together(
     flags = [f"{container}.{PASSES}" for container in dict.fromkeys(name.partition(".")[0] for name in names)]
     if all(inner.group(flag.partition(".")[0]).offsets is not None for flag in flags):
         flags.append(f"{EVENT}.{PASSES}")
+        if not scope.knows(EVENT):
+            scope.define(EVENT, Group(None))
     own: dict[str, tuple[str, ...]] = {}
     for name, seen in {"": inner, **selecting}.items():
         own[name] = tuple(names_of(flag, name) if name else flag for flag in flags)
