@@ -68,6 +68,8 @@ def plan_job(
         raise units_failed(
             plan.failed, tried, stopped=f"nothing was run: too many files failed ({options.policy.limit()})"
         )
+    if options.events and not options.skip and tried + len(plan.skipped) < len(inputs):
+        notes.append(f"-n {options.events:,} ends in file {len(plan.files)} of {len(inputs):,}: others are not read")
     return replace(plan, notes=(*notes, *plan.notes))
 
 

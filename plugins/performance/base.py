@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import ColumnError, JobOptionsError, PlotError
+from hepflow.errors import ColumnError, JobOptionsError, PlotError, many
 from hepflow.expressions import Cut, Expression, Weight, common_values
 from hepflow.normalisation import WEIGHT
 from hepflow.plugins.performance.unseen import seen_scores
@@ -302,6 +302,8 @@ class Drawer:
                 self.context.path(str(path.relative_to(self.context.directory.resolve())))
         if failed:
             raise failed[0]
+        if calls:
+            self.context.log.info("%s in %s", many(len(calls), "figure"), self.context.directory / self.folder)
 
 
 def _drawn(path: Path, what: Any, style: Any, options: Mapping[str, Any]) -> list[Path] | PlotError:

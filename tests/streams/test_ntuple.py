@@ -94,6 +94,8 @@ def test_links_are_refused_before_the_loop(xaod, go, tmp_path):
 def test_columns_of_another_container_are_refused_before_the_loop(xaod, go, tmp_path):
     with pytest.raises(ColumnError, match=r"TauTracks\.pt cannot be written with one entry for each object of TauJets"):
         go(xaod.path, NtupleStream("tree", Keep=["TauJets.pt", "TauTracks.pt"]))
+    with pytest.raises(OutputError, match=r"no container 'TauJet'.*\n.*\n.*one entry an event"):
+        go(xaod.path, NtupleStream("tree", Keep=["TauJets.pt"], Container="TauJet"))
     assert not list(tmp_path.glob("out*"))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from hepflow.context import Context
 from hepflow.errors import HepflowError
+from hepflow.plots import RocCurve
 from hepflow.plugins.performance import MigrationPlots, RocPlots
 
 MODES = ("1p0n", "1p1n", "1pXn", "3p0n", "3pXn")
@@ -119,12 +120,19 @@ def test_the_signal_in_the_denominator(filled, taus):
     assert plots["count"].point().efficiency == pytest.approx(passed)
 
 
-def test_signal_and_background_of_different_samples(fill, taus):
+def test_signal_and_background_of_different_samples(fill, taus, tmp_path, caplog):
     tool = curves(Together=True)
     tool.Scores, tool.Points = {"score": "TauJets.score"}, {}
     whole = fill(curves(), taus.events())["sample"]["score"]
     (plots,) = fill(tool, taus.events("a", slice(0, 200)), taus.events("b", slice(200, None))).values()
     assert plots["score"].auc == pytest.approx(whole.auc)
+    apart = {"one": RocCurve("s"), "other": RocCurve("s")}
+    for signal, plot in enumerate(apart.values()):
+        plot.fill([0.2, 0.7], [signal, signal])
+    with caplog.at_level("INFO"):
+        tool.finalize({name: {"score": plot} for name, plot in apart.items()}, Context(tmp_path, "job"))
+    assert "Together=True" in caplog.text
+    assert "1 figure in" in caplog.text
 
 
 def test_a_piece_of_the_denominator_may_be_negative(filled, taus):

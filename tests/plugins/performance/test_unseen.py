@@ -9,7 +9,7 @@ from hepflow import Events, Job
 from hepflow.context import Context, Sample
 from hepflow.errors import HepflowError, JobOptionsError
 from hepflow.folds import Folds
-from hepflow.plugins.performance import UnseenEvents
+from hepflow.plugins.performance import RocPlots, UnseenEvents
 
 NUMBERS = np.arange(20)
 REFERENCE = Folds().record()
@@ -92,3 +92,18 @@ def test_what_is_not_clear_is_an_error(records, properties, texts):
         select(records, **properties)
     for text in texts:
         assert text in str(error.value)
+
+
+def test_scores_of_events_that_trained_are_told_before_the_loop():
+    roc = RocPlots("roc", Scores={"a": "TauJets.A", "b": "TauJets.B", "k": "TauJets.K", "pt": "TauJets.pt"})
+    records = {name: network(name, OTHER) for name in "AB"} | {"K": network("K", OTHER) | {"kfold": {"number": 4}}}
+    job = Job("job")
+    job += roc
+    lines = roc.remarks(job, records)
+    assert [line.partition(" ")[0] for line in lines] == ["TauJets.A", "TauJets.B"]
+    assert "weights.json was trained" in lines[0]
+    assert "mcEventNumber % 4 = 3" in lines[0]
+    job += UnseenEvents("unseen", Classifiers=["A"])
+    assert [line.partition(" ")[0] for line in roc.remarks(job, records)] == ["TauJets.B"]
+    with pytest.raises(JobOptionsError, match="no classifier is named"):
+        UnseenEvents("unseen").check(job)
