@@ -2,10 +2,10 @@
 
     python benchmarks/dataset.py [TAUS]
 
-Both read the same ntuple of NNDecayModeTree's form. The reference's way loops over taus and sequences: ``np.asarray``
-of the variables, ``np.pad``, standardise what is not 0, one record, a commit every 1000 records. Prints the ratio (aim:
-at least 50), the time h5py alone needs to write the same bytes, the share of reading batches in a training of 35 000
-taus/s, and the growth of peak memory with ten times the taus (aim: at most 1.2).
+All times are of the processor. Both read the same ntuple of NNDecayModeTree's form. The reference's way loops over taus
+and sequences: ``np.asarray`` of the variables, ``np.pad``, standardise what is not 0, one record, a commit every 1000
+records. Prints the ratio (aim: at least 50), the time h5py alone needs to write the same bytes, the share of reading
+batches in a training of 35 000 taus/s, and the growth of peak memory with ten times the taus (aim: at most 1.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import uproot
-from common import report, timed
+from common import report, worked
 
 from hepflow import Job
 from hepflow.execution import RunOptions, run
@@ -145,16 +145,16 @@ def main(taus: int) -> None:
     source = make_ntuple(SCRATCH / f"training_taus_{taus}.root", taus)
     few = max(taus // 50, 1000)
     per_tau = {
-        "reference's way": min(timed(lambda: reference_way(source, fresh("lmdb"), few)) for _ in range(3)) / few * 1e6
+        "reference's way": min(worked(lambda: reference_way(source, fresh("lmdb"), few)) for _ in range(3)) / few * 1e6
     }
     for name, normalise in (("hepflow", False), ("hepflow with normalisation", True)):
-        seconds = min(timed(lambda: with_hepflow(source, fresh("hepflow"), normalise=normalise)) for _ in range(3))  # noqa: B023 - called at once
+        seconds = min(worked(lambda: with_hepflow(source, fresh("hepflow"), normalise=normalise)) for _ in range(3))  # noqa: B023 - called at once
         per_tau[name] = seconds / taus * 1e6
     path = SCRATCH / "hepflow" / "dataset.h5"
     with h5py.File(path) as file:
         arrays = {name: (file[name][:], file[name].chunks) for name in file}
     per_tau["h5py alone, same bytes"] = (
-        min(timed(lambda: bare_h5py(arrays, fresh("bare"))) for _ in range(3)) / taus * 1e6
+        min(worked(lambda: bare_h5py(arrays, fresh("bare"))) for _ in range(3)) / taus * 1e6
     )
     report(f"building a training set of {taus:,} taus ({few:,} the reference's way)", per_tau, "hepflow", "µs/tau")
     ratio = per_tau["reference's way"] / per_tau["hepflow"]
@@ -162,7 +162,7 @@ def main(taus: int) -> None:
 
     read = read_once(path)
     reading = {
-        "one epoch read": min(timed(lambda: read_once(path)) for _ in range(3)) / read * 1e6,
+        "one epoch read": min(worked(lambda: read_once(path)) for _ in range(3)) / read * 1e6,
         "training": 1e6 / 35_000,
     }
     report("reading shuffled batches of 1000, beside a training of 35 000 taus/s", reading, "training", "µs/tau")
