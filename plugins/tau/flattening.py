@@ -96,18 +96,24 @@ class Flattening:
 
 def _between(edges: Floats, values: Array, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
     """Return the bins whose centres are left and right of the values, and how far they are on the way."""
-    numbers = np.asarray(values, dtype=np.float64)
-    bad = int((~np.isfinite(numbers)).sum())
-    if bad:
-        raise ToolError(
-            f"the {name} variable of the working points is missing or infinite for {bad} of {len(numbers)} taus"
-        )
+    numbers = _finite(values, name)
     centres = (edges[:-1] + edges[1:]) / 2
     inside = np.clip(numbers, centres[0], centres[-1])
     left = np.clip(np.searchsorted(centres, inside, side="right") - 1, 0, max(len(centres) - 2, 0))
     right = np.minimum(left + 1, len(centres) - 1)
     width = np.where(right > left, centres[right] - centres[left], 1.0)
     return left, right, (inside - centres[left]) / width
+
+
+def _finite(values: Array, name: str) -> Floats:
+    """Return a variable of bins; ToolError where it is no finite number."""
+    numbers = np.asarray(values, dtype=np.float64)
+    bad = int((~np.isfinite(numbers)).sum())
+    if bad:
+        raise ToolError(
+            f"the {name} variable of the working points is missing or infinite for {bad} of {len(numbers)} taus"
+        )
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -128,11 +134,10 @@ def quantile_grid(taus: Taus, least: int) -> tuple[Floats, Floats]:
     cells = max(int(len(taus) / (SPARE * least)), 1)
     n_y = int(np.clip(np.sqrt(cells / 1.5), 1, MOST_BINS[1]))
     n_x = int(np.clip(cells // n_y, 1, MOST_BINS[0]))
-    return _quantiles(taus.x, n_x), _quantiles(taus.y, n_y)
+    return _quantiles(_finite(taus.x, "x"), n_x), _quantiles(_finite(taus.y, "y"), n_y)
 
 
-def _quantiles(values: Array, number: int) -> Floats:
-    numbers = np.asarray(values, dtype=np.float64)
+def _quantiles(numbers: Floats, number: int) -> Floats:
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, number + 1)))
     if len(edges) == 1:
         return np.array([edges[0] - 0.5, edges[0] + 0.5])
@@ -153,8 +158,9 @@ def derive(
     """Return the cuts of a grid; taus beyond its edges count to the nearest bin, and cells with fewer than ``least``
     taus are merged with neighbours.
 
-    ToolError where there are too few taus, where the weights of a cell do not sum up to more than 0, and where a cell
-    cannot reach an efficiency that is ``needed``; others that it cannot reach get the nearest cut that it can.
+    ToolError where there are too few taus, or none between the edges, where the weights of a cell do not sum up to more
+    than 0, and where a cell cannot reach an efficiency that is ``needed``; others that it cannot reach get the nearest
+    cut that it can.
     """
     edges = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     shape = len(edges[0]) - 1, len(edges[1]) - 1
@@ -164,6 +170,13 @@ def derive(
             where=where,
             hint="more events, or a smaller MinTaus",
         )
+    for name, e, values in zip("xy", edges, (taus.x, taus.y), strict=True):
+        if not ((values >= e[0]) & (values <= e[-1])).any():
+            raise ToolError(
+                f"none of {len(taus)} taus has its {name} variable between {e[0]:g} and {e[-1]:g}",
+                where=where,
+                hint="bin edges have the unit of the variable: pt is in MeV",
+            )
     places = [
         np.clip(np.searchsorted(e, v, side="right") - 1, 0, n - 1)
         for e, v, n in zip(edges, (taus.x, taus.y), shape, strict=True)

@@ -89,7 +89,9 @@ class WorkingPointTuner(Tool):
         for name in ("XEdges", "YEdges"):
             edges = np.asarray(getattr(self, name))
             if len(edges) and (len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all()):
-                raise JobOptionsError(f"{self.name}.{name} needs increasing, finite bin edges, got {tuple(edges)}")
+                raise JobOptionsError(
+                    f"{self.name}.{name} needs increasing, finite bin edges, got {tuple(edges.tolist())}"
+                )
         if not all(0 < efficiency < 0.995 for efficiency in self.Needed):
             raise JobOptionsError(f"{self.name}.Needed are efficiencies from 0.01 to 0.99, not {self.Needed}")
         wrong = [fold for fold in self.Folds if fold >= self.NumberOfFolds]

@@ -86,6 +86,7 @@ def test_cells_with_few_taus_share_their_cuts_and_are_named():
         (taus(np.arange(200.0), weight=np.tile([1.0, -1.0], 100)), 1, "sum up to 0"),
         (taus(np.where(np.arange(200) < 60, -1111.0, np.arange(200))), 1, r"0.75 cannot be reached.*60 of 200.*-1111"),
         (taus(np.where(np.arange(200) < 60, np.nan, np.arange(200))), 1, "0.75 cannot be reached: 60 of 200"),
+        (taus(np.arange(200.0), np.full(200, 2e4)), 1, "none of 200 taus has its x variable between 0 and 2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_reached_is_said(held, least, message):
