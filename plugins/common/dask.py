@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -90,9 +91,11 @@ class DaskExecutor(Executor):
 
 def _distributed() -> Any:
     try:
-        return import_module("distributed")
+        distributed = import_module("distributed")
     except ImportError as error:
         raise PluginError(
             f"the executor dask needs the packages dask and distributed: {error}",
             hint="pip install -e '.[dask]' in hepflow's folder",
         ) from error
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tracebacks: that it is lost, hepflow says
+    return distributed
