@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -151,7 +152,8 @@ def _compare(flow: DataFlow, groups: Sequence[Group]) -> list[str]:
         if other is not None:
             raise ColumnError(
                 f"{name} has one structure in {first} and another in {other}",
-                hint="give files of one kind: an ntuple and an xAOD cannot be read in one job",
+                hint="give files of one kind, an ntuple and an xAOD cannot be read in one job: "
+                + " or ".join(f"-i '{_numbered(path)}'" for path in (first, other)),
             )
         types = sorted({one.dtype for _, one in having})
         if len(types) > 1:
@@ -160,6 +162,15 @@ def _compare(flow: DataFlow, groups: Sequence[Group]) -> list[str]:
         if other is not None:
             notes.append(f"{name} is spelled {info.sources[0]} in {first}, otherwise in {other}")
     return notes
+
+
+def _numbered(path: str) -> str:
+    """Return the pattern of the numbered files of a stream.
+
+    >>> _numbered("both/tree_000001.root")
+    'both/tree_*.root'
+    """
+    return re.sub(r"_\d+\.root$", "_*.root", path)
 
 
 def _without(name: str, streams: Sequence[Stream]) -> str:

@@ -8,9 +8,15 @@ from typing import Final
 
 from hepflow.expressions.syntax import Node
 
-__all__ = ["may_be_energy", "unit_free"]
+__all__ = ["is_energy", "may_be_energy", "unit_free"]
 
 _NO_ENERGY: Final = re.compile(r"(?i)(?:^|_|d|delta|abs)(?:eta|phi|theta|rapidity|charge|weights?|score)(?:_|\d|$)")
+_ENERGY: Final = re.compile(r"(?:pt|et|e|m|mass|energy|met|sumet|mp[xy]|p[xyz]|E|M|PT)(?:vis|TES|EM|LC|_\w+)?")
+
+
+def is_energy(name: str, dtype: str) -> bool:
+    """Tell whether a column holds energies by its name: ``Electrons.pt``, ``Jets.m``, ``MET.sumet``."""
+    return dtype.startswith("float") and _ENERGY.fullmatch(name.partition(".")[2]) is not None
 
 
 def may_be_energy(name: str, dtype: str) -> bool:

@@ -36,6 +36,7 @@ from hepflow.execution.planning import plan_job
 from hepflow.execution.run import run
 from hepflow.execution.rundir import RunDirectory
 from hepflow.expressions import Cut, Expression, Weight, common_values, qualified
+from hepflow.expressions.dimensions import is_energy
 from hepflow.normalisation import WEIGHT
 from hepflow.plots.axis import closed
 from hepflow.plugins.performance.base import as_views, normalised, values_of
@@ -62,10 +63,19 @@ class BareNames:
         self._options, self._plugins = replace(options, events=1, skip=0), plugins
 
     @cached_property
-    def _columns(self) -> Mapping[str, ColumnInfo]:
+    def _plan(self) -> Plan:
         job = Job("plot")
         job += Look("plot")
-        return plan_job(job, self._options, plugins=self._plugins).columns
+        return plan_job(job, self._options, plugins=self._plugins)
+
+    @property
+    def _columns(self) -> Mapping[str, ColumnInfo]:
+        return self._plan.columns
+
+    def unit(self, column: str) -> str:
+        """Return the unit of a column of energies, where the inputs tell it; of anything else none."""
+        info, units = self._columns.get(column), {kind.energy_unit for kind in self._plan.kinds}
+        return units.pop() if info and is_energy(column, info.dtype) and len(units) == 1 else ""
 
     def __call__(self, name: str) -> str:
         """Return the column: that of TauJets, else the one that the file spells like this, else that of the only
@@ -294,7 +304,11 @@ def _request(
 
 def _find(text: str, bare: BareNames, plugins: Registry) -> tuple[Variable, Binning | None]:
     name, view = split_binning(text)
-    return find_variable(f"{qualified(name, bare)}:{view}", plugins)
+    variable, binning = find_variable(f"{qualified(name, bare)}:{view}", plugins)
+    plain = (
+        not variable.unit and not variable.binnings and list(Expression(variable.column).columns) == [variable.column]
+    )
+    return (replace(variable, unit=bare.unit(variable.column)) if plain else variable), binning
 
 
 def _view(

@@ -126,7 +126,8 @@ def compare_command(runs: tuple[str, ...], debug: bool, **given: Any) -> None:
 def _show(title: str, table: Table) -> None:
     """Print the first rows of a table."""
     if not table.rows:
-        console().print(f"\n{title}: none")
+        hint = "; hepflow plot … -i a=RUN -i b=RUN --ratio compares ntuples" if title.startswith("numbers") else ""
+        console().print(f"\n{title}: none{hint}")
         return
     shown = new_table(*table.header, title=title)
     for place in table.right:

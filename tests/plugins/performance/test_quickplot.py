@@ -58,6 +58,7 @@ def test_known_variables_columns_and_expressions(hepflow, xaods, tmp_path):
         assert f"{name}.png" in done
         for suffix in ("png", "pdf", "json"):
             assert (tmp_path / "out" / f"{name}.{suffix}").stat().st_size > 500
+    assert drawn(tmp_path / "out" / "TauJets.m.png")[0]["layout"]["axes"][0]["unit"] == "MeV"
     (plot,) = drawn(tmp_path / "out" / "TauJets.pt_low.png")
     assert plot["layout"]["axes"][0]["label"] == PT.label
     counts, _ = np.histogram([tau["pt"] / 1000 for tau in taus], np.linspace(20, 100, 21))
