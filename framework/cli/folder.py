@@ -64,30 +64,46 @@ def _in_words(file: Path, formats: Sequence[Any]) -> tuple[str, str]:
 
 
 def _show_run(path: Path) -> None:
-    """Print what made a run directory."""
+    """Print what made a run directory; of one of an older version what it says, and what it lacks."""
     out = console()
     try:
         run = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-        cutflow = json.loads((path / "cutflow.json").read_text(encoding="utf-8"))
-        inputs, asked = run["inputs"], run["asked"]
-        out.print(f"{path}: run of {run['job']}, finished {run['finished']}", style="bold")
-        out.print(f"command  {run['command']}")
-        samples = ", ".join(dict.fromkeys(file["sample"] for file in inputs))
-        limits = "".join(f", {name} {asked[name]}" for name in ("events", "skip") if asked[name])
-        if inputs:
-            out.print(f"input    {many(len(inputs), 'file')} of {samples}: {many(run['events'], 'event')} read{limits}")
-        if cutflow:
-            table = new_table("tool", "selection", "of", "before", "after", title="cutflow")
-            for row in cutflow:
-                names = (row["tool"], row["selection"], row["container"])
-                table.add_row(*names, *(f"{row[key]:,}" for key in ("before", "after")))
-            out.print(table)
     except OSError:
         out.print(f"{path}: a run that has not finished; hepflow run … -o {path} --resume continues it", style="bold")
+        return
+    except ValueError as error:
+        raise InputError(f"the record of this run is damaged: {error}", where=str(path / PROVENANCE)) from error
+    try:
+        out.print(f"{path}: run of {run['job']}, finished {run.get('finished', 'at an unknown time')}", style="bold")
+        lacks = [name for name in ("command", "inputs", "asked", "events") if name not in run]
+        out.print(f"command  {run.get('command', 'not known')}")
+        inputs, asked = run.get("inputs", []), run.get("asked", {})
+        samples = ", ".join(dict.fromkeys(file["sample"] for file in inputs))
+        limits = "".join(f", {name} {asked[name]}" for name in ("events", "skip") if asked.get(name))
+        if inputs:
+            events = f"{run['events']:,} events read" if "events" in run else "events not counted"
+            out.print(f"input    {many(len(inputs), 'file')} of {samples}: {events}{limits}")
+        lacks += _show_cutflow(path / "cutflow.json")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the record of this run is damaged: {type(error).__name__}: {error}", where=str(path / PROVENANCE)
         ) from error
+    if lacks:
+        made_by = run.get("version") or run.get("versions", {}).get("hepflow") or "another version"
+        out.print(f"note     written by hepflow {made_by}, without {', '.join(lacks)}", style="yellow")
+
+
+def _show_cutflow(path: Path) -> list[str]:
+    """Print the cutflow of a run; return its name where it is not there."""
+    if not path.is_file():
+        return [path.name]
+    if cutflow := json.loads(path.read_text(encoding="utf-8")):
+        table = new_table("tool", "selection", "of", "before", "after", title="cutflow")
+        for row in cutflow:
+            names = (row["tool"], row["selection"], row["container"])
+            table.add_row(*names, *(f"{row[key]:,}" for key in ("before", "after")))
+        console().print(table)
+    return []
 
 
 def show_sample(recipe: SampleRecipe) -> None:

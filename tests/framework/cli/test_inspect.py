@@ -178,6 +178,12 @@ def test_a_run_directory_and_a_folder(hepflow, joboptions, xaod, tmp_path):
         "others",
     ):
         assert text in shown
+    record = json.loads((tmp_path / "out/provenance.json").read_text())
+    (tmp_path / "out/cutflow.json").unlink()
+    (tmp_path / "out/provenance.json").write_text(json.dumps({k: v for k, v in record.items() if k != "asked"}))
+    shown = hepflow("inspect", "out").fine()  # of a version that wrote less
+    assert "run of Tight" in shown
+    assert "without asked, cutflow.json" in shown
     (tmp_path / "out/provenance.json").write_text("{}")
     hepflow("inspect", "out").failed("the record of this run is damaged", "provenance.json")
     (tmp_path / "out/provenance.json").unlink()
