@@ -224,6 +224,11 @@ def test_what_was_written_with_variations_is_nominal_or_the_variation_of_that_na
     both = {f"TauJets.{name}": f"TauJets.{name}__TES_UP" for name in ("pt", "sum")}
     assert counts(varied.outputs) == counts(nominal)
     assert counts(varied.outputs, "TES_UP", columns=both) == counts(up) != counts(nominal)
+    again = Job("later")
+    again += Undrawn("plots", Variables=["TauJets.pt:900;0;1e5"])
+    again.vary("UP", columns={"TauJets.pt": "TauJets.pt * 1.1"})
+    notes = plan_job(again, RunOptions(inputs=[f"S={nominal[stream][0]}"], variations=["UP"])).notes
+    assert "pt of the job test selected the input by TauJets.pt: what UP would bring in is not there" in notes
     with pytest.raises(JobOptionsError, match="call it TES_UP, too"):
         counts(varied.outputs, "UP", columns=both)
     with pytest.raises(JobOptionsError, match=r"sum of the input was made of TauJets.pt \(by sum of the job test\)"):
