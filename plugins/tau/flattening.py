@@ -170,13 +170,7 @@ def derive(
             where=where,
             hint="more events, or a smaller MinTaus",
         )
-    for name, e, values in zip("xy", edges, (taus.x, taus.y), strict=True):
-        if not ((values >= e[0]) & (values <= e[-1])).any():
-            raise ToolError(
-                f"none of {len(taus)} taus has its {name} variable between {e[0]:g} and {e[-1]:g}",
-                where=where,
-                hint="bin edges have the unit of the variable: pt is in MeV",
-            )
+    _check_edges(taus, edges, where)
     places = [
         np.clip(np.searchsorted(e, v, side="right") - 1, 0, n - 1)
         for e, v, n in zip(edges, (taus.x, taus.y), shape, strict=True)
@@ -199,6 +193,17 @@ def derive(
         found, departure = _refine(found, taus, members, group_of)
     merged = tuple(name for group, name in enumerate(names) if (group_of == group).sum() > 1)
     return Derived(found, counts, merged, departure)
+
+
+def _check_edges(taus: Taus, edges: tuple[Floats, Floats], where: str) -> None:
+    """Raise ToolError where no tau lies between the edges."""
+    for name, e, values in zip("xy", edges, (taus.x, taus.y), strict=True):
+        if not ((values >= e[0]) & (values <= e[-1])).any():
+            raise ToolError(
+                f"none of {len(taus)} taus has its {name} variable between {e[0]:g} and {e[-1]:g}",
+                where=where,
+                hint="bin edges have the unit of the variable: pt is in MeV",
+            )
 
 
 def _groups(counts: npt.NDArray[np.int64], least: int) -> npt.NDArray[np.int64]:
