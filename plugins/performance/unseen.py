@@ -13,7 +13,7 @@ from hepflow.folds import Folds as Roles
 
 __all__ = ["UnseenEvents", "by_decoration", "folds_of", "seen_scores"]
 
-_HINT = "say which events with the properties Folds=[1] or AllEvents=True (--folds, --all-events of jobs that ship)"
+_HINT = "say which events with the properties Folds=[1] or AllEvents=True (--folds 1 or --all-events of jobs that ship)"
 
 
 class UnseenEvents(Tool):
