@@ -101,7 +101,7 @@ def load_joboptions(
         raise JobOptionsError(
             f"the job-option file raised {type(error).__name__}: {error}",
             where=_where(path, error),
-            hint=_meant(error, module) or "--debug shows the traceback",
+            hint=_meant(error, module, path.parent) or "--debug shows the traceback",
         ) from error
     finally:
         if declared is not None:
@@ -180,8 +180,10 @@ def _single(values: OptionValues, module: ModuleType, path: Path) -> Job:
     raise JobOptionsError("the job-option file builds no job", where=str(path), hint='start it with job = Job("Name")')
 
 
-def _meant(error: BaseException, module: ModuleType) -> str:
+def _meant(error: BaseException, module: ModuleType, folder: Path) -> str:
     """Return which name may have been meant where the file uses or imports one that is not there."""
+    if isinstance(error, ModuleNotFoundError) and error.name and (folder / f"{error.name}.py").exists():
+        return f"{error.name}.py lies beside the job options: PYTHONPATH={folder} hepflow …, also for batch jobs"
     missing = re.search(r"name '(\w+)'", str(error))
     if missing is None or not isinstance(error, NameError | ImportError):
         return ""

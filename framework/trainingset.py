@@ -68,6 +68,9 @@ class Target:
         return labels
 
 
+_DEFINE = 'job += Define("NAME", Columns={"CONTAINER.NAME": EXPRESSION}) makes a column of it'
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """What models are trained on. JobOptionsError where the parts do not go together.
@@ -124,8 +127,9 @@ class TrainingSet:
         if formula is not None:
             raise JobOptionsError(
                 f"inputs of a TrainingSet are columns, and {formula.partition('.')[2]!r} is an expression",
-                hint='job += Define("NAME", Columns={"CONTAINER.NAME": EXPRESSION}) makes a column of it',
+                hint=_DEFINE,
             )
+        self._check_columns()
         unknown = [group for group in self.caps if group not in self.inputs]
         if unknown:
             hint = nearest(unknown[0], self.inputs, what="groups of inputs")
@@ -138,6 +142,32 @@ class TrainingSet:
         if not self.target:
             raise JobOptionsError("the training set has no target", hint='target=Target("TauJets.x", {0: "a", 1: "b"})')
         one_rule("TrainingSet", self.folds)
+
+    def _check_columns(self) -> None:
+        """Refuse what is no column where one is meant, and rows that nothing belongs to."""
+        for what, names in (
+            ("weight", [self.weight] if self.weight else []),
+            ("target", [one.column for one in self.target]),
+            ("folds", [self.fold_column]),
+            ("spectators", self.spectators),
+        ):
+            for name in names:
+                if not set(name).isdisjoint(" ()*+/"):
+                    raise JobOptionsError(
+                        f"{what} of a TrainingSet is a column, and {name!r} an expression", hint=_DEFINE
+                    )
+                if "." not in name:
+                    raise JobOptionsError(
+                        f"{what} of a TrainingSet: {name!r} is no Container.column", hint=f"{self.rows}.{name}"
+                    )
+        cuts = [name for cut in self.cuts for name in cut.columns]
+        containers = {
+            name.partition(".")[0]
+            for name in (*cuts, *(one.column for one in self.target), self.weight, *self.input_columns)
+        }
+        if self.rows not in containers:
+            hint = nearest(self.rows, containers - {""}, what="containers")
+            raise JobOptionsError(f"nothing of the training set belongs to its rows, {self.rows!r}", hint=hint)
 
     @property
     def fold_column(self) -> str:

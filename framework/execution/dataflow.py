@@ -188,7 +188,16 @@ def declared(tool: Tool, method: str) -> list[str]:
     for name in names:
         container, dot, column = name.partition(".")
         if not (dot and container and column):
-            raise JobOptionsError(f"{tool.name}.{method}() names {name!r}, which is no Container.column")
+            raise JobOptionsError(
+                f"{tool.name}.{method}() names {name!r}, which is no Container.column", where=f"tool {tool.name}"
+            )
+    if method == "writes" and names and type(tool).execute is Tool.execute:
+        own = [name for name in vars(type(tool)) if not name.startswith("_")]
+        raise JobOptionsError(
+            f"{tool.name} writes {', '.join(names)}, but has no execute(events, result)",
+            where=f"tool {tool.name}",
+            hint=nearest("execute", own, what="methods"),
+        )
     return names
 
 

@@ -29,6 +29,10 @@ class Define(Override):
         """Refuse a tool that defines nothing."""
         if not self.Columns:
             raise JobOptionsError(f"{self.name} defines nothing", hint='Columns={"TauJets.x": "TauJets.pt / GeV"}')
+        for name, expression in self.Columns.items():
+            if "." not in name:
+                home = next((column.partition(".")[0] for column in expression.columns), "TauJets")
+                raise JobOptionsError(f"{self.name}.Columns: {name!r} is no Container.column", hint=f"{home}.{name}")
 
 
 class Filter(Tool):

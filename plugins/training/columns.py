@@ -19,7 +19,14 @@ def flat_column(events: Events, name: str, rows: str = "") -> npt.NDArray[Any]:
     With ``rows``, a container, values of events (``Sample.weight``) are repeated for each of its objects.
     """
     container, _, column = name.partition(".")
-    values = np.asarray(events[container].flat(column))
+    held = events[container].flat(column)
+    try:
+        values = np.asarray(held)
+    except ValueError:
+        raise ToolError(
+            f"{name} is a list for each of {len(held)} rows, and a model wants one number",
+            hint=f'Define("NAME", Columns={{"{name}_max": "max({name})"}}) makes one of it; first(), sum(), len(), too',
+        ) from None
     if rows not in ("", container) and isinstance(events[container][column], np.ndarray):
         return np.repeat(values, events[rows].counts)
     return values

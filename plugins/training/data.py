@@ -23,7 +23,7 @@ from hepflow.plugins.training.columns import check_sum
 from hepflow.plugins.training.decoded import Decoded
 from hepflow.plugins.training.reweighter import Reweighting
 from hepflow.plugins.training.rows import Batch, Floats, Rows
-from hepflow.trainingset import TrainingSet
+from hepflow.trainingset import Target, TrainingSet
 from hepflow.variables import Variable
 
 __all__ = ["Batch", "Rows", "TrainingData", "open_dataset"]
@@ -316,6 +316,11 @@ def _transformed(objects: npt.NDArray[Any], variables: Sequence[Variable]) -> tu
     return values, valid.sum(axis=1, dtype=np.int32)
 
 
+def _values(target: Target, classes: Sequence[str]) -> str:
+    values = [str(value) for value, name in target.classes.items() if name in classes]
+    return f"{target.column} = {' or '.join(values)}"
+
+
 def open_dataset(
     path: Path | str, folds: Folds | None = None, *, reweighting: Reweighting | None = None
 ) -> TrainingData:
@@ -333,6 +338,7 @@ def open_dataset(
         raise InputError(
             f"there are no {data.declared.called} of class {', '.join(empty)} to train on",
             where=f"{path}, folds {', '.join(map(str, data.folds.train))}",
-            hint="use more events, or leave the class out",
+            hint=f"none of them has {_values(data.declared.target[0], empty)}: use more events, give the class another "
+            "value, or leave it out",
         )
     return data

@@ -72,7 +72,8 @@ class Trainer(Tool):
     Engine = Property("keras", "library that trains (hepflow list engines)")
     Settings: Property[dict[str, Any]] = Property({}, "settings of the engine, by its names", item=object)
     Architecture = Property(
-        "", "architecture (torch: or package.module:Net, sklearn: estimator); empty: that of the files"
+        "",
+        "architecture (torch: or package.module:Net, sklearn: estimator); empty: that of the files, else DSNN or Dense",
     )
     ConfFile = Property("", "YAML file with settings and the name of an Arch file", file=True)
     ArchFile = Property("", "YAML file with the architecture; empty: that of ConfFile, else its defaults", file=True)

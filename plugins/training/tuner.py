@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hepflow.plugins.training.architectures.base import NetworkInput
 from hepflow.plugins.training.configuration import NetworkPlan
 from hepflow.plugins.training.data import TrainingData
 from hepflow.plugins.training.engines.base import Plan, Request, Schedule, engine_of
-from hepflow.plugins.training.engines.keras import DEFAULT
+from hepflow.plugins.training.engines.keras import default_architecture
 from hepflow.plugins.training.fitting import DivergedError, State, fit
 from hepflow.plugins.training.source import Source, check_folder, given_files, needed, unscaled
 from hepflow.plugins.training.space import SearchRange, suggest_all
@@ -53,7 +53,9 @@ class Tuner(Tool):
     Reweighter = Property("", "tool that makes factors on the weights; empty: none")
     OutputName = Property("tuning", "folder in the run directory")
     Engine = Property("keras", "library that trains (hepflow list engines)")
-    Architecture = Property("", f"name of the architecture; empty: the engine's own, of keras {DEFAULT}")
+    Architecture = Property(
+        "", "name of the architecture; empty: the engine's own, of keras DSNN, without sequences Dense"
+    )
     Settings: Property[dict[str, Any]] = Property({}, "settings of the engine that are not searched", item=object)
     ConfFile = Property("", "Conf file with settings that are not searched, of boosted trees (BDT: …)", file=True)
     Sampler = Property("tpe", "how the space is searched; grid: every combination of Choices", choices=("tpe", "grid"))
@@ -122,9 +124,10 @@ class Tuner(Tool):
                 hint="tune with one entry in Folds; kfold then trains networks with what was found",
             )
 
-    def _architecture(self) -> base.Architecture:
+    def _architecture(self, inputs: Sequence[NetworkInput]) -> base.Architecture:
         """Return the architecture of Keras."""
-        found: base.Architecture = registry().load("architectures", self.Architecture or DEFAULT)()
+        name = self.Architecture or default_architecture(inputs)
+        found: base.Architecture = registry().load("architectures", name)()
         return found
 
     def _request(self, values: Mapping[str, Any]) -> Request:
@@ -138,7 +141,7 @@ class Tuner(Tool):
             raise JobOptionsError(f"{self.name} has nothing to search for", hint="set Space")
         names = [i.name for i in inputs]
         engine = engine_of(self.Engine)
-        keys = self._architecture().KEYS if self.Engine == "keras" else engine.KEYS
+        keys = self._architecture(inputs).KEYS if self.Engine == "keras" else engine.KEYS
         known = (*keys, *(SETTINGS if engine.IN_EPOCHS else ()))
         if self.Sampler == "grid" and (wrong := [n for n, kind in self.Space.items() if not hasattr(kind, "values")]):
             raise JobOptionsError(f"{self.name}.Space: {wrong[0]} is no Choice, of which a grid is made")
@@ -238,13 +241,15 @@ class Tuner(Tool):
         schedule = Schedule(epochs=self.Epochs, patience=self.Patience, **settings)
         if self.Engine != "keras":
             return engine_of(self.Engine).make_plan(self._request(values), inputs, data.declared), schedule
-        architecture = self._architecture()
+        architecture = self._architecture(inputs)
         given = architecture.defaults(inputs)
         for key, value in values.items():
             given[key] = {**given[key], **value} if isinstance(value, Mapping) and key in given else value
         classes = data.declared.outputs
         config = architecture.resolve(given, inputs, classes, where=f"trial {trial.number}")
-        return NetworkPlan(self.Architecture or DEFAULT, architecture, config, inputs, classes), schedule
+        return NetworkPlan(
+            self.Architecture or default_architecture(inputs), architecture, config, inputs, classes
+        ), schedule
 
     def _write(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,7 +39,10 @@ __all__ = ["KerasEngine", "compile_model"]
 
 _log = logging.getLogger(__name__)
 
-DEFAULT = "DSNN"
+
+def default_architecture(inputs: Sequence[NetworkInput]) -> str:
+    """Return the architecture where none is said: DeepSets of sequences, dense layers where there is none."""
+    return "Dense" if all(one.cap is None for one in inputs) else "DSNN"
 
 
 class KerasEngine(Engine):
@@ -72,7 +75,7 @@ class KerasEngine(Engine):
         check_settings("keras", {}, request.settings, request.where)
         conf = read_conf(request.conf) if request.conf is not None else None
         name = request.architecture or (conf.architecture if conf is not None else "")
-        name = name or (read_arch(request.arch)[0] if request.arch is not None else DEFAULT)
+        name = name or (read_arch(request.arch)[0] if request.arch is not None else default_architecture(inputs))
         if conf is not None and name != conf.architecture:
             raise JobOptionsError(
                 f"Architecture is {name!r}, the Conf file is for {conf.architecture!r}", where=str(conf.path)

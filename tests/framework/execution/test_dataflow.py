@@ -97,6 +97,16 @@ def test_two_streams_may_make_the_same_column():
     assert resolve(job_of(streams=streams), INPUT).outputs == {"s1": ["TauJets.x"], "s2": ["TauJets.x"]}
 
 
+class Misspelled(Tool):
+    """Means execute."""
+
+    def writes(self):
+        return ["TauJets.x"]
+
+    def excute(self, events, result):
+        events["TauJets"]["x"] = 1
+
+
 @pytest.mark.parametrize(
     ("tools", "text"),
     [
@@ -107,6 +117,7 @@ def test_two_streams_may_make_the_same_column():
         ([Declares("a", W=["TauJets.x*"])], "only a whole new container"),
         ([Declares("a", R=["pt"])], "'pt', which is no Container.column"),
         ([Declares("a", R=["TauJets."])], "no Container.column"),
+        ([Misspelled("m")], r"but has no execute\(events, result\)\n.*\n.*did you mean 'excute'"),
     ],
 )
 def test_declarations_that_cannot_be_right(tools, text):

@@ -279,4 +279,5 @@ def test_class_that_is_not_in_the_training_folds(tmp_path, make_training_set, tr
     with pytest.raises(InputError) as caught:
         open_dataset(path)
     assert "no taus of class c_1p0n, c_1pXn" in str(caught.value)
+    assert "truthDecayMode = 0 or 2 or 3 or 4" in caught.value.hint
     assert "folds 2, 3, 4" in str(caught.value)

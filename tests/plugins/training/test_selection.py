@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepflow import Events, Target, TrainingSet
+from hepflow import Events, Folds, Target, TrainingSet
 from hepflow.errors import JobOptionsError, ToolError
 from hepflow.plugins.training import TrainingSelection
 from hepflow.plugins.training.columns import flat_column
@@ -98,10 +98,26 @@ def test_weights_that_are_not_finite():
     assert weights(events) == [1.0, 0.5]
 
 
-def test_an_input_that_is_an_expression_is_refused():
-    with pytest.raises(JobOptionsError, match="'d0 / z0' is an expression") as caught:
-        select(inputs={"TauTrack": (Variable("d0 / z0"),)})
-    assert "Define" in caught.value.hint
+@pytest.mark.parametrize(
+    ("changes", "message", "hint"),
+    [
+        ({"inputs": {"TauTrack": (Variable("d0 / z0"),)}}, "'d0 / z0' is an expression", "Define"),
+        ({"weight": "TauJets.weight - 1"}, "weight of a TrainingSet is a column", "Define"),
+        ({"weight": "weight"}, "'weight' is no Container", "TauJets.weight"),
+        ({"folds": Folds(column="mcEventNumber")}, "'mcEventNumber' is no Container", "TauJets.mcEventNumber"),
+        ({"rows": "tauJets"}, "nothing of the training set belongs to its rows, 'tauJets'", "did you mean 'TauJets'"),
+    ],
+)
+def test_names_of_columns_that_cannot_be_right(changes, message, hint):
+    with pytest.raises(JobOptionsError, match=message) as caught:
+        select(**changes)
+    assert hint in caught.value.hint
+
+
+def test_a_list_is_no_flat_input():
+    declared = {"inputs": {"TauJets": (Variable("hits"),)}, "caps": {}}
+    with pytest.raises(ToolError, match=r"TauJets\.hits is a list for each of 3 rows"):
+        select(**declared).execute(ntuple(**{"TauJets.hits": ak.Array([[1.0], [], [2.0, 3.0], [], [], []])}), None)
 
 
 def test_reads_and_record():
