@@ -33,7 +33,7 @@ def test_two_classifiers_of_a_file_are_compared(hepflow, physlite, tmp_path):
 def test_what_the_network_has_seen_must_be_known(hepflow, physlite):
     path = physlite("PHYSLITE_example.root")
     hepflow("run", "NNDecayModePlots", "-i", path, *OPTIONS, "-o", "plots").failed(
-        "does not say which events NNDecayMode has seen", "--folds 1", "--all-events"
+        "does not say which events NNDecayMode has seen", "--folds", "--all-events"
     )
     missing = hepflow("run", "NNDecayModePlots", "-i", path, "-o", "more")
     missing.failed("reads TauJets.truthDecayMode, which is not there", "PanTau_DecayMode")
