@@ -56,7 +56,7 @@ class DaskExecutor(Executor):
                     result = future.result()
                 except distributed.KilledWorker:
                     result = WorkerError("the Dask workers that ran a work unit died, one after the other")
-                except CancelledError as error:
+                except (CancelledError, distributed.comm.CommClosedError) as error:
                     raise WorkerError(
                         "the connection to the Dask scheduler was lost",
                         where=address,
