@@ -225,7 +225,7 @@ def _make(
         skip=(first - 1) * recipe.per_file,
         workers=min(workers, last - first + 1),
     )
-    inner = reporter.nested(f"making the sample {recipe.name}: {events} events, kept in {recipe.folder}")
+    inner = reporter.nested(f"making the sample {recipe.name}: {events:,} events, kept in {recipe.folder}")
     try:
         run(job, options, plugins=plugins, reporter=inner)
     finally:

@@ -15,13 +15,15 @@ __all__ = ["chance_of_tags", "chance_of_taus", "make_hooks"]
 TAU, HIGGS, BOTTOM, CHARM = 15, 25, 5, 4
 PT, ETA = 20.0, 2.7
 """Of taus (GeV), before the shower moves them."""
-SCALE, QUARK_PT, QUARK_ETA = 8.0, 12.0, 3.0
-"""Where the shower stops to count (GeV), and which quarks it counts: later splits make no second jet."""
+SCALE, QUARK_PT, QUARK_ETA = 4.0, 12.0, 3.0
+"""Where the shower stops to count (GeV), and which quarks it counts. Two jets of 20 GeV are 0.4 apart if a gluon splits
+at 4 GeV, nearer at lower scales: later splits make no second jet."""
 SOFT_TAU, FORWARD_TAU = 0.25, 0.1
 """How often events with a tau that is softer or further forward are kept at least."""
-BOTTOM_AND_CHARM, ONE_BOTTOM, CHARMS = 0.12, 0.05, (0.005, 0.01, 0.06)
+BOTTOM_AND_CHARM, ONE_BOTTOM, CHARMS = 0.12, 0.05, (0.02, 0.02, 0.06)
 """How often events with less than two b quarks are kept, the last for none, one and two c quarks: in proportion to the
-root mean square of the probability of two tags that such events turn out to have (measured)."""
+root mean square of the probability of two tags that such events turn out to have (measured), but for those without any,
+of which a few get b jets later: their weights must not be too large."""
 PAIR_PT = (10.0, 30.0)
 """Two b quarks are kept more often from the first pt (GeV) of the softer one on, always from the second."""
 

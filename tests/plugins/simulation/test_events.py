@@ -137,7 +137,7 @@ def test_roulette_keeps_rates_and_makes_rare_events_common():
     made = [Generator(PROCESSES["Zjets"], seed=3).block(number) for number in (0, 1)]
     weights = np.concatenate([block.weights for block in made])
     assert weights.min() >= 1.0
-    assert weights.max() <= 2000.0 * (1 + 1e-9)
+    assert weights.max() <= 500.0 * (1 + 1e-9)
     hard = []
     for block in made:
         code = np.abs(block.particles["id"])
@@ -155,6 +155,6 @@ def test_roulette_by_hand():
     assert chance_of_taus([(40.0, 3.0), (80.0, 1.0)]) == 0.1
     assert chance_of_taus([(19.0, 0.0), (80.0, 1.0)]) == 0.25
     few = ([20.0], 1), ([20.0], 0), ([], 3), ([], 1), ([], 0)
-    assert [chance_of_tags(*quarks) for quarks in few] == [0.12, 0.05, 0.06, 0.01, 0.005]
+    assert [chance_of_tags(*quarks) for quarks in few] == [0.12, 0.05, 0.06, 0.02, 0.02]
     pairs = ([50.0, 31.0], 0), ([25.0, 50.0, 12.0], 1), ([50.0, 10.5], 0), ([50.0, 12.0], 1)
     assert [chance_of_tags(*quarks) for quarks in pairs] == [1.0, 0.75, 0.05, 0.12]
