@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hepflow.events import Events
     from hepflow.expressions import Expression
     from hepflow.job import Job
+    from hepflow.protocols import ColumnInfo
 
 __all__ = ["Tool"]
 
@@ -86,9 +87,11 @@ class Tool(Configurable):
         package that is not installed. Called on the frozen tool, before inputs are looked at and anything is written.
         """
 
-    def remarks(self, job: Job, records: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+    def remarks(
+        self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
+    ) -> Sequence[str]:
         """Return what the user should know before the event loop, one line each, shown by plan and run; ``records``
-        are those (``record``) of the tools that made the input.
+        are those (``record``) of the tools that made the input, ``columns`` what the input has.
         """
         return ()
 

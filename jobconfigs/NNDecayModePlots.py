@@ -10,7 +10,9 @@ from hepflow.plugins.tau.modes import MODES
 from hepflow.plugins.tau.performance import BASELINE, BASELINE_NO_TRUTH, PT_RANGES, TRUTH_BASELINE
 
 job = Job("NNDecayModePlots")
-classifiers = job.option("classifiers", default=("NNDecayMode", "PFOCountDecayMode"), doc="decorations to compare")
+classifiers = job.option(
+    "classifiers", default=("PFOCountDecayMode", "NNDecayMode"), doc="what is compared, the reference first"
+)
 scores = job.option("scores", default=("NNDecayMode",), doc="those with probabilities (NNDecayModeProb_1p0n, …)")
 against = job.option("against", default="truthDecayMode", doc="decay mode that the matrices compare with")
 folds = job.option("folds", default=(), item=int, doc="folds of mcEventNumber % 5; empty: what no network has seen")

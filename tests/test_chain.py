@@ -44,7 +44,7 @@ def diagonals(truth, reco):
 
 def test_the_plots_show_what_a_hand_count_gives(chain, taus):
     rows = json.loads((chain / "performance" / "Matrices" / "diagonals.json").read_text())
-    assert [row["matrix"] for row in rows[:2]] == ["NNDecayMode", "PFOCountDecayMode"]
+    assert [row["matrix"] for row in rows[:2]] == ["PFOCountDecayMode", "NNDecayMode"]
     for row in rows[:2]:
         assert row["total"] == len(taus["pt"]) > 500
         expected = diagonals(taus["truthDecayMode"], taus[row["matrix"]])

@@ -56,11 +56,11 @@ from hepflow.plugins.tau.modes import MODES
 job = Job("matrices")
 job += MigrationPlots(
     "Matrices",
-    Classifiers={"network": "TauJets.NNDecayMode", "counting": "TauJets.PFOCountDecayMode"},
+    Classifiers={"counting": "TauJets.PFOCountDecayMode", "network": "TauJets.NNDecayMode"},
     Labels=MODES,
 )
 plots = hepflow.run(job, f"{folder}/mxaod", f"{folder}/plots")
-network, counting = plots.results["Matrices"]["mxaod"].values()
+counting, network = plots.results["Matrices"]["mxaod"].values()
 network
 
 # %% [markdown]

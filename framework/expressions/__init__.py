@@ -7,20 +7,21 @@ columns of linked objects (``TauJets.tauTrackLinks->TauTracks.pt``), energies (`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import ColumnError
-from hepflow.expressions.dimensions import unit_free
+from hepflow.expressions.dimensions import levels, unit_free
 from hepflow.expressions.evaluation import evaluate, level_of
 from hepflow.expressions.syntax import FUNCTIONS, joined_text, qualified, quoted, read
 from hepflow.expressions.values import Level, Value, conjunction, spread
 
 if TYPE_CHECKING:
     from hepflow.events import Events
+    from hepflow.protocols import ColumnInfo
 
 __all__ = ["FUNCTIONS", "Cut", "Expression", "Weight", "common_container", "common_values", "qualified", "quoted"]
 
@@ -72,6 +73,13 @@ class Expression:
             simple = all(node.kind in kinds for node in self._tree.walk())
             self._elementwise = self.containers[0] if simple and len(self.containers) == 1 else ""
         return self._elementwise
+
+    def levels(self, columns: Mapping[str, ColumnInfo]) -> int | None:
+        """Return how many lists are around one value: 0 for one an event, 1 for one an object; None where a column is
+        none of these.
+        """
+        known = all(name in columns for name in self.columns)
+        return levels(self._tree, lambda name: columns[name].depth) if known else None
 
     def unit_free(self, energy: Callable[[str], bool]) -> bool:
         """Tell whether the values are the same in every energy unit; ``energy`` tells which columns are energies."""

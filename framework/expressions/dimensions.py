@@ -1,4 +1,6 @@
-"""Whether the value of an expression is the same whatever the energy unit of its input is."""
+"""What is known of an expression without its values: whether they are the same in every energy unit of the input, and
+whether they are for events, objects or elements of lists.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from hepflow.expressions.syntax import Node
+from hepflow.expressions.syntax import REDUCTIONS, Node
 
-__all__ = ["is_energy", "may_be_energy", "unit_free"]
+__all__ = ["is_energy", "levels", "may_be_energy", "unit_free"]
 
 _NO_ENERGY: Final = re.compile(r"(?i)(?:^|_|d|delta|abs)(?:eta|phi|theta|rapidity|charge|weights?|score)(?:_|\d|$)")
 _ENERGY: Final = re.compile(r"(?:pt|et|e|m|mass|energy|met|sumet|mp[xy]|p[xyz]|E|M|PT)(?:vis|TES|EM|LC|_\w+)?")
@@ -41,3 +43,12 @@ def unit_free(node: Node, energy: Callable[[str], bool]) -> bool:
     if node.kind == "call" and node.value in ("len", "isfinite"):
         return True
     return all(unit_free(part, energy) for part in node.parts)
+
+
+def levels(node: Node, depth: Callable[[str], int]) -> int:
+    """Return how many lists are around a value: 0 for one an event, 1 for one an object; ``depth`` is of columns."""
+    if node.kind in ("column", "link"):
+        return depth(node.columns[0])
+    within = max((levels(part, depth) for part in node.parts), default=0)
+    reduces = node.kind == "element" or (node.kind == "call" and node.value in REDUCTIONS and len(node.parts) == 1)
+    return max(within - reduces, 0)

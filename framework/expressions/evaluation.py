@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hepflow.errors import ColumnError
 from hepflow.expressions.arithmetic import absolute, arithmetic, compare, is_in, kind, pick, to_float, whole
-from hepflow.expressions.syntax import UNITS, Node, quoted
+from hepflow.expressions.syntax import REDUCTIONS, UNITS, Node, quoted
 from hepflow.expressions.values import Level, Value, condition, joined, masked, nth, reduced, spread, union
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _FLOAT_FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     **{name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "tan2")},
 }
-_REDUCTIONS = ("sum", "len", "mean", "any", "all", "first", "last", "min", "max")
 
 
 def level_of(events: Events, container: str) -> tuple[Level, ...]:
@@ -222,7 +221,7 @@ class _Evaluator:
 
     def _call(self, node: Node) -> Value:
         name = node.value
-        if name in _REDUCTIONS and len(node.parts) == 1:
+        if name in REDUCTIONS and len(node.parts) == 1:
             return self.reduction(node)
         values, levels = self.together(node.parts)
         if name == "where":

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hepflow.errors import PropertyError, nearest
 
-__all__ = ["FUNCTIONS", "UNITS", "Node", "joined_text", "qualified", "quoted", "read"]
+__all__ = ["FUNCTIONS", "REDUCTIONS", "UNITS", "Node", "joined_text", "qualified", "quoted", "read"]
 
 UNITS: Final = {
     "eV": Fraction(1, 10**6),
@@ -37,6 +37,9 @@ FUNCTIONS: Final[dict[str, tuple[int, ...]]] = {
 }
 """What an expression can call, with the numbers of arguments."""
 
+REDUCTIONS: Final = ("sum", "len", "mean", "any", "all", "first", "last", "min", "max")
+"""Those that make one value of a list, where they have one argument."""
+
 MOST_LEVELS = 60
 """Expressions are nested no deeper."""
 
@@ -56,13 +59,27 @@ _LEVELS["**"] = 11
 _NOT, _COMPARE, _SIGN = 3, 4, 10
 _WORDS = ("and", "or", "not", "in", "True", "False")
 _HINTS = {
-    **dict.fromkeys(("^", "pow"), "a power is written **, as in TauJets.pt ** 2"),
+    "^": "a power is written **, as in TauJets.pt ** 2",
     "=": "a comparison is written ==",
     "?": "write where(condition, value, otherwise)",
     "$": "Sum$(x) is written sum(x), Length$(x) len(x), Max$(x) max(x)",
     ".": "a name with other characters is quoted: `Container.any name`",
     ";": "an expression is one line, without ';'",
 }
+_SPELLED = {
+    **dict.fromkeys(("fabs", "fabsf"), "abs(x)"),
+    **dict.fromkeys(("pow", "power"), "x ** y, as in TauJets.pt ** 2"),
+    **dict.fromkeys(("sq", "square"), "x ** 2"),
+    "ln": "log(x)",
+    "arctan2": "atan2(y, x)",
+    **{f"arc{name}": f"a{name}(x)" for name in ("sin", "cos", "tan")},
+    **dict.fromkeys(("maxelement", "fmax"), "max(x), or max(x, y)"),
+    **dict.fromkeys(("minelement", "fmin"), "min(x), or min(x, y)"),
+    **dict.fromkeys(("isnan", "finite"), "isfinite(x)"),
+    "length": "len(x)",
+    "pi": "3.141592653589793",
+}
+"""How functions of C++, ROOT and numpy are written here, by their names in lower case."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +148,7 @@ def qualified(text: str, column: Callable[[str], str]) -> str:
     tokens = list(_tokens(text))
     made, end = "", 0
     for token, following in zip_longest(tokens, tokens[1:]):
-        called = following is not None and following.text == "(" and token.text in FUNCTIONS
+        called = following is not None and following.text in ("(", "$", ":")  # what is no function is told by read
         bare = token.kind == "name" and "." not in _name(token.text)
         bare = bare and not called and token.text not in (*_WORDS, *UNITS)
         made += text[end : token.start] + (quoted(column(_name(token.text))) if bare else token.text)
@@ -147,6 +164,9 @@ def _tokens(text: str) -> Iterator[_Token]:
             rest = text[position:].strip()
             hint = "a quoted name ends with `" if rest[0] == "`" else "names with other characters are quoted: `a-b`"
             word = re.match(r"[^\s()]+", rest)
+            energy = re.fullmatch(r"([\d.]+)([a-zA-Z]+)", word[0]) if word else None
+            if energy and energy[2] in UNITS:
+                hint = f"write {energy[1]}*{energy[2]}"
             raise PropertyError(f"{text!r} is no expression: what is {word[0] if word else rest!r}?", hint=hint)
         kind = str(match.lastgroup)
         yield _Token(kind, match[kind], match.start(kind), match.end(kind))
@@ -157,6 +177,17 @@ def _name(text: str) -> str:
     """Return the name that is written with or without quotes."""
     parts = re.findall(r"`(?:[^`]|``)+`|[^.`]+", text)
     return ".".join(part[1:-1].replace("``", "`") if part[0] == "`" else part for part in parts)
+
+
+def _instead(function: str) -> str:
+    """Return how a function of another language is written."""
+    if function.endswith("$"):
+        return _HINTS["$"]
+    name = function.rpartition("::")[2]
+    if (name.lower() in FUNCTIONS and name not in FUNCTIONS) or (name != function and name in FUNCTIONS):
+        return f"{function}(x) is written {name.lower()}(x)"
+    spelled = _SPELLED.get(name.lower())
+    return f"{function} is written {spelled}" if spelled else nearest(name, FUNCTIONS, what="functions")
 
 
 class _Parser:
@@ -202,6 +233,8 @@ class _Parser:
         token = self.tokens[self.place]
         hint = _HINTS.get(token.text, "")
         before = self.tokens[self.place - 1] if self.place else None
+        if token.text in UNITS and before is not None and before.kind == "number":
+            hint = f"write {before.text}*{token.text}"
         if token.text == "(" and before is not None and before.kind == "name":
             hint = f"a column of such a name is quoted: `{before.text}(…)`"
         return PropertyError(
@@ -329,6 +362,10 @@ class _Parser:
             return self.call(start, name)
         if name in UNITS:
             return self.node("unit", start, name)
+        if self.sign() == "$" or self.text[token.end :].startswith("::"):
+            called = re.match(r"\w+(?:\$|(?:::\w+)*)", self.text[token.start :])
+            whole = called[0] if called else name
+            raise PropertyError(f"there is no function {whole!r}", where=repr(self.text), hint=_instead(whole))
         before = self.text[: token.start].rstrip()
         cut = re.search(r"([^\s()`]*\.[^\s()`]*)[^\w\s]$", before)
         quote = f"; a name with other characters is quoted: `{cut[0]}{name}`" if cut else ""
@@ -370,7 +407,7 @@ class _Parser:
             raise PropertyError(
                 f"there is no function {name!r}",
                 where=repr(self.text),
-                hint=_HINTS.get(name) or nearest(name, FUNCTIONS, what="functions"),
+                hint=_instead(name),
             )
         self.take()
         arguments: list[Node] = []

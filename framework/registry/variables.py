@@ -14,7 +14,7 @@ from hepflow.variables import Binning, Variable
 
 __all__ = ["find_variable", "named_variable", "split_binning"]
 
-_PARTS = re.compile(r"((?:`[^`]*`|[^`:])*)(?::(.*))?", re.DOTALL)
+_PARTS = re.compile(r"((?:`[^`]*`|::|[^`:])*)(?::(.*))?", re.DOTALL)
 
 
 def find_variable(text: str, plugins: Registry | None = None) -> tuple[Variable, Binning | None]:

@@ -25,6 +25,7 @@ from hepflow.variables import Variable
 if TYPE_CHECKING:
     from hepflow import Job
     from hepflow.plots import Axis, PlotObject
+    from hepflow.protocols import ColumnInfo
 
 __all__ = [
     "Drawer",
@@ -39,6 +40,7 @@ __all__ = [
     "normalised",
     "passing",
     "places_of",
+    "repeated",
     "seen_in",
     "together",
     "values_of",
@@ -236,6 +238,30 @@ def in_both(events: Events, nominal: Events, cut: Cut, at: str) -> tuple[Array |
     return events.shared(("both", cut.text, at), make)
 
 
+def repeated(
+    drawn: Iterable[Sequence[View]], cuts: Iterable[Cut], weight: Weight, columns: Mapping[str, ColumnInfo]
+) -> list[str]:
+    """Return a line for each figure whose values are drawn several times, since a cut or the weight has several values
+    for each of them; of columns that the input does not have nothing is said.
+    """
+    deep = {one: levels for one in [*(part for cut in cuts for part in cut.parts), weight]
+            if (levels := one.levels(columns))}  # fmt: skip
+    lines: dict[str, None] = {}
+    for views in drawn:
+        own = [view.expression.levels(columns) for view in views]
+        known = [levels for levels in own if levels is not None]
+        one = max(deep, key=lambda one: deep[one], default=None)
+        if one is None or len(known) < len(own) or deep[one] <= max(known):
+            continue
+        info = max((columns[name] for name in one.columns), key=lambda column: column.depth)
+        of_list = info.depth > (0 if info.single else 1)
+        what = f"each element of {info.name}" if of_list else f"each of {info.container}"
+        passes = f" that passes; any({one.text}) keeps {'objects' if max(known) else 'events'} once"
+        said = passes if isinstance(one, Cut) else f", as the weight {one.text} has one for each"
+        lines[f"{' against '.join(view.expression.text for view in views)} is drawn once for {what}{said}"] = None
+    return [*lines]
+
+
 class Drawer:
     """Draws the figures of a tool into its folder of the run directory, with the text that belongs to all of them.
 
@@ -376,7 +402,9 @@ class PlotTool(FigureTool):
         """Draw the objects of all samples."""
         raise TypeError(f"{type(self).__name__} does not say what it draws: override figures()")
 
-    def remarks(self, job: Job, records: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+    def remarks(
+        self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
+    ) -> Sequence[str]:
         """Tell of scores that are drawn for events with which their model was trained."""
         return seen_scores(self.reads(), job, records)
 

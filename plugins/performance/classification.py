@@ -24,7 +24,7 @@ class MigrationPlots(PlotTool):
     """Plot migration matrices: which classes the objects of each true class are put into.
 
     One matrix for each classifier, and for each class of ``Ranges`` (``low pT`` …); two classifiers also side by side,
-    with their difference. All show the same objects: those
+    with what the second has more than the first. All show the same objects: those
     whose true class, and whose class by every classifier, is one of the labelled ones; the excluded fraction is
     printed. A table of all diagonals is printed at
     the end and written as ``diagonals.json``.

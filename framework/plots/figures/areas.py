@@ -236,8 +236,9 @@ def _darkness(mesh: Any, value: float) -> float:
 def _number(value: float, error: float, decimals: int, sign: str) -> tuple[str, str]:
     if not np.isfinite(value):
         return "–", ""
+    value = round(value, decimals) + 0.0  # no -0.0
     return (
-        f"{value:{sign if round(value, decimals) else ''}.{decimals}f}",
+        f"{value:{sign if value else ''}.{decimals}f}".replace("-", "−"),
         f"± {error:.{decimals}f}" if error > 0 else "",
     )
 

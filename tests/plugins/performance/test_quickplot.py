@@ -294,6 +294,11 @@ def test_elements_of_lists_are_plotted(hepflow, ntuple):
     expect(table["nominal.jet_pt",], [20, 30], 0, 100)
     table = rows(hepflow("plot", "nominal.Muon_pt", "-i", ntuple, "-o", "second").fine())
     expect(table["nominal.Muon_pt",], [10, 20, 30], 0, 100)
+    once = "any(nominal.jet_eta > 1.5) keeps events once"
+    cut = ["--cut", "jet_eta > 1.5", "-i", ntuple, "--force", "-o", "out"]
+    repeats = f"nominal.mBB is drawn once for each element of nominal.jet_eta that passes; {once}"
+    assert repeats in " ".join(hepflow("plot", "mBB", *cut).fine().out.split())
+    assert "note" not in hepflow("plot", "mBB", "--cut", "any(jet_eta > 1.5)", *cut[2:]).fine().out
     failed = hepflow("plot", "jet_pt", "--cut", "Muon.pt > 3", "-i", ntuple, "-o", "none").failed()
     assert "nominal.jet_pt" in failed.err
     assert "Muon.pt" in failed.err

@@ -99,11 +99,11 @@ def test_scores_of_events_that_trained_are_told_before_the_loop():
     records = {name: network(name, OTHER) for name in "AB"} | {"K": network("K", OTHER) | {"kfold": {"number": 4}}}
     job = Job("job")
     job += roc
-    lines = roc.remarks(job, records)
+    lines = roc.remarks(job, records, {})
     assert [line.partition(" ")[0] for line in lines] == ["TauJets.A", "TauJets.B"]
     assert "weights.json was trained" in lines[0]
     assert "mcEventNumber % 4 = 3" in lines[0]
     job += UnseenEvents("unseen", Classifiers=["A"])
-    assert [line.partition(" ")[0] for line in roc.remarks(job, records)] == ["TauJets.B"]
+    assert [line.partition(" ")[0] for line in roc.remarks(job, records, {})] == ["TauJets.B"]
     with pytest.raises(JobOptionsError, match="no classifier is named"):
         UnseenEvents("unseen").check(job)
