@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.errors import ColumnError, HepflowError, JobOptionsError, nearest
+from hepflow.errors import ColumnError, HepflowError, JobOptionsError, PropertyError, nearest
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
 from hepflow.execution.run import RunResult
 from hepflow.execution.run import run as run_with
-from hepflow.expressions import Expression, common_container
+from hepflow.expressions import Expression, common_container, quoted
 from hepflow.html import table
 from hepflow.job import Job
 from hepflow.joboptions import JobFile, find_joboptions, load_joboptions
@@ -134,8 +134,9 @@ class Data:
     def __getitem__(self, column: str) -> ak.Array:
         return self.arrays(column)[column]
 
-    def arrays(self, *columns: str) -> dict[str, ak.Array]:
-        """Return columns, or expressions over columns, by their text; all are read in one pass and kept.
+    def arrays(self, *given: str | Sequence[str]) -> dict[str, ak.Array]:
+        """Return columns, or expressions over columns, by their text, each given by itself or in lists; all are read in
+        one pass and kept.
 
         Of files that were written with variations these are the nominal objects; with a flag among them
         (``TauJets.passes__TES_UP``) they are all.
@@ -144,7 +145,8 @@ class Data:
         """
         import awkward as ak
 
-        every = any(self._flags & {*Expression(text).columns} for text in columns)
+        columns = [text for one in given for text in ([one] if isinstance(one, str) else one)]
+        every = any(self._flags & {*self._expression(text).columns} for text in columns)
         kept = {} if every else self._kept
         wanted = [text for text in columns if text not in kept]
         if wanted:
@@ -157,6 +159,18 @@ class Data:
                 kept[text] = ak.concatenate(found[text].arrays) if text in found else ak.Array([])
         return {text: kept[text] for text in columns}
 
+    def _expression(self, text: str) -> Expression:
+        """Return what a text says; PropertyError, where a name stands for itself, with the columns of that name."""
+        try:
+            return Expression(text)
+        except PropertyError as error:
+            found = [name for name in self.columns if name.partition(".")[2] == text]
+            inside = [quoted(name) for name in self.columns if name.partition(".")[0] == text]
+            if not (found or inside):
+                raise
+            meant = " or ".join(quoted(name) for name in found) or f"a column of it: {', '.join(inside[:6])}"
+            raise error.but(hint=f"did you mean {meant}?" if found else meant) from None
+
     def numpy(self, column: str) -> np.ndarray[Any, Any]:
         """Return a column as a flat numpy array: one value an object (or an event)."""
         import awkward as ak
@@ -166,8 +180,9 @@ class Data:
     def pandas(self, container: str, *variables: str) -> pd.DataFrame:
         """Return the columns of a container (those of ``variables``, else all that are one number) with one row an
         object, its index the number of the event and of the object in it, as ``ak.to_dataframe`` does; of what stands
-        once in an event one row an event. ColumnError where there is no such container, or where a variable is a list
-        of each row.
+        once in an event one row an event. Among the variables may be columns of the event, by their whole names
+        (``EventInfo.eventNumber``): they are repeated. ColumnError where there is no such container, or where a
+        variable is a list of each row.
         """
         import awkward as ak
 
@@ -176,9 +191,15 @@ class Data:
             raise ColumnError(f"there is no container {container!r}", hint=hint)
         numbers = [name for name in self.containers[container] if self._is_number(f"{container}.{name}")]
         chosen = variables or numbers
-        found = self.arrays(*(f"{container}.{name}" for name in chosen))
+        of_event = {name for name in variables if name in self.columns and self._once(self.columns[name])}
+        found = self.arrays([name if name in of_event else f"{container}.{name}" for name in chosen])
         rows = 1 if any(self._once(self.columns[f"{container}.{name}"]) for name in self.containers[container]) else 2
         lists = [name for name, array in zip(chosen, found.values(), strict=True) if array.ndim > rows]
+        if of_event.issuperset(chosen) and rows == 2:
+            raise ColumnError(
+                f"{', '.join(chosen)} stands once in an event, and a row would be an object of {container}",
+                hint=f"add a variable of {container}, or ask for a frame of {chosen[0].partition('.')[0]}",
+            )
         if lists:
             raise ColumnError(
                 f"{', '.join(lists)} of {container} holds a list in each row of a frame, or strings",

@@ -45,6 +45,9 @@ def test_columns_of_files_under_their_uniform_names(xaods):
     assert ">TauJets</td>" in data._repr_html_()
     with pytest.raises(ColumnError, match=r"TauJets\.ptt.*not there"):
         data["TauJets.ptt"]
+    with pytest.raises(PropertyError, match=r"did you mean .*TauJets\.nTracks"):
+        data["nTracks"]
+    assert [*data.arrays(["TauJets.pt"], "TauJets.eta")] == ["TauJets.pt", "TauJets.eta"]
     with pytest.raises(PropertyError):
         data["TauJets.pt +"]
     some = hepflow.open([paths[1], paths[0]], events=40, skip=10)
@@ -61,6 +64,12 @@ def test_columns_of_a_container_as_a_frame(xaods):
     with pytest.raises(ColumnError, match="tauTrackLinks of TauJets holds a list"):
         data.pandas("TauJets", "pt", "tauTrackLinks")
     assert len(data.pandas("EventInfo")) == len(data)
+    number = "EventInfo.eventNumber"
+    beside = data.pandas("TauJets", "pt", number)[number]
+    assert len(beside) == len(frame)
+    assert (beside == data.numpy(number)[beside.index.get_level_values(0)]).all()
+    with pytest.raises(ColumnError, match="stands once in an event"):
+        data.pandas("TauJets", number)
     with pytest.raises(ColumnError, match="no container 'Taus'"):
         data.pandas("Taus")
 
