@@ -253,15 +253,16 @@ def _unsatisfied(
     known = [*columns, *scope.made]
     containers = {k.partition(".")[0] for k in known}
     if container not in containers:
+        close = nearest(container, containers, what="containers")
         homes = [home for home in containers if name.replace(container, home, 1) in known]
-        if homes and tool.values.get("Container") == container:
+        if homes and not close.startswith("did you mean") and tool.values.get("Container") == container:
             hint = f"{tool.name} looks in its Container: set Container={homes[0]!r}"
             message = f"{tool.name} reads {name}, but there is no container {container!r}"
             return ColumnError(message, where=where, hint=hint)
         return ColumnError(
             f"{tool.name} reads {name}, but there is no container {container!r}",
             where=where,
-            hint=serves + nearest(container, containers, what="containers"),
+            hint=serves + close,
             about=name,
         )
     siblings = [k.partition(".")[2] for k in known if k.partition(".")[0] == container]
