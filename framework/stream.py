@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hepflow.context import Context
-from hepflow.errors import JobOptionsError
+from hepflow.errors import JobOptionsError, nearest
 from hepflow.files import link_or_copy, sync_file
 from hepflow.properties import Configurable, Property
 from hepflow.protocols import ColumnInfo, Writer, matching
@@ -92,7 +92,7 @@ class Stream(Configurable):
                 raise JobOptionsError(
                     f"Keep = {pattern!r} matches no column",
                     where=self._label,
-                    hint="hepflow inspect FILE lists what there is",
+                    hint=f"{nearest(pattern, available, what='columns')}; hepflow plan JOB shows what tools write",
                 )
             names += matched
         dropped = {name for pattern in self.Drop for name in matching(pattern, available)}

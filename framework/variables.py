@@ -165,8 +165,9 @@ class Variable:
             return next(iter(self.binnings.values()))
         if name not in self.binnings:
             what = f"no binning {name!r}" if name else "no binning"
-            known = nearest(name, self.binnings, what="binnings")
-            raise PropertyError(f"{self.name} has {what}", hint=f"{known}; NUMBER;LOW;HIGH makes one")
+            known = f"{nearest(name, self.binnings, what='binnings')}; " if self.binnings else ""
+            spelled = f"NUMBER;LOW;HIGH makes one, as in '{self.name}:50;0;250'"
+            raise PropertyError(f"{self.name} has {what}", hint=f"{known}{spelled}")
         return self.binnings[name]
 
 

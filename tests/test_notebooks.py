@@ -46,6 +46,8 @@ def test_what_shows_itself(xaod, tmp_path):
     import hepflow
     from hepflow.plots import EventDisplay
     from hepflow.plots.display import Marks
+    from hepflow.plugins import tau
+    from hepflow.registry.models import open_model
     from hepflow.variables import Variable
 
     job = hepflow.load_job("NNDecayMode", "TauSelection.PtMin=15001")
@@ -57,4 +59,8 @@ def test_what_shows_itself(xaod, tmp_path):
     assert "work unit" in data.plan._repr_html_()
     declared = hepflow.TrainingSet({"TauJets": [Variable("pt")]}, "TauJets.x", selection="TauJets.y < 3")
     assert "y &lt; 3" in declared._repr_html_()
+    network = Path(tau.__file__).parent / "data/NNDecayMode_Gammatautau_v2.json"
+    shown = open_model(network)._repr_html_()
+    assert "lwtnn JSON" in shown
+    assert "1p0n, 1p1n" in shown
     assert EventDisplay((Marks("a", (0.1,), (0.1,), (1.0,)),))._repr_png_().startswith(b"\x89PNG")

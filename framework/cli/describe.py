@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ LONGEST_VALUE = 60
 @common_options
 def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
     """Explain what has a name: tools, streams, executors (properties, columns read and written), jobs, architectures
-    (the options of an Arch file), engines, variables; and the language of expressions.
+    (the options of an Arch file), engines, variables; what job options are made of (Cut, Variable, Binning, Folds, …);
+    and the language of expressions.
     """
     known = registry(plugins)
     for kind, show in SHOWN.items():
@@ -54,7 +57,11 @@ def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
         except JobOptionsError as error:
             show_unbuilt(path, declared, error)
         return
-    everything = [name for kind in (*SHOWN, "variables") for name in known.names(kind)] + [*jobs, "expressions"]
+    if name in PARTS:
+        _show_part(getattr(importlib.import_module(PARTS[name]), name), PARTS[name])
+        return
+    everything = [name for kind in (*SHOWN, "variables") for name in known.names(kind)]
+    everything += [*jobs, *PARTS, "expressions"]
     raise PluginError(f"nothing is called {name!r}", hint=f"{nearest(name, everything)}; hepflow list shows names")
 
 
@@ -93,6 +100,25 @@ def _show_settings(found: Any) -> None:
         out.print(table)
 
 
+def _show_part(cls: type[Any], module: str) -> None:
+    """Show a class that job options use: how it is made, and the other ways to make one."""
+    out = console()
+    out.print(f"{cls.__name__} (from {module} import {cls.__name__})\n", style="bold")
+    out.print(Text(f"{cls.__name__}{_signature(cls)}\n"))
+    out.print(Text(prose(inspect.getdoc(cls) or "")))
+    for name, member in vars(cls).items():
+        if not name.startswith("_") and isinstance(member, classmethod | staticmethod):
+            made = getattr(cls, name)
+            out.print(Text(f"\n{cls.__name__}.{name}{_signature(made)}"))
+            out.print(Text(prose(inspect.getdoc(made) or "")))
+
+
+def _signature(called: Any) -> str:
+    shown = inspect.signature(called)
+    text = str(shown.replace(return_annotation=shown.empty))
+    return re.sub(r": '([^']*)'", r": \1", text).replace("<factory>", "{}")
+
+
 def _show_variable(variable: Variable) -> None:
     out = console()
     out.print(f"{variable.name} (variable)\n", style="bold")
@@ -114,6 +140,13 @@ def _show_expressions() -> None:
         out.print(Text(prose(inspect.getdoc(module) or "") + "\n"))
     out.print(f"functions: {', '.join(sorted(syntax.FUNCTIONS))}")
 
+
+PARTS: Mapping[str, str] = {
+    **dict.fromkeys(("Cut", "Expression", "Weight"), "hepflow.expressions"),
+    **dict.fromkeys(("Binning", "Variable"), "hepflow.variables"),
+    **dict.fromkeys(("Folds", "Job", "Property", "Target", "TrainingSet"), "hepflow"),
+}
+"""What job options are made of besides what has a name, and where it is imported from."""
 
 SHOWN: Mapping[str, Callable[[Any], None]] = {
     "tools": _show_class,

@@ -259,10 +259,11 @@ def _unsatisfied(
             hint = f"{tool.name} looks in its Container: set Container={homes[0]!r}"
             message = f"{tool.name} reads {name}, but there is no container {container!r}"
             return ColumnError(message, where=where, hint=hint)
+        spelled = next((info.name for info in columns.values() if name in info.sources), "")
         return ColumnError(
             f"{tool.name} reads {name}, but there is no container {container!r}",
             where=where,
-            hint=serves + close,
+            hint=serves + (f"did you mean {spelled!r}?" if spelled else close),
             about=name,
         )
     siblings = [k.partition(".")[2] for k in known if k.partition(".")[0] == container]

@@ -1,14 +1,36 @@
-"""The inside of a network in lines of text: nodes and layers, or tensors of an ONNX model."""
+"""How models show themselves: nodes and layers, or tensors of ONNX, in lines of text; a table in notebooks."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+from hepflow.html import table
 
 if TYPE_CHECKING:
     from hepflow.networks.graph import Network
     from hepflow.networks.onnx_runtime import OnnxNetwork
+    from hepflow.protocols import Model
 
-__all__ = ["nodes", "tensors"]
+__all__ = ["Shown", "nodes", "tensors"]
+
+LONGEST = 200
+"""Characters of a value of the record in a notebook."""
+
+
+class Shown:
+    """Shows a model in a notebook: inputs, outputs, format and record."""
+
+    def _repr_html_(self: Model) -> str:
+        rows = [("format", self.format)]
+        rows += [("inputs", f"{group.name}: {', '.join(group.names)}") for group in self.inputs]
+        rows += [("sequences", f"{group.name}: {', '.join(group.names)}") for group in self.input_sequences]
+        rows += [("outputs", f"{output.name}: {', '.join(output.labels)}") for output in self.outputs]
+        rows += [("parameters", f"{self.n_parameters:,}")] if self.n_parameters is not None else []
+        for name, value in self.record.items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            rows.append((name, text if len(text) <= LONGEST else f"{text[:LONGEST]}…"))
+        return table(("", "model"), rows)
 
 
 def nodes(network: Network) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepflow.errors import NetworkError, nearest
+from hepflow.networks.describing import Shown
 from hepflow.networks.layers import Conv1d, Layer
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Output:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Shown):
     """A network with lwtnn's vocabulary.
 
     ``record`` is what hepflow knows beyond the weights (folds, sample, versions, units, …), plain JSON values;

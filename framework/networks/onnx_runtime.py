@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hepflow.errors import NetworkError, nearest
 from hepflow.networks import jsontext
+from hepflow.networks.describing import Shown
 from hepflow.networks.graph import InputNode, InputVariable, Output, unique
 from hepflow.networks.inputs import Batch, check_lengths, prepare
 from hepflow.networks.onnx_checks import GraphFacts, check_graph
@@ -42,7 +43,7 @@ MAX_NAMED = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxNetwork:
+class OnnxNetwork(Shown):
     """An ONNX model, ready to run.
 
     ``inputs``, ``input_sequences`` and ``outputs`` read like those of a ``Network``; for a model that hepflow did not

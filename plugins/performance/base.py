@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import ColumnError, JobOptionsError, PlotError, many
+from hepflow.errors import ColumnError, JobOptionsError, PlotError, PropertyError, many
 from hepflow.expressions import Cut, Expression, Weight, common_values
 from hepflow.normalisation import WEIGHT
 from hepflow.plugins.performance.unseen import seen_scores
@@ -90,13 +90,16 @@ def as_views(items: Iterable[Any], where: str) -> list[View]:
     named: dict[str, str] = {}
     for item in items:
         variable, name = item if isinstance(item, tuple) and len(item) == 2 else (item, "")
-        if isinstance(variable, str):
-            _, name = split_binning(variable)
-            variable, binning = find_variable(variable)
-            binning = binning or variable.binning()
-        elif isinstance(variable, Variable):
-            binning = variable.binning(name)
-        else:
+        binning = None
+        try:
+            if isinstance(variable, str):
+                _, name = split_binning(variable)
+                variable, binning = find_variable(variable)
+            if isinstance(variable, Variable):
+                binning = binning or variable.binning(name)
+        except PropertyError as error:
+            raise error.but(where=where) if not error.where else error from None
+        if binning is None:
             raise JobOptionsError(
                 f"{item!r} is no variable", where=where, hint='give a Variable, (Variable, "log") or "TauJets.pt:log"'
             )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.errors import NetworkError, many
+from hepflow.networks.describing import Shown
 from hepflow.networks.description import INPUT
 from hepflow.networks.graph import InputNode, InputVariable, Output, unique
 from hepflow.networks.inputs import prepare
@@ -202,7 +203,7 @@ def forest_input(names: Sequence[str], name: str = INPUT) -> InputNode:
 
 
 @dataclass(frozen=True, eq=False)
-class ForestModel:
+class ForestModel(Shown):
     """A forest as a ``hepflow.protocols.Model``: one scalar input, one output.
 
     ``before`` and ``after`` are what the file does to variables and answers, ``decide(rows, answers)`` what it decides

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hepflow.errors import NetworkError, many
 from hepflow.files import replacing
+from hepflow.networks.describing import Shown
 from hepflow.networks.description import read_description, write_description
 from hepflow.networks.graph import InputNode, Output
 from hepflow.plugins.trees.forest import Forest, ForestModel, Tree, at_least, forest_input
@@ -183,7 +184,7 @@ def _find(path: Path) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class MvaUtilsModel:
+class MvaUtilsModel(Shown):
     """The forest of a file with one output for each function, all with the same input."""
 
     models: tuple[ForestModel, ...]

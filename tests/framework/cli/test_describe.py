@@ -62,6 +62,7 @@ def test_unknown_name(hepflow, name, near):
         ("xgboost", ["n_estimators"]),
         ("TauJets.pt", ["TauJets.pt / GeV", "10, logarithmic"]),
         ("expressions", ["functions:", "hypot"]),
+        ("Binning", ["from hepflow.variables import Binning", "Binning.logarithmic(", "Binning.regular("]),
     ],
 )
 def test_what_else_has_a_name(hepflow, name, texts):
