@@ -5,12 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hepflow.errors import InputError, nearest
+from hepflow.errors import InputError, many, nearest
 from hepflow.io.trees import split_called
 from hepflow.registry.manager import Registry
 
@@ -96,10 +96,11 @@ def expand(
         else:
             files += _expand_one(pattern, name, schemes, list(samples))
     files = [replace(file, tree=_completed(file.tree, tree)) for file in files]
-    seen: dict[str | tuple[int, int], set[str]] = {}
+    seen: dict[str, set[str]] = {}
     for file in files:
         chosen, _ = split_called(file.tree)
-        others = seen.setdefault(_place(file.path), set())
+        same = os.path.realpath(file.path) if "://" not in file.path else file.path
+        others = seen.setdefault(same, set())
         if others and (chosen in others or not chosen or "" in others):
             raise InputError(
                 f"the input {file.path} is given twice",
@@ -110,13 +111,21 @@ def expand(
     return files
 
 
-def _place(path: str) -> str | tuple[int, int]:
-    """Return what is the same for all names of a file, links of both kinds included."""
-    try:
-        state = os.stat(path)  # noqa: PTH116 - there may be many
-    except OSError:  # a URL, or one that is told when it is opened
-        return path
-    return state.st_dev, state.st_ino
+def hard_links(files: Iterable[InputFile]) -> list[str]:
+    """Return a note where inputs are hard links of one file: they may be meant, as copies are."""
+    first: dict[tuple[int, int], str] = {}
+    again: list[str] = []
+    for file in files:
+        try:
+            state = os.stat(file.path)  # noqa: PTH116 - there may be many
+        except OSError:  # a URL, or one that is told when it is opened
+            continue
+        if first.setdefault((state.st_dev, state.st_ino), file.path) != file.path:
+            again.append(file.path)
+    if not again:
+        return []
+    others = f" (and {many(len(again) - 1, 'more name')})" if len(again) > 1 else ""
+    return [f"{again[0]}{others} is a hard link of another input: the same events count again"]
 
 
 def _completed(tree: str, usual: str) -> str:

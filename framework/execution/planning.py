@@ -9,7 +9,7 @@ from hepflow.errors import JobOptionsError, nearest
 from hepflow.execution.dataflow import DataFlow
 from hepflow.execution.executors import ProcessExecutor, make_executor
 from hepflow.execution.failures import units_failed
-from hepflow.execution.inputs import InputFile, expand, formats
+from hepflow.execution.inputs import InputFile, expand, formats, hard_links
 from hepflow.execution.loop import failure
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.plan import Plan, make_plan
@@ -155,4 +155,5 @@ def _find_inputs(
         making = (options.workers, plugins, reporter, run)
         return sample_files(name, until, *making, first=first)
 
-    return expand(patterns, plugins, schemes, sample, options.tree), notes
+    files = expand(patterns, plugins, schemes, sample, options.tree)
+    return files, [*notes, *hard_links(files)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hepflow.errors import InputError
-from hepflow.execution.inputs import InputFile, expand
+from hepflow.execution.inputs import InputFile, expand, hard_links
 from hepflow.registry.manager import registry
 
 
@@ -164,10 +164,11 @@ def test_file_with_a_colon_in_its_name(folder, paths):
     assert [(f.path, f.tree) for f in paths(f"{folder}/x:y.root:t")] == [(str(folder / "x:y.root"), "t")]
 
 
-def test_a_second_name_of_a_file_is_the_same_file(folder, paths):
+def test_a_second_name_of_a_file_is_told(folder, paths):
+    assert hard_links(paths(str(folder))) == []
     (folder / "other.root").hardlink_to(folder / "a.root")
-    with pytest.raises(InputError, match="given twice"):
-        paths(str(folder))
+    (note,) = hard_links(paths(str(folder)))
+    assert note.startswith(f"{folder}/other.root is a hard link of another input")
 
 
 @pytest.mark.parametrize(
