@@ -81,6 +81,10 @@ class Executor(Configurable):
         """Send a whole job from ``folder``, which is not there yet; return in lines what is sent, or would be (dry)."""
         raise TypeError(f"{type(self).__name__} does not say how to send a job: override send()")
 
+    def sketch(self, units: Sequence[int], folder: Path) -> list[str]:
+        """Return in lines what would be submitted for the work units of a run in ``folder``; here nothing is."""
+        return []
+
     def jobs(self, folder: Path) -> Jobs | None:
         """Return what is known of the jobs that go on without the run in ``folder``; None where there are none."""
         return None

@@ -185,7 +185,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         send(file, options, given, plugins)
         return
     if given["dry_run"]:
-        _show_plan(file, options, plugins)
+        _show_submission(_show_plan(file, options, plugins), file, options, plugins)
         return
     reporter = ConsoleReporter(lambda plan, directory: _show_header(file, plan, directory, plugins))
     try:
@@ -351,7 +351,7 @@ def _show_notes(plan: Plan, file: JobFile) -> None:
         console().print(f"note     {note}", style="yellow")
 
 
-def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: int | None = None) -> None:
+def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: int | None = None) -> Plan:
     job = file.job
     plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter())
     out = console()
@@ -396,6 +396,16 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
             len(plan.failed) + len(plan.units),
             hint="a run goes on with the others; then --resume tries these again, --resume --leave-out does without",
         )
+    return plan
+
+
+def _show_submission(plan: Plan, file: JobFile, options: RunOptions, plugins: Registry) -> None:
+    """Show what an executor of a batch system would submit."""
+    executor = make_executor(options.executor, options.workers, options.settings, plugins)
+    folder = Path(options.output or f"output/{file.job.name}-TIME").resolve()
+    lines = executor.sketch([unit.number for unit in plan.units], folder)
+    for text in lines:
+        console().print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_forecast(found: Forecast, options: RunOptions) -> None:

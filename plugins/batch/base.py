@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from hepflow import Property
-from hepflow.errors import HepflowError, InputError, OutputError, PluginError, WorkerError
+from hepflow.errors import HepflowError, InputError, OutputError, PluginError, WorkerError, many
 from hepflow.execution.batch import TOLD, News, written_numbers
 from hepflow.execution.keys import RUN_KEY, worker_key
 from hepflow.execution.plan import WorkUnit
-from hepflow.execution.rundir import PAYLOAD, identity_of
+from hepflow.execution.rundir import BATCH, PAYLOAD, STATE, identity_of
 from hepflow.execution.work import UnitRunner
 from hepflow.executor import Detached, Executor, Jobs
 from hepflow.io.opening import local_path
@@ -81,6 +81,10 @@ class BatchExecutor(Executor):
         """
         raise TypeError(f"{type(self).__name__} does not say how to submit: override submit()")
 
+    def scripts(self, tasks: Sequence[Task], folder: Path, command: str) -> list[str]:
+        """Return what ``submit`` would write for these jobs, file by file; nothing is written."""
+        return []
+
     def states(self, tasks: Sequence[Task]) -> Mapping[str, str]:
         """Return name → state in a word of those jobs that wait or run; WorkerError where that cannot be known now."""
         raise TypeError(f"{type(self).__name__} does not say how to ask: override states()")
@@ -130,6 +134,16 @@ class BatchExecutor(Executor):
                 batch.save()
             else:
                 shutil.rmtree(batch.path, ignore_errors=True)
+
+    def sketch(self, units: Sequence[int], folder: Path) -> list[str]:
+        """Return how many jobs there would be, and what would be submitted."""
+        size = self.UnitsPerJob
+        tasks = [Task(tuple(units[i : i + size])) for i in range(0, len(units), size)]
+        batch = Batch(folder / STATE / BATCH / "ID", self.name, str(folder), {}, tasks)
+        told = f"{many(len(tasks), 'job')} of {self.name}, {many(min(size, len(units)), 'work unit')} each"
+        if self.JobTime:
+            told = f"jobs of {self.name} of about {self.JobTime:g} min: the first work unit, done here, tells how many"
+        return [told, *(self.scripts(tasks, batch.path, self._command(batch)) if tasks else [])]
 
     def _run(
         self, function: UnitRunner, units: Sequence[WorkUnit], batches: list[Batch], waiting: dict[str, int]

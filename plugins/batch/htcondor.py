@@ -59,12 +59,21 @@ class HTCondorExecutor(BatchExecutor):
                     hint="run on a machine from which jobs are submitted, or with --executor processes",
                 )
 
+    def scripts(self, tasks: Sequence[Task], folder: Path, command: str) -> list[str]:
+        """Return the script of all jobs, and the submit description."""
+        logs = Path(self.LogFolder).expanduser().resolve() if self.LogFolder else folder / "logs"
+        described = self.description(tasks[0], folder / "job.sh", logs, folder / "cluster0.txt")
+        return [self._script(command), described]
+
+    def _script(self, command: str) -> str:
+        return "\n".join(["#!/bin/bash", 'units="$1"', *self.Prologue, command, ""])
+
     def submit(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
         """Submit the jobs, those that need the same in one cluster."""
         logs = Path(self.LogFolder).expanduser().resolve() if self.LogFolder else folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         script = folder / "job.sh"
-        write_text(script, "\n".join(["#!/bin/bash", 'units="$1"', *self.Prologue, command, ""]))
+        write_text(script, self._script(command))
         script.chmod(0o755)
         for _, group in groupby(sorted(tasks, key=_needs), key=_needs):
             self._submit_cluster(list(group), folder, logs, script)

@@ -45,22 +45,36 @@ class SlurmExecutor(BatchExecutor):
 
     def submit(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
         """Submit the jobs in arrays of at most ``ARRAY``, those that need the same together."""
-        logs = Path(self.LogFolder).expanduser().resolve() if self.LogFolder else folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        self._logs(folder).mkdir(parents=True, exist_ok=True)
         for _, group in groupby(sorted(tasks, key=_needs), key=_needs):
             same = list(group)
             for start in range(0, len(same), ARRAY):
-                self._submit_array(same[start : start + ARRAY], folder, logs, command)
+                self._submit_array(same[start : start + ARRAY], folder, command)
 
-    def _submit_array(self, tasks: Sequence[Task], folder: Path, logs: Path, command: str) -> None:
+    def scripts(self, tasks: Sequence[Task], folder: Path, command: str) -> list[str]:
+        """Return the script of the first array; those of others differ in their numbers."""
+        return [self._script(tasks[:ARRAY], folder, command, folder / "array0.txt")]
+
+    def _logs(self, folder: Path) -> Path:
+        return Path(self.LogFolder).expanduser().resolve() if self.LogFolder else folder / "logs"
+
+    def _submit_array(self, tasks: Sequence[Task], folder: Path, command: str) -> None:
         number = len(list(folder.glob("*.sh")))
         listed, script = folder / f"array{number}.txt", folder / f"array{number}.sh"
-        listed.write_text("".join(f"{written_numbers(task.units)}\n" for task in tasks), encoding="utf-8")
+        listed.write_text(_numbers(tasks), encoding="utf-8")
+        script.write_text(self._script(tasks, folder, command, listed), encoding="utf-8")
+        answer = output_of(["sbatch", "--parsable", str(script)], where=f"executor {self.name}")
+        job = answer.strip().partition(";")[0]
+        for index, task in enumerate(tasks):
+            task.name, task.log = f"{job}_{index}", f"{self._logs(folder)}/{job}_{index}.log"
+
+    def _script(self, tasks: Sequence[Task], folder: Path, command: str, listed: Path) -> str:
+        """Return the script of an array; ``listed`` has the units of each job."""
         limit = f"%{self.MaxRunning}" if self.MaxRunning else ""
         options = {
             "job-name": f"hepflow-{folder.parents[2].name}",
             "array": f"0-{len(tasks) - 1}{limit}",
-            "output": "/dev/null" if self.Copy else f"{logs}/%A_%a.log",
+            "output": "/dev/null" if self.Copy else f"{self._logs(folder)}/%A_%a.log",
             "cpus-per-task": str(self.Cores),
             "partition": self.Partition,
             "account": self.Account,
@@ -71,13 +85,8 @@ class SlurmExecutor(BatchExecutor):
         lines += [f"#SBATCH {directive}" for directive in self.Directives]
         units = f'units="$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(listed))})"'
         if self.Copy:  # the nodes do not see the list
-            units = f"units=$(sed -n $((SLURM_ARRAY_TASK_ID + 1))p <<'EOF'\n{listed.read_text()}EOF\n)"
-        text = "\n".join(["#!/bin/bash", *lines, *self.Prologue, units, command, ""])
-        script.write_text(text, encoding="utf-8")
-        answer = output_of(["sbatch", "--parsable", str(script)], where=f"executor {self.name}")
-        job = answer.strip().partition(";")[0]
-        for index, task in enumerate(tasks):
-            task.name, task.log = f"{job}_{index}", f"{logs}/{job}_{index}.log"
+            units = f"units=$(sed -n $((SLURM_ARRAY_TASK_ID + 1))p <<'EOF'\n{_numbers(tasks)}EOF\n)"
+        return "\n".join(["#!/bin/bash", *lines, *self.Prologue, units, command, ""])
 
     def states(self, tasks: Sequence[Task]) -> Mapping[str, str]:
         """Ask squeue; of jobs that it has forgotten none is alive."""
@@ -111,6 +120,11 @@ class SlurmExecutor(BatchExecutor):
     def cancel_command(self, tasks: Sequence[Task]) -> Sequence[str]:
         """Return the scancel of the arrays."""
         return ["scancel", *sorted({_array(task) for task in tasks})]
+
+
+def _numbers(tasks: Sequence[Task]) -> str:
+    """Return a line for each job, with its work units."""
+    return "".join(f"{written_numbers(task.units)}\n" for task in tasks)
 
 
 def _array(task: Task) -> str:

@@ -16,7 +16,7 @@ from hepflow.errors import OutputError, ToolError, UnitsFailedError, WorkerError
 from hepflow.execution import RunOptions, run
 from hepflow.execution import plan as planning
 from hepflow.executor import Detached
-from hepflow.plugins.batch.slurm import larger, longer
+from hepflow.plugins.batch.slurm import SlurmExecutor, larger, longer
 from tests.framework.execution.test_executors import hear_ctrl_c
 from tests.plugins.batch.conftest import ask, jobs, node, parts, wait_for
 
@@ -176,6 +176,17 @@ def test_ctrl_c_leaves_the_jobs_or_cancels_them(slurm, xaods, tmp_path):
         os.write(terminal, b"y\n")
         process.communicate(timeout=60)
     wait_for(lambda: jobs() == [])
+
+
+def test_what_would_be_submitted(tmp_path):
+    made = SlurmExecutor("slurm", UnitsPerJob=8, Partition="long", Time="01:00:00")
+    told, script = made.sketch(range(30), tmp_path / "out")
+    assert told == "4 jobs of slurm, 8 work units each"
+    assert "#SBATCH --array=0-3" in script
+    assert "#SBATCH --partition=long" in script
+    assert "#SBATCH --time=01:00:00" in script
+    assert f"work {tmp_path / 'out'} --into ID" in script
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_slurm_refuses_is_told(go, monkeypatch):
