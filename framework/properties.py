@@ -137,6 +137,11 @@ class Property(Generic[T]):
                 f"{self.name} does not accept {value!r}",
                 hint=nearest(str(value), [str(choice) for choice in self.choices], what="choices"),
             )
+        if (self.minimum, self.maximum) != (None, None) and isinstance(value, str):
+            raise PropertyError(
+                f"{self.name} has a minimum or maximum, but {value!r} is a text",
+                hint="the default is first, then what it is: Property(15.0, 'lowest pt', minimum=0)",
+            )
         if self.minimum is not None and not value >= self.minimum:
             raise PropertyError(f"{self.name} = {value!r} is below its minimum {self.minimum:g}{self._unit}")
         if self.maximum is not None and not value <= self.maximum:

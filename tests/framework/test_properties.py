@@ -261,6 +261,7 @@ def test_properties_of_a_mixin_count():
     ("arguments", "message"),
     [
         ({"default": 1.0, "minimum": 2.0}, "default of Wrong.X: X = 1.0 is below"),
+        ({"default": "a", "minimum": 0}, "default of Wrong.X: X has a minimum or maximum, but 'a' is a text"),
         ({"default": "a", "choices": ("b", "c")}, "default of Wrong.X: X does not accept 'a'"),
         ({"default": (1, "a")}, "default of Wrong.X: X wants tuple of int"),
         ({"default": 1, "type": str}, "default of Wrong.X: X wants str"),
