@@ -20,11 +20,15 @@ from hepflow.stream import Stream, as_tools
 from hepflow.tool import Tool
 from hepflow.variations import KINDS, Override, Variation, check_columns
 
-__all__ = ["DATATYPES", "Job", "Option", "OptionValues", "SampleSettings", "option_values", "remind"]
+__all__ = ["DATATYPES", "GIVEN", "Job", "Option", "OptionValues", "SampleSettings", "option_values", "remind"]
 
 T = TypeVar("T")
 
 DATATYPES: Final = ("TAU", "JET", "ELE", "MUON")
+
+
+GIVEN = "the options that were given"
+"""Where an error arose whose value the user gave, not the file of the job."""
 
 
 class Option(Property[Any]):
@@ -143,7 +147,8 @@ class Job:
                     raise PropertyError(f"{name} wants a value", hint=doc)
                 value = declared.parse("true" if text is None else text)
         except PropertyError as error:
-            raise JobOptionsError(f"--{error.message}", where=f"job {self.name}", hint=error.hint) from None
+            where = GIVEN if name in self._options.texts else f"job {self.name}"
+            raise JobOptionsError(f"--{error.message}", where=where, hint=error.hint) from None
         self._options.values[name] = value
         return value
 

@@ -15,7 +15,7 @@ from types import CodeType, ModuleType
 import cloudpickle
 
 from hepflow.errors import HepflowError, JobOptionsError, nearest
-from hepflow.job import DATATYPES, Job, Option, OptionValues, option_values
+from hepflow.job import DATATYPES, GIVEN, Job, Option, OptionValues, option_values
 from hepflow.properties import Configurable, on_made
 from hepflow.registry.manager import Registry, registry
 from hepflow.stream import Stream
@@ -96,7 +96,8 @@ def load_joboptions(
     try:
         exec(code, module.__dict__)  # noqa: S102 - job options are programs, run by the one who wrote them
     except HepflowError as error:
-        raise error.but(where=_where(path, error, error.where)) from error
+        where = error.where if error.where == GIVEN else _where(path, error, error.where)
+        raise error.but(where=where) from error
     except (Exception, SystemExit) as error:
         raise JobOptionsError(
             f"the job-option file raised {type(error).__name__}: {error}",

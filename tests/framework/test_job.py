@@ -169,7 +169,7 @@ def test_option_values_that_do_not_fit(with_options, texts, message):
     (name,) = texts
     with pytest.raises(JobOptionsError, match=message) as caught:
         job.option(name, doc="", **declared[name])
-    assert caught.value.where == "job Test"
+    assert caught.value.where == "the options that were given"
 
 
 def test_wrong_declarations(with_options):
