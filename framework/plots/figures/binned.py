@@ -29,7 +29,7 @@ from hepflow.plots.figures.curves import (
     ratio_curve,
     reasons,
 )  # fmt: skip
-from hepflow.plots.figures.frame import RATIO, dress_binned, finish_with_texts, ratio_range, show_ratio
+from hepflow.plots.figures.frame import OUTLIERS, RATIO, dress_binned, finish_with_texts, ratio_range, show_ratio
 from hepflow.plots.figures.layout import Extent, add_note, empty, new_figure
 from hepflow.plots.figures.moved import Moved, factors_of, sums_of
 from hepflow.plots.figures.options import Options
@@ -298,7 +298,8 @@ def _draw_ratio_panel(
     drawn = [*curves, *(band for _, band, _ in bands)]
     values = np.concatenate([curve.value for curve in drawn])
     errors = np.concatenate([[curve.value - curve.low, curve.high - curve.value] for curve in drawn], axis=1)
-    limits = ratio_range(values, errors)
+    points, everything = (sum(int(np.isfinite(one.value).sum()) for one in of) for of in (curves, drawn))
+    limits = ratio_range(values, errors, outliers=OUTLIERS * points / max(everything, 1))
     for look, band, hatch in bands:
         draw_band(axes, band, look, Extent(), hatch=hatch)
     for place, (curve, look) in enumerate(zip(curves, looks, strict=True)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,17 @@ from hepflow.plots.figures.options import Options
 from hepflow.plots.figures.text import fit, power, readable
 from hepflow.plots.figures.ticks import categories, exponent, linear, logarithmic
 
-__all__ = ["RATIO", "dress_binned", "dress_numbers", "finish", "finish_with_texts", "ratio_range", "show_ratio"]
+__all__ = [
+    "OUTLIERS", "RATIO", "RatioRange", "dress_binned", "dress_numbers", "finish", "finish_with_texts", "ratio_range",
+    "show_ratio",
+]  # fmt: skip
 
 RATIO: Final = 0.42
 """Height of a ratio panel, in heights of the main one."""
 OUTLIERS: Final = 0.1
 """Of the ratios, those farthest from 1, at most this part, are marked at the edge of the panel."""
+FAR: Final = 5.0
+"""Where a ratio panel on a linear scale ends: 1 would be at its lower edge."""
 
 
 def dress_numbers(
@@ -77,29 +82,69 @@ def finish_with_texts(
     finish(figure)
 
 
-def ratio_range(
-    values: npt.NDArray[Any], errors: npt.NDArray[Any], *, outliers: float = OUTLIERS
-) -> tuple[float, float]:
-    """Return the range of a ratio panel: 1 and all ratios but few that are far away; of those that are known to 50 %
-    the error bars, too.
+class RatioRange(NamedTuple):
+    """From where to where a ratio panel goes, and whether it is logarithmic."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+def ratio_range(values: npt.NDArray[Any], errors: npt.NDArray[Any], *, outliers: float) -> RatioRange:
+    """Return the range of a ratio panel: 1 and all ratios but ``outliers``, a part of them.
+
+    Where that is more than FAR, the ratios that are known to 50 % decide, and the error bars of the others are to be
+    seen; where that is more, too, the panel is logarithmic.
     """
     finite = np.isfinite(values)
     values, errors = values[finite], np.nan_to_num(errors[:, finite])
     if not values.size:
-        return 0.96, 1.04
-    farthest = np.sort(np.abs(values - 1))[math.ceil((1 - outliers) * len(values)) - 1]
-    near = np.abs(values - 1) <= farthest
-    bars = np.where(near & (errors.max(axis=0) < 0.5 * np.abs(values)), errors, 0.0)
-    low, high = (values - bars[0])[near].min(), (values + bars[1])[near].max()
-    low, high = min(low, 0.965), max(high, 1.035)
+        return RatioRange(0.96, 1.04)
+    known = errors.max(axis=0) < 0.5 * np.abs(values)
+    found = _near_one(values, errors, known, outliers)
+    if found.high <= FAR:
+        return found
+    if known.any():
+        some = _near_one(values[known], errors[:, known], known[known], outliers)
+        some = RatioRange(min(some.low, 0.0), max(some.high, 2.0))
+        gone = (values - errors[0] > some.high) | (values + errors[1] < some.low)
+        if some.high <= FAR and gone.mean() <= outliers:
+            return some
+    return found if (values < 0).any() else _decades(values, errors, known, outliers)
+
+
+def _near_one(
+    values: npt.NDArray[Any], errors: npt.NDArray[Any], known: npt.NDArray[Any], outliers: float
+) -> RatioRange:
+    """Return a range with 1 and the values but the outliers; of those that are known their error bars, too."""
+    near = _nearest(np.abs(values - 1), outliers)
+    bars = np.where(near & known, errors, 0.0)
+    low, high = min((values - bars[0])[near].min(), 0.965), max((values + bars[1])[near].max(), 1.035)
     room = 0.1 * (high - low)
-    return low - room if low < 0 else max(low - room, 0.0), high + room
+    return RatioRange(float(low - room if low < 0 else max(low - room, 0.0)), float(high + room))
 
 
-def show_ratio(axes: Any, title: str, limits: tuple[float, float], *, known: bool) -> None:
+def _decades(
+    values: npt.NDArray[Any], errors: npt.NDArray[Any], known: npt.NDArray[Any], outliers: float
+) -> RatioRange:
+    """Return a logarithmic range with 1 and the values above 0 but the outliers."""
+    above = values > 0
+    values, bars = values[above], np.where(known, errors, 0.0)[:, above]
+    near = _nearest(np.abs(np.log(values)), outliers)
+    low, high = min((values - bars[0])[near].min(), 0.9), max((values + bars[1])[near].max(), 1.1)
+    room = (high / low) ** 0.08
+    return RatioRange(float(low / room), float(high * room), log=True)
+
+
+def _nearest(distance: npt.NDArray[Any], outliers: float) -> npt.NDArray[Any]:
+    """Return which are not among the ``outliers`` (a part of all) with the greatest distance."""
+    return distance <= np.sort(distance)[math.ceil((1 - outliers) * len(distance)) - 1]
+
+
+def show_ratio(axes: Any, title: str, limits: RatioRange, *, known: bool) -> None:
     """Give the ratio panel its range, ticks and the line at 1; or say that no ratio is known."""
     if known:
         axes.axhline(1.0, color="black", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0.5)
     else:
         empty(axes, "no ratio is known")
-    dress_numbers(axes, "y", title, limits, most=4)
+    dress_numbers(axes, "y", title, limits[:2], log=limits.log, most=4)

@@ -137,6 +137,34 @@ def test_ratios_outside_the_panel_are_marked_at_its_edge():
     assert 1.0 < high < 1.2  # with 1
 
 
+@pytest.mark.parametrize(
+    ("counts", "scale", "ends"),
+    [  # of the second in 30 bins, over 100 in each of the first
+        ([100] * 24 + [600] * 6, "log", (0.5, 10.0)),
+        ([100] * 15 + [10, 1000] * 7 + [0], "log", (0.04, 20.0)),
+        ([100] * 26 + [30, 250] * 2, "linear", (0.0, 3.0)),
+    ],
+)
+def test_ratios_that_differ_by_orders_of_magnitude_are_on_a_logarithmic_axis(counts, scale, ends):
+    first, second = Histogram(PT, "a"), Histogram(PT, "b")
+    first.fill(np.repeat(PT.centers, 100))
+    second.fill(np.repeat(PT.centers, counts))
+    panel = draw([first, second], ratio=True).axes[1]
+    assert panel.get_yscale() == scale
+    low, high = panel.get_ylim()
+    assert ends[0] <= low < 1 < high < ends[1]
+
+
+def test_ratios_that_are_not_known_do_not_decide_the_range():
+    first, second = Histogram(PT, "a"), Histogram(PT, "b")
+    first.fill(np.repeat(PT.centers, [400] * 24 + [1] * 6))
+    second.fill(np.repeat(PT.centers, [400] * 24 + [1, 4, 9, 9, 9, 9]))  # 9 ± 9.5: the bars are seen
+    panel = draw([first, second], ratio=True).axes[1]
+    assert panel.get_yscale() == "linear"
+    assert panel.get_ylim()[0] == 0.0
+    assert 2.0 <= panel.get_ylim()[1] < 3.0
+
+
 def test_a_stack_adds_up():
     made = stack()
     figure = draw(made, ratio=True)
