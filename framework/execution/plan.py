@@ -191,7 +191,8 @@ def _planned(job: Job, found: Survey, agreed: Agreement, events: int | None, ski
     units = _units_or_empty(files, opened, found, skip, events)
     notes += _check_entries(files, kinds, units, events)
     records = {name: record for kind in kinds for name, record in kind.records.items()}
-    notes += [remark for tool in job.all_tools() for remark in tool.remarks(job, records, agreed.columns)]
+    remarks = (remark for tool in job.all_tools() for remark in tool.remarks(job, records, agreed.columns))
+    notes += dict.fromkeys(remarks)  # what several tools say is said once
     used = {id(unit.file) for unit in units}
     return Plan(
         files=tuple(file for file in files if not file.entries or id(file) in used),

@@ -40,7 +40,6 @@ __all__ = [
     "normalised",
     "passing",
     "places_of",
-    "repeated",
     "seen_in",
     "together",
     "values_of",
@@ -242,16 +241,16 @@ def in_both(events: Events, nominal: Events, cut: Cut, at: str) -> tuple[Array |
 
 
 def repeated(
-    drawn: Iterable[Sequence[View]], cuts: Iterable[Cut], weight: Weight, columns: Mapping[str, ColumnInfo]
+    drawn: Iterable[tuple[Sequence[Expression], Sequence[Cut]]], weight: Weight, columns: Mapping[str, ColumnInfo]
 ) -> list[str]:
-    """Return a line for each figure whose values are drawn several times, since a cut or the weight has several values
+    """Return a line for values that are drawn several times, since one of their cuts or the weight has several values
     for each of them; of columns that the input does not have nothing is said.
     """
-    deep = {one: levels for one in [*(part for cut in cuts for part in cut.parts), weight]
-            if (levels := one.levels(columns))}  # fmt: skip
     lines: dict[str, None] = {}
-    for views in drawn:
-        own = [view.expression.levels(columns) for view in views]
+    for expressions, cuts in drawn:
+        deep = {one: levels for one in [*(part for cut in cuts for part in cut.parts), weight]
+                if (levels := one.levels(columns))}  # fmt: skip
+        own = [expression.levels(columns) for expression in expressions]
         known = [levels for levels in own if levels is not None]
         one = max(deep, key=lambda one: deep[one], default=None)
         if one is None or len(known) < len(own) or deep[one] <= max(known):
@@ -261,7 +260,9 @@ def repeated(
         what = f"each element of {info.name}" if of_list else f"each of {info.container}"
         passes = f" that passes; any({one.text}) keeps {'objects' if max(known) else 'events'} once"
         said = passes if isinstance(one, Cut) else f", as the weight {one.text} has one for each"
-        lines[f"{' against '.join(view.expression.text for view in views)} is drawn once for {what}{said}"] = None
+        lines[f"{' against '.join(expression.text for expression in expressions)} is drawn once for {what}{said}"] = (
+            None
+        )
     return [*lines]
 
 
@@ -393,6 +394,10 @@ class PlotTool(FigureTool):
         """Return the expressions whose columns are read, besides selection and weight."""
         raise TypeError(f"{type(self).__name__} does not say what it reads: override expressions()")
 
+    def drawn(self) -> Iterable[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return which values are filled together, and the cuts on them: those that repeat values are told."""
+        return []
+
     def empty(self) -> Plots:
         """Return the empty plot objects of a sample, by key."""
         raise TypeError(f"{type(self).__name__} does not say what it fills: override empty()")
@@ -408,8 +413,10 @@ class PlotTool(FigureTool):
     def remarks(
         self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
     ) -> Sequence[str]:
-        """Tell of scores that are drawn for events with which their model was trained."""
-        return seen_scores(self.reads(), job, records)
+        """Tell of scores that are drawn for events with which their model was trained, and of values that are drawn
+        several times.
+        """
+        return [*seen_scores(self.reads(), job, records), *repeated(self.drawn(), self.Weight, columns)]
 
     # ── what all do the same way ─────────────────────────────────────────────────────────────────────────────────────
 

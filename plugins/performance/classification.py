@@ -56,6 +56,10 @@ class MigrationPlots(PlotTool):
         """Return classes and ranges."""
         return [self.Truth, *self.Classifiers.values(), *self.Ranges.values()]
 
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return true classes and classifiers."""
+        return [([self.Truth, *self.Classifiers.values()], [self.Selection, *self.Ranges.values()])]
+
     def empty(self) -> Plots:
         """Return a matrix for each classifier and range."""
         from hepflow.plots import MigrationMatrix
@@ -163,6 +167,10 @@ class RocPlots(PlotTool):
             )
         total = [self.SignalTotal] if self.SignalTotal is not None else []
         return [self.Signal, self.Background, *self.Scores.values(), *self.Points.values(), *total]
+
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return the scores, with what is signal and what is background."""
+        return [([score], [self.Selection, self.Signal, self.Background]) for score in self.Scores.values()]
 
     def empty(self) -> Plots:
         """Return a curve for each score and a point for each decision."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from hepflow import Context, Events, Job, Property
+from hepflow import Context, Events, Property
 from hepflow.errors import JobOptionsError
 from hepflow.expressions import Cut, Expression
 from hepflow.plugins.performance.base import (
@@ -17,14 +17,12 @@ from hepflow.plugins.performance.base import (
     as_views,
     columns_of,
     file_name,
-    repeated,
     together,
 )
 from hepflow.plugins.performance.counting import fill_binned
 
 if TYPE_CHECKING:
     from hepflow.plots import Histogram
-    from hepflow.protocols import ColumnInfo
 
 __all__ = ["HistogramPlots"]
 
@@ -76,12 +74,10 @@ class HistogramPlots(PlotTool):
         """Look the variables up once."""
         self.plots_ = tuple(self._plots())
 
-    def remarks(
-        self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
-    ) -> Sequence[str]:
-        """Tell, too, of values that are drawn several times."""
-        twice = repeated(self._views(), [self.Selection, *self.Split.values()], self.Weight, columns)
-        return [*super().remarks(job, records, columns), *twice]
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return variables and pairs, with the cuts of all classes."""
+        cuts = [self.Selection, *self.Split.values()]
+        return [([view.expression for view in views], cuts) for views in self._views()]
 
     def empty(self) -> Plots:
         """Return a histogram for each variable and class."""

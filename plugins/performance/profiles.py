@@ -106,8 +106,17 @@ class EfficiencyPlots(AgainstVariables):
         """Return variables, truth partners and cuts; errors as in ``labels`` and where a partner is missing."""
         passed = [self.Passed[label] for label in self.labels()]
         cuts = [*passed, *self.Totals.values(), *self.TruthTotals.values()]
-        truth = [Expression(view.truth.column) for view in self.views()] if self.TruthTotals else []
+        truth = [Expression(view.truth.column) for view in self._of_truth()]
         return [*(view.expression for view in self.views()), *truth, *cuts]
+
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return the variables, and with them what passes of what."""
+        cuts = [self.Selection, *self.Passed.values(), *self.Totals.values()]
+        truth = [([Expression(view.truth.column)], [*self.TruthTotals.values()]) for view in self._of_truth()]
+        return [*(([view.expression], cuts) for view in self.views()), *truth]
+
+    def _of_truth(self) -> list[View]:
+        return self.views() if self.TruthTotals else []
 
     def empty(self) -> Plots:
         """Return an efficiency for each variable and curve."""
@@ -185,6 +194,11 @@ class RejectionPlots(AgainstVariables):
         """Return variables, scores and classes."""
         return [*(view.expression for view in self.views()), *self.Scores.values(), self.Signal, self.Background]
 
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return the scores with each variable."""
+        cuts = [self.Selection, self.Signal, self.Background]
+        return [([view.expression, score], cuts) for view in self.views() for score in self.Scores.values()]
+
     def empty(self) -> Plots:
         """Return an efficiency for each variable and score."""
         from hepflow.plots import EfficiencyAtRejection
@@ -230,6 +244,11 @@ class ProfilePlots(AgainstVariables):
     def expressions(self) -> Sequence[Expression]:
         """Return variables, quantity and cuts."""
         return [*(view.expression for view in self.views()), self.response().expression, *self.Curves.values()]
+
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return the quantity with each variable."""
+        cuts, response = [self.Selection, *self.Curves.values()], self.response().expression
+        return [([view.expression, response], cuts) for view in self.views()]
 
     def empty(self) -> Plots:
         """Return a profile for each variable and curve."""
@@ -277,6 +296,11 @@ class ResolutionPlots(AgainstVariables):
                 hint = nearest(mode, ResolutionProfile.MODES, what="modes")
                 raise JobOptionsError(f"there is no mode {mode!r}", where=f"tool {self.name}", hint=hint)
         return [*(view.expression for view in self.views()), *self.Responses.values()]
+
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return the responses with each variable."""
+        both = [(view.expression, response) for view in self.views() for response in self.Responses.values()]
+        return [(pair, [self.Selection]) for pair in both]
 
     def empty(self) -> Plots:
         """Return a resolution profile for each variable and response."""

@@ -13,13 +13,12 @@ import numpy as np
 
 from hepflow import Context, Events, Job, Property
 from hepflow.errors import JobOptionsError, nearest
-from hepflow.expressions import Expression, common_values
-from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, repeated, values_of
+from hepflow.expressions import Cut, Expression, common_values
+from hepflow.plugins.performance.base import Drawer, Plots, PlotTool, View, as_views, values_of
 from hepflow.plugins.performance.counting import fill_binned
 
 if TYPE_CHECKING:
     from hepflow.plots import Histogram
-    from hepflow.protocols import ColumnInfo
 
 __all__ = ["StackPlots"]
 
@@ -72,12 +71,9 @@ class StackPlots(PlotTool):
         of_all = {name for one in (*self.expressions(), self.Selection) for name in one.columns}
         return [name if name in of_all or name.endswith("?") else f"{name}?" for name in super().reads()]
 
-    def remarks(
-        self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
-    ) -> Sequence[str]:
-        """Tell, too, of values that are drawn several times."""
-        twice = repeated(([view] for view in self._views()), [self.Selection], self.Weight, columns)
-        return [*super().remarks(job, records, columns), *twice]
+    def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
+        """Return the variables."""
+        return [([expression], [self.Selection]) for expression in self.expressions()]
 
     def empty(self) -> Plots:
         """Return a histogram for each variable."""

@@ -118,22 +118,24 @@ def folds_of(classifier: str, record: Mapping[str, Any], number: str, tool: str)
 
 
 def seen_scores(columns: Sequence[str], job: Job, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a line for each of the columns that is the score of a model which was trained with some of the events of
+    """Return a line for each model whose scores are among the columns and which was trained with some of the events of
     its sample, where no ``UnseenEvents`` of the job selects the others; ``records`` are those of the input.
     """
     unseen = [tool for tool in job.all_tools() if isinstance(tool, UnseenEvents)]
     if any(tool.Folds or tool.AllEvents for tool in unseen):
         return []
-    covered = {name.rpartition(".")[2] for tool in unseen for name in tool.Classifiers}
     written = [tool for tool in job.all_tools() if not {*tool.writes()}.isdisjoint(columns)]
     found = by_decoration({**records, **{tool.name: tool.record() for tool in written}})
+    named = [name for tool in unseen for name in tool.Classifiers]
+    done = [record for name in named if (record := found.get(name) or found.get(name.rpartition(".")[2]))]
     lines = []
     for column in columns:
         record = found.get(column) or found.get(column.rpartition(".")[2], {})
         folds = record.get("record", {}).get("folds")
         name = column.rpartition(".")[2]
-        if folds is None or "WeightFile" not in record or record.get("kfold") or name in covered:
+        if folds is None or "WeightFile" not in record or record.get("kfold") or record in done:
             continue
+        done.append(record)  # all scores of a model are told at once
         rule = Roles.from_record(folds)
         number = "" if rule.column.endswith(".mcEventNumber") else f', EventNumber="{rule.column}"'
         unseen_fold = _text(rule.column.rpartition(".")[2], rule.number, rule.test, "test")

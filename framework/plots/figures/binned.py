@@ -305,7 +305,7 @@ def _draw_ratio_panel(
     for place, (curve, look) in enumerate(zip(curves, looks, strict=True)):
         shift = _shift(place, len(curves))
         draw_points(axes, curve, look, Extent(), shift=shift)
-        draw_arrows(axes, curve, look, limits, shift=shift)
+        draw_arrows(axes, curve, look, limits[:2], shift=shift)
     show_ratio(axes, title, limits, known=bool(np.isfinite(values).any()))
 
 

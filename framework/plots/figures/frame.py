@@ -138,7 +138,8 @@ def _decades(
 
 def _nearest(distance: npt.NDArray[Any], outliers: float) -> npt.NDArray[Any]:
     """Return which are not among the ``outliers`` (a part of all) with the greatest distance."""
-    return distance <= np.sort(distance)[math.ceil((1 - outliers) * len(distance)) - 1]
+    farthest = np.sort(distance)[math.ceil((1 - outliers) * len(distance)) - 1]
+    return np.asarray(distance <= farthest)
 
 
 def show_ratio(axes: Any, title: str, limits: RatioRange, *, known: bool) -> None:

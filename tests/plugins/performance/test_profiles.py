@@ -7,10 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hepflow import Job
 from hepflow.context import Context
 from hepflow.errors import HepflowError
 from hepflow.expressions import Cut
-from hepflow.plugins.performance import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots
+from hepflow.plugins.performance import EfficiencyPlots, ProfilePlots, RejectionPlots, ResolutionPlots, RocPlots
+from hepflow.protocols import ColumnInfo
 from hepflow.variables import Binning, Variable
 
 EDGES = np.array([10.0, 40.0, 70.0, 100.0])
@@ -38,6 +40,21 @@ def test_efficiencies_with_their_own_denominators(filled, taus):
         np.testing.assert_allclose(value, counts(pt[total & passed]) / counts(pt[total]))
         assert (low < value).all()
         assert (value < high).all()
+
+
+def test_values_that_a_cut_repeats_are_told():
+    tools = [
+        EfficiencyPlots("e", Variables=["n.met:5;0;10"], Passed={"a": "n.jet > 3"}),
+        ProfilePlots("p", Variables=["n.met:5;0;10"], Response="n.mass:5;0;9", Selection="n.jet > 3"),
+        ResolutionPlots("r", Variables=["n.met:5;0;10"], Responses={"a": "n.mass / 90"}, Selection="n.jet > 3"),
+        RocPlots("roc", Scores={"a": "n.mass"}, Signal="n.jet > 3"),
+    ]
+    columns = {f"n.{name}": ColumnInfo(f"n.{name}", (name,), "float32", 1, single=True) for name in ("met", "mass")}
+    columns["n.jet"] = ColumnInfo("n.jet", ("jet",), "float32", 2, single=True)
+    for tool in tools:
+        (line,) = tool.remarks(Job("job"), {}, columns)
+        assert "is drawn once for each element of n.jet that passes; any(n.jet > 3) keeps" in line
+        assert not tool.remarks(Job("job"), {}, {**columns, "n.jet": columns["n.met"]})
 
 
 def test_truth_objects_as_denominator(filled, taus):

@@ -105,5 +105,11 @@ def test_scores_of_events_that_trained_are_told_before_the_loop():
     assert "mcEventNumber % 4 = 3" in lines[0]
     job += UnseenEvents("unseen", Classifiers=["A"])
     assert [line.partition(" ")[0] for line in roc.remarks(job, records, {})] == ["TauJets.B"]
+    modes = RocPlots("modes", Scores={mode: f"TauJets.BProb_{mode}" for mode in ("1p0n", "1p1n")})
+    records["B"] |= {"decorations": ["TauJets.B", "TauJets.BProb_1p0n", "TauJets.BProb_1p1n"]}
+    (line,) = modes.remarks(job, records, {})  # once a model
+    assert line.startswith("TauJets.BProb_1p0n is drawn for all events")
+    job += UnseenEvents("both", Classifiers=["B"])  # its decision: the scores are those of the same model
+    assert not modes.remarks(job, records, {})
     with pytest.raises(JobOptionsError, match="no classifier is named"):
         UnseenEvents("unseen").check(job)
