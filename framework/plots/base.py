@@ -153,6 +153,11 @@ class PlotObject(ABC):
             return [f"{self.invalid} of {number} entries left out: no value (NaN) or no finite weight"]
         return []
 
+    def _nothing_in(self, where: str) -> str:
+        """Return why nothing is inside the axes of a filled object."""
+        weighted = any(self._content(name, flow=True)[1].any() for name in self._sums)
+        return f"no entries inside {where}" if weighted else "all weights are 0"
+
     @property
     def note(self) -> str:
         """Why the object is empty, or what was left out; empty where all is well."""

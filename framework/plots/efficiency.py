@@ -141,7 +141,7 @@ class EfficiencyProfile(PlotObject):
         found = [*super().reasons(), *self._signs()]
         (_, passed), (_, total) = self._passed(), self._total()
         if self.entries and not total.any():
-            found.append("no entries in the denominator" if passed.any() else "no entries inside the axis")
+            found.append("no entries in the denominator" if passed.any() else self._nothing_in("the axis"))
         none = int(np.sum((passed == 0) & (total > 0))) if self.inverse else 0
         if none:
             found.append(f"{none} bin{'s' * (none != 1)} where nothing passes: no rejection")

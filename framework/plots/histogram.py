@@ -134,7 +134,7 @@ class Histogram(PlotObject):
         """Return why there is nothing to see: no entries, or none inside the axes."""
         found = super().reasons()
         if self.entries and not self.variances().any():
-            found.append("no entries inside the axes" if len(self.axes) == 2 else "no entries inside the axis")
+            found.append(self._nothing_in("the axes" if len(self.axes) == 2 else "the axis"))
         elif self.entries:
             everything = self._content("counts", flow=True)[1].sum()
             outside = 1 - self.variances().sum() / everything

@@ -125,7 +125,7 @@ class MigrationMatrix(PlotObject):
             return found
         values, variances = self._content("counts")
         if not variances.any():
-            return [*found, "no entries inside the classes"]
+            return [*found, self._nothing_in("the classes")]
         if empty := [name for name, sums in zip(self.truth_labels, variances.sum(axis=0), strict=True) if not sums]:
             found.append(f"no entries of true {', '.join(empty)}")
         if (values < 0).any():

@@ -101,7 +101,7 @@ class Profile(PlotObject):
         found = super().reasons()
         weights = self._content("weights")[0]
         if self.entries and not weights.any():
-            found.append("no entries inside the axis")
+            found.append(self._nothing_in("the axis"))
         if wrong := int(np.sum(weights < 0)):
             found.append(f"{wrong} bin{'s' * (wrong != 1)} left out: the sum of weights is negative")
         return found

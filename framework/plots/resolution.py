@@ -97,7 +97,7 @@ class ResolutionProfile(PlotObject):
         found = [*super().reasons(), *self._signs()]
         values, variances = (sums[1:-1] for sums in self._content("counts", flow=True))
         if not variances.any():
-            return [*found, "no entries inside the axis"] if self.entries else found
+            return [*found, self._nothing_in("the axis")] if self.entries else found
         if few := int(np.sum(variances.any(axis=1) & ~self._enough("median"))):
             found.append(f"{few} bin{'s' * (few != 1)} left out: fewer than {MIN_ENTRIES['median']} effective entries")
         outside = ratio_of(values[:, [0, -1]].sum(), values.sum())

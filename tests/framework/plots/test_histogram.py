@@ -46,6 +46,9 @@ def test_a_histogram_whose_entries_are_outside_says_so():
     two.fill([0.5], [7.0])
     assert (one.note, two.note) == ("no entries inside the axis", "no entries inside the axes")
     assert one.total == 2
+    weightless = Histogram(FEW)
+    weightless.fill([0.5], weight=[0.0])
+    assert weightless.note == "all weights are 0"
 
 
 def test_a_histogram_has_one_or_two_axes():
