@@ -137,6 +137,7 @@ def units_failed(
     first = {failure.error.cause: failure for failure in reversed(failures)}
     examples = [
         f"\n  {cause}: {f.file}{'' if f.start is None else f', entries {f.start}–{f.stop}'}: {f.error.message}"
+        + (f"\n    {f.error.hint}" if f.error.hint else "")
         for cause, f in first.items()
     ]
     text = f"{len(failures):,} of {total:,} units failed: {counted(failures)}"

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hepflow.context import Context
-from hepflow.errors import InputError, OutputError, many
+from hepflow.errors import InputError, OutputError, UnitsFailedError, many
 from hepflow.execution.cache import cache_directory
 from hepflow.execution.inputs import InputFile, formats
 from hepflow.execution.loop import Payload, Worker
@@ -228,6 +228,9 @@ def _make(
     inner = reporter.nested(f"making the sample {recipe.name}: {events:,} events, kept in {recipe.folder}")
     try:
         run(job, options, plugins=plugins, reporter=inner)
+    except UnitsFailedError as error:
+        hint = "its whole files are kept: the same command makes those that are missing"
+        raise error.but(where=str(recipe.folder), hint=hint) from None
     finally:
         _keep(recipe, scratch)
 
