@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from hepflow.errors import PlotError, nearest
 from hepflow.files import replacing, write_text
-from hepflow.plots.axis import Axis, boost_histogram
+from hepflow.plots.axis import Axis
 from hepflow.plots.columns import valid
+from hepflow.plots.sums import Sums
 
 if TYPE_CHECKING:
-    import boost_histogram as bh
     import hist
     from typing_extensions import Self
 
@@ -68,16 +68,13 @@ class PlotObject(ABC):
     """
 
     def __init__(self, label: str, sums: Mapping[str, Sequence[Any]]) -> None:
-        library = boost_histogram()
         self.label = label
         self.remark = ""
         self.entries = 0
         self.negative = 0
         self.invalid = 0
-        self._sums: dict[str, bh.Histogram[Any]] = {
-            name: library.Histogram(*axes, storage=library.storage.Weight()) for name, axes in sums.items()
-        }
-        self._common: dict[str, bh.Histogram[Any]] = {}
+        self._sums = {name: Sums(axes) for name, axes in sums.items()}
+        self._common: dict[str, Sums] = {}
 
     # ── what each kind says of itself ────────────────────────────────────────────────────────────────────────────────
 
@@ -107,9 +104,7 @@ class PlotObject(ABC):
         """Let this, which is a variation, take notes of what its entries have in common with those of the nominal
         (``fill_common``): errors of shifts come from it. It is no part of what is compared with ``==``.
         """
-        library = boost_histogram()
-        axes = self._common_axes()
-        self._common = {name: library.Histogram(*of, storage=library.storage.Weight()) for name, of in axes.items()}
+        self._common = {name: Sums(axes) for name, axes in self._common_axes().items()}
 
     def fill_common(self, *columns: Array, weight: Array | None = None) -> None:
         """Take note of entries that the nominal has as well: the columns of ``fill``, then those of the nominal for the
@@ -181,7 +176,7 @@ class PlotObject(ABC):
 
     def _content(self, name: str, *, flow: bool = False) -> tuple[Array, Array]:
         """Return copies of the sums of weights and of squared weights."""
-        view: Any = self._sums[name].view(flow=flow)
+        view = self._sums[name].view(flow=flow)
         return view["value"].copy(), view["variance"].copy()
 
     def __add__(self, other: Self) -> Self:
@@ -358,13 +353,12 @@ PARTS = ("bins", "values", "variances")
 Packed: TypeAlias = "tuple[Array, Array, Array | None]"
 
 
-def _pack(sums: bh.Histogram[Any]) -> Packed:
+def _pack(sums: Sums) -> Packed:
     """Return the numbers of the bins that hold something, flow included, with their sums: most of 10 000 are empty.
 
     The sums of squared weights are None where they are the sums of weights.
     """
-    view: Any = sums.view(flow=True)
-    flat = view.reshape(-1)
+    flat = sums.view(flow=True).reshape(-1)
     filled = np.flatnonzero((flat["value"] != 0) | (flat["variance"] != 0))
     values, variances = flat["value"][filled], flat["variance"][filled]
     return filled.astype(np.int32), values, None if np.array_equal(values, variances) else variances
@@ -396,7 +390,7 @@ def restore(kind: type[PlotObject], state: Mapping[str, Any], sums: Mapping[str,
             continue
         if filled.dtype.kind != "i" or filled.min() < 0:
             raise ValueError(f"{name} has bins that are no whole numbers from 0")
-        view: Any = known[name].view(flow=True)
+        view = known[name].view(flow=True)
         where = np.unravel_index(filled, view.shape)
         view["value"][where], view["variance"][where] = values, variances
     return made

@@ -57,7 +57,7 @@ class CorrelationMatrix(PlotObject):
         w = np.ones(x.shape[1]) if weights is None else np.asarray(weights, np.float64)
         found = {"weights": ok * w @ ok.T, "means": x * w @ ok.T, "squares": x**2 * w @ ok.T, "products": x * w @ x.T}
         for name, sums in found.items():
-            view: Any = self._sums[name].view()
+            view = self._sums[name].view()
             view["value"] += sums
             view["variance"] += ok * w**2 @ ok.T
 

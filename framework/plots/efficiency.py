@@ -85,7 +85,7 @@ class EfficiencyProfile(PlotObject):
         with np.errstate(divide="ignore", invalid="ignore"):
             mine, theirs = self._influence(), nominal._influence()
         squares = (self._content("counts")[1], nominal._content("counts")[1])
-        view: Any = self._common["products"].view()
+        view = self._common["products"].view()
         return (
             (squares[0] * mine**2).sum(axis=1),
             (squares[1] * theirs**2).sum(axis=1),

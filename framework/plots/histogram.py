@@ -33,7 +33,6 @@ class Histogram(PlotObject):
         if len(self.axes) not in (1, 2):
             raise PlotError(f"a histogram has one or two axes, not {len(self.axes)}")
         super().__init__(label, {"counts": [bins(axis) for axis in self.axes]})
-        self._views: dict[str, Any] = {}
 
     def layout(self) -> dict[str, Any]:  # noqa: D102
         return {"axes": self.axes}
@@ -59,7 +58,7 @@ class Histogram(PlotObject):
         self.invalid += invalid
         self.entries += len(numbers) - invalid
         self.negative += int(np.count_nonzero(numbers[negative] != len(self.axes[0]) + 2))
-        view = self._live("counts")
+        view = self._sums["counts"].view(flow=True)
         view["value"] += sums[:-1]
         view["variance"] += squares[:-1]
 
@@ -71,20 +70,14 @@ class Histogram(PlotObject):
         """Add so many entries to the bins, underflow, overflow and those that are invalid among them."""
         self.invalid += int(counts[-1])
         self.entries += int(counts[:-1].sum())
-        view = self._live("counts")
+        view = self._sums["counts"].view(flow=True)
         view["value"] += counts[:-1]
         view["variance"] += counts[:-1]
 
     def add_common(self, products: Array) -> None:
         """Add what ``fill_common`` would: products of weights of what both have in the same bin, by its number."""
-        view = self._live("products")
+        view = self._common["products"].view(flow=True)
         view["value"] += products[:-1]
-
-    def _live(self, name: str) -> Any:
-        """Return the sums of this name with flow bins, to be changed; making a view takes its time."""
-        if name not in self._views:
-            self._views[name] = {**self._sums, **self._common}[name].view(flow=True)
-        return self._views[name]
 
     def _common_axes(self) -> dict[str, Any]:
         return {"products": [bins(self.axes[0])]} if len(self.axes) == 1 else {}
@@ -99,7 +92,7 @@ class Histogram(PlotObject):
         """Return Σw² of both and Σww' of what is in the same bin in both: the rest is in one of them alone."""
         if not self.paired:
             return None
-        view: Any = self._common["products"].view()
+        view = self._common["products"].view()
         return self.variances(), nominal.variances(), view["value"].copy()
 
     def values(self, flow: bool = False) -> Array:

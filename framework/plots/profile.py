@@ -67,7 +67,7 @@ class Profile(PlotObject):
             return None
         (mean, error), (their_mean, their_error) = self.mean(), nominal.mean()
         a, b = mean - self._middle, their_mean - self._middle
-        views: list[Any] = [self._common[name].view() for name in ("products", "mine", "theirs", "both")]
+        views = [self._common[name].view() for name in ("products", "mine", "theirs", "both")]
         products, mine, theirs, both = (view["value"] for view in views)
         weights = np.ones(len(a))
         for one in (self, nominal):

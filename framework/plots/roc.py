@@ -62,7 +62,7 @@ class _SignalAgainstBackground(PlotObject):
         """
         if not np.isfinite(weight_sum):
             raise PlotError(f"{self}: the total of the signal cannot be {weight_sum}")
-        view: Any = self._sums["signal_total"].view()
+        view = self._sums["signal_total"].view()
         view["value"] += weight_sum
         view["variance"] += 1  # counts the parts: a total of 0 is a total, too
 
