@@ -27,6 +27,7 @@ import numpy as np
 __all__ = ["Packed", "PackingError", "pack", "unpack"]
 
 _NUMBERS = {bool, int, float}
+_PATH = type(Path())
 _OURS = re.compile(r"hepflow(\.[A-Za-z_]\w*)+")
 
 
@@ -48,7 +49,10 @@ def pack(value: Any, folder: Path, *, pickles: bool = True) -> Packed:
     """Return a value as bytes; PackingError where it cannot be pickled, or may not be (``pickles``)."""
     packer = _Packer(str(folder), pickles)
     try:
-        text = json.dumps([packer.encode(value), [len(one) for one in packer.buffers]]).encode()
+        told = packer.encode(value)
+        text = json.dumps(
+            [told, [len(one) for one in packer.buffers], [one for _, one in packer.layouts.values()]]
+        ).encode()
     except PackingError:
         raise
     except Exception as error:  # whatever a value's own pickling raises
@@ -62,12 +66,14 @@ def unpack(content: bytes, folder: Path, *, trusted: bool = False) -> Any:
     """
     try:
         start = 8 + int.from_bytes(content[:8], "little")
-        value, lengths = json.loads(content[8:start])
+        value, lengths, layouts = json.loads(content[8:start])
         buffers = []
         for length in lengths:
             buffers.append(content[start : start + length])
             start += length
-        return _Unpacker(str(folder), trusted, buffers).decode(value)
+        unpacker = _Unpacker(str(folder), trusted, buffers)
+        unpacker.layouts = unpacker.decode(layouts)
+        return unpacker.decode(value)
     except PackingError:
         raise
     except Exception as error:  # whatever damaged bytes, or a value's own unpickling, raise
@@ -81,6 +87,8 @@ class _Packer:
         self.folder = folder
         self.pickles = pickles
         self.buffers: list[bytes] = []
+        self.layouts: dict[Any, tuple[int, Any]] = {}
+        """Layout of plot objects, of which many have the same → its number, and the JSON of it."""
         self.pickled = self.local = False
 
     def encode(self, value: Any) -> Any:
@@ -100,7 +108,7 @@ class _Packer:
             return {"bytes": self._buffer(value)}
         if kind is complex:
             return {"complex": [value.real, value.imag]}
-        if kind is type(Path()):
+        if kind is _PATH:
             rest = _inside(str(value), self.folder)
             return {"path": str(value)} if rest is None else {"inside": rest}
         return self._encode_object(value, kind)
@@ -115,11 +123,18 @@ class _Packer:
         if _OURS.fullmatch(kind.__module__):
             if _plot_class(kind.__name__) is kind:
                 _, (_, state, sums) = value.__reduce__()
-                return {"plot": [kind.__name__, self.encode(state), self.encode(sums)]}
+                layout = self._layout(state.pop("layout"))
+                return {"plot": [kind.__name__, layout, self.encode(state), self.encode(sums)]}
             fields = _fields(name)
             if _class(name) is kind and fields is not None and {*getattr(value, "__dict__", fields)} <= {*fields}:
                 return {"fields": [name, [self.encode(getattr(value, field)) for field in fields]]}
         return self._pickle(value)
+
+    def _layout(self, layout: dict[str, Any]) -> int:
+        key = tuple(layout.items())
+        if key not in self.layouts:
+            self.layouts[key] = len(self.layouts), self.encode(layout)
+        return self.layouts[key][0]
 
     def _buffer(self, content: bytes) -> int:
         self.buffers.append(content)
@@ -141,15 +156,8 @@ class _Unpacker:
         self.folder = folder
         self.trusted = trusted
         self.buffers = buffers
-
-    def decode(self, value: Any) -> Any:
-        """Return the value that JSON stands for."""
-        if isinstance(value, list):
-            return value if _plain(value) else [self.decode(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        ((what, told),) = value.items()
-        decoders: dict[str, Callable[[Any], Any]] = {
+        self.layouts: list[Any] = []
+        self.decoders: dict[str, Callable[[Any], Any]] = {
             "text": lambda rest: self.folder + rest,
             "inside": lambda rest: Path(self.folder + rest),
             "path": Path,
@@ -165,7 +173,15 @@ class _Unpacker:
             "fields": lambda told: self._object(*told),
             "pickle": self._unpickle,
         }
-        return decoders[what](told)
+
+    def decode(self, value: Any) -> Any:
+        """Return the value that JSON stands for."""
+        if isinstance(value, list):
+            return value if _plain(value) else [self.decode(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        ((what, told),) = value.items()
+        return self.decoders[what](told)
 
     def _dict(self, pairs: list[Any]) -> dict[Any, Any]:
         keyed = [(self.decode(key), one) for key, one in pairs]
@@ -174,13 +190,13 @@ class _Unpacker:
     def _array(self, described: str, shape: list[int], number: int) -> Any:
         return np.ndarray(shape, _dtype(described), bytearray(self.buffers[number]))
 
-    def _plot(self, name: str, state: Any, sums: Any) -> Any:
+    def _plot(self, name: str, layout: int, state: Any, sums: Any) -> Any:
         from hepflow.plots.base import restore
 
         kind = _plot_class(name)
         if kind is None:
             raise PackingError(f"there is no plot object {name!r}")
-        return restore(kind, self.decode(state), self.decode(sums))
+        return restore(kind, {**self.decode(state), "layout": self.layouts[layout]}, self.decode(sums))
 
     def _object(self, name: str, values: list[Any]) -> Any:
         kind, fields = _class(name), _fields(name)
