@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hepflow.errors import ColumnError
 from hepflow.execution.dataflow import DataFlow, declared, resolve
+from hepflow.execution.inputs import InputFile
 from hepflow.execution.lineage import Lineage
 from hepflow.execution.survey import Survey
 from hepflow.execution.units import unit_of
@@ -23,11 +24,13 @@ __all__ = ["Agreement", "Group", "agree", "groups_of", "seconds"]
 
 @dataclass(frozen=True)
 class Group:
-    """Files of one schema: its digest, the schema, and their paths, in order."""
+    """Files of one schema: its digest, the schema, and their paths, in order. ``made``: one of them is there; else a
+    file without events stands for them, whose lists inside of lists cannot be told."""
 
     digest: str
     schema: FileSchema
     paths: Sequence[str]
+    made: bool = True
 
     @property
     def path(self) -> str:
@@ -59,15 +62,17 @@ def groups_of(job: Job, found: Survey, energy_unit: str) -> list[Group]:
     """Return the schemas of what was opened with their files, in order of the first; InputError where a file tells
     another energy unit than is given.
     """
-    paths: dict[str, list[str]] = {}
+    files: dict[str, list[InputFile]] = {}
     for file, facts in found.opened:
-        paths.setdefault(facts.digest, []).append(file.path)
+        files.setdefault(facts.digest, []).append(file)
     groups = []
-    for digest, those in paths.items():
+    for digest, inputs in files.items():
+        those = [file.path for file in inputs]
         schema = found.schemas[digest]
         unit = unit_of(those[0], schema.energy_unit, energy_unit)
         columns = {**seconds(job, schema), **schema.columns}
-        groups.append(Group(digest, replace(schema, columns=columns, second={}, energy_unit=unit), those))
+        schema = replace(schema, columns=columns, second={}, energy_unit=unit)
+        groups.append(Group(digest, schema, those, made=not all(file.like for file in inputs)))
     return groups
 
 
@@ -139,7 +144,8 @@ def _compare(flow: DataFlow, groups: Sequence[Group]) -> list[str]:
     """Return notes on what differs between files; ColumnError where they cannot be read in one job."""
     notes: list[str] = []
     for name in [name for name in flow.reads if name not in flow.flags]:
-        having = [(group.path, group.schema.columns[name]) for group in groups if name in group.schema.columns]
+        found = sorted((group for group in groups if name in group.schema.columns), key=lambda group: not group.made)
+        having = [(group.path, group.schema.columns[name]) for group in found if group.made or not found[0].made]
         lacking = [group for group in groups if name not in group.schema.columns]
         if lacking:
             varied = ", ".join(one for one, of in flow.variations.items() if name in of.needs)

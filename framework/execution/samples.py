@@ -101,10 +101,11 @@ def planned_files(
     """
     recipe, files = _listed(name, until, first, plugins)
     later = [file for file in files if not Path(file.path).exists()]
+    made = [file.path for file in files if file not in later]
     if not later:
         return files
     notes.append(f"{len(later)} of {len(files)} files of the sample {name} are not made yet; a run makes them first")
-    like = str(_columns_of(recipe, plugins))
+    like = made[0] if made else str(_columns_of(recipe, plugins))
     return [replace(f, like=like, entries=recipe.per_file) if f in later else f for f in files]
 
 

@@ -139,6 +139,8 @@ def cast_column(name: str, column: Column, found: ColumnType, wanted: ColumnType
     """
     if found == wanted and found.known:
         return column, False
+    if not len(column.content) and found.jagged == wanted.jagged and wanted.known:
+        return Column(column.offsets, wanted.empty().content), False
     if not found.known and found.jagged == wanted.jagged and found.inner <= wanted.inner:
         return _untyped(column, wanted), False
     if (found.jagged, found.inner) != (wanted.jagged, wanted.inner):
@@ -268,6 +270,7 @@ def _join_offsets(
 
 
 def _join_contents(contents: list[Any]) -> Any:
+    contents = [content for content in contents if len(content)] or contents[-1:]
     if all(isinstance(content, np.ndarray) for content in contents):
         return np.concatenate(contents)
     import awkward as ak

@@ -81,6 +81,7 @@ class _RootWriter(ABC):
         self._types: dict[str, ColumnType] = {}
         self._link: LinkWriter | None = None
         self._narrowed: set[str] = set()
+        self._filled: set[str] = set()
         self._pieces = Pieces()
         self._output: Any = None
         self._failed = False
@@ -164,8 +165,12 @@ class _RootWriter(ABC):
 
     def _cast(self, name: str, column: Column) -> Column:
         found = column_type(name, column)
-        if not self._types[name].known:
+        first = len(column.content) and name not in self._filled and self._output is None
+        if (found.known and first) or not self._types[name].known:  # what a column without a value said was a guess
+            self._check_types({**self._types, name: found})
             self._types[name] = found
+        if len(column.content):
+            self._filled.add(name)
         cast, narrowed = cast_column(name, column, found, self._types[name])
         if narrowed and name not in self._narrowed:
             self._narrowed.add(name)

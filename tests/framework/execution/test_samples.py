@@ -180,6 +180,7 @@ def test_a_plan_counts_a_sample_that_is_not_made_yet_and_generates_nothing(plugi
     go(plugins, tmp_path, events=10)
     plan = planned(1)
     assert (plan.entries, plan.notes[0][:14]) == (TOTAL, "4 of 5 files o")
+    assert len(plan.kinds) == 1  # as the file that is made, lists inside of lists too
     assert [unit.stop - unit.start for unit in plan.units] == [unit.entries for unit in planned(1).units]
 
 

@@ -126,6 +126,17 @@ def test_lists_without_a_type_get_that_of_later_chunks(tmp_path, formats, writer
     reader.close()
 
 
+def test_a_column_without_a_value_says_nothing_of_its_type(tmp_path, formats):
+    output = RNTupleWriter(tmp_path / "n.root", "tree")
+    values = ak.Array([[5], [6, 7]])
+    for content in (np.zeros(0, np.int32), values, np.zeros(0, np.int32)):
+        output.write({"C.x": Column(np.array([0, len(content)]), content)})
+    output.close()
+    reader = open_reader(str(tmp_path / "n.root"), formats)
+    assert reader.read([reader.schema().columns["C.x"]], 0, 3)["C.x"].content.to_list() == values.to_list()
+    reader.close()
+
+
 @BOTH
 def test_lists_that_never_get_a_type(tmp_path, writer):
     output = writer(tmp_path / "n.root", "tree")
