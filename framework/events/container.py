@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hepflow.errors import ColumnError, nearest
 from hepflow.events.column import Column, Offsets
-from hepflow.events.layout import distinct, flatten, jagged, marked, pack_links, scatter, unpack_links
+from hepflow.events.layout import distinct, flatten, jagged, links_of, marked, scatter
 from hepflow.events.links import BEHIND, NULL, container_id, container_name
 from hepflow.events.scope import Bools, Ints, Scope, counts_of, flat_take, offsets_from, taken
 from hepflow.expressions.values import Level, Value, reduced
@@ -125,16 +125,17 @@ class Container:
         none of them may be set. The target's columns must be declared like all others. An optional link column that
         is not there reads as null links.
         """
-        values = self.flat(link)
-        if self._lacks(link):
-            values = pack_links([], *np.zeros((2, len(values))))
-        lists, containers, index = unpack_links(values)
+        if self._access is not None:
+            self._access.check_read(f"{self._name}.{link}")
+        none = np.zeros(len(self), dtype=np.int64)
+        lacks = self._lacks(link)
+        lists, containers, index = ([], none, none) if lacks else links_of(self._scope, f"{self._name}.{link}")
         target = to or self._target(containers, link)
         if self._access is not None:
             self._access.check_container(target)
         if len(lists) > 1:
             raise ColumnError(f"{self._name}.{link} holds lists of lists of links, which cannot be followed")
-        counts = lists[0] if lists else np.ones(len(values), dtype=np.int64)
+        counts = lists[0] if lists else np.ones(len(self), dtype=np.int64)
         rows = np.repeat(flat_take(self._scope.event_of(self._name), self._scope.index(self._name)), counts)
         offsets = self._scope.group(target).offsets
         if offsets is None or not self._scope.linkable(target):
@@ -377,13 +378,22 @@ class Linked:
         if descending:
             keys = -keys if keys.dtype.kind == "f" else ~keys  # -x of an unsigned integer would wrap around
         owners = self.owners
-        if ((keys[:-1] <= keys[1:]) | (owners[:-1] != owners[1:])).all():  # as files mostly have them
+        late = np.flatnonzero(~(keys[:-1] <= keys[1:]) & (owners[:-1] == owners[1:]))
+        if not len(late):  # as files mostly have them
             return self
-        return self._with(self._index[np.lexsort((keys, owners))], self._offsets)
+        wrong = np.zeros(len(self._offsets) - 1, dtype=bool)  # lists that are not in order; the others stay
+        wrong[owners[late]] = True
+        rows = np.flatnonzero(wrong[owners])
+        index = self._index.copy()
+        index[rows] = index[rows[np.lexsort((keys[rows], owners[rows]))]]
+        return self._with(index, self._offsets)
 
     def first(self, number: int) -> Linked:
         """Keep at most the first ``number`` objects of each list."""
-        rank = np.arange(len(self)) - np.repeat(self._offsets[:-1], self.counts)
+        counts = self.counts
+        if not (counts > number).any():
+            return self
+        rank = np.arange(len(self)) - np.repeat(self._offsets[:-1], counts)
         return self.where(rank < number)
 
     def _with(self, index: Ints, offsets: Offsets) -> Linked:

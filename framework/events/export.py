@@ -11,9 +11,9 @@ import numpy as np
 from hepflow.errors import ColumnError
 from hepflow.events import Events
 from hepflow.events.column import Column
-from hepflow.events.layout import distinct, has_links, pack_links, unpack_links
+from hepflow.events.layout import distinct, has_links, links_of, pack_links
 from hepflow.events.links import BEHIND, NOT_KEPT, NULL, UNKNOWN, container_name
-from hepflow.events.scope import Ints, Scope, flat_take, taken
+from hepflow.events.scope import Scope, counts_of, flat_take, taken
 
 __all__ = ["event_column", "filled", "no_entry", "note_unknown", "object_column"]
 
@@ -33,9 +33,11 @@ def event_column(events: Events, name: str, written: Collection[str]) -> Column:
         )
     column = scope.column(name)
     index = scope.index(container)
-    content, missing = taken(column, index)
-    if has_links(content):
-        content = _remapped(scope, name, content, flat_take(scope.event_of(container), index), written)
+    if has_links(column.content):
+        content: Any = _remapped(scope, name, written)
+        missing = None if column.missing is None else flat_take(column.missing, index)
+    else:
+        content, missing = taken(column, index)
     return replace(column, offsets=scope.offsets(container), content=content, missing=missing)
 
 
@@ -80,28 +82,33 @@ def no_entry(name: str, entry: str) -> ColumnError:
     )
 
 
-def _remapped(scope: Scope, name: str, content: Any, rows: Ints, written: Collection[str]) -> Any:
-    """Return links as they are valid in the output; ``rows`` are the events (full-length numbering) of the objects."""
-    lists, containers, index = unpack_links(content)
+def _remapped(scope: Scope, name: str, written: Collection[str]) -> Any:
+    """Return the links of the visible objects as they are valid in the output."""
+    lists, containers, index = links_of(scope, name)
+    container = name.partition(".")[0]
+    rows = flat_take(scope.event_of(container), scope.index(container))
     for counts in lists:
         rows = np.repeat(rows, counts)
     new, position = containers.copy(), index.copy()
-    for number in distinct(containers):
+    found = distinct(containers)
+    for number in found:
         target = container_name(number)
         if number <= NULL:  # the null link, or known by a key of the input only, which was noted on reading
             continue
-        mine = np.flatnonzero(containers == number)
+        mine = None if len(found) == 1 else np.flatnonzero(containers == number)
+        events, places = flat_take(rows, mine), flat_take(index, mine)
         if target not in written:
-            scope.note(NOT_KEPT.format(target), name, len(mine))
+            scope.note(NOT_KEPT.format(target), name, len(places))
         if not scope.linkable(target):
             continue
         offsets = scope.group(target).offsets
         assert offsets is not None
-        full = offsets[rows[mine]] + index[mine]
-        inside = full < offsets[rows[mine] + 1]
-        scope.note(BEHIND.format(target), name, int((~inside).sum()))
-        mine = mine[inside]
-        local = scope.local_index(target)[full[inside]]
+        inside = places < counts_of(offsets)[events]
+        scope.note(BEHIND.format(target), name, len(places) - int(np.count_nonzero(inside)))
+        if scope.mask(target) is None:  # nothing is hidden: they stay as they are
+            continue
+        local = scope.local_index(target)[(offsets[events] + places)[inside]]
+        mine = np.flatnonzero(inside) if mine is None else mine[inside]
         new[mine[local < 0]], position[mine[local < 0]] = NULL, 0
         if target in written:
             position[mine[local >= 0]] = local[local >= 0]
@@ -112,6 +119,6 @@ def note_unknown(scope: Scope, columns: Mapping[str, Column]) -> None:
     """Note the links, of columns that were read, whose target is not in the input."""
     for name, column in columns.items():
         if has_links(column.content):
-            containers = unpack_links(column.content)[1]
+            containers = links_of(scope, name)[1]
             for number in distinct(containers[containers < NULL]):
                 scope.note(UNKNOWN.format(container_name(number)), name, int((containers == number).sum()))

@@ -12,7 +12,7 @@ import numpy as np
 from hepflow.errors import ColumnError
 from hepflow.events.column import Offsets
 from hepflow.events.links import LINK_PARTS
-from hepflow.events.scope import Ints, counts_of, offsets_from
+from hepflow.events.scope import Ints, Scope, counts_of, offsets_from
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -24,6 +24,7 @@ __all__ = [
     "has_links",
     "has_lists",
     "jagged",
+    "links_of",
     "marked",
     "normal_layout",
     "pack_links",
@@ -210,6 +211,21 @@ def unpack_links(values: Any) -> tuple[list[Ints], Ints, Ints]:
     parts = (normal_layout(layout[part]).data for part in LINK_PARTS)
     container, index = (np.asarray(part).astype(np.int64, copy=False) for part in parts)
     return counts, container, index
+
+
+def links_of(scope: Scope, name: str) -> tuple[Sequence[Ints], Ints, Ints]:
+    """Return the links of the visible objects of a column (see ``unpack_links``), which is unpacked once a chunk."""
+    lists, containers, index = scope.lasting("links", lambda: unpack_links(scope.column(name).content), [name])
+    rows = scope.index(name.partition(".")[0])
+    if rows is None:
+        return lists, containers, index
+    counts = []
+    for lengths in lists:
+        starts, kept = offsets_from(lengths)[rows], lengths[rows]
+        edges = offsets_from(kept)
+        rows = np.repeat(starts - edges[:-1], kept) + np.arange(edges[-1])
+        counts.append(kept)
+    return counts, containers[rows], index[rows]
 
 
 def pack_links(counts: Sequence[Ints], containers: Any, index: Any) -> ak.Array:

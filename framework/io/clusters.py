@@ -23,7 +23,9 @@ from hepflow.io.pages import check_parts
 __all__ = ["append", "create"]
 
 BLOB = 64_000_000
-"""Bytes from which on a blob is written, though pages follow."""
+"""Bytes of pages, unpacked, that are written together."""
+_HEADER, _BLOCK = 9, 1 << 24
+"""Bytes before a packed block, and those from which on it takes several."""
 _NTUPLE = ("_header", "_footer", "_footer_key", "_anchor", "_freesegments", "_column_counts", "_num_entries", "sync")
 
 
@@ -98,32 +100,59 @@ def append(output: Any, columns: Sequence[npt.NDArray[Any]], entries: int) -> No
 
 def _write_pages(ntuple: Any, sink: Any, columns: Sequence[npt.NDArray[Any]], compression: Any) -> list[Page]:
     """Write the values of each column as a page, the same values once; return where the pages lie."""
-    from uproot.compression import compress
-
+    plain = [np.packbits(one, bitorder="little") if one.dtype == np.bool_ else one.view(np.uint8) for one in columns]
+    said = [xxhash.xxh3_128_digest(values.data) for values in plain]
+    waiting = dict(zip(said, plain, strict=True))
     places: dict[bytes, tuple[int, int]] = {}
-    waiting: dict[bytes, bytes] = {}
-    said = []
-    for values in columns:
-        plain: Any = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else values.view(np.uint8)
-        said.append(xxhash.xxh3_128_digest(plain))
-        if said[-1] not in places and said[-1] not in waiting:
-            waiting[said[-1]] = bytes(compress(plain, compression))
-            if sum(map(len, waiting.values())) > BLOB:
-                _place(ntuple, sink, waiting, places)
-    _place(ntuple, sink, waiting, places)
+    while waiting:
+        places |= _write_blob(ntuple, sink, waiting, compression)
     return [Page(len(values), *places[digest], True) for values, digest in zip(columns, said, strict=True)]
 
 
-def _place(ntuple: Any, sink: Any, waiting: dict[bytes, bytes], places: dict[bytes, tuple[int, int]]) -> None:
-    """Write pages with their checksums as one blob, and note the size and the first byte of each."""
-    offset = _blob(ntuple, sink, b"".join(part for page in waiting.values() for part in (page, checksum(page))))
-    for digest, page in waiting.items():
-        places[digest] = len(page), offset
-        offset += len(page) + CHECKSUM_BYTES
-    waiting.clear()
+def _write_blob(
+    ntuple: Any, sink: Any, waiting: dict[bytes, npt.NDArray[np.uint8]], compression: Any
+) -> dict[bytes, tuple[int, int]]:
+    """Write the first of the pages that wait, with their checksums, as one blob; return the size and the first byte of
+    each.
+    """
+    sizes = [len(values) + CHECKSUM_BYTES for values in waiting.values()]
+    number = max(1, int(np.searchsorted(np.cumsum(sizes), BLOB, side="right")))
+    blob = np.empty(sum(sizes[:number]), np.uint8)
+    pages, end = [], 0
+    for digest in [*waiting][:number]:
+        start, end = end, end + _pack(waiting.pop(digest), compression, blob[end:])
+        pages.append((digest, end - start, start))
+        blob[end : end + CHECKSUM_BYTES] = np.frombuffer(checksum(blob[start:end].data), np.uint8)
+        end += CHECKSUM_BYTES
+    first = _blob(ntuple, sink, blob[:end].data)
+    return {digest: (size, first + start) for digest, size, start in pages}
 
 
-def _blob(ntuple: Any, sink: Any, content: bytes) -> int:
+def _pack(values: npt.NDArray[np.uint8], compression: Any, target: npt.NDArray[np.uint8]) -> int:
+    """Put the bytes of a page where they belong, packed where that makes them less, as uproot's ``compress`` does;
+    return how many they are. ZSTD packs straight to there.
+    """
+    import cramjam
+    from uproot.compression import ZSTD, compress
+
+    if isinstance(compression, ZSTD) and len(values) < _BLOCK:
+        room = target[_HEADER : max(len(values) - 1, _HEADER)]
+        try:
+            size = cramjam.zstd.compress_into(values.data, room.data, level=compression.level)
+        except cramjam.CompressionError:  # it would take as much as unpacked, or more
+            pass
+        else:
+            sizes = size.to_bytes(3, "little") + len(values).to_bytes(3, "little")
+            target[:_HEADER] = np.frombuffer(b"ZS\x01" + sizes, np.uint8)
+            return _HEADER + int(size)
+        packed = values
+    else:
+        packed = np.frombuffer(compress(values, compression), np.uint8)
+    target[: len(packed)] = packed
+    return len(packed)
+
+
+def _blob(ntuple: Any, sink: Any, content: bytes | memoryview) -> int:
     """Write bytes that only numbers of the RNTuple point to; return the first."""
     key = ntuple.add_rblob(sink, content, len(content))
     return int(key.location + key.allocation)

@@ -149,8 +149,7 @@ class Pages:
                 length = (page.elements * about.nbits + 7) // 8
             else:
                 length = page.elements
-            content = np.frombuffer(self._plain(page, length * about.dtype_toread.itemsize), about.dtype_toread, length)
-            part.view(about.dtype_toread)[:length] = content
+            self._unpack(page, part.view(np.uint8)[: length * about.dtype_toread.itemsize])
             self._tree.deserialize_page_decompressed_buffer(part, about)
             if about.dtype != about.dtype_result:
                 part[:] = part.view(about.dtype)[: page.elements]
@@ -160,8 +159,8 @@ class Pages:
             place += page.elements
         self._tree.post_process(target, about)
 
-    def _plain(self, page: Page, size: int) -> Any:
-        """Return the bytes of a page, unpacked; ValueError where they are not those that were written."""
+    def _unpack(self, page: Page, target: npt.NDArray[np.uint8]) -> None:
+        """Unpack the bytes of a page to where they belong; ValueError where they are not those that were written."""
         from uproot.compression import decompress
         from uproot.source.chunk import Chunk
         from uproot.source.cursor import Cursor
@@ -170,10 +169,21 @@ class Pages:
         if page.checked:
             _compare(content, f"page at byte {page.offset:,}")
             content = content[:-CHECKSUM_BYTES]
-        if page.size >= size:
-            return content
-        chunk = Chunk.wrap(self._tree.file.source, np.frombuffer(content, np.uint8))
-        return decompress(chunk, Cursor(0), {}, page.size, size).raw_data
+        if page.size >= len(target):
+            target[:] = np.frombuffer(content, np.uint8, len(target))
+        elif not _unpack_zstd(content, target):
+            chunk = Chunk.wrap(self._tree.file.source, np.frombuffer(content, np.uint8))
+            target[:] = decompress(chunk, Cursor(0), {}, page.size, len(target)).raw_data
+
+
+def _unpack_zstd(content: memoryview, target: npt.NDArray[np.uint8]) -> bool:
+    """Unpack one block of ZSTD, as pages of an xAOD are, without a copy between; return whether it is one."""
+    import cramjam
+
+    size = int.from_bytes(content[6:9], "little")
+    if bytes(content[:2]) != b"ZS" or size != len(target):
+        return False
+    return int(cramjam.zstd.decompress_into(content[9:], target.data)) == size
 
 
 def _compare(content: Any, what: str) -> None:

@@ -80,15 +80,23 @@ def decay_mode_objects(
     Tracks are those classified as charged (TauTrack) or conversion (ConvTrack), neutral PFOs have at least
     ``neutral_pt_cut`` (GeV), shots at least one photon; each sorted by descending pt and then cut to ``caps``.
     """
+    return _ordered(_chosen(events, neutral_pt_cut), caps)
+
+
+def _chosen(events: Events, neutral_pt_cut: float) -> dict[str, Linked]:
+    """Return the objects of each sequence in the order of the links."""
     taus = events["TauJets"]
     tracks = taus.follow("tauTrackLinks", TRACKS)
     neutral, shots = taus.follow("neutralPFOLinks", NEUTRAL), taus.follow("shotPFOLinks", SHOTS)
-    objects = {
+    return {
         "TauTrack": _flagged(tracks, CHARGED_BIT),
         "NeutralPFO": neutral.where(neutral.flat("pt") >= neutral_pt_cut * 1000.0),
         "ShotPFO": shots.where(shots.flat("tauShots_nPhotons") >= 1),
         "ConvTrack": _flagged(tracks, CONVERSION_BIT),
     }
+
+
+def _ordered(objects: Mapping[str, Linked], caps: Mapping[str, int] | None) -> dict[str, Linked]:
     ordered = {name: selected.sort(selected.flat("pt")) for name, selected in objects.items()}
     return ordered if caps is None else {name: ordered[name].first(caps[name]) for name in ordered}
 
@@ -106,8 +114,9 @@ def decay_mode_sequences(
     Momenta in MeV, lengths in mm.
     """
     taus = events["TauJets"]
-    charged = _flagged(taus.follow("tauTrackLinks", TRACKS), CHARGED_BIT)  # in the order of the links, as Athena has it
-    objects = decay_mode_objects(events, neutral_pt_cut=neutral_pt_cut, caps=caps)
+    chosen = _chosen(events, neutral_pt_cut)
+    charged = chosen["TauTrack"]  # the leading one in the order of the links, as Athena has it
+    objects = _ordered(chosen, caps)
     return {name: (found.counts, _variables(name, taus, found, charged)) for name, found in objects.items()}
 
 

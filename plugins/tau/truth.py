@@ -26,7 +26,10 @@ MOMENTUM = ("px", "py", "pz")
 
 def wrap(angle: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return angles (radians) in [-pi, pi)."""
-    wrapped: npt.NDArray[Any] = (angle + np.pi) % (2 * np.pi) - np.pi
+    turned = np.asarray(np.add(angle, np.pi))
+    outside = ~((turned >= 0) & (turned < 2 * np.pi))  # few: a remainder takes long
+    np.remainder(turned, 2 * np.pi, out=turned, where=outside)
+    wrapped: npt.NDArray[Any] = turned - np.pi
     return wrapped
 
 
