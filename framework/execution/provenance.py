@@ -129,6 +129,7 @@ def provenance_of(
         "models": {str(path): sha256(path) for path in job.data_files().values()},
         "units": len(plan.units),
         "left_out": list(left_out),
+        "remarks": list(plan.notes),
         "notes": [{"column": name, "links": count, "note": text} for (text, name), count in total.notes.items()],
         "outputs": {name: [path.name for path in paths] for name, paths in outputs.items()},
     }

@@ -275,6 +275,7 @@ class Drawer:
 
     def __init__(self, tool: FigureTool, context: Context) -> None:
         self.context = context
+        self.tool = tool.name
         self.folder = tool.Folder or tool.name
         self.text = tool.Text or context.label
         self.sheet = context.style
@@ -322,7 +323,10 @@ class Drawer:
     def finish(self) -> None:
         """Draw and write everything; PlotError, naming the figure, for the first that fails, when all are done."""
         bases = {name: self.context.path(f"{self.folder}/{name}") for name in self.wanted}
-        calls = [(bases[name], *figure) for name, figure in self.wanted.items()]
+        calls = [
+            (bases[name], *figure, {"tool": self.tool, "place": place})
+            for place, (name, figure) in enumerate(self.wanted.items())
+        ]
         failed: list[PlotError] = []
         for paths in self.context.processes.map(_drawn, calls):
             if isinstance(paths, PlotError):
@@ -336,12 +340,16 @@ class Drawer:
             self.context.log.info("%s in %s", many(len(calls), "figure"), self.context.directory / self.folder)
 
 
-def _drawn(path: Path, what: Any, style: Any, options: Mapping[str, Any]) -> list[Path] | PlotError:
-    """Draw a figure and write it; what is wrong with it is returned, so that the others are drawn."""
+def _drawn(
+    path: Path, what: Any, style: Any, options: Mapping[str, Any], by: Mapping[str, Any]
+) -> list[Path] | PlotError:
+    """Draw a figure and write it, with who drew it; what is wrong with it is returned, so that the others are drawn."""
     from hepflow.plots.figures import draw, save
 
     try:
-        return save(draw(what, style=style, **options), path, what)
+        figure: Any = draw(what, style=style, **options)
+        figure.drawn_with["by"] = by
+        return save(figure, path, what)
     except PlotError as error:
         return PlotError(error.message, where=error.where or f"figure {path.name}", hint=error.hint)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hepflow.errors import InputError
+from hepflow.errors import InputError, many
 from hepflow.plugins.performance.report.tables import Table, plot_tables
 
-__all__ = ["Contents", "Picture", "pictures_of", "read_run"]
+__all__ = ["Contents", "Picture", "pictures_of", "read_run", "spoken"]
 
 STATE = ".hepflow"
 CUTFLOW = {"stream", "tool", "container", "selection", "before", "after"}
@@ -25,7 +25,7 @@ class Picture:
     """A figure of the run: its files, what its JSON says of it, and what is wrong with them.
 
     ``path`` is that of the files without suffix, relative to the run directory; a file that is missing or damaged is
-    None. ``pixels`` are width and height of the PNG.
+    None. ``pixels`` are width and height of the PNG, ``by`` is the tool that drew it and the place among its figures.
     """
 
     path: Path
@@ -37,6 +37,7 @@ class Picture:
     pixels: tuple[int, int] = (0, 0)
     pdf: Path | None = None
     json: Path | None = None
+    by: tuple[str, int] = ("", 0)
 
     @property
     def group(self) -> str:
@@ -46,7 +47,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Contents:
-    """A run directory, read: what its files say, and in ``problems`` which of them could not be read."""
+    """A run directory, read: what its files say, in ``problems`` which of them could not be read, in ``warnings`` what
+    the run remarked.
+    """
 
     directory: Path
     provenance: Mapping[str, Any]
@@ -54,6 +57,7 @@ class Contents:
     joboptions: str
     pictures: tuple[Picture, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def job(self) -> str:
@@ -95,7 +99,7 @@ def read_run(directory: Path) -> Contents:
     if not isinstance(cutflow, list) or not all(isinstance(row, dict) and row.keys() >= CUTFLOW for row in cutflow):
         problems.append("cutflow.json does not hold a cutflow")
         cutflow = []
-    pictures = pictures_of(directory, _in_order(_stems(directory), provenance))
+    pictures = _in_order(pictures_of(directory, _stems(directory)), provenance)
     if not provenance and not pictures and not (directory / STATE).is_dir():
         raise InputError(
             f"{directory} is no run directory: it has no provenance.json and no figures",
@@ -108,12 +112,19 @@ def read_run(directory: Path) -> Contents:
     except (OSError, ValueError) as error:
         problems.append(f"joboptions.py cannot be read: {error}")
         joboptions = ""
-    return Contents(directory, provenance, tuple(cutflow), joboptions, pictures, tuple(problems))
+    warnings = tuple(_warnings(provenance))
+    return Contents(directory, provenance, tuple(cutflow), joboptions, pictures, tuple(problems), warnings)
 
 
 def pictures_of(directory: Path, stems: Iterable[Path]) -> tuple[Picture, ...]:
     """Return figures by their paths without suffix, relative to the directory."""
     return _told_apart([_picture(directory, stem) for stem in stems])
+
+
+def _warnings(provenance: Mapping[str, Any]) -> list[str]:
+    """Return what the run remarked."""
+    links = [f"{note['column']}: {many(note['links'], 'link')} {note['note']}" for note in provenance.get("notes", ())]
+    return [*map(str, provenance.get("remarks", ())), *links]
 
 
 def _complain(problems: list[str], wrong: bool, text: str) -> None:
@@ -143,18 +154,25 @@ def _stems(directory: Path) -> set[Path]:
     return stems | {p.with_suffix("") for p in files if p.suffix == ".pdf" and p.with_suffix(".json") in files}
 
 
-def _in_order(stems: Iterable[Path], provenance: Mapping[str, Any]) -> list[Path]:
+def _in_order(pictures: Iterable[Picture], provenance: Mapping[str, Any]) -> tuple[Picture, ...]:
     """Return the figures of the run directory itself, then folder by folder as the tools that drew them stand in the
-    job (a tool draws into the folder of its name, or that of its property ``Folder``), then the others.
+    job (a tool draws into the folder of its name, or that of its property ``Folder``), then the others; those of a
+    folder tool by tool, in the order of the tool.
     """
     tools: Mapping[str, Mapping[str, Any]] = provenance.get("properties", {})
-    folders = ["", *(str(values.get("Folder") or name) for name, values in tools.items())]
+    names, folders = [*tools], ["", *(str(values.get("Folder") or name) for name, values in tools.items())]
 
-    def key(stem: Path) -> tuple[int, list[tuple[int, str]]]:
-        folder = stem.parts[0] if len(stem.parts) > 1 else ""
-        return folders.index(folder) if folder in folders else len(folders), _natural(stem.as_posix())
+    def key(picture: Picture) -> tuple[int, int, int, list[tuple[int, str]]]:
+        folder = picture.path.parts[0] if len(picture.path.parts) > 1 else ""
+        tool, place = picture.by
+        return (
+            folders.index(folder) if folder in folders else len(folders),
+            names.index(tool) if tool in names else len(names),
+            place,
+            _natural(picture.path.as_posix()),
+        )
 
-    return sorted(stems, key=key)
+    return tuple(sorted(pictures, key=key))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -182,7 +200,14 @@ def _picture(directory: Path, stem: Path) -> Picture:
         pixels,
         pdf if pdf.is_file() else None,
         numbers if numbers.is_file() else None,
+        _by(described.get("by")),
     )
+
+
+def _by(said: Any) -> tuple[str, int]:
+    """Return which tool drew a figure, and its place among the tool's."""
+    known = isinstance(said, Mapping) and isinstance(said.get("place"), int)
+    return (str(said.get("tool")), said["place"]) if known else ("", 0)
 
 
 def _shifts(described: Mapping[str, Any], plots: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
@@ -198,6 +223,21 @@ def _shifts(described: Mapping[str, Any], plots: Sequence[Mapping[str, Any]]) ->
         return tuple(found)
     except (KeyError, IndexError, TypeError, AttributeError):  # no variations, or not as hepflow writes them
         return ()
+
+
+def spoken(name: str) -> str:
+    """Return the name of a folder of figures as people would say it.
+
+    >>> spoken("EfficiencyOfAllTruthTaus_1p0n"), spoken("roc"), spoken("stacks")
+    ('Efficiency of all truth taus 1p0n', 'ROC', 'Stacks')
+    """
+    words = []
+    for part in name.replace("/", " ").replace("_", " ").split():
+        camel = re.findall("[A-Z][a-z]+", part)
+        one_word = "".join(camel) != part or len(camel) < 2
+        words.append(part if one_word else " ".join([camel[0], *(word.lower() for word in camel[1:])]))
+    text = " ".join("ROC" if word.lower() == "roc" else word for word in words)
+    return text[:1].upper() + text[1:]
 
 
 def _told_apart(pictures: Sequence[Picture]) -> tuple[Picture, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +19,8 @@ NETWORKS = ("*.onnx", "*.keras", "weights-for-lwtnn*.json")
 COUNTS = ("total", "signal_total", "excluded")
 """Numbers that say how much was filled, not what came out."""
 MOST_RESULTS = 60
+MOST_NAMES = 4
+ABBREVIATED = {"auc": "AUC"}
 ROLES = ("train", "validation", "test")
 
 
@@ -36,7 +38,10 @@ def facts(contents: Contents) -> list[tuple[str, str]]:
     """Return the run in a few (what, value)."""
     said = contents.provenance
     known: Mapping[str, Any] = said.get("versions", {})
+    samples = [*dict.fromkeys(str(file.get("sample") or "") for file in said.get("inputs", ()))]
     found = [
+        ("job", str(said.get("job", ""))),
+        ("samples" if len(samples) > 1 else "sample", _first(samples)),
         ("events", number(said.get("events") or "")),
         ("input files", number(len(said.get("inputs", ())) or "")),
         ("left out", number(len(said.get("left_out", ())) or "")),
@@ -46,6 +51,12 @@ def facts(contents: Contents) -> list[tuple[str, str]]:
         ("hepflow", str(known.get("hepflow", ""))),
     ]
     return [(what, value) for what, value in found if value]
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first of several names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def configured(contents: Contents) -> list[Configured]:
@@ -60,16 +71,36 @@ def configured(contents: Contents) -> list[Configured]:
     return found
 
 
-def results(contents: Contents) -> Table:
-    """Return the numbers of the figures that stand for the whole: diagonals, areas under curves, with their errors."""
-    rows: dict[tuple[str, ...], tuple[str, ...]] = {}
+def results(contents: Contents) -> list[Table]:
+    """Return the numbers of the figures that stand for the whole: diagonals, areas under curves, with their errors. A
+    table is of figures with the same quantities.
+    """
+    seen: set[tuple[str, ...]] = set()
+    found: dict[frozenset[str], list[tuple[str, str, dict[str, str]]]] = {}
     for picture in contents.pictures:
-        for table in picture.tables:
-            for name, value in table.rows if not table.header else ():
-                if name not in COUNTS:
-                    row = (picture.title, table.title, name.replace("_", " "), value)
-                    rows.setdefault((picture.group, *row[1:]), row)  # one matrix is several figures
-    return Table(("figure", "of", "what", "value"), list(rows.values())[:MOST_RESULTS], right=frozenset({3}))
+        singles = [(t.title, {row[0]: row[1] for row in t.rows}) for t in picture.tables if not t.header]
+        names = frozenset(name for _, values in singles for name in values if name not in COUNTS)
+        own = "" if singles and picture.title.startswith(singles[0][0]) else picture.title
+        for label, values in singles:
+            told = (picture.group, own, label, *(f"{name} {value}" for name, value in values.items()))
+            if told not in seen and names & values.keys():  # one matrix is several figures
+                seen.add(told)
+                found.setdefault(names, []).append((picture.title, label, values))
+    return [_results(names, rows[:MOST_RESULTS]) for names, rows in found.items()]
+
+
+def _results(names: frozenset[str], rows: Sequence[tuple[str, str, Mapping[str, str]]]) -> Table:
+    """Return a table of the quantities, of which a row may lack some; the title of a figure that begins with what the
+    numbers are of need not stand beside that.
+    """
+    columns = [name for name in dict.fromkeys(name for _, _, values in rows for name in values) if name in names]
+    alone = all(title.startswith(label) for title, label, _ in rows)
+    cells = [
+        (*((label,) if alone else (title, label)), *(values.get(name, "") for name in columns))
+        for title, label, values in rows
+    ]
+    header = (*(("of",) if alone else ("figure", "of")), *(ABBREVIATED.get(n, n.replace("_", " ")) for n in columns))
+    return Table(header, cells, right=frozenset(range(len(header) - len(columns), len(header))))
 
 
 def overview(contents: Contents) -> dict[str, list[Table]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hepflow.files import replacing
-from hepflow.plugins.performance.report.contents import Contents, Picture
+from hepflow.plugins.performance.report.contents import Contents, Picture, spoken
 from hepflow.plugins.performance.report.overview import Configured, configured, facts, overview, results
 from hepflow.plugins.performance.report.tables import Table
 
@@ -21,7 +22,7 @@ COLOURS = 128
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on a page: facts and results first, then figures by folder, then tables and texts."""
+    """What stands on a page: facts, results and cutflow first, then figures by folder, then tables and texts."""
 
     title: str
     author: str = ""
@@ -29,6 +30,7 @@ class Page:
     facts: Sequence[tuple[str, str]] = ()
     problems: Sequence[str] = ()
     results: Sequence[Table] = ()
+    cutflow: Sequence[Table] = ()
     figures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     sections: Mapping[str, Sequence[Table]] = field(default_factory=dict)
     configured: Sequence[Configured] = ()
@@ -38,15 +40,17 @@ class Page:
 
 def page_of(contents: Contents, *, title: str, author: str = "") -> Page:
     """Return the page of a run."""
+    sections = overview(contents)
     return Page(
         title,
         author,
         contents.paragraphs,
         facts(contents),
-        contents.problems,
-        [found] if (found := results(contents)).rows else [],
+        [*contents.problems, *contents.warnings],
+        results(contents),
+        sections.pop("Cutflow", []),
         contents.groups,
-        overview(contents),
+        sections,
         configured(contents),
         ("Job options", contents.joboptions),
     )
@@ -64,7 +68,7 @@ def write_page(page: Page, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = _data_uri
+    environment.filters |= {"data_uri": _data_uri, "typeset": _typeset, "spoken": spoken}
     pictures = [picture for group in page.figures.values() for picture in group]
     anchors = {picture.path: f"figure-{number}" for number, picture in enumerate(pictures, start=1)}
     stream = environment.get_template("page.html.j2").stream(
@@ -74,6 +78,13 @@ def write_page(page: Page, path: Path) -> None:
     )
     with replacing(path) as temporary:
         stream.dump(str(temporary), encoding="utf-8")  # piece by piece: two hundred figures are never in memory at once
+
+
+def _typeset(text: str) -> str:
+    """Return a text for the page, with the T of pT below the line."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"\bpT\b", "p<sub>T</sub>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _data_uri(path: Path) -> str:

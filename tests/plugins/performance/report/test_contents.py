@@ -34,6 +34,18 @@ def test_folders_stand_in_the_order_of_the_job(rundir):
     (rundir / "a").mkdir()
     (rundir / "a" / "last.png").write_bytes((rundir / "central.png").read_bytes())
     assert [*read_run(rundir).groups] == ["", "spectra", "roc", "a"]
+    for place, name in enumerate(("pt_10", "empty", "pt_2")):
+        path = rundir / f"spectra/{name}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "by": {"tool": "spectra", "place": place}}))
+    assert names(read_run(rundir))[1:4] == ["spectra/pt_10", "spectra/empty", "spectra/pt_2"]
+
+
+def test_what_the_run_remarked_is_told(rundir):
+    said = json.loads((rundir / "provenance.json").read_text())
+    assert said["remarks"] == []
+    said |= {"remarks": ["a is b"], "notes": [{"column": "TauJets.link", "links": 2, "note": "lead nowhere"}]}
+    (rundir / "provenance.json").write_text(json.dumps(said))
+    assert read_run(rundir).warnings == ("a is b", "TauJets.link: 2 links lead nowhere")
 
 
 def test_what_was_left_out_is_told(rundir):

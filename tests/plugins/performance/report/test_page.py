@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hepflow.plugins.performance.report.contents import read_run
+from hepflow.plugins.performance.report.contents import Contents, Picture, read_run
+from hepflow.plugins.performance.report.overview import results
 from hepflow.plugins.performance.report.page import page_of, write_page
-from hepflow.plugins.performance.report.tables import measured
+from hepflow.plugins.performance.report.tables import Table, measured
 from hepflow.plugins.performance.report.tool import write_report
 
 
@@ -80,16 +82,33 @@ def test_every_id_is_there_once(page):
 def test_contents_lead_to_every_section_and_figure(page):
     (nav,) = page.all("nav")
     entries = [a.text for a in nav.all("a")]
-    spectra = ["spectra", "tau pt (empty)", "tau pt (pt 2)", "tau pt (pt 10)"]
-    assert entries[:10] == ["Overview", "Results", "Figures", "Efficiency against tau pt", "roc", "pt", *spectra]
-    assert entries[10:] == [h2.text for h2 in page.all("h2")][2:]
+    spectra = ["Spectra", "tau pt (empty)", "tau pt (pt 2)", "tau pt (pt 10)"]
+    figures = ["Figures", "Efficiency against tau pt", "ROC", "pt", *spectra]
+    assert entries[:11] == ["Overview", "Results", "Cutflow", *figures]
+    assert entries[11:] == [h2.text for h2 in page.all("h2")][3:]
 
 
 def test_the_numbers_that_stand_for_the_whole_come_first(page, reported):
     auc = json.loads((reported / "roc/pt.json").read_text())["plots"][0]["derived"]["auc"]
     assert page.all("h2")[0].text == "Results"
     text = measured(auc["value"], auc["error"])
-    assert section(page, "results").rows() == [["figure", "of", "what", "value"], ["pt", "pt", "auc", text]]
+    assert section(page, "results").rows() == [["of", "AUC"], ["pt", text]]
+
+
+def test_a_row_has_the_quantities_of_what_was_measured_and_a_matrix_stands_once():
+    single = frozenset({1})
+    net = Table((), [("diagonal", "0.9"), ("mean_diagonal", "0.8"), ("total", "70")], "Net", right=single)
+    curve = Table((), [("auc", "0.95")], "Net", right=single)
+    cut = Table((), [("efficiency", "0.7"), ("rejection", "20")], "Cut", right=single)
+    titles = {"m/a": "Net: efficiency", "m/b": "Net: purity", "roc/a": "ROC: a against b", "roc/b": "ROC: a against c"}
+    pictures = [
+        Picture(Path(path), title, tables=(net,) if path < "n" else (curve, cut)) for path, title in titles.items()
+    ]
+    matrices, rocs = results(Contents(Path(), {}, (), "", tuple(pictures), ()))
+    assert (matrices.header, matrices.rows) == (("of", "diagonal", "mean diagonal"), [("Net", "0.9", "0.8")])
+    assert rocs.header == ("figure", "of", "AUC", "efficiency", "rejection")
+    both = [("Net", "0.95", "", ""), ("Cut", "", "0.7", "20")]
+    assert rocs.rows == [(f"ROC: a against {other}", *row) for other in "bc" for row in both]
 
 
 def test_pictures_are_inside_with_their_size(page, reported):
