@@ -106,17 +106,13 @@ class EfficiencyPlots(AgainstVariables):
         """Return variables, truth partners and cuts; errors as in ``labels`` and where a partner is missing."""
         passed = [self.Passed[label] for label in self.labels()]
         cuts = [*passed, *self.Totals.values(), *self.TruthTotals.values()]
-        truth = [Expression(view.truth.column) for view in self._of_truth()]
+        truth = [Expression(view.truth.column) for view in self.views()] if self.TruthTotals else []
         return [*(view.expression for view in self.views()), *truth, *cuts]
 
     def drawn(self) -> Sequence[tuple[Sequence[Expression], Sequence[Cut]]]:
-        """Return the variables, and with them what passes of what."""
-        cuts = [self.Selection, *self.Passed.values(), *self.Totals.values()]
-        truth = [([Expression(view.truth.column)], [*self.TruthTotals.values()]) for view in self._of_truth()]
-        return [*(([view.expression], cuts) for view in self.views()), *truth]
-
-    def _of_truth(self) -> list[View]:
-        return self.views() if self.TruthTotals else []
+        """Return with each variable what passes, whose objects are counted."""
+        cuts = [self.Selection, *self.Totals.values()]
+        return [([view.expression, passed], cuts) for view in self.views() for passed in self.Passed.values()]
 
     def empty(self) -> Plots:
         """Return an efficiency for each variable and curve."""

@@ -44,7 +44,7 @@ def test_efficiencies_with_their_own_denominators(filled, taus):
 
 def test_values_that_a_cut_repeats_are_told():
     tools = [
-        EfficiencyPlots("e", Variables=["n.met:5;0;10"], Passed={"a": "n.jet > 3"}),
+        EfficiencyPlots("e", Variables=["n.met:5;0;10"], Passed={"a": "n.mass > 3"}, Selection="n.jet > 3"),
         ProfilePlots("p", Variables=["n.met:5;0;10"], Response="n.mass:5;0;9", Selection="n.jet > 3"),
         ResolutionPlots("r", Variables=["n.met:5;0;10"], Responses={"a": "n.mass / 90"}, Selection="n.jet > 3"),
         RocPlots("roc", Scores={"a": "n.mass"}, Signal="n.jet > 3"),
@@ -55,6 +55,8 @@ def test_values_that_a_cut_repeats_are_told():
         (line,) = tool.remarks(Job("job"), {}, columns)
         assert "is drawn once for each element of n.jet that passes; any(n.jet > 3) keeps" in line
         assert not tool.remarks(Job("job"), {}, {**columns, "n.jet": columns["n.met"]})
+    of_jets = EfficiencyPlots("e", Variables=["n.met:5;0;10"], Passed={"a": "n.jet > 3"}, Selection="n.jet > 1")
+    assert not of_jets.remarks(Job("job"), {}, columns)  # jets are counted
 
 
 def test_truth_objects_as_denominator(filled, taus):
