@@ -264,7 +264,8 @@ def _title(described: Mapping[str, Any], plots: Sequence[Mapping[str, Any]]) -> 
         case "ResolutionProfile":
             return f"{_name(layout.get('response'))} ({options.get('mode', 'core')}) against {axes[0]}"
         case "MigrationMatrix":
-            return f"{first.get('label') or 'Matrix'}: {options.get('kind', 'efficiency')}"
+            labels = " and ".join(str(plot["label"]) for plot in plots if plot.get("label"))
+            return f"{labels or 'Matrix'}: {options.get('kind', 'efficiency')}"
         case "RocCurve" | "WorkingPoint":
             said = dict(line.partition(": ")[::2] for line in _lines(described.get("style")))
             named = [said[side].rpartition(" (")[0] for side in ("signal", "background") if side in said]
