@@ -122,6 +122,7 @@ def test_pictures_are_inside_with_their_size(page, reported):
             difference = np.abs(np.subtract(shown.convert("RGB"), drawn.convert("RGB"), dtype=float))
             assert difference.mean() < 1  # fewer colours
         assert (int(image["width"]), int(image["height"])) == picture.pixels
+        assert image["loading"] == "lazy"
         assert image["alt"] == picture.title
 
 
