@@ -10,7 +10,7 @@ from hepflow import Events, Property
 from hepflow.errors import OutputError, nearest
 from hepflow.events.column import Column
 from hepflow.events.export import event_column, filled, no_entry, object_column
-from hepflow.io.spelling import Spelling, check_spelling, counters_of, ntuple_spelling
+from hepflow.io.spelling import Spelling, check_spelling, counters_of, ntuple_spelling, ntuple_tree
 from hepflow.protocols import ColumnInfo, Writer
 from hepflow.streams.rootfile import RootStream
 
@@ -29,7 +29,7 @@ class NtupleStream(RootStream):
     varies = True
 
     Container = Property("TauJets", "container whose objects are the entries; empty for one entry an event")
-    TreeName = Property("tree", "name of the TTree or RNTuple")
+    TreeName = Property("", "name of the TTree or RNTuple; empty: that of the input where it is an ntuple, else tree")
     Format = Property("TTree", "how the file is written", choices=("TTree", "RNTuple"))
 
     def check(self, columns: Mapping[str, ColumnInfo | None], inputs: Mapping[str, ColumnInfo]) -> None:
@@ -63,20 +63,25 @@ class NtupleStream(RootStream):
         writer = TTreeWriter if self.Format == "TTree" else RNTupleWriter
         return writer(
             path,
-            self.TreeName,
+            self._tree(inputs),
             spell=self._spelling(inputs),
             counters=counters_of(inputs),
             compression=self.Compression,
             metadata=metadata,
         )
 
+    def _tree(self, inputs: Mapping[str, ColumnInfo]) -> str:
+        """Return the name of the tree: that of the input where its entries are those of the output."""
+        tree = ntuple_tree(inputs)
+        return self.TreeName or (tree if self.Container in ("", tree) else "") or "tree"
+
     def _spelling(self, inputs: Mapping[str, ColumnInfo]) -> Spelling:
         """Return how columns are spelled: those of a container called as the tree have no prefix."""
-        usual = ntuple_spelling(inputs)
+        usual, tree = ntuple_spelling(inputs), self._tree(inputs)
 
         def spell(name: str) -> str:
             container, _, variable = name.partition(".")
-            return variable if container == self.TreeName and name not in inputs else usual(name)
+            return variable if container == tree and name not in inputs else usual(name)
 
         return spell
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,7 @@ def show_folder(path: Path, formats: Sequence[Any]) -> None:
     InputError where it holds none of these.
     """
     is_run = (path / STATE).is_dir() or (path / PROVENANCE).is_file()
-    if is_run:
-        _show_run(path)
+    samples = _show_run(path) if is_run else {}
     found = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.relative_to(path))]
     inputs = [p for p in found if p.suffix in (".root", *NETWORKS) or is_dataset(str(p))]
     if not inputs and not is_run:
@@ -39,7 +38,7 @@ def show_folder(path: Path, formats: Sequence[Any]) -> None:
     for column in table.columns[2:]:
         column.justify = "right"
     for file in inputs[:SHOWN]:
-        table.add_row(str(file.relative_to(path)), *_in_words(file, formats), size(file.stat().st_size))
+        table.add_row(str(file.relative_to(path)), *_in_words(file, formats, samples), size(file.stat().st_size))
     if inputs:
         console().print(table)
     if len(inputs) > SHOWN:
@@ -49,8 +48,8 @@ def show_folder(path: Path, formats: Sequence[Any]) -> None:
         console().print(f"others   {_kinds(others)}")
 
 
-def _in_words(file: Path, formats: Sequence[Any]) -> tuple[str, str]:
-    """Return what a file is and how many entries it has; of one that cannot be read the reason."""
+def _in_words(file: Path, formats: Sequence[Any], samples: Mapping[str, str]) -> tuple[str, str]:
+    """Return what a file is, of which sample, and how many entries it has; of one that cannot be read the reason."""
     if is_dataset(str(file)):
         return "training set", ""
     if file.suffix in NETWORKS:
@@ -58,19 +57,22 @@ def _in_words(file: Path, formats: Sequence[Any]) -> tuple[str, str]:
     try:
         with closing(open_reader(str(file), formats)) as reader:
             schema = reader.schema()
-            return f"{schema.format}, {schema.tree}", f"{schema.entries:,}"
+            of = f" of {samples[file.name]}" if file.name in samples else ""
+            return f"{schema.format}, {schema.tree}{of}", f"{schema.entries:,}"
     except HepflowError as error:
         return error.message, ""
 
 
-def _show_run(path: Path) -> None:
-    """Print what made a run directory; of one of an older version what it says, and what it lacks."""
+def _show_run(path: Path) -> Mapping[str, str]:
+    """Print what made a run directory; of one of an older version what it says, and what it lacks. Return the samples
+    of its outputs.
+    """
     out = console()
     try:
         run = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
     except OSError:
         out.print(f"{path}: a run that has not finished; hepflow run … -o {path} --resume continues it", style="bold")
-        return
+        return {}
     except ValueError as error:
         raise InputError(f"the record of this run is damaged: {error}", where=str(path / PROVENANCE)) from error
     try:
@@ -78,11 +80,11 @@ def _show_run(path: Path) -> None:
         lacks = [name for name in ("command", "inputs", "asked", "events") if name not in run]
         out.print(f"command  {run.get('command', 'not known')}")
         inputs, asked = run.get("inputs", []), run.get("asked", {})
-        samples = ", ".join(dict.fromkeys(file["sample"] for file in inputs))
+        names = ", ".join(dict.fromkeys(file["sample"] for file in inputs))
         limits = "".join(f", {name} {asked[name]}" for name in ("events", "skip") if asked.get(name))
         if inputs:
             events = f"{run['events']:,} events read" if "events" in run else "events not counted"
-            out.print(f"input    {many(len(inputs), 'file')} of {samples}: {events}{limits}")
+            out.print(f"input    {many(len(inputs), 'file')} of {names}: {events}{limits}")
         lacks += _show_cutflow(path / "cutflow.json")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -91,6 +93,8 @@ def _show_run(path: Path) -> None:
     if lacks:
         made_by = run.get("version") or run.get("versions", {}).get("hepflow") or "another version"
         out.print(f"note     written by hepflow {made_by}, without {', '.join(lacks)}", style="yellow")
+    samples: Mapping[str, str] = run.get("samples", {})
+    return samples
 
 
 def _show_cutflow(path: Path) -> list[str]:

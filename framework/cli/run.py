@@ -519,8 +519,10 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         out.print(f"note     {_joined(list(counts))}: {many(sum(counts.values()), 'link')} {text}", style="yellow")
     for name, paths in result.outputs.items():
         total = sum(path.stat().st_size for path in paths)
-        first = str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
-        out.print(f"\n{name}: {first} ({many(len(paths), 'file')}, {size(total)})")
+        out.print(f"\n{name}: {_span(paths)} ({many(len(paths), 'file')}, {size(total)})")
+        named = dict.fromkeys(map(result.samples.get, paths))
+        for sample in named if len(named) > 1 else ():
+            out.print(f"  {sample}: {_span([path for path in paths if result.samples.get(path) == sample])}")
     figures = sorted(result.directory.rglob("*.png"))
     if figures:
         which = f"{figures[0]}{' …' if len(figures) > 1 else ''}"
@@ -536,6 +538,11 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         else ""
     )
     out.print(f"done {result.events:,} events in {result.seconds:.1f} s{rate}{kept}")
+
+
+def _span(paths: Sequence[Path]) -> str:
+    """Return the files that one stream wrote, as first and last."""
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
 
 
 def _show_kept(directory: Path | None, file: JobFile, given: dict[str, Any]) -> None:

@@ -97,6 +97,7 @@ def provenance_of(
     checksums: Mapping[str, str],
     total: Total,
     outputs: Mapping[str, Sequence[Path]],
+    samples: Mapping[Path, str],
     left_out: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return how the run's outputs were made."""
@@ -132,4 +133,5 @@ def provenance_of(
         "remarks": list(plan.notes),
         "notes": [{"column": name, "links": count, "note": text} for (text, name), count in total.notes.items()],
         "outputs": {name: [path.name for path in paths] for name, paths in outputs.items()},
+        "samples": {path.name: sample for path, sample in samples.items()},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from hepflow.execution.provenance import cutflow_rows, now, provenance_of, yield
 from hepflow.execution.records import CHECKSUMS, check_recorded, check_unchanged
 from hepflow.execution.rundir import KEPT, PROVENANCE, RunDirectory
 from hepflow.execution.status import check_no_jobs, note_end, note_start
+from hepflow.execution.totals import Totals
 from hepflow.execution.unitloop import UnitLoop
 from hepflow.executor import Executor
 from hepflow.files import write_text
@@ -57,6 +58,8 @@ class RunResult:
     """Variation → results of the tools that ran again; those of all others are the nominal ones."""
     yields: dict[str, Yields] = field(default_factory=dict)
     """Sample → line of the cutflow → weights before and after, with ``--lumi``."""
+    samples: dict[Path, str] = field(default_factory=dict)
+    """Output file → the sample that is in it; of files that hold all samples nothing is said."""
 
     def _repr_html_(self) -> str:
         """Show cutflow, outputs and results in a notebook."""
@@ -149,8 +152,9 @@ class _Run:
         outputs = close_streams(
             self.job, self.directory, context, loop.totals, self.reporter, keep_parts=bool(left_out)
         )
+        samples = self._samples(loop.totals, outputs)
         provenance = provenance_of(
-            self.job, self.plan, self.options, self.plugins, self.checksums, total, outputs, context.left_out
+            self.job, self.plan, self.options, self.plugins, self.checksums, total, outputs, samples, context.left_out
         )
         self.directory.write_json(PROVENANCE, provenance)  # for tools that report
         results = finalize_tools(self.job, self.directory, context, total.results, outputs, self.reporter)
@@ -171,7 +175,19 @@ class _Run:
             left_out,
             results.pop(VARIATIONS, {}),
             yields_of(total),
+            samples,
         )
+
+    def _samples(self, totals: Totals, outputs: Mapping[str, Sequence[Path]]) -> dict[Path, str]:
+        """Return the sample of each output file that was made of one work unit, or in a run of one sample."""
+        of_units = {unit.key: self.plan.kinds[unit.file.kind].sample for unit in self.plan.units}
+        in_order = [*map(of_units.__getitem__, totals.keys())]
+        alone = {*in_order} if len({*in_order}) == 1 else set()
+        found: dict[Path, str] = {}
+        for paths in outputs.values():
+            each = in_order if len(paths) == len(in_order) else [*alone] * len(paths)
+            found.update(zip(paths, each, strict=False))
+        return found
 
     def _context(self) -> Context:
         return Context(

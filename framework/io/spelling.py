@@ -24,6 +24,7 @@ __all__ = [
     "noted_lists",
     "noted_names",
     "ntuple_spelling",
+    "ntuple_tree",
     "xaod_containers",
     "xaod_spelling",
 ]
@@ -59,6 +60,19 @@ def ntuple_spelling(inputs: Mapping[str, ColumnInfo]) -> Spelling:
         return _in_ntuple(inputs[name]) if name in inputs else prefix + variable
 
     return spell
+
+
+def ntuple_tree(inputs: Mapping[str, ColumnInfo]) -> str:
+    """Return the name of the tree whose branches the columns of an ntuple are; empty where there is not just one, and
+    for the tree of an xAOD.
+    """
+    trees = {
+        info.container
+        for name, info in inputs.items()
+        if info.single and info.sources and info.sources[0] == name.partition(".")[2]
+    }
+    found = trees.pop() if len(trees) == 1 else ""
+    return "" if found in XAOD_TREES else found
 
 
 def _in_ntuple(info: ColumnInfo) -> str:

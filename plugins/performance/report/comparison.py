@@ -28,6 +28,7 @@ IGNORED = (
     "folder",
     "cutflow",
     "outputs",
+    "samples",
     "units",
     "inputs",
     "records",

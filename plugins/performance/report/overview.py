@@ -225,12 +225,13 @@ def _roles(network: Mapping[str, Any]) -> str:
 
 
 def _outputs(contents: Contents) -> Table:
-    rows = []
+    rows, samples = [], contents.provenance.get("samples", {})
     for stream, names in contents.provenance.get("outputs", {}).items():
         for name in names:
             path = contents.directory / name
-            rows.append((str(stream), str(name), size(path.stat().st_size) if path.is_file() else "missing"))
-    return Table(("stream", "file", "size"), rows, right=frozenset({2}), code=frozenset({1}))
+            told = size(path.stat().st_size) if path.is_file() else "missing"
+            rows.append((str(stream), str(name), str(samples.get(name, "–")), told))
+    return Table(("stream", "file", "sample", "size"), rows, right=frozenset({3}), code=frozenset({1}))
 
 
 def _command(contents: Contents) -> Table:

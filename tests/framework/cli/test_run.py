@@ -101,7 +101,10 @@ def test_run_with_options_of_the_file_and_set(hepflow, joboptions, xaods, tmp_pa
     assert "tree: " in out
     assert "done 75 events" in out
     assert len(read(*sorted((tmp_path / "one").glob("*.root")))["TauJets.pt"]) == len(taus(files, 30e3))
-    hepflow("run", "-i", folder, "-o", "two", path, "--level=30", "--set", "sel.PtMin=50_000").fine()
+    named = [word for name, x in zip("abb", files, strict=True) for word in ("-i", f"{name}={x.path}")]
+    out = hepflow("run", *named, "-o", "two", path, "--level=30", "--set", "sel.PtMin=50_000").fine().out
+    assert f"  a: {tmp_path / 'two/tree_000001.root'}\n  b: {tmp_path / 'two/tree_000002.root'} … tree_000003" in out
+    assert "tree of b" in hepflow("inspect", "two").fine().out
     assert len(read(*sorted((tmp_path / "two").glob("*.root")))["TauJets.pt"]) == len(taus(files, 50e3))
     assert (tmp_path / "two" / "joboptions.py").read_text() == path.read_text()
     assert json.loads((tmp_path / "two" / "provenance.json").read_text())["properties"]["sel"]["PtMin"] == 50e3

@@ -256,6 +256,7 @@ def test_directory_says_how_it_was_made(files, go, cut):
     assert {"sha256", "uuid", "size", "mtime"} <= set(record["inputs"][0])
     assert {"hepflow", "python", "numpy", "uproot"} <= set(record["versions"])
     assert record["outputs"] == {"tree": ["tree_000001.root", "tree_000002.root"]}
+    assert record["samples"] == dict.fromkeys(record["outputs"]["tree"], record["inputs"][0]["sample"])
     (line,) = json.loads((result.directory / "cutflow.json").read_text())
     assert (line["tool"], line["container"], line["selection"]) == ("cut", "TauJets", "pt")
     assert sorted(p.name for p in result.directory.iterdir()) == [
