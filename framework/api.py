@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.errors import ColumnError, HepflowError, JobOptionsError, PropertyError, nearest
+from hepflow.errors import ColumnError, HepflowError, JobOptionsError, PropertyError, many, nearest
 from hepflow.execution.options import Reporter, RunOptions
 from hepflow.execution.plan import Plan
 from hepflow.execution.planning import plan_job
@@ -224,7 +224,8 @@ class Data:
         return info.single or not info.depth
 
     def __repr__(self) -> str:
-        return f"<Data of {', '.join(self.options.inputs)}: {len(self):,} events, {len(self.columns)} columns>"
+        numbers = f"{many(len(self), 'event')}, {many(len(self.columns), 'column')}"
+        return f"<Data of {', '.join(self.options.inputs)}: {numbers}>"
 
     def _repr_html_(self) -> str:
         rows = ((container, ", ".join(names)) for container, names in self.containers.items())

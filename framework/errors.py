@@ -156,8 +156,9 @@ class PlotError(HepflowError):
 
 
 def many(number: int, thing: str) -> str:
-    """Return a number of things in words: ``1 file``, ``1,200 files``."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+    """Return a number of things in words: ``1 file``, ``1,200 files``, ``2 entries``."""
+    things = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else things}"
 
 
 def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:

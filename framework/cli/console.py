@@ -6,19 +6,22 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, ClassVar, TextIO
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
 from hepflow.errors import HepflowError, OutputError
 
 __all__ = [
+    "LONG",
     "common_options",
     "console",
     "events_option",
@@ -26,8 +29,10 @@ __all__ = [
     "lumi_option",
     "memory",
     "new_table",
+    "plain",
     "prose",
     "show_error",
+    "show_fact",
     "show_interrupt",
     "size",
     "skip_option",
@@ -35,7 +40,14 @@ __all__ = [
     "style_option",
     "tree_option",
     "units_option",
+    "wrapped",
 ]
+
+ROOM = 24
+"""Characters that a table keeps for its last column."""
+
+LONG = 200
+"""Most characters of what a file says of itself that are shown unasked."""
 
 
 @cache
@@ -54,6 +66,20 @@ def _console(name: str) -> Console:
     width = None if stream.isatty() or "COLUMNS" in os.environ else 160
     file: Any = None if stream.isatty() else _Unpadded(name)
     return Console(stderr=name == "stderr", file=file, highlight=False, soft_wrap=True, markup=False, width=width)
+
+
+def show_fact(key: str, value: Any, *, whole: bool) -> None:
+    """Print what a file says of itself: all of it as YAML, or in a line what has room in one."""
+    if whole and isinstance(value, (dict, list)):
+        import yaml
+
+        console().print(f"{key}:\n{yaml.safe_dump(value, sort_keys=False, width=100)}", markup=False, highlight=False)
+        return
+    text = str(value)
+    if len(text) > LONG and not whole:
+        names = f"{', '.join(map(str, value))}; " if isinstance(value, dict) else ""
+        text = f"{names}--provenance shows it"
+    console().print(f"{key}: {text}", markup=False)
 
 
 class _Unpadded:
@@ -103,10 +129,25 @@ class _Log(logging.Handler):
         _errors().print(level + Text(self.format(record)))
 
 
+def plain(text: str) -> str:
+    """Return a docstring without the marks of its names."""
+    return re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "")
+
+
 def prose(text: str) -> str:
-    """Return a docstring for a terminal of any width: paragraphs in one line each, names without backticks."""
-    parts = re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "").split("\n\n")
-    return "\n\n".join(part if _is_layout(part) else " ".join(part.split()) for part in parts)
+    """Return a docstring as wide as the terminal, where there is one, else with one line a paragraph."""
+    parts = plain(text).split("\n\n")
+    return "\n\n".join(part if _is_layout(part) else wrapped(" ".join(part.split())) for part in parts)
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """Return a line as wide as the terminal is, where there is one: broken at blanks, what follows indented."""
+    out = console()
+    if not (out.is_terminal or "COLUMNS" in os.environ):
+        return text
+    return textwrap.fill(
+        text, out.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _is_layout(part: str) -> bool:
@@ -200,10 +241,23 @@ def show_interrupt() -> None:
     _errors().print("interrupted", style="bold red")
 
 
+class _Table(Table):
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it; called by rich."""
+        room = options.max_width - ROOM
+        for column in self.columns[:-1]:
+            width = 2 + max(Measurement.get(console, options, cell).maximum for cell in (column.header, *column.cells))
+            column.no_wrap = width <= room
+            room -= width if column.no_wrap else len(str(column.header)) + 2
+        yield from super().__rich_console__(console, options)
+
+
 def new_table(*headers: str, title: str = "") -> Table:
-    """Return an empty table without lines; long words are folded, never cut."""
+    """Return an empty table without lines; long words are folded, never cut, and names in the first columns stay whole
+    as long as there is room for the last one.
+    """
     columns = [Column(header, overflow="fold") for header in headers]
-    return Table(*columns, title=f"\n{title}" if title else None, title_justify="left", box=None, pad_edge=False)
+    return _Table(*columns, title=f"\n{title}" if title else None, title_justify="left", box=None, pad_edge=False)
 
 
 def size(number: float) -> str:

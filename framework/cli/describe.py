@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from hepflow.cli.console import common_options, console, new_table, prose
+from hepflow.cli.console import common_options, console, new_table, prose, wrapped
 from hepflow.errors import HepflowError, JobOptionsError, PluginError, nearest
 from hepflow.executor import Executor
 from hepflow.job import Option
@@ -84,8 +84,8 @@ def _show_class(cls: type[Configurable]) -> None:
         except HepflowError as error:
             out.print(f"\nreads and writes depend on properties without default: {error.message}")
             return
-        out.print(f"\nreads   {', '.join(reads) or 'nothing'}")
-        out.print(f"writes  {', '.join(writes) or 'nothing'}")
+        out.print("\n" + wrapped(f"reads   {', '.join(reads) or 'nothing'}", 8))
+        out.print(wrapped(f"writes  {', '.join(writes) or 'nothing'}", 8))
 
 
 def _show_settings(found: Any) -> None:
@@ -170,11 +170,11 @@ def show_job(file: JobFile) -> None:
     _show_options(job.declared_options, job.options)
     out.print("\nconfigured", style="bold")
     for tool in job.tools:
-        out.print(Text(f"  {configured(tool)}"))
+        out.print(Text(wrapped(f"  {configured(tool)}", 4)))
     for stream in job.streams:
-        out.print(Text(f"  {configured(stream)}"))
+        out.print(Text(wrapped(f"  {configured(stream)}", 4)))
         for tool in stream.tools:
-            out.print(Text(f"    {configured(tool)}"))
+            out.print(Text(wrapped(f"    {configured(tool)}", 6)))
 
 
 def show_unbuilt(path: Path, declared: Mapping[str, Option], error: JobOptionsError) -> None:

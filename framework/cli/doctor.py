@@ -13,7 +13,7 @@ from rich.text import Text
 
 import hepflow
 from hepflow.cli.console import common_options, console, new_table
-from hepflow.errors import PluginError
+from hepflow.errors import PluginError, many
 from hepflow.execution.cache import cache_directory
 from hepflow.registry.manager import registry
 
@@ -62,7 +62,7 @@ def doctor_command(plugins: tuple[str, ...], debug: bool) -> None:
     out.print(f"cache: {cache_directory()}")
     for problem in problems:
         out.print(Text("problem: ", style="bold red") + Text(problem))
-    out.print("no problems" if not problems else f"{len(problems)} problems", style="bold")
+    out.print("no problems" if not problems else many(len(problems), "problem"), style="bold")
     if problems:
         raise click.exceptions.Exit(1)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hepflow.cli.console import common_options
-from hepflow.errors import NetworkError
+from hepflow.errors import NetworkError, many
 
 if TYPE_CHECKING:
     from hepflow.networks import Output
@@ -61,7 +61,7 @@ def evaluate_command(
             click.echo(json.dumps(result))
         return
     difference, place = largest_difference(results, read) if rows is None else compare_rows(values, rows)
-    click.echo(f"largest difference of {len(results)} cases: {difference:.3g} ({place})")
+    click.echo(f"largest difference of {many(len(results), 'case')}: {difference:.3g} ({place})")
     if not difference <= tolerance:
         raise NetworkError(
             f"the outputs differ by {difference:.3g}, more than {tolerance:g}", where=f"{cases}: {place}"

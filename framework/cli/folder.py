@@ -81,9 +81,10 @@ def _show_run(path: Path) -> Mapping[str, str]:
         out.print(f"command  {run.get('command', 'not known')}")
         inputs, asked = run.get("inputs", []), run.get("asked", {})
         names = ", ".join(dict.fromkeys(file["sample"] for file in inputs))
-        limits = "".join(f", {name} {asked[name]}" for name in ("events", "skip") if asked.get(name))
+        options = {"-n": asked.get("events"), "--skip": asked.get("skip")}
+        limits = "".join(f", {option} {number}" for option, number in options.items() if number)
         if inputs:
-            events = f"{run['events']:,} events read" if "events" in run else "events not counted"
+            events = f"{many(run['events'], 'event')} read" if "events" in run else "events not counted"
             out.print(f"input    {many(len(inputs), 'file')} of {names}: {events}{limits}")
         lacks += _show_cutflow(path / "cutflow.json")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,7 +12,7 @@ import click
 import numpy as np
 from rich.text import Text
 
-from hepflow.cli.console import common_options, console, new_table, size, tree_option
+from hepflow.cli.console import LONG, common_options, console, new_table, show_fact, size, tree_option
 from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.folder import show_folder, show_sample
 from hepflow.cli.model import is_model, show_model
@@ -31,8 +31,6 @@ from hepflow.registry.manager import registry
 __all__ = ["inspect_command"]
 
 SUMMARY_ENTRIES = 100_000
-LONG = 200
-"""Most characters of what a file says of itself that are shown unasked."""
 
 
 @click.command("inspect")
@@ -69,7 +67,7 @@ def inspect_command(
         show_sample(found.load("samples", file))
         return
     if is_model(file):
-        show_model(file)
+        show_model(file, provenance=provenance)
         return
     if is_dataset(file):
         show_dataset(file)
@@ -90,7 +88,7 @@ def inspect_command(
 def _show_others(path: str, others: Mapping[str, int]) -> None:
     """Name the trees that were not chosen."""
     if others:
-        listed = ", ".join(f"{name} ({entries:,} entries)" for name, entries in others.items())
+        listed = ", ".join(f"{name} ({many(entries, 'entry')})" for name, entries in others.items())
         console().print(f"\nother trees: {listed}; hepflow inspect {path}:{next(iter(others))} shows one")
 
 
@@ -99,19 +97,18 @@ def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool, 
     out = console()
     out.print(file, style="bold")
     tree = f", {schema.tree}" if schema.tree else ""
-    facts = f"{schema.entries:,} entries, {size(schema.size)}, uuid {schema.identity}"
+    facts = f"{many(schema.entries, 'entry')}, {size(schema.size)}, uuid {schema.identity}"
     out.print(f"{schema.format}{tree}: {'without end' if schema.endless else facts}")
     for key, value in schema.metadata.items() if provenance or not patterns else ():
         if key not in (*NOTES, *LINEAGE):
-            _show_fact(key, value, whole=provenance)
+            show_fact(key, value, whole=provenance)
     if not patterns:
-        _show_lineage(Lineage.of(schema))
+        _show_lineage(Lineage.of(schema), whole=provenance)
     if provenance:
         return
     if schema.naming:
         out.print(f"names: {schema.naming}")
     table = new_table("column", "type", "size", "on disk", *(["values", "range"] if summary else []))
-    table.columns[0].no_wrap = True
     for column in table.columns[2:4]:
         column.justify = "right"
     chosen = [info for info in schema.columns.values() if not patterns or _matches(info.name, patterns)]
@@ -141,29 +138,19 @@ def _show(file: str, reader: Reader, patterns: Sequence[str], *, summary: bool, 
         out.print(f"\nwithout values of their own: {', '.join(empty)}", style="dim")
 
 
-def _show_lineage(lineage: Lineage) -> None:
+def _show_lineage(lineage: Lineage, *, whole: bool) -> None:
     """Show which tools made what, and whether objects of variations are there."""
     for step in lineage.steps:
         done = [*step.makes, *(["a selection"] if step.selects else [])]
-        console().print(f"{step.who} made {', '.join(done)} of {', '.join(step.of)}", style="dim")
+        made, of = ", ".join(done), ", ".join(step.of)
+        if len(made) + len(of) > LONG and not whole:
+            made = made if len(made) < LONG else many(len(done), "column")
+            of = f"{many(len(step.of), 'column')}; --provenance shows it"
+        console().print(f"{step.who} made {made} of {of}", style="dim")
     if lineage.nominal:
         console().print(
             f"holds objects of {', '.join(lineage.varied)}, too: jobs read the nominal ones ({lineage.nominal[0]})"
         )
-
-
-def _show_fact(key: str, value: Any, *, whole: bool) -> None:
-    """Print what a file says of itself: all of it as YAML, or in a line what has room in one."""
-    if whole and isinstance(value, (dict, list)):
-        import yaml
-
-        console().print(f"{key}:\n{yaml.safe_dump(value, sort_keys=False, width=100)}", markup=False, highlight=False)
-        return
-    text = str(value)
-    if len(text) > LONG and not whole:
-        names = f"{', '.join(map(str, value))}; " if isinstance(value, dict) else ""
-        text = f"{names}--provenance shows it"
-    console().print(f"{key}: {text}", markup=False)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

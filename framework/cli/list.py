@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hepflow.cli.console import common_options, console, new_table
+from hepflow.cli.console import common_options, console, new_table, plain
 from hepflow.errors import many
 from hepflow.registry.manager import Registry, registry
 
@@ -54,10 +54,10 @@ def list_command(what: str | None, plugins: tuple[str, ...], debug: bool) -> Non
         from hepflow.joboptions import shipped_joboptions
 
         for name, path in shipped_joboptions(known).items():
-            table.add_row(name, _summary(path), str(path))
+            table.add_row(name, plain(_summary(path)), str(path))
     else:
         for name, named in known.names("readers" if what == "formats" else what).items():
-            table.add_row(name, named.summary(), f"{named.plugin} ({known.plugins[named.plugin].distribution})")
+            table.add_row(name, plain(named.summary()), f"{named.plugin} ({known.plugins[named.plugin].distribution})")
     console().print(table if table.row_count else f"there are no {what}")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from hepflow.cli.console import console, new_table
+from hepflow.cli.console import console, new_table, show_fact
 from hepflow.errors import NetworkError
 from hepflow.networks.jsontext import parse_json, read_bytes
 from hepflow.registry.models import model_sha256, open_model, reader_of, recipes
@@ -28,9 +27,9 @@ def is_model(path: str) -> bool:
     return Path(path).suffix.lower() in (".json", ".onnx", ".keras") or reader_of(path) is not None
 
 
-def show_model(path: str) -> None:
-    """Print what a model file holds, or what ``variables.json`` says of the inputs of one; raises NetworkError where
-    it is damaged.
+def show_model(path: str, *, provenance: bool = False) -> None:
+    """Print what a model file holds (of its record what is short, or with ``provenance`` all of it and nothing else),
+    or what ``variables.json`` says of the inputs of one; raises NetworkError where it is damaged.
     """
     out = console()
     if Path(path).suffix.lower() == ".json":
@@ -46,17 +45,19 @@ def show_model(path: str) -> None:
     out.print(f"SHA-256 {model_sha256(path)}")
     for key, value in found.record.items():
         if key not in ("origin", "variables"):
-            out.print(f"{key}: {value if isinstance(value, str) else json.dumps(value)}", markup=False)
+            show_fact(key, value, whole=provenance)
+    if provenance:
+        return
     for title, groups in (("inputs", found.inputs), ("input sequences", found.input_sequences)):
         if not groups:
             continue
-        table = new_table(title, "variable", "comes from", "offset", "scale", "default")
+        table = new_table(title, "variable", "offset", "scale", "default", "comes from")
         for group in groups:
             for number, v in enumerate(group.variables):
                 default = "" if v.default is None else f"{v.default:g}"
                 source = _source(known.get(group.name, {}).get(v.name))
                 name = group.name if number == 0 else ""
-                table.add_row(name, Text(v.name), Text(source), f"{v.offset:g}", f"{v.scale:g}", default)
+                table.add_row(name, Text(v.name), f"{v.offset:g}", f"{v.scale:g}", default, Text(source))
         out.print(table)
     out.print("graph")
     for line in found.graph:

@@ -24,6 +24,7 @@ from hepflow.cli.console import (
     style_option,
     tree_option,
     units_option,
+    wrapped,
 )
 from hepflow.cli.describe import configured, show_job, show_unbuilt
 from hepflow.cli.progress import ConsoleReporter
@@ -357,23 +358,19 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
     out = console()
     out.print(f"job {job.name} ({file.path}), datatype {job.datatype}", style="bold")
     _show_notes(plan, file)
-    tools = new_table("", "tool", "reads", "writes", title="tools, in order")
+    out.print("\ntools, in order", style="italic")
     for owner, members in [("job", job.tools), *((stream.name, stream.tools) for stream in job.streams)]:
         for tool in members:
+            out.print(wrapped(f"{owner}  {configured(tool)}{'' if tool.has_loop else '  (finalizes)'}", 4))
             if tool.has_loop:
-                tools.add_row(
-                    owner,
-                    configured(tool),
-                    *(_joined(sorted(names)) for names in (plan.flow.access[tool.name].reads, tool.writes())),
-                )
-            else:
-                tools.add_row(owner, configured(tool), "", "(finalizes)")
-    out.print(tools)
+                for what, names in (("reads ", plan.flow.access[tool.name].reads), ("writes", tool.writes())):
+                    out.print(wrapped(f"    {what}  {_joined(sorted(names)) or 'nothing'}", 12))
     if plan.units:
-        out.print(f"\ncolumns read ({len(plan.flow.reads)}): {_joined(plan.flow.reads)}")
+        out.print("\n" + wrapped(f"columns read ({len(plan.flow.reads)}): {_joined(plan.flow.reads)}", 4))
     for stream in job.streams:
         names = plan.flow.outputs[stream.name]
-        out.print(f"\nstream {stream.name}: {configured(stream)} writes {many(len(names), 'column')}: {_joined(names)}")
+        told = f"{configured(stream)} writes {many(len(names), 'column')}: {_joined(names)}"
+        out.print("\n" + wrapped(f"stream {stream.name}: {told}", 4))
     _show_variations(file.job, plan)
     _show_samples(file.job, plan, options.lumi)
     units = new_table("unit", "file", "entries", title="work units")
@@ -537,7 +534,7 @@ def _show_result(job: Job, result: RunResult, reporter: ConsoleReporter) -> None
         if result.events and not result.kept
         else ""
     )
-    out.print(f"done {result.events:,} events in {result.seconds:.1f} s{rate}{kept}")
+    out.print(f"done {many(result.events, 'event')} in {result.seconds:.1f} s{rate}{kept}")
 
 
 def _span(paths: Sequence[Path]) -> str:

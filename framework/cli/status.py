@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from hepflow.cli.console import common_options, console, start_logging
+from hepflow.errors import many
 from hepflow.execution.rundir import FAILURES
 from hepflow.execution.status import RunState, state_of
 from hepflow.registry.manager import registry
@@ -38,7 +39,7 @@ def _job(state: RunState) -> list[tuple[str, str]]:
     lines = []
     if state.what == "finished":
         events, seconds = state.record.get("events", 0), state.record.get("seconds", 0.0)
-        lines.append(("done", f"{events:,} events, {duration(seconds)} in the last run, {_clock_of(state)}"))
+        lines.append(("done", f"{many(events, 'event')}, {duration(seconds)} in the last run, {_clock_of(state)}"))
         for name, files in state.record.get("outputs", {}).items():
             lines.append(("output", f"{name}: {files[0]}{f' … {files[-1]}' if files[1:] else ''}" if files else name))
     elif state.noted:

@@ -231,7 +231,9 @@ def _check_entries(
         notes.append(f"without entries: {', '.join(empty)}")
     lacking = {str(row["file"]): None for kind in kinds for row in kind.left_out}
     if lacking:
-        notes.append(f"the input was made without {len(lacking):,} files that failed: {', '.join([*lacking][:3])}")
+        notes.append(
+            f"the input was made without {many(len(lacking), 'file')} that failed: {', '.join([*lacking][:3])}"
+        )
     return notes
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hepflow.errors import DamagedError, HepflowError, InputError, TreeError, nearest
+from hepflow.errors import DamagedError, HepflowError, InputError, TreeError, many, nearest
 from hepflow.io.pagelists import Cluster
 from hepflow.io.pages import clusters_of
 
@@ -158,7 +158,7 @@ def _no_such_tree(path: str, file: Any, wanted: str, trees: Mapping[str, str]) -
 def _no_default(path: str, file: Any, trees: Mapping[str, str]) -> InputError:
     if trees:
         counts = count_entries(path, file, trees)
-        shown = ", ".join(f"{name} ({count:,} entr{'y' if count == 1 else 'ies'})" for name, count in counts.items())
+        shown = ", ".join(f"{name} ({many(count, 'entry')})" for name, count in counts.items())
         return TreeError(
             f"this file holds {len(trees)} trees, say which to read: {shown}",
             where=path,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.errors import PlotError, nearest
+from hepflow.errors import PlotError, many, nearest
 from hepflow.files import replacing, write_text
 from hepflow.plots.axis import Axis
 from hepflow.plots.columns import valid
@@ -162,7 +162,7 @@ class PlotObject(ABC):
         """Return what negative weights mean for errors that come from effective counts."""
         if not self.negative:
             return []
-        return [f"{self.negative} entries have negative weights: errors from N_eff = (sum w)^2 / (sum w^2)"]
+        return [f"{many(self.negative, 'entry')} with negative weight: errors from N_eff = (sum w)^2 / (sum w^2)"]
 
     # ── the sums ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -213,7 +213,7 @@ class PlotObject(ABC):
         return f"{type(self).__name__} {self.label!r}"
 
     def __repr__(self) -> str:
-        return f"<{self}, {self.entries} entries>"
+        return f"<{self}, {many(self.entries, 'entry')}>"
 
     def _state(self) -> dict[str, Any]:
         return {

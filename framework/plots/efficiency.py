@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepflow.errors import many
 from hepflow.plots.axis import Axis, bins, boost_histogram, same_bin, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
@@ -144,9 +145,9 @@ class EfficiencyProfile(PlotObject):
             found.append("no entries in the denominator" if passed.any() else self._nothing_in("the axis"))
         none = int(np.sum((passed == 0) & (total > 0))) if self.inverse else 0
         if none:
-            found.append(f"{none} bin{'s' * (none != 1)} where nothing passes: no rejection")
+            found.append(f"{many(none, 'bin')} where nothing passes: no rejection")
         if wrong := int(np.sum(np.isnan(self.efficiency()[0]) & (passed + total > 0))):
-            found.append(f"{wrong} bin{'s' * (wrong != 1)} left out: passed/total is not within 0 and 1")
+            found.append(f"{many(wrong, 'bin')} left out: passed/total is not within 0 and 1")
         return found
 
     def derived(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hepflow.errors import PlotError
+from hepflow.errors import PlotError, many
 from hepflow.plots.axis import Axis, bins, boost_histogram, closed, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
@@ -99,5 +99,5 @@ class EfficiencyAtRejection(EfficiencyProfile):
         _, cut = self._sums_above(flow=False)
         values, _ = self._content("counts")
         without = int(np.sum((cut < 0) & (values[..., 1].sum(axis=1) > 0)))
-        told = [f"{without} bin{'s' * (without != 1)} with too little background for the rejection"] if without else []
+        told = [f"{many(without, 'bin')} with too little background for the rejection"] if without else []
         return [*PlotObject.reasons(self), *self._signs(), *told]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.errors import PlotError
+from hepflow.errors import PlotError, many
 from hepflow.plots.axis import Axis, boost_histogram, to_hist
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import whole_numbers
@@ -129,7 +129,7 @@ class MigrationMatrix(PlotObject):
         if empty := [name for name, sums in zip(self.truth_labels, variances.sum(axis=0), strict=True) if not sums]:
             found.append(f"no entries of true {', '.join(empty)}")
         if (values < 0).any():
-            found.append(f"{int((values < 0).sum())} cells without a fraction: the sum of weights is negative")
+            found.append(f"{many(int((values < 0).sum()), 'cell')} without a fraction: the sum of weights is negative")
         return found
 
     def derived(self) -> dict[str, Any]:

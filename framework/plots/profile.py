@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepflow.errors import many
 from hepflow.plots.axis import Axis, bins, same_bin, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column
@@ -103,7 +104,7 @@ class Profile(PlotObject):
         if self.entries and not weights.any():
             found.append(self._nothing_in("the axis"))
         if wrong := int(np.sum(weights < 0)):
-            found.append(f"{wrong} bin{'s' * (wrong != 1)} left out: the sum of weights is negative")
+            found.append(f"{many(wrong, 'bin')} left out: the sum of weights is negative")
         return found
 
     def derived(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.errors import PlotError, nearest
+from hepflow.errors import PlotError, many, nearest
 from hepflow.plots.axis import Axis, bins, to_hist, within_reach
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column
@@ -99,7 +99,7 @@ class ResolutionProfile(PlotObject):
         if not variances.any():
             return [*found, self._nothing_in("the axis")] if self.entries else found
         if few := int(np.sum(variances.any(axis=1) & ~self._enough("median"))):
-            found.append(f"{few} bin{'s' * (few != 1)} left out: fewer than {MIN_ENTRIES['median']} effective entries")
+            found.append(f"{many(few, 'bin')} left out: fewer than {MIN_ENTRIES['median']} effective entries")
         outside = ratio_of(values[:, [0, -1]].sum(), values.sum())
         if outside > 0.01:
             found.append(f"{100 * outside:.0f} % of the responses are outside {_range(self.response)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hepflow.errors import PlotError
+from hepflow.errors import PlotError, many
 from hepflow.plots.axis import Axis, boost_histogram, closed, to_hist
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.columns import column, flags
@@ -214,7 +214,7 @@ class RocCurve(_SignalAgainstBackground):
         if outside > 0.01:
             found.append(f"{100 * outside:.0f} % of the scores are outside {self.low:g} … {self.high:g}")
         if left_out := self._all_points()[1]:
-            found.append(f"{left_out} points left out: weights take an efficiency out of 0 and 1")
+            found.append(f"{many(left_out, 'point')} left out: weights take an efficiency out of 0 and 1")
         return found
 
     def derived(self) -> dict[str, Any]:

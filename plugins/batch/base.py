@@ -166,7 +166,7 @@ class BatchExecutor(Executor):
                 for batch in batches:
                     batch.save()
                 jobs = sum(len(batch.tasks) for batch in batches)
-                raise Detached(f"{len(waiting):,} work units are left to {jobs:,} jobs of {self.name}")
+                raise Detached(f"left to {many(jobs, 'job')} of {self.name}: {many(len(waiting), 'work unit')}")
             if waiting:
                 time.sleep(self.Poll)
         return failed

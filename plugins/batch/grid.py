@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hepflow import Property
-from hepflow.errors import JobOptionsError, OutputError, WorkerError, listed
+from hepflow.errors import JobOptionsError, OutputError, WorkerError, listed, many
 from hepflow.executor import Executor, Order
 from hepflow.files import write_text
 from hepflow.plugins.batch.base import output_of
@@ -110,7 +110,7 @@ class GridExecutor(Executor):
         files = self.bundle(order)
         commands = [self.command(order, one, outputs[one.name], folder / "bundle", files) for one in datasets]
         sizes = {name: path.stat().st_size if isinstance(path, Path) else len(path) for name, path in files.items()}
-        lines = [f"bundle   {len(files)} files, {sum(sizes.values()):,} bytes, in {folder / 'bundle'}"]
+        lines = [f"bundle   {many(len(files), 'file')}, {many(sum(sizes.values()), 'byte')}, in {folder / 'bundle'}"]
         lines += [f"         {name}  {number:,}" for name, number in sizes.items()]
         if dry:
             there = f"\ncd {shlex.quote(str((folder / 'bundle').resolve()))}"
@@ -134,7 +134,7 @@ class GridExecutor(Executor):
                 rest = folder / "datasets-not-sent.txt"
                 left = [f"# SUBSTREAM = {dataset.substream}"] if dataset.substream else []
                 write_text(rest, "\n".join([*left, *(one.name for one in datasets[number:]), ""]))
-                hint = f"{number} tasks were sent; send the others with -g {rest}"
+                hint = f"sent: {many(number, 'task')}; send the others with -g {rest}"
                 raise error.but(where=f"dataset {dataset.name}", hint=hint) from error
             task = re.search(r"jediTaskID=(\d+)", answer)
             lines.append(f"task     {task[1] if task else '?'}: {outputs[dataset.name]}")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow import Context, Events, Property, Tool
-from hepflow.errors import InputError
+from hepflow.errors import InputError, many
 
 __all__ = ["UniqueEvents"]
 
@@ -82,7 +82,7 @@ class UniqueEvents(Tool):
             return 0
         names = ", ".join(self.Keys)
         shown = "; ".join(" ".join(map(str, row)) for row in twice[:3].tolist())
-        message = f"{number} events come again in another work unit ({names}: {shown}{', …' if len(twice) > 3 else ''})"
+        message = f"{many(number, 'event')} also in another work unit ({names}: {shown}{', …' if number > 3 else ''})"
         if self.AcrossUnits == "error":
             raise InputError(
                 f"{message}: outputs and results have them twice",

@@ -251,7 +251,7 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     _show_numbers(result.results["numbers"], given["cut"], weighted=bool(given["weight"] or given["lumi"]))
     for path in sorted(result.directory.glob("*.png")):
         console().print(f"figure   {path} (also .pdf, the numbers in .json)")
-    console().print(f"done {result.events:,} events in {result.seconds:.1f} s")
+    console().print(f"done {many(result.events, 'event')} in {result.seconds:.1f} s")
 
 
 def _check_samples(plan: Plan, given: Mapping[str, Any]) -> None:

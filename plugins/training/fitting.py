@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepflow.errors import ToolError
+from hepflow.errors import ToolError, many
 from hepflow.plugins.training.checkpoint import Checkpoint
 from hepflow.plugins.training.engines.base import Arrays, Engine, Floats, Schedule
 from hepflow.plugins.training.engines.progress import clock
@@ -184,7 +184,7 @@ def _once(engine: Engine, data: TrainingData, state: State, loss: str, report: C
     if not math.isfinite(found):
         raise _diverged("the loss is not a finite number", state, None)
     state.best_loss = state.improved = state.plateau = found
-    state.stopped = f"one fit of {state.epoch} steps"
+    state.stopped = f"one fit of {many(state.epoch, 'step')}"
     return engine.arrays()[0]
 
 
@@ -210,8 +210,8 @@ def _advance(state: State, schedule: Schedule, loss: float, engine: Any) -> None
 def _stopped(state: State, schedule: Schedule) -> str:
     """Return why a training ends here; empty where it goes on."""
     if schedule.patience and state.waited >= schedule.patience:
-        return f"no improvement by {schedule.min_delta:g} in {schedule.patience} epochs"
-    return f"{schedule.epochs} epochs are done" if state.epoch >= schedule.epochs else ""
+        return f"no improvement by {schedule.min_delta:g} in {many(schedule.patience, 'epoch')}"
+    return f"{many(schedule.epochs, 'epoch')} done" if state.epoch >= schedule.epochs else ""
 
 
 def _not_finite(engine: Engine, loss: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from hepflow.errors import many
 from hepflow.plots.bands import Bands, Shift, combined
 from hepflow.plots.base import Array, PlotObject
 from hepflow.plots.comparison import binned
@@ -63,7 +64,7 @@ class Moved:
             name: sum(int((np.isnan(a) & ~np.isnan(b)).sum()) for a, b in zip(of, self._values, strict=True))
             for name, of in self._moved.items()
         }
-        told = [f"{name} has no value in {number} bins" for name, number in gaps.items() if number]
+        told = [f"{name} has no value in {many(number, 'bin')}" for name, number in gaps.items() if number]
         if self.as_curves and not all(plot.paired for plots in self.varied.values() for plot in plots):
             told.append("ratios to the nominal without errors: what they have in common is not known")
         return "; ".join(told)

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
+
+from hepflow.cli.console import new_table
+
+
+def test_names_stay_whole_in_a_narrow_terminal(capsys):
+    table = new_table("name", "what it does", "from")
+    table.add_row("TauJets.NNDecayModeProb_1p0n", "many words " * 20, "tau")
+    Console(width=60).print(table)
+    out = capsys.readouterr().out
+    assert "TauJets.NNDecayModeProb_1p0n" in out
+    assert max(map(len, out.splitlines())) <= 60
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_what_is_no_efficiency_is_left_out_and_said():
     assert value[3] == 1
     assert EfficiencyProfile.from_json(profile.to_json()) == profile
     assert "3 bins left out: passed/total is not within 0 and 1" in profile.note
-    assert "2 entries have negative weights" in profile.note
+    assert "2 entries with negative weight" in profile.note
 
 
 def test_a_profile_without_denominator():

@@ -115,8 +115,8 @@ def test_negative_sums_are_no_fractions():
     matrix.fill([0, 0, 1], [0, 1, 1], weight=[3.0, -1.0, 1.0])
     assert matrix.counts.tolist() == [[3, 0], [-1, 1]]
     assert np.isnan(matrix.efficiency()[0]).tolist() == [[True, False], [True, False]]
-    assert "1 cells without a fraction" in matrix.note
-    assert "1 entries have negative weights" in matrix.note
+    assert "1 cell without a fraction" in matrix.note
+    assert "1 entry with negative weight" in matrix.note
 
 
 def test_other_classes_on_the_two_sides_have_no_diagonal():

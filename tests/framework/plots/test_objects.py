@@ -378,7 +378,7 @@ def test_negative_weights_are_counted():
     profile = EfficiencyProfile(ETA)
     profile.fill([0.1, 0.1, 0.1], [True, True, False], weight=[1.0, -0.25, 1.0])
     assert profile.negative == 1
-    assert "1 entries have negative weights: errors from N_eff" in profile.note
+    assert "1 entry with negative weight: errors from N_eff" in profile.note
     assert (profile + profile).negative == 2
 
 

@@ -214,7 +214,7 @@ def test_negative_weights():
     curve = roc.curve()
     assert np.all((curve.efficiency >= 0) & (curve.efficiency <= 1))
     assert np.all(np.isfinite(curve.rejection) & (curve.rejection >= 1))
-    assert f"{np.sum(weight < 0)} entries have negative weights" in roc.note
+    assert f"{np.sum(weight < 0)} entries with negative weight" in roc.note
 
 
 def test_a_class_whose_weights_cancel():

@@ -141,9 +141,7 @@ def test_sent_until_one_is_refused(thor, tmp_path, monkeypatch):
     )
     prun.chmod(0o755)
     monkeypatch.setenv("PATH", f"{prun.parent}:{os.environ['PATH']}")
-    thor("-o", "sent", "--set", "grid.Container=c").failed(
-        "prun: no", "1 tasks were sent; send the others with -g sent"
-    )
+    thor("-o", "sent", "--set", "grid.Container=c").failed("prun: no", "sent: 1 task; send the others with -g sent")
     assert read_datasets(str(tmp_path / "sent" / "datasets-not-sent.txt")) == [Dataset(DIJET, "MC20d")]
 
 

@@ -128,7 +128,7 @@ def test_an_error_of_a_tool_comes_through(go):
 
 
 def test_detach_scancel_a_drained_node_status_and_resume(go, here, hepflow, tmp_path, read, assert_same):
-    with pytest.raises(Detached, match="38 work units are left to 5 jobs of slurm"):
+    with pytest.raises(Detached, match="left to 5 jobs of slurm: 38 work units"):
         go("out", todo="wait", executor="slurm", detach=True)
     out = hepflow("status", "out").fine().out
     assert "out: detached" in out

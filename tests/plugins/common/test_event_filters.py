@@ -110,7 +110,7 @@ def test_events_that_come_twice(tmp_path):
         assert result.results["u"] == 0
         assert [counts[:2] for counts in result.cutflow.values()] == [[7, 5]]
     other = ntuple(tmp_path / "b.root", [(1, 3), (1, 2)])
-    with pytest.raises(InputError, match=r"1 events come again in another work unit \(t.run, t.event: 1 2\)"):
+    with pytest.raises(InputError, match=r"1 event also in another work unit \(t.run, t.event: 1 2\)"):
         unique(tmp_path, [one, other])
     for workers in (1, 2):
         assert unique(tmp_path, [one, other], workers, AcrossUnits="warn").results["u"] == 1
