@@ -350,12 +350,16 @@ class Job:
         """Return the data files of a frozen job, by ``Tool.Property``; see ``Configurable.data_files``."""
         return {f"{m.name}.{key}": Path(path) for m in self.configurables() for key, path in m.data_files().items()}
 
+    @property
+    def datatype_tools(self) -> list[Tool]:
+        """Return the tools that have a property DataType, for which ``-dt`` is."""
+        return [tool for tool in self.all_tools() if "DataType" in tool.properties()]
+
     def _apply_datatype(self) -> None:
         """Give ``-dt`` to the tools that have a property DataType and do not set it themselves."""
         if self._options.datatype is None:
             return
-        takers = [tool for tool in self.all_tools() if "DataType" in tool.properties()]
-        if not takers:
+        if not (takers := self.datatype_tools):
             raise JobOptionsError(
                 f"-dt {self._options.datatype} has no effect: no tool of job {self.name} has a property DataType",
                 hint="leave -dt out, or add TauTruthMatching",

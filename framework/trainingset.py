@@ -102,25 +102,40 @@ class TrainingSet:
         return table(("what", "is"), rows, f"training set of {self.called}")
 
     def __post_init__(self) -> None:
-        target: Any = self.target
-        several = [target] if isinstance(target, str | Target) else list(target)
-        folds: Any = self.folds or Folds(column=f"{self.rows}.mcEventNumber")
-        for name, value in (
-            ("inputs", {group: tuple(variables) for group, variables in self.inputs.items()}),
-            ("caps", dict(self.caps)),
-            ("target", tuple(Target(one) if isinstance(one, str) else one for one in several)),
-            ("selection", _texts(self.selection)),
-            ("folds", (folds,) if isinstance(folds, Folds) else tuple(folds)),
-            ("spectators", _texts(self.spectators)),
-            ("called", self.called or _called(self.rows)),
+        own: Any = self
+        several = [own.target] if isinstance(own.target, str | Target) else own.target
+        folds = own.folds or Folds(column=f"{self.rows}.mcEventNumber")
+        for name, made, wanted in (
+            ("inputs", lambda: {g: tuple(v) for g, v in own.inputs.items()}, '{"Nominal": [Variable("pt"), …]}'),
+            ("caps", lambda: dict(own.caps), '{"TauTrack": 3}'),
+            ("target", lambda: tuple(Target(one) if isinstance(one, str) else one for one in several), "Target(…)"),
+            ("selection", lambda: _texts(own.selection), "cuts"),
+            ("folds", lambda: (folds,) if isinstance(folds, Folds) else tuple(folds), "Folds(…) or kfold(5)"),
+            ("spectators", lambda: _texts(own.spectators), "columns"),
         ):
-            object.__setattr__(self, name, value)
+            try:
+                object.__setattr__(self, name, made())
+            except (TypeError, ValueError, AttributeError):
+                raise JobOptionsError(
+                    f"{name} of a TrainingSet cannot be {getattr(self, name)!r}", hint=f"give {wanted}"
+                ) from None
+        self._check_kinds()
+        object.__setattr__(self, "called", self.called or _called(self.rows))
         self._check()
 
+    def _check_kinds(self) -> None:
+        for name, values, kind in (
+            ("rows", (self.rows,), str),
+            ("inputs", (v for variables in self.inputs.values() for v in variables), Variable),
+            ("caps", self.caps.values(), int),
+            ("target", self.target, Target),
+            ("weight", (self.weight,), str),
+            ("folds", self.folds, Folds),
+        ):
+            if wrong := [value for value in values if not isinstance(value, kind)]:
+                raise JobOptionsError(f"{name} of a TrainingSet wants {kind.__name__}, got {wrong[0]!r}")
+
     def _check(self) -> None:
-        wrong = [v for variables in self.inputs.values() for v in variables if not isinstance(v, Variable)]
-        if wrong:
-            raise JobOptionsError(f"inputs of a TrainingSet wants hepflow.variables.Variable, got {wrong[0]!r}")
         if not any(self.inputs.values()):
             raise JobOptionsError("the training set has no inputs", hint='inputs={"TauTrack": (Variable("pt"), …)}')
         formula = next((name for name in self.input_columns if not set(name).isdisjoint(" ()*+/")), None)

@@ -316,7 +316,7 @@ def _show_header(file: JobFile, plan: Plan, directory: Path, plugins: Registry) 
     tail = (f", plugins {', '.join(others)}" if others else "") + (f", off: {', '.join(off)}" if off else "")
     out.print(f"hepflow {hepflow.__version__}{tail}", style="bold")
     options = "".join(_shown(name, value) for name, value in file.job.options.items())
-    out.print(f"job      {file.job.name}{options}, datatype {file.job.datatype}")
+    out.print(f"job      {file.job.name}{options}{_datatype(file.job)}")
     if plan.units:
         samples = dict.fromkeys(kind.sample for kind in plan.kinds)
         out.print(
@@ -343,6 +343,10 @@ def _shown(name: str, value: Any) -> str:
     return f" --{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
+def _datatype(job: Job) -> str:
+    return f", datatype {job.datatype}" if job.datatype_tools else ""
+
+
 def _show_notes(plan: Plan, file: JobFile) -> None:
     for path, reason in plan.skipped.items():
         console().print(f"skipped  {path}: {reason}", style="yellow")
@@ -356,7 +360,7 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
     job = file.job
     plan = plan_job(job, options, plugins=plugins, reporter=ConsoleReporter())
     out = console()
-    out.print(f"job {job.name} ({file.path}), datatype {job.datatype}", style="bold")
+    out.print(f"job {job.name} ({file.path}){_datatype(job)}", style="bold")
     _show_notes(plan, file)
     out.print("\ntools, in order", style="italic")
     for owner, members in [("job", job.tools), *((stream.name, stream.tools) for stream in job.streams)]:

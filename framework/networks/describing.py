@@ -52,7 +52,7 @@ def tensors(network: OnnxNetwork) -> tuple[str, ...]:
         if number in names:
             owner = network.sequence_of(names[number])
             line += (
-                f": {len(names[number].labels)} a tau" if owner is None else f": a row for each object of {owner[0]}"
+                f": {len(names[number].labels)} a row" if owner is None else f": a row for each object of {owner[0]}"
             )
         elif tensor.name in network.trial.left:
             line += f": left aside, it {network.trial.left[tensor.name]}"

@@ -297,7 +297,7 @@ def check_structure(nodes: Sequence[Node], n_inputs: int, n_sequences: int) -> N
         for source in node.sources:
             kind = nodes[source].type
             if kind != "sequence" and (kind in SEQUENCE_NODES) != wants_sequence:
-                wanted = "a sequence" if wants_sequence else "one vector a tau"
+                wanted = "a sequence" if wants_sequence else "one vector a row"
                 raise NetworkError(f"{where} takes {wanted}, but its source, node {source}, is of type {kind!r}")
 
 

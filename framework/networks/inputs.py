@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hepflow.errors import NetworkError, nearest
+from hepflow.errors import NetworkError, many, nearest
 
 if TYPE_CHECKING:
     from hepflow.networks.graph import InputNode
@@ -71,7 +71,7 @@ def prepare(
     batch = Batch(_n_taus(scalars, ragged, groups[0]), {}, {}, {})
     for group in groups[0]:
         if group.name in scalars:
-            batch.scalars[group.name] = _values(scalars[group.name], group, batch.n_taus, "taus")
+            batch.scalars[group.name] = _values(scalars[group.name], group, batch.n_taus, "rows")
     for group in groups[1]:
         if group.name in ragged:
             values, counts = _pair(ragged[group.name], group.name)
@@ -79,7 +79,7 @@ def prepare(
             batch.sequences[group.name] = _values(values, group, int(counts.sum()), "objects")
             if counts.size != batch.n_taus:
                 raise NetworkError(
-                    f"input {group.name!r} has counts for {counts.size} taus, other inputs have {batch.n_taus}"
+                    f"input {group.name!r} has counts for {many(counts.size, 'row')}, other inputs have {batch.n_taus}"
                 )
     return batch
 
@@ -91,7 +91,7 @@ def check_lengths(batch: Batch, shortest: Mapping[str, int]) -> None:
         if short.any():
             tau = int(np.argmax(short))
             raise NetworkError(
-                f"tau {tau} has {batch.counts[name][tau]} objects of the sequence {name!r}; the convolutions without "
+                f"row {tau} has {batch.counts[name][tau]} objects of the sequence {name!r}; the convolutions without "
                 f"padding take at least {least}",
                 hint="C++ lwtnn stops here, too; train with padding same or causal, or select what has enough objects",
             )
@@ -134,7 +134,7 @@ def _n_taus(scalars: Mapping[str, Any], sequences: Mapping[str, Any], inputs: tu
 def _pair(value: Any, name: str) -> tuple[Any, NDArray[np.int64]]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise NetworkError(
-            f"input {name!r} is a sequence: it takes a pair (values of all objects, number of objects of each tau)"
+            f"input {name!r} is a sequence: it takes a pair (values of all objects, number of objects of each row)"
         )
     counts = np.asarray(value[1])
     if counts.ndim != 1 or (counts.size and counts.dtype.kind not in "iu") or (counts.size and counts.min() < 0):
@@ -183,7 +183,7 @@ def _numeric(value: Any, what: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise NetworkError(f"{what} is ragged; give the objects of all taus one after the other, and counts") from None
+        raise NetworkError(f"{what} is ragged; give the objects of all rows one after the other, and counts") from None
     if array.size == 0:
         return array.astype(np.float64)
     if array.dtype.kind not in "fiub":

@@ -178,7 +178,7 @@ def _scalar_axes(tensor: Tensor, sizes: list[Any], k: int) -> tuple[str, ...]:
         if k == 1:
             return (BATCH,)
         if not isinstance(sizes[0], int):
-            raise _unclear(tensor, "has one axis of open size: is it taus or variables?")
+            raise _unclear(tensor, "has one axis of open size: is it rows or variables?")
         return (VARIABLES,)
     first, last = sizes
     if last == k and first == k and k > 1:

@@ -334,7 +334,7 @@ class OnnxNetwork(Shown):
             longest = self.longest(name)
             if longest is not None and counts.max(initial=0) > longest:
                 raise NetworkError(
-                    f"ONNX input {name!r} takes {longest} objects, a tau has {counts.max()}",
+                    f"ONNX input {name!r} takes {longest} objects, a row has {counts.max()}",
                     where=str(self.path),
                     hint="keep the first of them",
                 )

@@ -166,7 +166,7 @@ def _classify(
     taus = 1 if network.single else batch.n_taus
     has_batch = not network.single or any(BATCH in layout.axes for layout in network.layouts.values())
     if not network.single and (not shape or shape[0] != taus):
-        raise _UnusableError(f"has the shape {shape} for {taus} taus: it is not one row a tau")
+        raise _UnusableError(f"has the shape {shape} for {taus} rows: not one a row")
     inner = 1 if has_batch and shape and shape[0] == taus else 0
     axes = []
     for group in network.input_sequences:
@@ -209,5 +209,5 @@ def _compare(network: OnnxNetwork, together: NDArray[Any], alone: NDArray[Any]) 
     close = row.size == one.size and np.allclose(row, one, 1e-2 if half else 1e-3, 1e-3 * scale, equal_nan=True)
     if not close:
         raise _UnusableError(
-            "differs for a tau alone and together with others: are the axes taken rightly, is the model random?"
+            "differs for a row alone and together with others: are the axes taken rightly, is the model random?"
         )

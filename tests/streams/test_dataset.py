@@ -217,6 +217,8 @@ def test_compression_without_plugin(ntuples, tmp_path):
         ({"spectators": ["TauTrack.pt"]}, ColumnError, "no spectator"),
         ({"weight": "TauJets.weight"}, ColumnError, "TauJets.weight"),
         ({"inputs": {}}, JobOptionsError, "no inputs"),
+        ({"folds": 5}, JobOptionsError, "folds of a TrainingSet cannot be 5"),
+        ({"weight": 2.0}, JobOptionsError, "weight of a TrainingSet wants str"),
         ({"inputs": {"TauTrack": ("pt",)}, "caps": {"TauTrack": 3}}, JobOptionsError, "wants"),
         ({"caps": {**SEQUENCE_CAPS, "TauTracks": 3}}, JobOptionsError, "'TauTrack'"),
         ({"caps": {**SEQUENCE_CAPS, "TauTrack": 0}}, JobOptionsError, "at least 1"),

@@ -95,7 +95,7 @@ def taus(files, lowest):
 def test_run_with_options_of_the_file_and_set(hepflow, joboptions, xaods, tmp_path, read):
     path, (folder, files) = joboptions(SIMPLE), xaods
     out = hepflow("run", path, "-i", folder, "-o", "one", "--level", "30").fine().out
-    assert "job      simple --level 30.0, datatype TAU" in out
+    assert "job      simple --level 30.0\n" in out
     assert "75 events in 3 work units" in out
     assert "pt >= 30 GeV" in out
     assert "tree: " in out

@@ -76,7 +76,7 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda d: d["nodes"][_of(d, "concatenate")]["sources"].append(len(d["nodes"]) - 1), "cycle"),
     (lambda d: d["nodes"][_of(d, "concatenate")].update(sources=[]), "has no sources"),
     (lambda d: d["nodes"][_of(d, "concatenate")].update(sources=[999]), r"node \d+ \(concatenate\) has the source 999"),
-    (lambda d: d["nodes"][_of(d, "concatenate")]["sources"].append(_of(d, "input_sequence")), "takes one vector a tau"),
+    (lambda d: d["nodes"][_of(d, "concatenate")]["sources"].append(_of(d, "input_sequence")), "takes one vector a row"),
     (lambda d: d["nodes"][_of(d, "feed_forward")].update(layer_index=99), r"uses layer 99, but there are"),
     (lambda d: d["nodes"][_of(d, "feed_forward")].update(layer_index=-1), "layer_index of node"),
     (lambda d: d["nodes"][_of(d, "feed_forward")].update(layer_index=True), "layer_index of node"),

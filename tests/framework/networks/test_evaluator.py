@@ -116,7 +116,7 @@ def test_conv1d_without_padding_takes_no_short_sequence(tmp_path: Path) -> None:
     values = np.arange(1.0, 8.0)[:, None]
     for model in (network, load(tmp_path / "n.onnx")):
         np.testing.assert_allclose(model.evaluate({"x": (values, [3, 4])})["y"], [[4 + 1 + 2 + 3], [4 + 5 + 6 + 7]])
-        with pytest.raises(NetworkError, match=r"tau 1 has 2 objects of the sequence 'x'; .* take at least 3"):
+        with pytest.raises(NetworkError, match=r"row 1 has 2 objects of the sequence 'x'; .* take at least 3"):
             model.evaluate({"x": (values, [5, 2])})
 
 

@@ -140,7 +140,7 @@ def test_axes_that_are_taken_wrongly_are_found_by_trial(tmp_path: Path) -> None:
     assert named.evaluate({"x": TAUS})["y"].tolist() == SUMS
     mean = [node("ReduceMean", ["x", "a"], ["m"], keepdims=1), node("Sub", ["x", "m"], ["y"])]
     mixing = build(mean, [tensor("x", "N", 2)], [tensor("y", "N", 2)], a=[0])
-    with pytest.raises(NetworkError, match="differs for a tau alone"):
+    with pytest.raises(NetworkError, match="differs for a row alone"):
         load(tmp_path / "n.onnx", mixing).declare({"x": ["a", "b"]}, labels={"y": ["p", "q"]})
 
 
@@ -181,7 +181,7 @@ def test_a_sequence_of_fixed_length_is_filled_and_marked(tmp_path: Path) -> None
     named = opened.declare({}, {"x": ["a", "b"]}, masks={"real": "x", "n": "x"})
     found = named.evaluate({"x": TAUS})["y"]
     np.testing.assert_array_equal(found, [[2.5, 16.0], [np.nan, np.nan], [5.0, 41.0], [9.0, 81.0]])
-    with pytest.raises(NetworkError, match="takes 3 objects, a tau has 4"):
+    with pytest.raises(NetworkError, match="takes 3 objects, a row has 4"):
         named.evaluate({"x": (np.ones((4, 2)), [4])})
 
 
@@ -204,12 +204,12 @@ def test_outputs_that_nobody_asked_for(tmp_path: Path) -> None:
     opened = load(tmp_path / "n.onnx", build([linear, zipped, loss], [tensor("x", "N", 2)], outputs))
     assert [output.name for output in opened.outputs] == ["maps", "scores"]
     assert "not numbers" in opened.trial.left["label"]
-    assert "not one row a tau" in opened.trial.left["loss"]
+    assert "not one a row" in opened.trial.left["loss"]
     assert networks.load(tmp_path / "n.onnx").origin == "ONNX of skl2onnx"
     graph = networks.load(tmp_path / "n.onnx").graph
     assert graph[0] == "in  x [N, 2] float: axes batch, variables"
-    assert graph[3] == "out loss [] float: left aside, it has the shape () for 3 taus: it is not one row a tau"
-    assert graph[4] == "out scores [N, 2] float: 2 a tau"
+    assert graph[3] == "out loss [] float: left aside, it has the shape () for 3 rows: not one a row"
+    assert graph[4] == "out scores [N, 2] float: 2 a row"
     x = np.array([[2.0, 0.0], [0.0, 2.0]])
     named = opened.declare({"x": ["a", "b"]}, labels={"scores": ["bkg", "sig"]})
     for network in (named, opened.declare({"x": ["a", "b"]}, labels={"maps": ["bkg", "sig"]})):

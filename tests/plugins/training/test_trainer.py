@@ -113,7 +113,7 @@ def test_more_epochs_go_on(trained, small_training, tmp_path):
     train(tmp_path / "run", small_training, arch, Epochs=3, resume=True)
     one, two = held(folder), held(tmp_path / "run/network")
     assert same([*one.model, *one.optimiser, *one.best], [*two.model, *two.optimiser, *two.best])
-    assert two.state["stopped"] == "3 epochs are done"
+    assert two.state["stopped"] == "3 epochs done"
     assert not (tmp_path / "run/network-1").exists()
     log = tmp_path / "run/network/log.csv"
     before = log.read_text()
