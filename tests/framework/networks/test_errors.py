@@ -180,7 +180,7 @@ INPUTS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     ),
     (lambda i: i.update(scalar={"v0": [1.0] * 2, "v1": [1.0], "v2": [1.0] * 2}), "variable 'v1' has 1 values"),
     (lambda i: i.update(scalar=np.ones((2, 4))), r"shape \(2, 4\)"),
-    (lambda i: i.update(scalar=np.ones((3, 3))), "counts for 2 taus"),
+    (lambda i: i.update(scalar=np.ones((3, 3))), "counts for 2 rows"),
     (lambda i: i.update(scalar=[["a", "b", "c"]] * 2), "not numbers"),
     (lambda i: i.update(scalar=[[1.0], [1.0, 2.0]]), "ragged"),
     (lambda i: i.update(seq0=i["seq0"][0]), "takes a pair"),
