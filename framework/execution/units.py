@@ -33,7 +33,7 @@ def check_units(
     job: Job, flow: DataFlow, columns: Mapping[str, ColumnInfo], inputs: Sequence[tuple[str, str]]
 ) -> list[str]:
     """Return notes on the units of the inputs (path, energy unit); InputError where a tool would get a wrong one."""
-    notes: list[str] = []
+    unknown: dict[tuple[str, str], list[str]] = {}
     first: dict[str, str] = {}
     for path, unit in inputs:
         first.setdefault(unit, path)
@@ -52,13 +52,17 @@ def check_units(
                     hint=f"a Filter can select in any unit, Cut='Jet.pt > 20*GeV'; {tool.name} needs input in {unit}",
                 )
             if "" in first:
-                notes.append(
-                    f"{tool.name} works in {unit} ({why}); the energy unit of {first['']} is not known: "
-                    f"--units {unit} says that it is right"
-                )
+                unknown.setdefault((unit, why), []).append(tool.name)
     if len(first) > 1:
         _check_mixture(job, flow, columns, first)
-    return list(dict.fromkeys(notes))
+    notes: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (unit, why), tools in unknown.items():  # what the same tools want is told at once
+        notes.setdefault((unit, tuple(dict.fromkeys(tools))), []).append(why)
+    return [
+        f"{', '.join(tools)} {'works' if len(tools) == 1 else 'work'} in {unit} ({', '.join(whys)}); the energy unit "
+        f"of {first['']} is not known: --units {unit} says that it is right"
+        for (unit, tools), whys in notes.items()
+    ]
 
 
 def _check_known(tool: Tool, path: str) -> None:

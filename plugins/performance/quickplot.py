@@ -45,7 +45,7 @@ from hepflow.plugins.performance.look import Look, choose_binning, look
 from hepflow.plugins.performance.stacks import StackPlots
 from hepflow.protocols import ColumnInfo
 from hepflow.registry.manager import Registry, registry
-from hepflow.registry.variables import find_variable, split_binning
+from hepflow.registry.variables import find_variable, split_binning, split_title
 from hepflow.variables import Binning, Variable
 
 __all__ = ["ValueSums", "plot_command"]
@@ -162,7 +162,7 @@ class Request:
 
 
 @click.command("plot")
-@click.argument("variables", nargs=-1, required=True, metavar="VARIABLE[:BINNING]...")
+@click.argument("variables", nargs=-1, required=True, metavar="[LABEL=]VARIABLE[:BINNING]...")
 @click.option(
     "-i",
     "--input",
@@ -200,8 +200,8 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
 
     A VARIABLE is a known one (hepflow list variables), a column, or an expression over columns; names without a
     container are those of TauJets, or of the only container that has them. BINNING is the name of one of its binnings,
-    or NUMBER;LOW;HIGH: "pt:log", "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data. Of a list, all
-    elements are plotted.
+    or NUMBER;LOW;HIGH: "pt:log", "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data. What figures
+    call it may stand in front, with its unit: "Missing ET [GeV]=met". Of a list, all elements are plotted.
     """
     start_logging(debug)
     plugins = registry(given["plugins"])
@@ -303,8 +303,9 @@ def _request(
 
 
 def _find(text: str, bare: BareNames, plugins: Registry) -> tuple[Variable, Binning | None]:
-    name, view = split_binning(text)
-    variable, binning = find_variable(f"{qualified(name, bare)}:{view}", plugins)
+    (title, rest), (name, view) = split_title(text), split_binning(text)
+    found = f"{qualified(name, bare)}:{view}"
+    variable, binning = find_variable(f"{title}={found}" if rest != text else found, plugins)
     plain = (
         not variable.unit and not variable.binnings and list(Expression(variable.column).columns) == [variable.column]
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hepflow.errors import PluginError, PropertyError
@@ -65,6 +67,23 @@ def test_expressions_become_variables(plugins, text, column, binning):
     assert found == binning
 
 
+@pytest.mark.parametrize(
+    ("text", "label", "unit"),
+    [
+        ("Missing ET [GeV]=Jets.pt:50;0;2", "Missing ET", "GeV"),
+        ("ΔR: jets = Jets.pt : 50;0;2", "ΔR: jets", ""),
+        ("η []=Jets.pt:50;0;2", "η", ""),
+        ("Jets.pt == 2:50;0;2", "Jets.pt == 2", ""),
+        ("more than 2=Jets.pt >= 2:50;0;2", "more than 2", ""),
+    ],
+)
+def test_a_text_may_say_what_figures_call_the_variable(plugins, text, label, unit):
+    variable, binning = find_variable(text, plugins)
+    assert (variable.label, variable.unit, binning) == (label, unit, Binning.regular(50, 0, 2))
+    assert variable.name.startswith("Jets.pt")
+    assert find_variable("Mass=Jets.mass", plugins)[0] == replace(named_variable("Jets.mass", plugins), label="Mass")
+
+
 def test_the_plugins_in_force_are_the_default():
     variable, binning = find_variable("TauJets.pt:low")
     assert (variable.name, variable.unit, binning) == ("TauJets.pt", "GeV", Binning.regular(20, 20, 100))
@@ -82,6 +101,7 @@ def test_the_plugins_in_force_are_the_default():
         ("Jets.pt +", "no expression", "hepflow list variables"),
         ("sqr(Jets.pt)", "no function 'sqr'", "did you mean 'sqrt'"),
         ("", "no expression", "hepflow list variables"),
+        ("label = 1", "'1' has no column", "a comparison is =="),
     ],
 )
 def test_what_is_no_variable(plugins, text, reason, hint):
