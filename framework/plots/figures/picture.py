@@ -31,9 +31,15 @@ def picture(figure: Figure, kind: str, *, dpi: float = 150) -> bytes:
     if kind not in NO_DATE:
         raise PlotError(f"figures are not written as {kind!r}", hint=nearest(kind, NO_DATE, what="formats"))
     buffer = io.BytesIO()
-    with house_style(getattr(figure, "drawn_with", {}).get("style", {}).get("sheet", "")), standing(figure):
+    with standing(figure):
         figure.savefig(buffer, format=kind, metadata=dict(NO_DATE[kind]), dpi=dpi)
     return buffer.getvalue()
+
+
+def _saved(figure: Any, *arguments: Any, **options: Any) -> None:
+    """Save a figure as matplotlib does, with the settings that it was drawn with: texts are as wide as measured."""
+    with house_style(getattr(figure, "drawn_with", {}).get("style", {}).get("sheet", "")):
+        type(figure).savefig(figure, *arguments, **options)
 
 
 @contextmanager
@@ -58,11 +64,14 @@ def _copied(copy: Callable[[Any, Any], None], first: Any, tick: Any) -> None:
 
 
 def bare_figure(width: float, height: float) -> Any:
-    """Return a figure (inches) that belongs to no window, and is a picture in a notebook."""
+    """Return a figure (inches) that belongs to no window, and is a picture in a notebook; its ``savefig`` is that of
+    matplotlib, whatever its settings are by then.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure: Any = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    figure.savefig = partial(_saved, figure)
     figure._repr_png_ = partial(picture, figure, "png", dpi=NOTEBOOK)
     return figure

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,10 +92,11 @@ class SavedFigure:
 
     def draw(self, style: Style | None = None, **options: Any) -> Figure:
         """Draw it again, with another style or other options than before: ``saved.draw(Style("ATLAS Internal"),
-        log_y=True)``. Errors are those of :func:`draw`.
+        log_y=True)``. The lines of text stay where the style has none. Errors are those of :func:`draw`.
         """
         drawing: Any = draw_panels if self._panels else draw
-        return drawing(self.what, style=style or self.style, **{**self.options, **options})  # type: ignore[no-any-return]
+        style = replace(style, lines=style.lines or self.style.lines) if style else self.style
+        return drawing(self.what, style=style, **{**self.options, **options})  # type: ignore[no-any-return]
 
     def _repr_png_(self) -> bytes:
         """Be a picture in a notebook."""

@@ -70,7 +70,9 @@ def test_the_numbers_beside_a_figure_are_the_objects(what, tmp_path):
     saved = load_figure(path)
     assert saved.plots == expected
     assert type(saved.what) is (type(what) if not isinstance(what, PlotObject) else list)
-    assert saved.draw(STYLE).drawn_with["options"]["title"] == "t"
+    again = saved.draw(Style("ATLAS Internal")).drawn_with
+    assert again["options"]["title"] == "t"
+    assert (again["style"]["text"], again["style"]["lines"]) == ("ATLAS Internal", STYLE.lines)
 
 
 def test_plain_numbers_beside_panels(tmp_path):

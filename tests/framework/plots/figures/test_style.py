@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,10 @@ def test_the_users_settings_change_nothing():
     with mpl.rc_context(
         {"font.size": 33, "axes.facecolor": "red", "savefig.transparent": True, "font.family": "serif"}
     ):
-        assert picture(draw(histogram()), "png", dpi=40) == expected
+        figure = draw(histogram())
+        assert picture(figure, "png", dpi=40) == expected
+        figure.savefig(buffer := io.BytesIO(), dpi=40, metadata={"Software": None})  # as anybody does
+        assert buffer.getvalue() == expected
 
 
 def test_threads_draw_the_same_as_one():
