@@ -72,7 +72,7 @@ option_values: contextvars.ContextVar[OptionValues | None] = contextvars.Context
 
 def remind(job: Job, file: str) -> None:
     """Say at the end of a script that built a job and did nothing with it how it is run."""
-    if not job._frozen and not hasattr(sys, "last_type"):
+    if file.endswith(".py") and not job._frozen and not hasattr(sys, "last_type"):
         sys.stderr.write(f"builds job {job.name}; run: hepflow run {file}\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,15 @@ class Events:
     def __len__(self) -> int:
         """Return the number of visible events."""
         return self._scope.visible_events()
+
+    def __iter__(self) -> NoReturn:
+        raise ColumnError(
+            "events are no list to loop over: a tool gets the columns of many events at once",
+            hint="events['TauJets']['pt'] is events × objects",
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"events have no {name!r}: a container is events[{name!r}]")
 
     def __getitem__(self, container: str) -> Container:
         if self._access is not None:

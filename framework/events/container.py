@@ -35,7 +35,30 @@ def momenta(pt: Any, eta: Any, phi: Any, mass: Any) -> ak.Array:
     return vector.zip({"pt": pt, "eta": eta, "phi": phi, "mass": mass})
 
 
-class Container:
+class _Columns:
+    """What has columns by name: a place or an attribute instead of one is told."""
+
+    _name: str
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise ColumnError(
+                f"{self._name}.{name} = … sets no column",
+                hint=f"decorate with [{name!r}] = …, and declare it in writes()",
+            )
+        object.__setattr__(self, name, value)
+
+    def _column(self, column: str) -> str:
+        """Return the full name of a column; ColumnError where it is asked for by something else than a name."""
+        if not isinstance(column, str):
+            raise ColumnError(
+                f"{self._name} is asked for {column!r}: it has columns, and a tool gets all objects at once",
+                hint="['pt'] is a column, ['pt'][:, :1] that of the first object of each event, .flat('pt')[mask] some",
+            )
+        return f"{self._name}.{column}"
+
+
+class Container(_Columns):
     """The visible objects of one container, as a tool sees them.
 
     ``taus["pt"]`` (or ``taus.pt``) is an awkward array, events × objects; for a container with one entry an event it
@@ -80,7 +103,7 @@ class Container:
         The second is None where every object of the input has a value; missing ones read NaN, 0, an empty list or the
         null link.
         """
-        name = f"{self._name}.{column}"
+        name = self._column(column)
         if self._access is not None:
             self._access.check_read(name)
         if self._lacks(column):
@@ -182,7 +205,7 @@ class Container:
 
     def store(self, column: str, values: Any, missing: Any = None) -> None:
         """Decorate, as ``taus[column] = values`` does; ``missing`` (flat) tells which objects have no value."""
-        name = f"{self._name}.{column}"
+        name = self._column(column)
         if self._access is not None:
             self._access.check_write(name)
         if np.isscalar(values):
@@ -207,7 +230,7 @@ class Container:
         return [part for part in (outer, offsets) if part is not None]
 
 
-class Linked:
+class Linked(_Columns):
     """Objects reached through links: a list of them for each object of the container that was followed from.
 
     The lists keep the order of the links until ``sort``; ``where``, ``sort`` and ``first`` return new views. ``sum``,
@@ -247,7 +270,7 @@ class Linked:
         """Return the flat values of all linked objects in the type of the input, and which of them are missing (None
         where every object has a value).
         """
-        name = f"{self._name}.{column}"
+        name = self._column(column)
         if self._access is not None:
             self._access.check_read(name)
             if name in self._access.optional and self._scope.find(name) is None:
@@ -267,7 +290,7 @@ class Linked:
 
         Raises ColumnError where an object that several links point to would get two values.
         """
-        name = f"{self._name}.{column}"
+        name = self._column(column)
         if self._access is not None:
             self._access.check_write(name)
         content = np.asarray(self.flatten(values))

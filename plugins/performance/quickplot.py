@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -158,7 +159,7 @@ class Request:
     against: tuple[Variable, str] | None
     split: Mapping[str, Cut]
     split_title: str
-    notes: Sequence[str]
+    notes: list[str]
 
 
 @click.command("plot")
@@ -239,6 +240,7 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
     weight = Weight(qualified(given["weight"], bare))
     found = {text: _find(text, bare, plugins) for text in (*variables, given["against"], given["split_by"]) if text}
     request = _request(variables, given["against"], given["split_by"], found, selection, options, plugins)
+    request.notes.extend(_small_energies(selection, bare))
     job = _job(request, selection, weight, given)
     if given["stack"] or (given["ratio"] and not request.split):
         _check_samples(plan_job(job, options, plugins=plugins), given)
@@ -319,6 +321,17 @@ def _view(
     if binning is None:
         return replace(variable, binnings={"": chosen[variable.name]}), ""
     return variable, split_binning(text)[1]
+
+
+def _small_energies(cut: Cut, bare: BareNames) -> list[str]:
+    """Return notes on energies that a cut compares with less than 1000 MeV: GeV may be meant."""
+    notes = []
+    for column in cut.columns:
+        numbers = re.findall(rf"{re.escape(column)} *[<>]=? *(\d+\.?\d*)(?![\d.e]| *\*)", cut.text)
+        small = [number for number in numbers if 0 < float(number) < 1000]
+        if small and bare.unit(column) == "MeV":
+            notes.append(f"note     {column} is in MeV in this input; for GeV write {small[0]}*GeV")
+    return notes
 
 
 def _range_note(name: str, binning: Binning, entries: int) -> str:

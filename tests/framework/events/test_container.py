@@ -334,3 +334,16 @@ def test_looping_over_objects_is_told(linked):
         list(events["T"])
     with pytest.raises(ColumnError, match="linked K are no list to loop over"):
         list(tracks)
+    with pytest.raises(ColumnError, match="events are no list to loop over"):
+        list(events)
+
+
+def test_places_and_attributes_are_no_columns(linked):
+    events, tracks = linked
+    for view in (events["T"], tracks):
+        with pytest.raises(ColumnError, match="is asked for 0: it has columns"):
+            view[0]
+        with pytest.raises(ColumnError, match=r"\.pt = … sets no column"):
+            view.pt = 3.0
+    with pytest.raises(AttributeError, match=r"a container is events\['T'\]"):
+        events.T  # noqa: B018

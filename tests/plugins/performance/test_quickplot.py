@@ -196,8 +196,10 @@ def test_values_that_are_missing_are_counted_apart(hepflow, xaod):
 
 
 def test_nothing_passes(hepflow, xaod, tmp_path):
-    done = hepflow("plot", "m", "eta", "-i", xaod, "--cut", "pt > 1e9", "--split-by", "nTracks", "-o", "out").fine()
-    assert "nothing passes 'pt > 1e9': the figures are empty" in done
+    cut = "pt > 1e9 and pt > 20"
+    done = hepflow("plot", "m", "eta", "-i", xaod, "--cut", cut, "--split-by", "nTracks", "-o", "out").fine()
+    assert "TauJets.pt is in MeV in this input; for GeV write 20*GeV" in done.out
+    assert "nothing passes 'pt > 1e9 and pt > 20': the figures are empty" in done
     assert {cells["mean"] for cells in rows(done).values()} == {"-"}
     for name in ("m", "eta"):
         (plot,) = drawn(tmp_path / "out" / f"TauJets.{name}.png")
