@@ -297,7 +297,7 @@ class RunDirectory(WrittenFiles):
             earlier = {**earlier, "inputs": json.loads(packed)} if known else None
         if resume and earlier is None and {*self.ledger.names("")} != {*self.ledger.names(INPUTS)}:
             raise OutputError(
-                "the run cannot be resumed: what it was made of is not known any more",
+                "the run cannot be resumed: its ledger is damaged, or of another version of hepflow",
                 where=str(self.state / "fingerprint.json"),
                 hint="start anew with --force",
             )

@@ -432,7 +432,7 @@ def test_a_disk_that_was_full_at_the_start_is_no_obstacle(tmp_path, monkeypatch)
 
 def test_a_ledger_of_unknown_settings_is_refused(finished):
     assert not (finished.state / "fingerprint.json").exists()
-    with pytest.raises(OutputError, match="what it was made of is not known any more"):
+    with pytest.raises(OutputError, match="its ledger is damaged, or of another version"):
         finished.check_fingerprint(made_of(), resume=True)
 
 
