@@ -135,18 +135,15 @@ def plain(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Return a docstring as wide as the terminal, where there is one, else with one line a paragraph."""
+    """Return a docstring as wide as the console, names without marks."""
     parts = plain(text).split("\n\n")
     return "\n\n".join(part if _is_layout(part) else wrapped(" ".join(part.split())) for part in parts)
 
 
 def wrapped(text: str, indent: int = 0) -> str:
-    """Return a line as wide as the terminal is, where there is one: broken at blanks, what follows indented."""
-    out = console()
-    if not (out.is_terminal or "COLUMNS" in os.environ):
-        return text
+    """Return a line broken at blanks where the console ends, what follows indented."""
     return textwrap.fill(
-        text, out.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        text, console().width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
 
 

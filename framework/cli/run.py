@@ -29,7 +29,7 @@ from hepflow.cli.console import (
 from hepflow.cli.describe import configured, show_job, show_unbuilt
 from hepflow.cli.progress import ConsoleReporter
 from hepflow.cli.send import grid_settings, send
-from hepflow.errors import JobOptionsError, many, nearest
+from hepflow.errors import HepflowError, JobOptionsError, many, nearest
 from hepflow.execution.cache import cache_directory
 from hepflow.execution.executors import make_executor
 from hepflow.execution.failures import counted, units_failed
@@ -402,7 +402,11 @@ def _show_plan(file: JobFile, options: RunOptions, plugins: Registry, *, tried: 
 
 def _show_submission(plan: Plan, file: JobFile, options: RunOptions, plugins: Registry) -> None:
     """Show what an executor of a batch system would submit."""
-    executor = make_executor(options.executor, options.workers, options.settings, plugins)
+    executor = make_executor(options.executor, options.workers, options.settings, plugins, check=False)
+    try:
+        executor.check()
+    except HepflowError as error:
+        console().print(f"note     {error.message}", style="yellow")
     folder = Path(options.output or f"output/{file.job.name}-TIME").resolve()
     lines = executor.sketch([unit.number for unit in plan.units], folder)
     for text in lines:

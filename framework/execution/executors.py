@@ -24,11 +24,12 @@ Result = TypeVar("Result")
 
 
 def make_executor(
-    name: str, workers: int, settings: Sequence[str], plugins: Registry, *, detach: bool = False
+    name: str, workers: int, settings: Sequence[str], plugins: Registry, *, detach: bool = False, check: bool = True
 ) -> Executor:
     """Return an executor by name, set as the site file says, then as ``settings`` (``NAME.Property=value``) do.
 
-    PluginError where there is none of this name; JobOptionsError or PropertyError where a setting does not fit.
+    PluginError where there is none of this name; JobOptionsError or PropertyError where a setting does not fit; with
+    ``check`` also what the executor itself raises where nothing can run.
     """
     made: Executor = plugins.load("executors", name)(name)
     for key, value in site_settings(plugins).get(name, {}).items():
@@ -50,7 +51,8 @@ def make_executor(
         prop = made.properties().get(key)
         made.setProperty(key, text if prop is None else prop.parse(text))
     made.freeze()
-    made.check()
+    if check:
+        made.check()
     return made
 
 

@@ -26,6 +26,9 @@ from hepflow.variables import Variable
 
 __all__ = ["Normalisation", "Normaliser"]
 
+MOST = 20
+"""Variables that have room in a table of the log."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -136,7 +139,7 @@ class Normaliser(Tool):
                 text = json.dumps(content, indent=2, allow_nan=False) + "\n"
                 write_text(context.path(f"{name}{suffix}.json"), text)
             title = f"{self.name}{suffix}: {rows} {declared.called} of the folds {', '.join(map(str, folds.train))}"
-            if number == 0:
+            if number == 0 and sum(map(len, declared.inputs.values())) <= MOST:
                 context.log.info("%s", _table(title, made.statistics))
             else:
                 context.log.info("%s: the table is in preproc%s.json", title, suffix)

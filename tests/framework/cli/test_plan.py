@@ -36,6 +36,12 @@ def test_shows_everything_and_writes_nothing(hepflow, joboptions, xaods, tmp_pat
     assert "40 events in 2 work units of 2 files" in out
 
 
+def test_jobs_of_a_batch_system_are_shown_where_it_is_not(hepflow, joboptions, xaods):
+    out = hepflow("run", joboptions(JOB), "-i", xaods[0], "--executor", "htcondor", "--dry-run").fine().out
+    assert "3 jobs of htcondor, 1 work unit each" in out
+    assert "queue units from" in out
+
+
 def test_skipped_files_and_notes_are_listed(hepflow, joboptions, make_xaod, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

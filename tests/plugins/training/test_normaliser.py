@@ -230,8 +230,10 @@ def test_non_finite_values_are_counted_and_refused(tmp_path, go, training_column
 def test_table_on_the_terminal(ntuples, go, caplog):
     with caplog.at_level("INFO", "hepflow"):
         go(ntuples[0], normaliser())
-    assert "secondEtaWRTClusterPosition_EM2_log" in caplog.text
-    assert "taus of the folds 2, 3, 4" in caplog.text
+        go(ntuples[0], normaliser(inputs={"TauTrack": (Variable("d0TJVA"),)}, caps={"TauTrack": 3}))
+    many, few = (record.getMessage() for record in caplog.records if "folds 2, 3, 4" in record.getMessage())
+    assert many.endswith("the table is in preproc.json")
+    assert "d0TJVA" in few
 
 
 @pytest.mark.parametrize(
