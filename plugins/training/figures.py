@@ -49,18 +49,17 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int, pat
     if "learning_rate" in history[0]:
         rate = Line(epochs, [row["learning_rate"] for row in history], kind="steps")
         panels.append(Panel([rate], "Epoch", "Learning rate", log_y=True))
-    save(
-        draw_panels(panels, style=style),
-        path,
-        {"best_epoch": best_epoch, "epochs": [dict(row) for row in history]},
-    )
+    best = next((row for row in history if row["epoch"] == best_epoch), {})
+    derived = {name: best[name] for name in ("val_loss", "val_accuracy") if name in best} | {"best_epoch": best_epoch}
+    save(draw_panels(panels, style=style), path, {"derived": derived, "epochs": [dict(row) for row in history]})
 
 
 def confusion_matrix(matrix: MigrationMatrix, path: Path, style: Style, role: str = "validation") -> None:
-    """Draw, of each true class, which percentage is predicted as what."""
+    """Draw, of each true class, which percentage of the rows of a role is predicted as what."""
     from hepflow.plots.figures import draw, save
 
-    save(draw(matrix, style=replace(style, lines=(role,))), path, matrix)
+    matrix.label = f"{role} rows"
+    save(draw(matrix, style=style), path, matrix)
 
 
 def gain(gains: Mapping[str, float], path: Path, style: Style) -> None:

@@ -13,7 +13,7 @@ from hepflow.errors import JobOptionsError
 from hepflow.execution.records import check_finished
 from hepflow.plugins.performance.base import file_name
 from hepflow.plugins.performance.report.contents import Contents, Picture, read_run
-from hepflow.plugins.performance.report.overview import COUNTS
+from hepflow.plugins.performance.report.overview import COUNTS, in_words
 from hepflow.plugins.performance.report.tables import Table, measured, number, shown
 
 __all__ = ["Runs", "cutflows", "numbers", "options_text", "pairs", "read_runs", "settings", "together", "which_runs"]
@@ -29,6 +29,7 @@ IGNORED = (
     "cutflow",
     "outputs",
     "samples",
+    "remarks",
     "units",
     "inputs",
     "records",
@@ -180,14 +181,16 @@ def _shape(picture: Picture) -> str:
 
 
 def plots_of(picture: Picture) -> list[Mapping[str, Any]]:
-    """Return what the JSON of a figure says of its plots; nothing where it cannot be read."""
+    """Return what the JSON of a figure says of the whole and of its plots; nothing where it cannot be read."""
     if picture.json is None:
         return []
     try:
-        plots = json.loads(picture.json.read_text(encoding="utf-8")).get("plots")
+        content = json.loads(picture.json.read_text(encoding="utf-8"))
+        plots = content.get("plots")
     except (OSError, ValueError, AttributeError):
         return []
-    return [plot for plot in plots if isinstance(plot, Mapping)] if isinstance(plots, list) else []
+    whole = [{"derived": content["derived"]}] if "derived" in content else []
+    return [plot for plot in (*whole, *plots) if isinstance(plot, Mapping)] if isinstance(plots, list) else []
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,7 +223,7 @@ def numbers(runs: Runs) -> Table:
             for what in dict.fromkeys(what for one in found.values() for what in one):
                 values = {name: one.get(what) for name, one in found.items()}
                 differences = [_difference(values[name], values[first], name in shared) for name in others]
-                row = (title, label, what.replace("_", " "), *map(_cell, values.values()), *differences)
+                row = (title, label, in_words(what), *map(_cell, values.values()), *differences)
                 group = next(iter(pictures.values())).group
                 rows.setdefault((group, label, what), row)  # one matrix is several figures
     note = f"{', '.join(shared)}: the same input files as {first}; errors are not independent." if shared else ""
@@ -251,7 +254,8 @@ def _difference(value: Number | None, reference: Number | None, shared: bool) ->
         return "–"
     difference = value[0] - reference[0]
     error = math.hypot(value[1] or 0.0, reference[1] or 0.0)
-    digits = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 4
+    whole = 0 if difference.is_integer() else 4
+    digits = max(0, 1 - math.floor(math.log10(error))) if error > 0 else whole
     text = f"{difference:+,.{min(digits, 12)}f}"
     return text if shared or not error > 0 else f"{text} ({difference / error:+.1f} σ)"
 

@@ -192,9 +192,9 @@ def _picture(directory: Path, stem: Path) -> Picture:
     plots = [plot for plot in plots if isinstance(plot, dict)] if isinstance(plots, list) else []
     return Picture(
         stem,
-        str(described.get("title") or _title(described, plots) or stem.name.replace("_", " ")),
+        str(described.get("title") or _title(described, plots) or re.sub("[_-]", " ", stem.name)),
         tuple(_caption(described.get("style"), plots)),
-        tuple(table for plot in plots for table in plot_tables(plot)) + _shifts(described, plots),
+        tuple(table for one in (described, *plots) for table in plot_tables(one)) + _shifts(described, plots),
         tuple(problems),
         png if pixels != (0, 0) else None,
         pixels,

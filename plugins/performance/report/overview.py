@@ -13,14 +13,13 @@ from hepflow.errors import HepflowError
 from hepflow.plugins.performance.report.contents import STATE, Contents
 from hepflow.plugins.performance.report.tables import Table, number, shown
 
-__all__ = ["Configured", "configured", "facts", "overview", "results"]
+__all__ = ["Configured", "configured", "facts", "in_words", "overview", "results"]
 
 NETWORKS = ("*.onnx", "*.keras", "weights-for-lwtnn*.json")
 COUNTS = ("total", "signal_total", "excluded")
 """Numbers that say how much was filled, not what came out."""
 MOST_RESULTS = 60
 MOST_NAMES = 4
-ABBREVIATED = {"auc": "AUC"}
 ROLES = ("train", "validation", "test")
 
 
@@ -78,7 +77,8 @@ def results(contents: Contents) -> list[Table]:
     seen: set[tuple[str, ...]] = set()
     found: dict[frozenset[str], list[tuple[str, str, dict[str, str]]]] = {}
     for picture in contents.pictures:
-        singles = [(t.title, {row[0]: row[1] for row in t.rows}) for t in picture.tables if not t.header]
+        tables = [table for table in picture.tables if not table.header]
+        singles = [(table.title or picture.title, {row[0]: row[1] for row in table.rows}) for table in tables]
         names = frozenset(name for _, values in singles for name in values if name not in COUNTS)
         own = "" if singles and picture.title.startswith(singles[0][0]) else picture.title
         for label, values in singles:
@@ -87,6 +87,11 @@ def results(contents: Contents) -> list[Table]:
                 seen.add(told)
                 found.setdefault(names, []).append((picture.title, label, values))
     return [_results(names, rows[:MOST_RESULTS]) for names, rows in found.items()]
+
+
+def in_words(name: str) -> str:
+    """Return what the JSON calls a number as people write it."""
+    return "AUC" if name == "auc" else name.replace("_", " ")
 
 
 def _results(names: frozenset[str], rows: Sequence[tuple[str, str, Mapping[str, str]]]) -> Table:
@@ -99,7 +104,7 @@ def _results(names: frozenset[str], rows: Sequence[tuple[str, str, Mapping[str, 
         (*((label,) if alone else (title, label)), *(values.get(name, "") for name in columns))
         for title, label, values in rows
     ]
-    header = (*(("of",) if alone else ("figure", "of")), *(ABBREVIATED.get(n, n.replace("_", " ")) for n in columns))
+    header = (*(("of",) if alone else ("figure", "of")), *map(in_words, columns))
     return Table(header, cells, right=frozenset(range(len(header) - len(columns), len(header))))
 
 

@@ -40,7 +40,7 @@ def test_learning_curves(tmp_path, drawn):
     assert {path.name for path in tmp_path.iterdir()} == {"curves.png", "curves.pdf", "curves.json"}
     content = json.loads((tmp_path / "curves.json").read_text())
     assert content["epochs"] == HISTORY
-    assert content["best_epoch"] == 4
+    assert content["derived"]["best_epoch"] == 4
     loss, accuracy, rate = drawn[0].axes
     assert [axes.get_ylabel() for axes in (loss, accuracy, rate)] == ["Loss", "Accuracy", "Learning rate"]
     np.testing.assert_allclose(loss.lines[1].get_ydata(), [row["val_loss"] for row in HISTORY])
@@ -51,6 +51,7 @@ def test_learning_curves_of_a_regression(tmp_path, drawn):
     rows = [{"epoch": 1, "loss": 0.3, "val_loss": 0.4, "learning_rate": 1e-3}]
     figures.learning_curves(rows, 1, tmp_path / "curves", Style("My lab"))
     assert [axes.get_ylabel() for axes in drawn[0].axes] == ["Loss", "Learning rate"]
+    assert json.loads((tmp_path / "curves.json").read_text())["derived"] == {"val_loss": 0.4, "best_epoch": 1}
 
 
 def test_confusion_matrix(tmp_path, drawn):
@@ -59,7 +60,7 @@ def test_confusion_matrix(tmp_path, drawn):
     figures.confusion_matrix(matrix, tmp_path / "confusion", Style("My lab"))
     content = json.loads((tmp_path / "confusion.json").read_text())
     assert [PlotObject.from_json(part) for part in content["plots"]] == [matrix]
-    assert content["style"] == {"text": "My lab", "lines": ["validation"]}
+    assert (matrix.label, content["style"]) == ("validation rows", {"text": "My lab", "lines": []})
     np.testing.assert_allclose(drawn[0].axes[0].collections[0].get_array(), [[25, 0], [75, 100]])
 
 
