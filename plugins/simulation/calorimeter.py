@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import CELLS, LAYERS
 from hepflow.plugins.simulation.showers import Spots
 
-__all__ = ["HALF_WIDTH", "SHAPES", "Cells", "Grid", "make_grid", "noise_of", "offsets", "watershed"]
+__all__ = ["HALF_WIDTH", "SHAPES", "Cells", "Grid", "Labels", "make_grid", "noise_of", "offsets", "watershed"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -56,6 +57,12 @@ class Grid:
         """Return the cells of some of the candidates (mask or positions)."""
         return Grid(self.eta[chosen], self.phi[chosen], {name: cells[chosen] for name, cells in self.energy.items()})
 
+    @classmethod
+    def join(cls, grids: Sequence[Grid]) -> Grid:
+        """Return the cells of all candidates of several grids."""
+        energy = {layer: np.concatenate([grid.energy[layer] for grid in grids]) for layer in LAYERS}
+        return cls(np.concatenate([grid.eta for grid in grids]), np.concatenate([grid.phi for grid in grids]), energy)
+
     def with_energy(self, energy: dict[str, Cells]) -> Grid:
         """Return the same cells with other energies."""
         return replace(self, energy=energy)
@@ -68,7 +75,9 @@ def offsets(layer: str, axis: int) -> Floats:
     return centres
 
 
-def make_grid(draws: Draws, spots: Spots, candidate: Ints, event: Ints, eta: Floats, phi: Floats, mu: Floats) -> Grid:
+def make_grid(
+    draws: Draws, spots: Sequence[Spots], candidate: Ints, event: Ints, eta: Floats, phi: Floats, mu: Floats
+) -> Grid:
     """Return the cells around candidates at (``eta``, ``phi``) with the deposits, noise, and the pulse-shape shift for
     ``mu`` collisions.
 
@@ -106,23 +115,35 @@ def _cell_tables() -> tuple[Ints, Ints]:
 ALONG, AROUND = _cell_tables()
 
 
-def _deposits(spots: Spots, candidate: Ints, eta: Floats, phi: Floats) -> Floats:
+def _deposits(parts: Sequence[Spots], candidate: Ints, eta: Floats, phi: Floats) -> Floats:
     """Return the energy of the spots in each cell; shape (candidates, cells of all layers one after the other)."""
-    strips, columns, size = ALONG.shape[1], AROUND.shape[1], sum(SIZES.values())
-    owner = candidate[spots.owner]
-    strip = spots.eta - eta.astype(np.float32)[owner]
+    size = sum(SIZES.values())
+    found = [_cells_hit(spots, candidate[spots.owner], eta, phi) for spots in parts]
+    cell, weights = (np.concatenate(values) for values in zip(*found, strict=True))
+    energy: Floats = np.bincount(cell, weights=weights, minlength=len(eta) * size).astype(np.float64, copy=False)
+    return energy.reshape(len(eta), size)
+
+
+def _cells_hit(spots: Spots, home: Ints, eta: Floats, phi: Floats) -> tuple[Ints, Cells]:
+    """Return the numbers of the cells that the spots of particles of these candidates fall into, and their energies;
+    what falls outside is left out."""
+    strips, columns = ALONG.shape[1], AROUND.shape[1]
+    strip = spots.eta - np.repeat(eta.astype(np.float32)[home], spots.number)
     strip *= np.float32(1.0 / CELLS["EM1"][0])
     strip += np.float32(strips / 2.0)
-    column = spots.phi - phi.astype(np.float32)[owner]
-    column -= np.float32(2.0 * np.pi) * np.rint(column * np.float32(0.5 / np.pi))
+    column = spots.phi - np.repeat(phi.astype(np.float32)[home], spots.number)
+    turns = column * np.float32(0.5 / np.pi)
+    np.rint(turns, out=turns)
+    turns *= np.float32(2.0 * np.pi)
+    column -= turns
     column *= np.float32(1.0 / CELLS["EM2"][1])
     column += np.float32(columns / 2.0)
     inside = np.flatnonzero((strip >= 0.0) & (strip < strips) & (column >= 0.0) & (column < columns))
     layer = spots.layer[inside].astype(np.int64)
-    cell = owner[inside] * size + ALONG.ravel()[layer * strips + strip[inside].astype(np.int64)]
+    cell = np.repeat(home * sum(SIZES.values()), spots.number)[inside]
+    cell += ALONG.ravel()[layer * strips + strip[inside].astype(np.int64)]
     cell += AROUND.ravel()[layer * columns + column[inside].astype(np.int64)]
-    energy: Floats = np.bincount(cell, weights=spots.energy[inside], minlength=len(eta) * size).astype(np.float64)
-    return energy.reshape(len(eta), size)
+    return cell, spots.energy[inside]
 
 
 def noise_of(layer: str, eta: Floats, mu: Floats) -> Floats:
@@ -131,32 +152,58 @@ def noise_of(layer: str, eta: Floats, mu: Floats) -> Floats:
     return noise
 
 
-def watershed(energy: Cells, noise: Floats, *, seed: float = 4.0, grow: float = 2.0) -> tuple[Ints, Ints]:
-    """Return (label of each cell, −1 for none; candidate of each cluster) for cells of shape (candidates, rows,
-    columns) and one noise for each candidate.
+@dataclass(frozen=True)
+class Labels:
+    """Cells that belong to clusters, in order: candidate, row, column, and number of the cluster; ``owner`` is the
+    candidate of each cluster."""
+
+    candidate: Ints
+    row: Ints
+    column: Ints
+    label: Ints
+    owner: Ints
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Labels:
+        """Return some of the clusters with their cells, numbered anew."""
+        number = np.where(chosen, np.cumsum(chosen) - 1, -1)[self.label]
+        kept = np.flatnonzero(number >= 0)
+        candidate, row, column = (values[kept] for values in (self.candidate, self.row, self.column))
+        return Labels(candidate, row, column, number[kept], self.owner[chosen])
+
+
+def watershed(energy: Cells, noise: Floats, *, seed: float = 4.0, grow: float = 2.0) -> Labels:
+    """Return the clusters of cells of shape (candidates, rows, columns) with one noise for each candidate.
 
     A cluster is what lies uphill of one local maximum (among its 8 neighbours) above ``seed`` × noise: cells above
     ``grow`` × noise and their neighbours, each given to the maximum that steepest ascent leads to.
     """
     n, rows, columns = energy.shape
-    padded = np.full((n, rows + 2, columns + 2), -np.inf, dtype=energy.dtype)
+    wide, size = columns + 2, (rows + 2) * (columns + 2)
+    padded = np.full((n, rows + 2, wide), -np.inf, dtype=energy.dtype)
     padded[:, 1:-1, 1:-1] = energy
-    along = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
-    highest = np.maximum(np.maximum(along[:, :, :-2], along[:, :, 1:-1]), along[:, :, 2:])
-    included = np.flatnonzero(highest > (grow * noise)[:, None, None].astype(energy.dtype))
-    candidate, place = np.divmod(included, rows * columns)
-    row, column = np.divmod(place, columns)
-    centre = (candidate * (rows + 2) + row + 1) * (columns + 2) + column + 1
-    flat, top = padded.ravel(), highest.ravel()[included]
-    target = np.zeros(len(included), dtype=np.int64)
-    for i, j in [(i, j) for i in (1, 0, -1) for j in (1, 0, -1)]:  # of equal ones the first cell wins
-        target[flat[centre + (i * (columns + 2) + j)] == top] = i * columns + j
-    is_top = (target == 0) & (top > (seed * noise)[candidate].astype(energy.dtype))
-    position = np.full(energy.size, -1, dtype=np.int64)
+    flat = padded.ravel()  # rows one after the other, so that all is contiguous
+    beside, highest = np.full((2, len(flat)), -np.inf, dtype=energy.dtype)
+    np.maximum(np.maximum(flat[:-2], flat[1:-1]), flat[2:], out=beside[1:-1])
+    np.maximum(np.maximum(beside[: -2 * wide], beside[wide:-wide]), beside[2 * wide :], out=highest[wide:-wide])
+    image = highest.reshape(padded.shape)
+    image[:, (0, -1)] = image[:, :, (0, -1)] = -np.inf
+    included = np.flatnonzero(highest.reshape(n, size) > (grow * noise)[:, None].astype(energy.dtype))
+    top = highest[included]
+    above, level = beside[included - wide] == top, beside[included] == top  # of equal ones the first cell wins
+    target = included + np.where(above, -wide, np.where(level, 0, wide))
+    left, middle = flat[target - 1] == top, flat[target] == top
+    target += np.where(left, -1, np.where(middle, 0, 1))
+    summit = np.flatnonzero(target == included)
+    summit = summit[top[summit] > (seed * noise)[included[summit] // size].astype(energy.dtype)]
+    position = np.empty(len(flat), dtype=np.int64)
     position[included] = np.arange(len(included))
-    target = position[included + target]
+    target = position[target]
     for _ in range(5):
         target = target[target]
-    number = np.where(is_top, np.cumsum(is_top) - 1, -1)
-    position[included] = number[target]
-    return position.reshape(energy.shape), candidate[is_top]
+    number = np.full(len(included), -1)
+    number[summit] = np.arange(len(summit))
+    label = number[target]
+    kept = np.flatnonzero(label >= 0)
+    candidate, place = np.divmod(included[kept], size)
+    row, column = np.divmod(place, wide)
+    return Labels(candidate, row - 1, column - 1, label[kept], included[summit] // size)

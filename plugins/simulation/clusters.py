@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.plugins.simulation.calorimeter import SHAPES, Grid, noise_of, offsets, watershed
+from hepflow.plugins.simulation.calorimeter import SHAPES, Grid, Labels, noise_of, offsets, watershed
 from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
 from hepflow.plugins.simulation.particles import delta_phi, sum_by
 
@@ -56,8 +56,8 @@ class Pillars:
     (as seen from the middle of the detector), and what they hold.
 
     ``energy`` has the signed energies of EM1, EM2, EM3; shape (3, n). ``strips`` are the signed energies of the eight
-    strips in front, of which the cell has the share ``share``; ``first`` marks the first of those cells of a cluster
-    that share the same strips. ``owner`` is the candidate of each cluster.
+    strips in front, shape (8, n), of which the cell has the share ``share``; ``first`` marks the first of those cells
+    of a cluster that share the same strips. ``owner`` is the candidate of each cluster.
     """
 
     label: Ints
@@ -86,25 +86,33 @@ def cluster_cells(grid: Grid, mu: Floats, near: tuple[Floats, Floats, float] | N
     covers two in η.
     """
     em2 = grid.energy["EM2"]
-    label, owner = watershed(em2, noise_of("EM2", grid.eta, mu))
+    labels = watershed(em2, noise_of("EM2", grid.eta, mu))
     if near is not None:
-        label, owner = _keep_near(grid, label, owner, near)
+        labels = _keep_near(grid, labels, near)
     rows, columns = SHAPES["EM2"]
-    inside = np.flatnonzero(label.ravel() >= 0)
-    candidate, place = np.divmod(inside, rows * columns)
-    row, column = np.divmod(place, columns)
-    own = em2.ravel()[inside].astype(np.float64)
+    candidate, row, column = labels.candidate, labels.row, labels.column
+    line = candidate * rows + row
+    own = em2.ravel()[line * columns + column].astype(np.float64)
     positive = np.maximum(own, 1.0)
-    group = (candidate * rows + row) * (columns // GROUP) + column // GROUP
+    around = columns // GROUP
+    group = line * around + column // GROUP
     pair = (candidate * (rows // 2) + row // 2) * columns + column
     share = positive / np.bincount(group, weights=positive)[group]
     share_behind = positive / np.bincount(pair, weights=positive)[pair]
-    strips = grid.energy["EM1"].reshape(-1, rows, STRIPS, columns // GROUP)[candidate, row, :, column // GROUP]
+    front = line * (STRIPS * around) + column // GROUP
+    strips = grid.energy["EM1"].ravel()[front + around * np.arange(STRIPS)[:, None]].astype(np.float64)
     behind = grid.energy["EM3"].ravel()[pair] * share_behind
-    cluster = label.ravel()[inside]
-    energy = np.stack([strips.sum(axis=1, dtype=np.float64) * share, own, behind])
+    energy = np.stack([over_strips(strips) * share, own, behind])
     eta, phi = grid.eta[candidate] + offsets("EM2", 0)[row], grid.phi[candidate] + offsets("EM2", 1)[column]
-    return Pillars(cluster, eta, phi, energy, strips.astype(np.float64), share, _first(group, cluster), owner)
+    return Pillars(labels.label, eta, phi, energy, strips, share, _first(group, labels.label), labels.owner)
+
+
+def over_strips(values: Floats) -> Floats:
+    """Return the sums of values of the eight strips, shape (8, n)."""
+    two = values[::2] + values[1::2]
+    four = two[::2] + two[1::2]
+    total: Floats = four[0] + four[1]
+    return total
 
 
 def _first(group: Ints, label: Ints) -> npt.NDArray[np.bool_]:
@@ -115,25 +123,23 @@ def _first(group: Ints, label: Ints) -> npt.NDArray[np.bool_]:
     return first
 
 
-def _keep_near(grid: Grid, label: Ints, owner: Ints, near: tuple[Floats, Floats, float]) -> tuple[Ints, Ints]:
-    """Return labels and candidates of the clusters close to a direction, numbered anew."""
+def _keep_near(grid: Grid, labels: Labels, near: tuple[Floats, Floats, float]) -> Labels:
+    """Return the clusters close to a direction."""
     eta, phi, distance = near
-    d_eta = (grid.eta - eta)[:, None, None] + offsets("EM2", 0)[:, None]
-    d_phi = delta_phi(grid.phi, phi)[:, None, None] + offsets("EM2", 1)
-    close = (d_eta**2 + d_phi**2 < distance**2) & (label >= 0)
-    kept = np.zeros(len(owner) + 1, dtype=bool)
-    kept[label[close]] = True
-    number = np.where(kept, np.cumsum(kept) - 1, -1)
-    return number[label], owner[kept[:-1]]
+    d_eta = (grid.eta - eta)[labels.candidate] + offsets("EM2", 0)[labels.row]
+    d_phi = delta_phi(grid.phi, phi)[labels.candidate] + offsets("EM2", 1)[labels.column]
+    kept = np.zeros(len(labels.owner), dtype=bool)
+    kept[labels.label[d_eta**2 + d_phi**2 < distance**2]] = True
+    return labels.where(kept)
 
 
 def cluster_hadronic(grid: Grid, mu: Floats) -> tuple[Cells, Ints, dict[str, Floats]]:
     """Cluster the hadronic cells; return these, the candidates of the clusters, and energy (MeV), η, φ and moments of
     the clusters."""
     energy = grid.energy["HAD"]
-    label, owner = watershed(energy, noise_of("HAD", grid.eta, mu))
-    candidate, i, j = np.nonzero(label >= 0)
-    n, cluster, signed = len(owner), label[candidate, i, j], energy[candidate, i, j].astype(np.float64)
+    labels = watershed(energy, noise_of("HAD", grid.eta, mu))
+    candidate, i, j, cluster, owner = labels.candidate, labels.row, labels.column, labels.label, labels.owner
+    n, signed = len(owner), energy[candidate, i, j].astype(np.float64)
     weight = np.maximum(signed, 0.0)
     total = np.maximum(sum_by(cluster, weight, n), 1e-9)
     d_eta, d_phi = offsets("HAD", 0)[i], offsets("HAD", 1)[j]
@@ -164,7 +170,7 @@ class _Sums:
     def __init__(self, pillars: Pillars) -> None:
         self.label, self.n = pillars.label, len(pillars)
         self.strips = np.maximum(pillars.strips, 0.0)
-        front = np.stack([(self.strips * STRIP_ETA**power).sum(axis=1) for power in range(3)])
+        front = np.stack([over_strips(self.strips * STRIP_ETA[:, None] ** power) for power in range(3)])
         self.front = front * pillars.share  # Σ E, Σ E η, Σ E η² of the strips, η from the cell's middle
         self.weight = np.stack([self.front[0], *np.maximum(pillars.energy[1:], 0.0)])
         self.layers = np.stack([self(weight) for weight in self.weight])
@@ -196,7 +202,7 @@ class _Sums:
 
     def powers(self, pillars: Pillars, power: int) -> Floats:
         """Return the sums of this power of the cells' energies over that of their volumes, less one power."""
-        strips = (self.strips**power).sum(axis=1) * pillars.share**power
+        strips = over_strips(self.strips**power) * pillars.share**power
         sums = [self(strips), *(self(weight**power) for weight in self.weight[1:])]
         volumes = [thickness * area * self.radius**2 for thickness, area in zip(LAYER_THICKNESS, AREA, strict=False)]
         total: Floats = sum(
@@ -244,7 +250,7 @@ def moments(pillars: Pillars) -> dict[str, Floats]:
         "LONGITUDINAL": _longitudinal(sums, pillars, axis, along),
         "SECOND_ENG_DENS": sums.powers(pillars, 3) / sums.total,
     }
-    hottest = [sums.strips.max(axis=1, initial=0.0) * pillars.share, sums.weight[1], sums.weight[2]]
+    hottest = [sums.strips.max(axis=0, initial=0.0) * pillars.share, sums.weight[1], sums.weight[2]]
     result["ENG_FRAC_CORE"] = sum((_largest(w, sums.label, sums.n) for w in hottest), np.zeros(sums.n)) / sums.total
     return result | _layer_moments(sums, pillars)
 
@@ -278,13 +284,21 @@ def _largest(weight: Floats, label: Ints, n: int) -> Floats:
     return largest
 
 
+def _two_largest(values: Floats) -> tuple[Ints, Ints]:
+    """Return the rows of the largest and the second largest value of each column; none is negative."""
+    first = values.argmax(axis=0)
+    others = values.copy()
+    others[first, np.arange(len(first))] = -1.0
+    return first, others.argmax(axis=0)
+
+
 def _longitudinal(sums: _Sums, pillars: Pillars, axis: Floats, along: Floats) -> Floats:
     """Return the normalised second longitudinal moment: Σ E λ² without the two hottest cells, over the same plus
     those two at 100 mm."""
-    order = np.argsort(sums.strips, axis=1)[:, :-3:-1]  # the two hottest strips in front of each cell
-    rows = np.arange(len(order))
-    weight = [sums.strips[rows, order[:, k]] * pillars.share for k in range(2)] + [*sums.weight[1:]]
-    d_eta = [sums.d_eta + STRIP_ETA[order[:, k]] for k in range(2)] + [sums.d_eta] * 2
+    first, second = _two_largest(sums.strips)  # strips in front of each cell
+    cells = np.arange(len(first))
+    weight = [sums.strips[strip, cells] * pillars.share for strip in (first, second)] + [*sums.weight[1:]]
+    d_eta = [sums.d_eta + STRIP_ETA[strip] for strip in (first, second)] + [sums.d_eta] * 2
     depths = sums.depths()
     depth = [depths[layer][sums.label] for layer in (0, 0, 1, 2)]
     hot, label = np.concatenate(weight), np.tile(sums.label, 4)
@@ -312,10 +326,10 @@ def _layer_moments(sums: _Sums, pillars: Pillars) -> dict[str, Floats]:
     """Return what is measured in EM1 and EM2 alone."""
     total = np.maximum(sums.layers, 1e-9)
     near = np.flatnonzero(np.abs(sums.d_eta) < CELLS["EM2"][0])
-    offset = sums.d_eta[near][:, None] + STRIP_ETA
-    core = (sums.strips[near] * (np.abs(offset) < 2.0 * CELLS["EM1"][0])).sum(axis=1) * pillars.share[near]
+    offset = sums.d_eta[near] + STRIP_ETA[:, None]
+    core = over_strips(sums.strips[:, near] * (np.abs(offset) < 2.0 * CELLS["EM1"][0])) * pillars.share[near]
     return {
-        "NPosECells_EM1": sums((pillars.strips > 0.0).sum(axis=1) * pillars.first),
+        "NPosECells_EM1": sums((pillars.strips > 0.0).sum(axis=0) * pillars.first),
         "NPosECells_EM2": sums(pillars.energy[1] > 0.0),
         "firstEtaWRTClusterPosition_EM1": sums(sums.front_eta) / total[0],
         "firstEtaWRTClusterPosition_EM2": sums(sums.weight[1] * sums.d_eta) / total[1],

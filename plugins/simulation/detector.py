@@ -7,15 +7,16 @@ of a block go through each step together, as flat arrays; their random numbers s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from hepflow.plugins.simulation.calorimeter import HALF_WIDTH, make_grid
+from hepflow.plugins.simulation.calorimeter import Grid, make_grid
 from hepflow.plugins.simulation.candidate import Candidates, Seeds, build_candidates
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import Impact, propagate
-from hepflow.plugins.simulation.minbias import Cones, Library, pile_up
+from hepflow.plugins.simulation.minbias import REGION, Cones, Library, pile_up
 from hepflow.plugins.simulation.particles import INVISIBLE, Particles, delta_phi, pairs
 from hepflow.plugins.simulation.seeding import Jets, find_jets
 from hepflow.plugins.simulation.showers import shower_spots
@@ -32,12 +33,8 @@ UNDERLYING_COLLISIONS = 2
 BEAM_WIDTH = 0.010
 """mm, transverse size of the beam spot."""
 PARTICLE_ETA_MAX, PARTICLE_PT_MIN = 3.2, 100.0
-REGION, MARGIN = 0.55, 0.35
-"""Half width of the square around a seed whose particles are showered, and how much further pile-up is kept for
-vertex shifts and bending."""
-BENDING = 350.0
-"""MeV: angle in φ that the field turns a particle before the calorimeter, times pt (0.47 rad at 1 GeV, more when
-softer)."""
+SHOWERED_AT_ONCE = 20
+"""Events whose showers are made together: spots are many, and should stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def simulate(
     jets = find_jets(draws, particles, propagate(particles))
     seeds = Seeds(jets.event, jets.eta, jets.phi, mu[jets.event], vertices.n_pile_up[jets.event])
     further = np.delete(np.arange(len(vertices.true_z)), first)
-    cones = Cones(jets.event, jets.eta, jets.phi, REGION + MARGIN, _reach)
+    cones = Cones(jets.event, jets.eta, jets.phi)
     z, event = vertices.true_z[further], vertices.true_event[further]
     wanted = np.bincount(jets.event, minlength=len(draws)) > 0
     others = pile_up(draws, library, z, event, 1, cones)
@@ -78,11 +75,24 @@ def simulate(
     impact = propagate(particles)
     tracks = reconstruct_tracks(draws, particles, impact)
     candidate, particle = _near(jets, particles, impact, len(draws))
-    spots = shower_spots(draws, particles[particle], impact.eta[particle], impact.phi[particle])
-    grid = make_grid(draws, spots, candidate, jets.event, jets.eta, jets.phi, seeds.mu)
+    grid = _cells(draws, jets, seeds.mu, particles[particle], impact.where(particle), candidate)
     return BlockResult(
         mu, n_collisions, vertices.n_pile_up, jets.event, build_candidates(grid, seeds, tracks, vertices)
     )
+
+
+def _cells(draws: Draws, jets: Jets, mu: Floats, particles: Particles, impact: Impact, candidate: Ints) -> Grid:
+    """Return the cells around the jets, which these particles are showered into for these candidates."""
+    edges = np.append(np.arange(0, max(len(draws), 1), SHOWERED_AT_ONCE), len(draws))
+    first, begin = np.searchsorted(jets.event, edges), np.searchsorted(particles.event, edges)
+    grids = []
+    for (event, end), (low, high), (start, stop) in zip(pairwise(edges), pairwise(first), pairwise(begin), strict=True):
+        own, part, entering = draws[event:end], slice(low, high), slice(start, stop)
+        some = particles[entering]
+        spots = shower_spots(own, replace(some, event=some.event - event), impact.eta[entering], impact.phi[entering])
+        where = jets.event[part] - event, jets.eta[part], jets.phi[part], mu[part]
+        grids.append(make_grid(own, spots, candidate[entering] - low, *where))
+    return Grid.join(grids)
 
 
 def _near(jets: Jets, particles: Particles, impact: Impact, n: int) -> tuple[Ints, Ints]:
@@ -105,12 +115,3 @@ def _visible(particles: Particles, x: Floats, y: Floats, z: Floats) -> Particles
     chosen = particles[seen]
     event = chosen.event
     return replace(chosen, x=chosen.x + x[event], y=chosen.y + y[event], z=chosen.z + z[event])
-
-
-def _reach(pt: Floats, charge: Floats) -> Floats:
-    """Return how far in φ from the middle of a region particles with this pt and charge can start and still get
-    there."""
-    reach: Floats = (
-        REGION + MARGIN / HALF_WIDTH * 0.1 + np.where(charge != 0, np.minimum(BENDING / pt * 1.4, np.pi), 0.0)
-    )
-    return reach

@@ -26,6 +26,10 @@ class Draws:
     def __len__(self) -> int:
         return len(self._generators)
 
+    def __getitem__(self, events: slice) -> Draws:
+        """Return the generators of some events; they go on where they are."""
+        return Draws(self._generators[events])
+
     def uniform(self, counts: npt.ArrayLike = 1, dtype: Any = np.float64) -> Floats:
         """Return numbers uniform in [0, 1)."""
         return self._fill(counts, dtype, lambda rng, _, out: rng.random(out=out, dtype=dtype))

@@ -28,6 +28,8 @@ LARGEST_SEED = 900_000_000
 """Largest seed that Pythia accepts."""
 
 TAU, LEPTONS = 15, (11, 13)
+COMMON_ID = 10_000
+"""Largest PDG id of particles whose charges stand in a table."""
 
 COMMON = (
     "Print:quiet = on",
@@ -87,7 +89,7 @@ class Generator:
         self._pythia.setUserHooksPtr(self._hook)
         if not self._pythia.init():
             raise InputError("Pythia could not be initialised", where=f"pythia:{process.name}")
-        self._charges: dict[int, float] = {}
+        self._charges = np.full(2 * COMMON_ID + 1, np.nan, dtype=np.float32)  # by PDG id, negative ones from the end
 
     def block(self, number: int) -> Block:
         """Return the events of a block, whatever was generated before."""
@@ -105,25 +107,36 @@ class Generator:
         return ak.concatenate(batches) if len(batches) > 1 else batches[0]
 
     def _unpack(self, events: Any) -> Block:
-        particles = events.prt
-        counts = ak.to_numpy(ak.num(particles, axis=1)).astype(np.int64)
-        flat = ak.flatten(particles, axis=1)
-        columns = {name: ak.to_numpy(flat[name]) for name in ("id", "status", "mother1", "mother2", "m")}
-        columns |= {name: ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e")}
-        for name, source in (("x", "px"), ("y", "py"), ("z", "pz")):
-            columns[name] = ak.to_numpy(ak.fill_none(flat.vProd[source], 0.0))
+        lists = events.prt.layout.to_ListOffsetArray64(True)  # the arrays of Pythia's record itself, not copies
+        offsets, record = np.asarray(lists.offsets), lists.content[: lists.offsets[-1]]
+        momentum, vertex = record.content("p"), record.content("vProd")
+        columns = {name: ak.to_numpy(record.content(name)) for name in ("id", "status", "mother1", "mother2", "m")}
+        columns |= {name: ak.to_numpy(momentum.content(name)) for name in ("px", "py", "pz", "e")}
+        columns |= {name: _filled(vertex, source) for name, source in (("x", "px"), ("y", "py"), ("z", "pz"))}
         columns["charge"] = self._charge(columns["id"])
         weights = ak.to_numpy(events.info.weights[:, 0]).astype(np.float64)
         if self.process.roulette:
             weights = weights * np.array(self._hook.weights)
-        return Block(counts, columns, weights)
+        return Block(np.diff(offsets), columns, weights)
 
     def _charge(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        unique, inverse = np.unique(ids, return_inverse=True)
-        for code in unique:
-            if int(code) not in self._charges:
-                self._charges[int(code)] = self._pythia.particleData.charge(int(code))
-        return np.array([self._charges[int(code)] for code in unique], dtype=np.float32)[inverse]
+        common = np.abs(ids) <= COMMON_ID
+        charge = self._charges[np.where(common, ids, 0)]
+        unknown = np.isnan(charge) | ~common
+        for code in np.unique(ids[unknown]).tolist():
+            value = self._pythia.particleData.charge(code)
+            charge[ids == code] = value
+            if abs(code) <= COMMON_ID:
+                self._charges[code] = value
+        return charge
+
+
+def _filled(vertex: Any, name: str) -> npt.NDArray[np.float64]:
+    """Return a component of vertices, 0 where a particle has none."""
+    index, values = np.asarray(vertex.index), ak.to_numpy(vertex.content.content(name))
+    filled, has = np.zeros(len(index)), np.flatnonzero(index >= 0)
+    filled[has] = values[index[has]]
+    return filled
 
 
 def pythia_module() -> Any:

@@ -96,6 +96,10 @@ class Impact:
     phi: Floats
     hit: npt.NDArray[np.bool_]
 
+    def where(self, chosen: npt.NDArray[np.int64]) -> Impact:
+        """Return those of some of the particles."""
+        return Impact(self.eta[chosen], self.phi[chosen], self.hit[chosen])
+
 
 def propagate(particles: Particles) -> Impact:
     """Follow particles from their production vertex to the front of the calorimeter, charged ones on a helix.

@@ -9,18 +9,20 @@ in η.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from hepflow.plugins.simulation.calorimeter import HALF_WIDTH
 from hepflow.plugins.simulation.draws import Draws
+from hepflow.plugins.simulation.geometry import propagate
 from hepflow.plugins.simulation.particles import INVISIBLE, Particles, delta_phi, pairs, ranges
+from hepflow.plugins.simulation.tracking import can_leave_tracks
 
-__all__ = ["Cones", "Library", "load_library", "make_library", "pile_up"]
+__all__ = ["REGION", "Cones", "Library", "load_library", "make_library", "pile_up"]
 
 EVENTS, SEED = 800, 42
 ETA_MAX, PT_MIN = 3.1, 0.2
@@ -33,10 +35,28 @@ SEPARATE = 100.0
 PHI_STEPS = 2.0 * np.pi / 2**16
 
 
+REGION, MARGIN = 0.55, 0.35
+"""Half width of the square around a candidate whose particles are showered, and how much further pile-up is kept for
+vertex shifts and bending."""
+BENDING = 350.0
+"""MeV: angle in φ that the field turns a particle before the calorimeter, times pt (0.47 rad at 1 GeV, more when
+softer)."""
+FAR = 160.0
+"""mm from the middle of the detector: where the calorimeter is hit from further vertices is not looked up."""
+ROUNDING = 1e-3
+"""More than single precision is wrong in an angle."""
+
+
 @dataclass(frozen=True)
 class Library:
     """Particles of all collisions one after the other, each by rising η; collision i owns ``[offsets[i],
-    offsets[i+1])``. pt in MeV; ``order`` is η plus SEPARATE for each collision."""
+    offsets[i+1])``. pt in MeV; ``order`` is η plus SEPARATE for each collision.
+
+    ``reach`` is how far in φ from a candidate particles can start and still count. Those that can leave tracks, or
+    that the field moves far in η, count wherever they enter the calorimeter; others only where they can enter it
+    within REGION of a candidate, from vertices up to FAR: where its η is between ``lowest`` and ``highest``, and its φ
+    closer than ``width`` to ``arrival``.
+    """
 
     offsets: npt.NDArray[np.int64]
     order: npt.NDArray[np.float64]
@@ -45,6 +65,11 @@ class Library:
     phi: npt.NDArray[np.float64]
     pdg: npt.NDArray[np.int32]
     charge: npt.NDArray[np.float64]
+    reach: npt.NDArray[np.float64]
+    arrival: npt.NDArray[np.float32]
+    width: npt.NDArray[np.float32]
+    lowest: npt.NDArray[np.float32]
+    highest: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -52,15 +77,11 @@ class Library:
 
 @dataclass(frozen=True)
 class Cones:
-    """Directions (event in the block, which only rises, η, φ) around which pile-up counts: closer than ``half_width``
-    in η, and in φ than ``reach`` of a particle."""
+    """Directions (event in the block, which only rises, η, φ) around which pile-up counts."""
 
     event: npt.NDArray[np.int64]
     eta: npt.NDArray[np.float64]
     phi: npt.NDArray[np.float64]
-    half_width: float
-    reach: Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-    """Of pt and charge."""
 
     def reached(
         self,
@@ -68,19 +89,35 @@ class Cones:
         chosen: npt.NDArray[np.int64],
         turn: npt.NDArray[np.float64],
         mirror: npt.NDArray[np.float64],
+        z: npt.NDArray[np.float64],
         event: npt.NDArray[np.int64],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return collision and particle in the library of what reaches a cone, for collisions of the library that are
-        turned in φ and mirrored in η."""
+        """Return collision and particle in the library of what counts for a cone, for collisions of the library at
+        ``z`` that are turned in φ and mirrored in η."""
         n = int(max(event.max(initial=-1), self.event.max(initial=-1))) + 1
         collision, cone = pairs(event, self.event, n)
-        eta = mirror[collision] * self.eta[cone]
+        eta, phi = mirror[collision] * self.eta[cone], self.phi[cone]
         begin = SEPARATE * chosen[collision] + eta
-        first, last = (np.searchsorted(library.order, begin + side * self.half_width) for side in (-1.0, 1.0))
+        first, last = (np.searchsorted(library.order, begin + side * (REGION + MARGIN)) for side in (-1.0, 1.0))
         counts = last - first
-        index, pair = ranges(first, counts), np.repeat(np.arange(len(first)), counts)
-        away = np.abs(delta_phi(library.phi[index] + turn[collision[pair]], self.phi[cone[pair]]))
-        inside = np.flatnonzero(away < self.reach(library.pt[index], library.charge[index]))
+        index = ranges(first, counts)
+        away = library.arrival[index]
+        away += np.repeat((turn[collision] - phi).astype(np.float32), counts)
+        near = np.abs(delta_phi(away, np.float32(0.0))) < library.width[index]
+        distant = np.abs(z[collision]) > FAR
+        if distant.any():
+            near |= np.repeat(distant, counts)
+        possible = np.flatnonzero(near)
+        index, pair = index[possible], np.repeat(np.arange(len(first)), counts)[possible]
+        inside = ((eta[pair] > library.lowest[index]) & (eta[pair] < library.highest[index])) | distant[pair]
+        index, pair = index[inside], pair[inside]
+        inside = np.abs(delta_phi(library.phi[index] + turn[collision[pair]], phi[pair])) < library.reach[index]
+        missed = np.flatnonzero(~inside)  # by this cone, but another one of the event may have it
+        one, other = pairs(collision[pair[missed]], collision, len(event))
+        late = index[missed[one]]
+        away = np.abs(delta_phi(library.phi[late] + turn[collision[other]], phi[other]))
+        caught = (late >= first[other]) & (late < last[other]) & (away < library.reach[late])
+        inside[missed[one[caught]]] = True
         found = np.sort(collision[pair[inside]] * len(library.pt) + index[inside])
         found = found[np.diff(found, prepend=-1) > 0]  # once, where cones overlap
         return np.divmod(found, len(library.pt))
@@ -93,15 +130,43 @@ def load_library() -> Library:
         counts, pdg, eta = stored["counts"], stored["pdg"].astype(np.int32), stored["eta"].astype(np.float64) / 10_000.0
         position = SEPARATE * np.repeat(np.arange(len(counts)), counts) + eta
         order = np.argsort(position, kind="stable")
+        pt, charge = np.exp(stored["log_pt"].astype(np.float64))[order], stored["charge"].astype(np.float64)[order]
+        phi, eta, pdg = (stored["phi"].astype(np.float64) * PHI_STEPS)[order], eta[order], pdg[order]
+        bending = np.where(charge != 0, np.minimum(BENDING / pt * 1.4, np.pi), 0.0)
         return Library(
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             order=position[order],
-            pt=np.exp(stored["log_pt"].astype(np.float64))[order],
-            eta=eta[order],
-            phi=(stored["phi"].astype(np.float64) * PHI_STEPS)[order],
-            pdg=pdg[order],
-            charge=stored["charge"].astype(np.float64)[order],
+            pt=pt,
+            eta=eta,
+            phi=phi,
+            pdg=pdg,
+            charge=charge,
+            reach=REGION + MARGIN / HALF_WIDTH * 0.1 + bending,
+            **_arrivals(pt, eta, phi, pdg, charge),
         )
+
+
+def _arrivals(
+    pt: npt.NDArray[np.float64],
+    eta: npt.NDArray[np.float64],
+    phi: npt.NDArray[np.float64],
+    pdg: npt.NDArray[np.int32],
+    charge: npt.NDArray[np.float64],
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return ``arrival``, ``width``, ``lowest`` and ``highest`` of a library. Where particles of a vertex enter the
+    calorimeter only rises or falls with its z, so it lies between where those of the outermost vertices do."""
+    zero = np.zeros(len(pt))
+    none = zero.astype(np.int32)
+    particles = Particles(pt, eta, zero, pdg, charge, zero, zero, zero, none, none.astype(np.int64))
+    impacts = [propagate(replace(particles, z=zero + side * FAR)) for side in (-1.0, 1.0)]
+    at_eta, at_phi = (np.sort([getattr(impact, name) for impact in impacts], axis=0) for name in ("eta", "phi"))
+    hit = impacts[0].hit | impacts[1].hit
+    width = np.where(hit, REGION + (at_phi[1] - at_phi[0]) / 2.0 + ROUNDING, -1.0)
+    lowest, highest = at_eta[0] - REGION - ROUNDING, at_eta[1] + REGION + ROUNDING
+    always = can_leave_tracks(particles) | (hit & (np.abs(at_eta - eta).max(axis=0) > MARGIN - ROUNDING))
+    width[always], lowest[always], highest[always] = np.inf, -np.inf, np.inf
+    found = {"arrival": phi + at_phi.mean(axis=0), "width": width, "lowest": lowest, "highest": highest}
+    return {name: values.astype(np.float32) for name, values in found.items()}
 
 
 def pile_up(
@@ -123,7 +188,7 @@ def pile_up(
         counts = np.diff(library.offsets)[chosen]
         collision, index = np.repeat(np.arange(len(z)), counts), ranges(library.offsets[chosen], counts)
     else:
-        collision, index = near.reached(library, chosen, turn, mirror, event)
+        collision, index = near.reached(library, chosen, turn, mirror, z, event)
     zero = np.zeros(len(index))
     return Particles(
         pt=library.pt[index],

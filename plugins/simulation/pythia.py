@@ -8,6 +8,7 @@ reaches a detector (``StableParticles``) and ``EventInfo``, in MeV and mm.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
@@ -17,6 +18,7 @@ import numpy as np
 
 from hepflow.errors import ColumnError, InputError, nearest
 from hepflow.events.column import Column
+from hepflow.events.scope import offsets_from
 from hepflow.normalisation import NORMALISATION, Normalisation
 from hepflow.plugins.simulation.generator import BLOCK_EVENTS, Block, Generator
 from hepflow.plugins.simulation.processes import PROCESSES
@@ -32,7 +34,19 @@ GEV = 1000.0
 
 STATUS_STABLE, STATUS_DECAYED = 1, 2
 
-_Values = Callable[[Mapping[str, Any]], Any]
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Some of the particles of a block, column by column."""
+
+    particles: Mapping[str, Any]
+    positions: Any
+
+    def __getitem__(self, name: str) -> Any:
+        return self.particles[name][self.positions]
+
+
+_Values = Callable[[_Chosen], Any]
 
 _PARTICLES: Mapping[str, tuple[str, _Values]] = {
     "pdgId": ("int32", lambda p: p["id"]),
@@ -80,7 +94,7 @@ class PythiaReader:
         self._process = PROCESSES[name]
         self._options = _options(path, query)
         self._generator: Generator | None = None
-        self._last: tuple[int, dict[str, Column]] | None = None
+        self._last: tuple[int, _Columns] | None = None
 
     def bookkept(self) -> None:
         """Return None: the schema says what is generated."""
@@ -142,11 +156,11 @@ class PythiaReader:
         """Let go of the generator."""
         self._generator = self._last = None
 
-    def _block(self, number: int) -> dict[str, Column]:
+    def _block(self, number: int) -> _Columns:
         if self._last is None or self._last[0] != number:
             if self._generator is None:
                 self._generator = Generator(self._process, **self._options)
-            self._last = (number, _block_columns(self._generator.block(number), number, self._process.channel))
+            self._last = (number, _Columns(self._generator.block(number), number, self._process.channel))
         return self._last[1]
 
 
@@ -188,35 +202,40 @@ def _columns() -> list[ColumnInfo]:
     return [ColumnInfo(name, (name,), dtype, depth) for name, dtype, depth in infos]
 
 
-def _block_columns(block: Block, number: int, channel: int) -> dict[str, Column]:
-    """Return all columns of a block. The entry 0 of Pythia's record, which stands for the event, is left out."""
-    events = np.repeat(np.arange(len(block.counts)), block.counts)
-    first = np.cumsum(block.counts) - block.counts
-    real = np.arange(len(events)) != first[events]
-    final = block.particles["status"] > 0
-    columns: dict[str, Column] = {}
-    for container, mask, wanted in (
-        ("TruthParticles", real, {**_PARTICLES, **_RECORD}),
-        ("StableParticles", real & final, _PARTICLES),
-    ):
-        chosen = {name: values[mask] for name, values in block.particles.items()}
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(events[mask], minlength=len(block.counts)))]).astype(
-            np.int64
-        )
-        for name, (dtype, values) in wanted.items():
-            columns[f"{container}.{name}"] = Column(offsets, np.asarray(values(chosen)).astype(dtype))
-    size = len(block.counts)
-    numbers = number * BLOCK_EVENTS + 1 + np.arange(size)
-    event = {
-        "eventNumber": numbers,
-        "mcEventNumber": numbers,
-        "runNumber": np.full(size, channel),
-        "mcChannelNumber": np.full(size, channel),
-        "beamSpotWeight": np.ones(size),
-    }
-    columns |= {f"EventInfo.{name}": Column(None, values.astype(_EVENT[name])) for name, values in event.items()}
-    columns["EventInfo.mcEventWeights"] = Column(None, ak.unflatten(block.weights.astype(np.float32), 1))
-    return columns
+class _Columns:
+    """The columns of a block, made when they are asked for. The entry 0 of Pythia's record, which stands for the
+    event, is left out."""
+
+    def __init__(self, block: Block, number: int, channel: int) -> None:
+        self.block, self.size, self.made = block, len(block.counts), dict[str, Column]()
+        events = np.repeat(np.arange(self.size), block.counts)
+        real = np.ones(len(events), dtype=bool)
+        real[(np.cumsum(block.counts) - block.counts)[block.counts > 0]] = False
+        final = real & (block.particles["status"] > 0)
+        self.chosen = {"TruthParticles": np.flatnonzero(real), "StableParticles": np.flatnonzero(final)}
+        self.offsets = {
+            name: offsets_from(np.bincount(events[chosen], minlength=self.size)) for name, chosen in self.chosen.items()
+        }
+        numbers = number * BLOCK_EVENTS + 1 + np.arange(self.size)
+        channels = np.full(self.size, channel)
+        event = {
+            "eventNumber": numbers,
+            "mcEventNumber": numbers,
+            "runNumber": channels,
+            "mcChannelNumber": channels,
+            "beamSpotWeight": np.ones(self.size),
+        }
+        self.made |= {f"EventInfo.{name}": Column(None, values.astype(_EVENT[name])) for name, values in event.items()}
+        weights = ak.unflatten(block.weights.astype(np.float32), 1)
+        self.made["EventInfo.mcEventWeights"] = Column(None, weights)
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self.made:
+            container, attribute = name.split(".")
+            dtype, values = _PARTICLES.get(attribute) or _RECORD[attribute]
+            chosen = _Chosen(self.block.particles, self.chosen[container])
+            self.made[name] = Column(self.offsets[container], np.asarray(values(chosen)).astype(dtype, copy=False))
+        return self.made[name]
 
 
 def _join(pieces: list[Column]) -> Column:

@@ -10,7 +10,7 @@ counts less (h/e < 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,19 +58,15 @@ EM1, EM2, EM3, HAD = range(4)
 
 @dataclass(frozen=True)
 class Spots:
-    """Deposits: position of the particle, layer (0…3 = EM1, EM2, EM3, HAD), η and φ of the spot at the calorimeter
-    (seen from the middle), energy in MeV."""
+    """Deposits: positions of particles and how many spots each makes, one after the other; of the spots, layer (0…3 =
+    EM1, EM2, EM3, HAD), η and φ at the calorimeter (seen from the middle), energy in MeV."""
 
     owner: Ints
+    number: Ints
     layer: npt.NDArray[np.int8]
     eta: Singles
     phi: Singles
     energy: Singles
-
-    @classmethod
-    def join(cls, parts: Sequence[Spots]) -> Spots:
-        """Return all spots of several sets."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,8 @@ class _Entering:
         return sum_by(self.event, number, self.events).astype(np.int64)
 
 
-def shower_spots(draws: Draws, particles: Particles, eta: Floats, phi: Floats) -> Spots:
-    """Return the deposits of particles that enter the calorimeter at (``eta``, ``phi``)."""
+def shower_spots(draws: Draws, particles: Particles, eta: Floats, phi: Floats) -> Sequence[Spots]:
+    """Return the deposits of particles that enter the calorimeter at (``eta``, ``phi``), kind by kind."""
     code = particles.code
     electromagnetic = (code == PHOTON) | (code == ELECTRON)
     muon = code == MUON
@@ -107,13 +103,11 @@ def shower_spots(draws: Draws, particles: Particles, eta: Floats, phi: Floats) -
     start = np.where(code[electromagnetic] == PHOTON, 9.0 / 7.0 * draws.exponential(showering.counts), 0.0)
     energy = particles.energy
     kinetic, charged = energy[hadron] - particles.mass[hadron], particles.charge[hadron] != 0
-    return Spots.join(
-        [
-            _electromagnetic(draws, showering, energy[electromagnetic], start),
-            _ionisation(draws, passing, np.full(len(passing.eta), np.inf)),
-            *_hadrons(draws, hadronic, kinetic, charged),
-        ]
-    )
+    return [
+        _electromagnetic(draws, showering, energy[electromagnetic], start),
+        _ionisation(draws, passing, np.full(len(passing.eta), np.inf)),
+        *_hadrons(draws, hadronic, kinetic, charged),
+    ]
 
 
 def _electromagnetic(draws: Draws, entering: _Entering, energy: Floats, start: Floats) -> Spots:
@@ -132,9 +126,12 @@ def _electromagnetic(draws: Draws, entering: _Entering, energy: Floats, start: F
     counts = entering.spots(number)
     shape = _repeat(alpha, number)
     tau = draws.gamma(shape, counts)
-    tau /= shape - np.float32(0.7)
-    radius = MOLIERE * _radial(draws, counts, np.minimum(tau, 3.5), np.log(gigas), number)
-    return _place(draws, counts, entering, number, tau * _repeat(peak, number), start, radius, measured)
+    shape -= np.float32(0.7)
+    tau /= shape
+    radius = _radial(draws, counts, np.minimum(tau, np.float32(3.5)), np.log(gigas), number)
+    radius *= np.float32(MOLIERE)
+    tau *= _repeat(peak, number)
+    return _place(draws, counts, entering, number, tau, start, radius, measured)
 
 
 def _repeat(values: Floats, number: Ints) -> Singles:
@@ -142,22 +139,34 @@ def _repeat(values: Floats, number: Ints) -> Singles:
 
 
 def _radial(draws: Draws, counts: Ints, tau: Singles, log_e: Floats, number: Ints) -> Singles:
-    """Return radii in units of the Molière radius at depths τ = t / T (core and tail, each r = R √(u / (1 − u)))."""
-    core = _repeat(0.0251 + 0.00319 * log_e, number) + (0.1162 - 0.000381 * ATOMIC_NUMBER) * tau
-    k1 = 0.659 - 0.00309 * ATOMIC_NUMBER
-    late = tau - 0.645
-    tail = k1 * (np.exp(-2.59 * late) + np.exp(_repeat(0.3585 + 0.0421 * log_e, number) * late))
-    x = ((0.401 + 0.00187 * ATOMIC_NUMBER) - tau) * _repeat(1.0 / np.maximum(1.313 - 0.0686 * log_e, 0.5), number)
-    share = (2.632 - 0.00094 * ATOMIC_NUMBER) * np.exp(x - np.exp(x))
-    scale = np.where(draws.uniform(counts, np.float32) < share, np.maximum(core, 0.01), tail)
-    return scale * _spread(draws, counts)
+    """Return radii in units of the Molière radius at depths τ = t / T (core and tail, each r = R √(u / (1 − u))); the
+    depths are used up."""
+    late = tau - np.float32(0.645)
+    tail = _repeat(0.3585 + 0.0421 * log_e, number)
+    tail *= late
+    np.exp(tail, out=tail)
+    late *= np.float32(-2.59)
+    tail += np.exp(late, out=late)
+    tail *= np.float32(0.659 - 0.00309 * ATOMIC_NUMBER)
+    share = np.float32(0.401 + 0.00187 * ATOMIC_NUMBER) - tau
+    share *= _repeat(1.0 / np.maximum(1.313 - 0.0686 * log_e, 0.5), number)
+    share -= np.exp(share, out=late)
+    np.exp(share, out=share)
+    share *= np.float32(2.632 - 0.00094 * ATOMIC_NUMBER)
+    tau *= np.float32(0.1162 - 0.000381 * ATOMIC_NUMBER)
+    tau += _repeat(0.0251 + 0.00319 * log_e, number)
+    core = np.maximum(tau, np.float32(0.01), out=tau)
+    scale = np.where(draws.uniform(counts, np.float32) < share, core, tail)
+    scale *= _spread(draws, counts)
+    return scale
 
 
 def _spread(draws: Draws, counts: Ints) -> Singles:
     """Return √(u / (1 − u)) of uniform u up to 0.97."""
-    u = draws.uniform(counts, np.float32) * np.float32(0.97)
-    spread: Singles = np.sqrt(u / (1.0 - u))
-    return spread
+    u = draws.uniform(counts, np.float32)
+    u *= np.float32(0.97)
+    u /= np.float32(1.0) - u
+    return np.sqrt(u, out=u)
 
 
 def _place(
@@ -169,7 +178,7 @@ def _place(
     eta = entering.eta
     depth += _repeat(start - upstream_material(eta), number)
     first, second, third = np.cumsum(LAYER_DEPTH).tolist()
-    layer = (depth > first).astype(np.int8) + (depth > second) + (depth > third)
+    layer = (depth > first).view(np.int8) + (depth > second).view(np.int8) + (depth > third).view(np.int8)
     share = _repeat(energy / number, number)
     share *= np.where(depth < 0.0, np.float32(UPSTREAM_WEIGHT), np.float32(1.0))
     share *= depth <= third + HADRONIC_DEPTH * X0_PER_LAMBDA
@@ -178,8 +187,9 @@ def _place(
     radius *= _repeat(1.0 / calorimeter_radius(eta), number)
     spot_eta, spot_phi = _repeat(eta, number), _repeat(entering.phi, number)
     spot_eta += radius * np.cos(angle)
-    spot_phi += radius * np.sin(angle)
-    return Spots(np.repeat(entering.owner, number), layer, spot_eta, spot_phi, share)
+    radius *= np.sin(angle, out=angle)
+    spot_phi += radius
+    return Spots(entering.owner, number, layer, spot_eta, spot_phi, share)
 
 
 def _ionisation(draws: Draws, entering: _Entering, depth: Floats) -> Spots:
@@ -192,7 +202,8 @@ def _ionisation(draws: Draws, entering: _Entering, depth: Floats) -> Spots:
     energy = passed * np.array(IONISATION)[:, None] * np.exp(0.25 * noise)
     layer = np.repeat(np.arange(4, dtype=np.int8), n)
     eta, phi = (np.tile(values.astype(np.float32), 4) for values in (entering.eta, entering.phi))
-    return Spots(np.tile(entering.owner, 4), layer, eta, phi, energy.ravel().astype(np.float32))
+    number = np.ones(4 * n, dtype=np.int64)
+    return Spots(np.tile(entering.owner, 4), number, layer, eta, phi, energy.ravel().astype(np.float32))
 
 
 def _hadrons(draws: Draws, entering: _Entering, energy: Floats, charged: npt.NDArray[np.bool_]) -> list[Spots]:

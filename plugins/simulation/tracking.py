@@ -20,6 +20,7 @@ __all__ = [
     "BITS",
     "Tracks",
     "Vertices",
+    "can_leave_tracks",
     "choose_vertex",
     "classify",
     "convert_photons",
@@ -142,14 +143,28 @@ def make_vertices(draws: Draws, n_pile_up: Ints) -> Vertices:
     return Vertices(true, event, z + VERTEX_RESOLUTION * draws.normal(np.bincount(owner, minlength=len(draws))), owner)
 
 
-def convert_photons(draws: Draws, particles: Particles, pt_min: float = PT_MIN) -> Particles:
+def can_leave_tracks(particles: Particles) -> Bools:
+    """Return which particles can leave tracks, themselves or converted; the tracker looks at no others."""
+    return _is_trackable(particles) | _may_convert(particles)
+
+
+def _is_trackable(particles: Particles) -> Bools:
+    able: Bools = (particles.charge != 0) & (particles.pt > 0.9 * PT_MIN) & (np.abs(particles.eta) < ETA_MAX)
+    return able
+
+
+def _may_convert(particles: Particles) -> Bools:
+    able: Bools = (particles.code == PHOTON) & (particles.pt > PT_MIN) & (np.abs(particles.eta) < ETA_MAX)
+    return able
+
+
+def convert_photons(draws: Draws, particles: Particles) -> Particles:
     """Return the particles with some photons turned into electron pairs.
 
     The chance is 1 − exp(−7/9 x) for x radiation lengths; the pair shares the momentum evenly distributed and starts
     where the photon converted, without opening angle.
     """
-    photon = (particles.code == PHOTON) & (particles.pt > pt_min) & (np.abs(particles.eta) < ETA_MAX)
-    candidates = np.flatnonzero(photon)
+    candidates = np.flatnonzero(_may_convert(particles))
     chance = -np.expm1(-7.0 / 9.0 * inner_material(particles.eta[candidates]))
     counts = np.bincount(particles.event[candidates], minlength=len(draws))
     happens, share, place = (draws.uniform(counts) for _ in range(3))
@@ -177,8 +192,7 @@ def convert_photons(draws: Draws, particles: Particles, pt_min: float = PT_MIN) 
 
 def reconstruct_tracks(draws: Draws, particles: Particles, impact: Impact) -> Tracks:
     """Return the tracks of charged particles with pt above 1 GeV and |η| < 2.5; ``impact`` is that of all particles."""
-    able = (particles.charge != 0) & (particles.pt > 0.9 * PT_MIN) & (np.abs(particles.eta) < ETA_MAX)
-    chosen = np.flatnonzero(able)
+    chosen = np.flatnonzero(_is_trackable(particles))
     chosen = chosen[_found(draws, particles[chosen])]
     charged = particles[chosen]
     d0, z0, phi = _perigee(charged)

@@ -93,8 +93,8 @@ def test_axes_by_hand() -> None:
 
 def test_moments_by_hand() -> None:
     """Two strips of 1 GeV beside the middle, 6 GeV in one cell of EM2, 2 GeV behind it; depths 45, 250, 440 mm."""
-    strips = np.zeros((1, 8))
-    strips[0, 3:5] = 1e3
+    strips = np.zeros((8, 1))
+    strips[3:5] = 1e3
     pillar = Pillars(
         label=np.zeros(1, dtype=np.int64), eta=np.zeros(1), phi=np.zeros(1), energy=np.array([[2e3], [6e3], [2e3]]),
         strips=strips, share=np.ones(1), first=np.ones(1, dtype=bool), owner=np.zeros(1, dtype=np.int64),

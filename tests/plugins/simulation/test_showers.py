@@ -3,6 +3,8 @@ of magnitude."""
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,12 +15,18 @@ from hepflow.plugins.simulation.clusters import cluster_cells, moments
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import BARREL_RADIUS, eta_from, inner_material, propagate
 from hepflow.plugins.simulation.identification import decay_lengths
-from hepflow.plugins.simulation.minbias import load_library, pile_up
+from hepflow.plugins.simulation.minbias import REGION, Cones, load_library, pile_up
 from hepflow.plugins.simulation.particleflow import find_shots, subtract_charged
 from hepflow.plugins.simulation.particles import Particles, delta_phi
 from hepflow.plugins.simulation.seeding import find_jets
 from hepflow.plugins.simulation.showers import Spots, shower_spots
-from hepflow.plugins.simulation.tracking import Tracks, convert_photons, make_vertices, reconstruct_tracks
+from hepflow.plugins.simulation.tracking import (
+    Tracks,
+    can_leave_tracks,
+    convert_photons,
+    make_vertices,
+    reconstruct_tracks,
+)
 from hepflow.plugins.simulation.vectors import Momenta
 
 
@@ -47,6 +55,12 @@ def response(spots: Spots, energy: float, n: int, layers: tuple[int, ...] = (0, 
     return float(spots.energy[np.isin(spots.layer, layers)].sum() / (n * energy))
 
 
+def showered(numbers: Draws, particles: Particles) -> Spots:
+    """Return the spots of particles that enter the calorimeter where they point to, all kinds together."""
+    parts = shower_spots(numbers, particles, particles.eta, particles.phi)
+    return Spots(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Spots)))
+
+
 def draws(seed: int) -> Draws:
     return Draws([np.random.default_rng(seed)])
 
@@ -54,14 +68,10 @@ def draws(seed: int) -> Draws:
 def grid_of(numbers: Draws, spots: Spots, eta: float, phi: float) -> Grid:
     """Return the cells of one candidate, without pile-up."""
     owner = np.zeros(int(spots.owner.max(initial=0)) + 1, dtype=np.int64)
-    return make_grid(numbers, spots, owner, owner[:1], np.array([eta]), np.array([phi]), np.zeros(1))
+    return make_grid(numbers, [spots], owner, owner[:1], np.array([eta]), np.array([phi]), np.zeros(1))
 
 
 NO_MU = np.zeros(1)
-
-
-def at(particles: Particles) -> tuple[np.ndarray, np.ndarray]:
-    return particles.eta, particles.phi
 
 
 # ── tracks and the way to the calorimeter ────────────────────────────────────────────────────────────────────────────
@@ -149,7 +159,7 @@ def test_the_decay_length_is_that_of_geometry() -> None:
 @pytest.mark.parametrize("pt", [2_000.0, 20_000.0, 100_000.0])
 def test_photons_are_measured_in_the_electromagnetic_layers(pt: float) -> None:
     n, photons = 150, beam(22, pt, 150)
-    spots = shower_spots(draws(1), photons, *at(photons))
+    spots = showered(draws(1), photons)
     energy = photons.energy[0]
     assert response(spots, energy, n) == pytest.approx(0.99, abs=0.03)
     assert response(spots, energy, n, (3,)) < 0.03
@@ -162,19 +172,19 @@ def test_hadrons_leave_less_the_softer_they_are_and_fluctuate_more() -> None:
         values = []
         for seed in range(120):
             pion = beam(211, pt, 1, charge=1.0)
-            values.append(response(shower_spots(draws(seed), pion, *at(pion)), pion.energy[0], 1))
+            values.append(response(showered(draws(seed), pion), pion.energy[0], 1))
         means.append(np.mean(values))
         spreads.append(np.std(values))
     assert 0.6 < means[0] < means[1] < 0.95
     assert spreads[0] > 1.3 * spreads[1]
     photon = beam(22, 5_000.0, 120)
-    assert response(shower_spots(draws(0), photon, *at(photon)), photon.energy[0], 120) > means[0] + 0.1
+    assert response(showered(draws(0), photon), photon.energy[0], 120) > means[0] + 0.1
 
 
 def test_hadron_showers_are_deeper_and_wider() -> None:
     rng = draws(2)
     pions, photons = beam(211, 20_000.0, 150, charge=1.0), beam(22, 20_000.0, 150)
-    of_pions, of_photons = (shower_spots(rng, p, *at(p)) for p in (pions, photons))
+    of_pions, of_photons = (showered(rng, p) for p in (pions, photons))
     assert response(of_pions, 20_400.0, 150, (3,)) > 0.25
     em2_width = [
         np.sqrt(np.average((s.eta[s.layer == 1] - 0.2) ** 2, weights=s.energy[s.layer == 1]))
@@ -188,7 +198,7 @@ def test_showers_deepen_with_the_logarithm_of_the_energy() -> None:
     shares = []
     for pt in (2_000.0, 10_000.0, 50_000.0):
         photons = beam(22, pt, 200)
-        shares.append(response(shower_spots(rng, photons, *at(photons)), photons.energy[0], 200, (0,)))
+        shares.append(response(showered(rng, photons), photons.energy[0], 200, (0,)))
     assert shares[0] > shares[1] + 0.05
     assert shares[1] > shares[2] + 0.05
 
@@ -196,13 +206,13 @@ def test_showers_deepen_with_the_logarithm_of_the_energy() -> None:
 def test_muons_leave_what_ionisation_leaves() -> None:
     for pt in (10_000.0, 100_000.0):
         muons = beam(13, pt, 300, charge=-1.0)
-        spots = shower_spots(draws(1), muons, *at(muons))
+        spots = showered(draws(1), muons)
         assert 1_500 < spots.energy.sum() / 300 < 2_500
 
 
 def test_nothing_showers_into_nothing() -> None:
     none = beam(22, 1000.0, 0)
-    assert len(shower_spots(draws(0), none, *at(none)).energy) == 0
+    assert len(showered(draws(0), none).energy) == 0
 
 
 # ── cells, clusters, shots ───────────────────────────────────────────────────────────────────────────────────────────
@@ -210,7 +220,7 @@ def test_nothing_showers_into_nothing() -> None:
 
 def test_cells_add_up_to_the_deposits() -> None:
     photons = beam(22, 30_000.0, 5, eta=0.0, phi=0.0)
-    spots = shower_spots(draws(1), photons, *at(photons))
+    spots = showered(draws(1), photons)
     grid = grid_of(draws(2), spots, 0.03, 0.01)
     near = (np.abs(spots.eta) < 0.38) & (np.abs(spots.phi) < 0.37)
     for number, layer in enumerate(("EM1", "EM2")):
@@ -255,9 +265,11 @@ def slow_watershed(energy: np.ndarray, noise: float, seed: float, grow: float) -
 @given(seed=st.integers(0, 10_000))
 def test_clusters_are_what_steepest_ascent_gives(seed: int) -> None:
     energy = np.random.default_rng(seed).exponential(1.5, (2, 9, 7))
-    label, owner = watershed(energy, np.ones(2), seed=3.0, grow=2.0)
+    found = watershed(energy, np.ones(2), seed=3.0, grow=2.0)
+    label = np.full(energy.shape, -1)
+    label[found.candidate, found.row, found.column] = found.label
     (first, n), (second, m) = (slow_watershed(cells, 1.0, 3.0, 2.0) for cells in energy)
-    assert owner.tolist() == [0] * n + [1] * m
+    assert found.owner.tolist() == [0] * n + [1] * m
     assert np.array_equal(label, np.stack([first, np.where(second >= 0, second + n, -1)]))
 
 
@@ -277,7 +289,7 @@ def objects_of_pi_zeros(pt: float) -> tuple[float, float]:
     found = []
     for seed in range(40):
         photons = pi_zero(pt, np.random.default_rng(seed))
-        grid = grid_of(draws(1000 + seed), shower_spots(draws(seed), photons, *at(photons)), 0.0, 0.0)
+        grid = grid_of(draws(1000 + seed), showered(draws(seed), photons), 0.0, 0.0)
         shots = find_shots(grid, NO_MU)[1]
         found.append(
             (np.sum(moments(cluster_cells(grid, NO_MU))["energy"] > 0.1 * pt), np.sum(shots["pt"] > 0.03 * pt))
@@ -295,7 +307,7 @@ def test_photons_of_a_pi_zero_are_resolved_at_low_and_merged_at_high_pt() -> Non
 
 def test_moments_of_a_known_cluster() -> None:
     photon = beam(22, 20_000.0, 1, eta=0.0125, phi=0.0)
-    grid = grid_of(draws(0), shower_spots(draws(0), photon, *at(photon)), 0.0, 0.0)
+    grid = grid_of(draws(0), showered(draws(0), photon), 0.0, 0.0)
     found = moments(cluster_cells(grid, NO_MU))
     k = int(np.argmax(found["energy"]))
     assert found["energy"][k] == pytest.approx(20_000.0, rel=0.12)
@@ -313,7 +325,7 @@ def test_moments_of_a_known_cluster() -> None:
 
 
 def test_nothing_clusters_into_nothing() -> None:
-    grid = grid_of(draws(0), shower_spots(draws(0), beam(22, 1000.0, 0), *np.zeros((2, 0))), 0.5, 1.0)
+    grid = grid_of(draws(0), showered(draws(0), beam(22, 1000.0, 0)), 0.5, 1.0)
     quiet = grid.with_energy({name: 0.0 * cells for name, cells in grid.energy.items()})
     found = moments(cluster_cells(quiet, NO_MU))
     assert {len(values) for values in found.values()} == {0}
@@ -326,7 +338,7 @@ def test_charged_energy_is_taken_away_and_photons_stay() -> None:
         pion = beam(211, 20_000.0, 1, eta=0.0, phi=0.0, charge=1.0)
         photon = beam(22, 10_000.0, 1, eta=0.12, phi=0.1)
         both = Particles.join([pion, photon])
-        grid = grid_of(draws(1000 + seed), shower_spots(draws(seed), both, *at(both)), 0.0, 0.0)
+        grid = grid_of(draws(1000 + seed), showered(draws(seed), both), 0.0, 0.0)
         after = subtract_charged(grid, np.zeros(1, dtype=np.int64), NO_MU, NO_MU, np.array([20_000.0]))
         for name in ("EM1", "EM2", "EM3"):
             assert np.all(after.energy[name] <= grid.energy[name])
@@ -364,6 +376,27 @@ def test_pile_up_turns_and_mirrors_collisions() -> None:
     again = pile_up(draws(8), library, z, event, 4)
     assert np.array_equal(drawn.phi, again.phi)
     assert len(pile_up(draws(8), library, np.zeros(0), event[:0], 1)) == 0
+
+
+def test_only_pile_up_that_cannot_count_is_left_out() -> None:
+    library, rng = load_library(), np.random.default_rng(5)
+    everything = np.full(len(library.pt), np.inf, dtype=np.float32)
+    loose = replace(library, width=everything, lowest=-everything, highest=everything)
+    eta, phi = rng.uniform(-2.5, 2.5, 12), rng.uniform(-3.1, 3.1, 12)
+    cones = Cones(np.repeat(np.arange(4), 3), eta, phi)
+    z, event = rng.normal(0.0, 120.0, 400), np.repeat(np.arange(4), 100)
+    kept, of_all = (pile_up(Draws([np.random.default_rng(k) for k in range(4)]), lib, z, event, 1, cones)
+                    for lib in (library, loose))  # fmt: skip
+    assert len(kept) < 0.6 * len(of_all)
+    counting = []
+    for particles in (kept, of_all):
+        impact = propagate(particles)
+        near = (particles.event[:, None] == cones.event) & impact.hit[:, None]
+        near &= np.abs(impact.eta[:, None] - eta) < REGION
+        near &= np.abs(delta_phi(impact.phi[:, None], phi)) < REGION
+        counting.append(particles[near.any(axis=1) | can_leave_tracks(particles)])
+    assert len(counting[0]) > 1000
+    assert all(np.array_equal(a, b) for a, b in zip(*(vars(part).values() for part in counting), strict=True))
 
 
 def test_seeds_are_the_jets() -> None:
