@@ -18,7 +18,7 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import ColumnError, JobOptionsError, PlotError, PropertyError, many
 from hepflow.expressions import Cut, Expression, Weight, common_values
 from hepflow.normalisation import WEIGHT
-from hepflow.plugins.performance.unseen import seen_scores
+from hepflow.plugins.performance.unseen import seen_scores, unnamed_selections
 from hepflow.registry.variables import find_variable, split_binning
 from hepflow.variables import Variable
 
@@ -421,10 +421,11 @@ class PlotTool(FigureTool):
     def remarks(
         self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
     ) -> Sequence[str]:
-        """Tell of scores that are drawn for events with which their model was trained, and of values that are drawn
-        several times.
+        """Tell of scores that are drawn for events with which their model was trained, of a selection of others that
+        the figures do not name, and of values that are drawn several times.
         """
-        return [*seen_scores(self.reads(), job, records), *repeated(self.drawn(), self.Weight, columns)]
+        unnamed = [] if self.Unseen else unnamed_selections(self.name, job)
+        return [*seen_scores(self.reads(), job, records), *unnamed, *repeated(self.drawn(), self.Weight, columns)]
 
     # ── what all do the same way ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,7 +11,7 @@ from hepflow import Context, Events, Job, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
 from hepflow.folds import Folds as Roles
 
-__all__ = ["UnseenEvents", "by_decoration", "folds_of", "seen_scores"]
+__all__ = ["UnseenEvents", "by_decoration", "folds_of", "seen_scores", "unnamed_selections"]
 
 _HINT = "say which events with the properties Folds=[1] or AllEvents=True (--folds 1 or --all-events of jobs that ship)"
 
@@ -144,6 +144,19 @@ def seen_scores(columns: Sequence[str], job: Job, records: Mapping[str, Mapping[
             f'is the {unseen_fold}; UnseenEvents("Unseen", Classifiers=["{name}"]{number}) selects it'
         )
     return lines
+
+
+def unnamed_selections(name: str, job: Job) -> list[str]:
+    """Return a line for each ``UnseenEvents`` that selects what a tool of this name draws."""
+    for members in (job.tools, *((*job.tools, *stream.tools) for stream in job.streams)):
+        names = [tool.name for tool in members]
+        if name in names:
+            return [
+                f'figures of {name} do not say what {tool.name} selects: Unseen="{tool.name}" of {name} puts it there'
+                for tool in members[: names.index(name)]
+                if isinstance(tool, UnseenEvents)
+            ]
+    return []
 
 
 def by_decoration(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

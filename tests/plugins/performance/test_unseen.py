@@ -111,5 +111,10 @@ def test_scores_of_events_that_trained_are_told_before_the_loop():
     assert line.startswith("TauJets.BProb_1p0n is drawn for all events")
     job += UnseenEvents("both", Classifiers=["B"])  # its decision: the scores are those of the same model
     assert not modes.remarks(job, records, {})
+    job += modes
+    told = [f"figures of modes do not say what {name} selects" for name in ("unseen", "both")]
+    assert [line.partition(":")[0] for line in modes.remarks(job, records, {})] == told
+    modes.Unseen = "both"
+    assert not modes.remarks(job, records, {})
     with pytest.raises(JobOptionsError, match="no classifier is named"):
         UnseenEvents("unseen").check(job)
