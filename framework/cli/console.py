@@ -10,11 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from operator import itemgetter
 from typing import Any, ClassVar, TextIO
 
 import click
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -43,8 +44,8 @@ __all__ = [
     "wrapped",
 ]
 
-ROOM = 24
-"""Characters that a table keeps for its last column."""
+ROOM = 8
+"""Characters that a table keeps for each column of texts, three times as many for the last one."""
 
 LONG = 200
 """Most characters of what a file says of itself that are shown unasked."""
@@ -240,19 +241,19 @@ def show_interrupt() -> None:
 
 class _Table(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw it; called by rich."""
-        room = options.max_width - ROOM
-        for column in self.columns[:-1]:
-            width = 2 + max(Measurement.get(console, options, cell).maximum for cell in (column.header, *column.cells))
+        """Draw it, with names and numbers whole where there is room and what has blanks broken; called by rich."""
+        columns = [(column, [str(cell) for cell in (column.header, *column.cells)]) for column in self.columns]
+        whole = [(2 + max(map(cell_len, cells)), column) for column, cells in columns if " " not in "".join(cells)]
+        broken = len(columns) - len(whole) + 2 * (" " in "".join(columns[-1][1]))
+        room = options.max_width - ROOM * broken
+        for width, column in sorted(whole, key=itemgetter(0)):
             column.no_wrap = width <= room
-            room -= width if column.no_wrap else len(str(column.header)) + 2
+            room -= width
         yield from super().__rich_console__(console, options)
 
 
 def new_table(*headers: str, title: str = "") -> Table:
-    """Return an empty table without lines; long words are folded, never cut, and names in the first columns stay whole
-    as long as there is room for the last one.
-    """
+    """Return an empty table without lines; long words are folded, never cut, and only where there is no room."""
     columns = [Column(header, overflow="fold") for header in headers]
     return _Table(*columns, title=f"\n{title}" if title else None, title_justify="left", box=None, pad_edge=False)
 
