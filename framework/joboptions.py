@@ -96,7 +96,8 @@ def load_joboptions(
     try:
         exec(code, module.__dict__)  # noqa: S102 - job options are programs, run by the one who wrote them
     except HepflowError as error:
-        where = error.where if error.where == GIVEN else _where(path, error, error.where)
+        known = error.where == GIVEN or error.where.startswith(f"{path}, line ")
+        where = error.where if known else _where(path, error, error.where)
         raise error.but(where=where) from error
     except (Exception, SystemExit) as error:
         raise JobOptionsError(

@@ -11,6 +11,7 @@ import contextvars
 import inspect
 import json
 import numbers
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
@@ -74,6 +75,8 @@ class Property(Generic[T]):
         self.unit = unit
         self.file = file
         self._default = default
+        declared = sys._getframe(1)
+        self._place = (declared.f_code.co_filename, declared.f_lineno)
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self.name = name
@@ -225,7 +228,9 @@ class Configurable:
             try:
                 prop.check(prop._default)
             except PropertyError as error:
-                raise PropertyError(f"default of {cls.__name__}.{name}: {error.message}", hint=error.hint) from None
+                where = "{}, line {}".format(*prop._place)
+                text = f"default of {cls.__name__}.{name}: {error.message}"
+                raise PropertyError(text, where=where, hint=error.hint) from None
         cls._properties = declared
 
     def __init__(self, name: str = "", /, **properties: Any) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from operator import itemgetter
@@ -76,11 +76,19 @@ def show_fact(key: str, value: Any, *, whole: bool) -> None:
 
         console().print(f"{key}:\n{yaml.safe_dump(value, sort_keys=False, width=100)}", markup=False, highlight=False)
         return
-    text = str(value)
+    text = _in_words(value)
     if len(text) > LONG and not whole:
         names = f"{', '.join(map(str, value))}; " if isinstance(value, dict) else ""
         text = f"{names}--provenance shows it"
-    console().print(f"{key}: {text}", markup=False)
+    if text:
+        console().print(wrapped(f"{key}: {text}", 2), markup=False)
+
+
+def _in_words(value: Any) -> str:
+    """Return what a record says as people write it; nothing of what is empty."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {told}" for key, item in value.items() if (told := _in_words(item)))
+    return " ".join(map(_in_words, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 class _Unpadded:

@@ -12,7 +12,7 @@ import click
 import numpy as np
 from rich.text import Text
 
-from hepflow.cli.console import LONG, common_options, console, new_table, show_fact, size, tree_option
+from hepflow.cli.console import LONG, common_options, console, new_table, show_fact, size, tree_option, wrapped
 from hepflow.cli.dataset import is_dataset, show_dataset
 from hepflow.cli.folder import show_folder, show_sample
 from hepflow.cli.model import is_model, show_model
@@ -146,7 +146,7 @@ def _show_lineage(lineage: Lineage, *, whole: bool) -> None:
         if len(made) + len(of) > LONG and not whole:
             made = made if len(made) < LONG else many(len(done), "column")
             of = f"{many(len(step.of), 'column')}; --provenance shows it"
-        console().print(f"{step.who} made {made} of {of}", style="dim")
+        console().print(wrapped(f"{step.who} made {made} of {of}", 2), style="dim")
     if lineage.nominal:
         console().print(
             f"holds objects of {', '.join(lineage.varied)}, too: jobs read the nominal ones ({lineage.nominal[0]})"

@@ -269,8 +269,9 @@ def test_properties_of_a_mixin_count():
 )
 def test_the_default_is_checked_when_the_class_is_made(arguments, message):
     prop = Property(arguments.pop("default"), "doc", **arguments)
-    with pytest.raises(PropertyError, match=message):
+    with pytest.raises(PropertyError, match=message) as error:
         type("Wrong", (Configurable,), {"X": prop})
+    assert error.value.where == f"{__file__}, line {prop._place[1]}"
 
 
 @pytest.mark.parametrize(
