@@ -7,10 +7,12 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -30,7 +32,8 @@ def _silent(done: int, total: int) -> None:
 
 
 class Processes:
-    """What tools may use while they finalize (``context.processes``): as many processes as the run has workers.
+    """What tools may use while they finalize (``context.processes``): as many processes as the run has workers, this
+    one among them.
 
     They start when they are first needed and go on to the end of the run. ``tell`` hears how many of a map's calls are
     done.
@@ -42,7 +45,7 @@ class Processes:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-        """Yield the results of a function of a module, in order; with one worker, or one call, in this process.
+        """Yield the results of a function of a module, in order; with one worker, or one call, all in this process.
 
         An error of the function is raised where its result would be; WorkerError where a process was killed.
         """
@@ -52,12 +55,16 @@ class Processes:
                 yield function(*call)
                 self._tell(number, len(calls))
             return
-        self._pool = self._pool or new_pool(self.workers)
+        self._pool = self._pool or new_pool(self.workers - 1)
+        shared = _Shared(self._pool, function, calls)
         try:
-            futures = [submit(self._pool, function, *call) for call in calls]
-            for number, future in enumerate(futures, start=1):
-                yield future.result()
-                self._tell(number, len(calls))
+            for _ in range(2 * (self.workers - 1)):  # none of them waits for the next
+                shared.give()
+            while shared.do():
+                self._tell(shared.done, len(calls))
+            for result in shared.results:
+                yield result.result()
+                self._tell(shared.done, len(calls))
         except BrokenProcessPool as error:
             self.close(0.0)
             raise WorkerError("a process that helped to finalize was killed") from error
@@ -67,6 +74,60 @@ class Processes:
         if self._pool is not None:
             end(self._pool, patience)
         self._pool = None
+
+
+class _Shared:
+    """Calls that a pool does from the first on, and this process from the last on."""
+
+    def __init__(self, pool: ProcessPoolExecutor, function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> None:
+        self._pool, self._function, self._calls = pool, function, calls
+        self._left = deque(range(len(calls)))
+        self.results: list[Future[Any]] = [Future() for _ in calls]
+
+    @property
+    def done(self) -> int:
+        """Return how many calls are done."""
+        return sum(result.done() for result in self.results)
+
+    def give(self) -> None:
+        """Give the pool one more call, if any is left, and another when that is done."""
+        try:
+            position = self._left.popleft()
+        except IndexError:
+            return
+        try:
+            future = submit(self._pool, self._function, *self._calls[position])
+        except (BrokenProcessPool, WorkerError) as error:
+            self._end(position, error)
+        else:
+            future.add_done_callback(partial(self._take, position))
+
+    def _take(self, position: int, future: Future[Any]) -> None:
+        result = self.results[position]
+        if future.cancelled():
+            result.cancel()
+        elif isinstance(error := future.exception(), BrokenProcessPool):
+            self._end(position, error)
+        else:
+            result.set_exception(error) if error is not None else result.set_result(future.result())
+            self.give()
+
+    def _end(self, position: int, error: Exception) -> None:
+        """Give up: the pool takes no more, and the calls that are left are nobody's."""
+        self._left.clear()
+        self.results[position].set_exception(error)
+
+    def do(self) -> bool:
+        """Do one call here; return whether there was one."""
+        try:
+            position = self._left.pop()
+        except IndexError:
+            return False
+        try:
+            self.results[position].set_result(self._function(*self._calls[position]))
+        except Exception as error:
+            self.results[position].set_exception(error)
+        return True
 
 
 def new_pool(workers: int) -> ProcessPoolExecutor:

@@ -345,11 +345,13 @@ def _drawn(
 ) -> list[Path] | PlotError:
     """Draw a figure and write it, with who drew it; what is wrong with it is returned, so that the others are drawn."""
     from hepflow.plots.figures import draw, save
+    from hepflow.plots.figures.style import house_style
 
     try:
-        figure: Any = draw(what, style=style, **options)
-        figure.drawn_with["by"] = by
-        return save(figure, path, what)
+        with house_style(style.sheet):  # once for both
+            figure: Any = draw(what, style=style, **options)
+            figure.drawn_with["by"] = by
+            return save(figure, path, what)
     except PlotError as error:
         return PlotError(error.message, where=error.where or f"figure {path.name}", hint=error.hint)
 

@@ -7,8 +7,10 @@ as far as the data below the block ask for; what is too large, or meets a fixed 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -81,9 +83,24 @@ def renderer_of(figure: Any) -> Any:
     """Lay the figure out and return what measures its texts."""
     engine = figure.get_layout_engine()
     if engine is not None:
-        with standing(figure):
+        with standing(figure), _measured_once(figure, engine):
             engine.execute(figure)
     return figure.canvas.get_renderer()
+
+
+@contextmanager
+def _measured_once(figure: Any, engine: Any) -> Iterator[None]:
+    """Measure each axes once while it keeps its place: with a margin, matplotlib's tight layout does so twice."""
+    from matplotlib.layout_engine import TightLayoutEngine
+
+    found = figure.axes if isinstance(engine, TightLayoutEngine) else []
+    for axes in found:
+        axes.get_tightbbox = cache(axes.get_tightbbox)
+    try:
+        yield
+    finally:
+        for axes in found:
+            del axes.get_tightbbox
 
 
 def add_header(axes: Any, style: Style, lines: Sequence[str] = (), *, above: bool = False) -> Any:

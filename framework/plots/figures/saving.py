@@ -19,7 +19,7 @@ from hepflow.plots.comparison import Comparison, Stack
 from hepflow.plots.figures.drawing import draw, members
 from hepflow.plots.figures.grid import Grid
 from hepflow.plots.figures.panels import draw_panels
-from hepflow.plots.figures.picture import picture
+from hepflow.plots.figures.picture import house_of, picture
 from hepflow.plots.figures.style import Style
 from hepflow.plots.panels import Panel
 
@@ -38,7 +38,8 @@ def save(figure: Figure, path: Path | str, what: Any, *, formats: Sequence[str] 
     ``load_figure`` opens it. OutputError where a file cannot be written.
     """
     base = Path(path)
-    pictures = {kind: picture(figure, kind) for kind in formats}
+    with house_of(figure):  # once for all
+        pictures = {kind: picture(figure, kind) for kind in formats}
     written = []
     for kind, content in pictures.items():
         with replacing(base.with_name(f"{base.name}.{kind}")) as temporary:

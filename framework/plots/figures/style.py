@@ -85,7 +85,13 @@ SETTINGS: Final[Mapping[str, Any]] = {
 EXPERIMENTS: Final = frozenset(("ALICE", "ATLAS", "Belle", "CMS", "FCC-ee", "FCC-hh", "LHCb", "hepflow"))
 """What stands bold in front of a label."""
 
+MANY: Final = 1000
+"""Pieces of mathematics that are kept."""
+
+_PARSED: Final[dict[tuple[Any, ...], Any]] = {}
 _LOCK = threading.RLock()
+_HELD: list[tuple[int, str]] = []
+"""Threads and style sheets of the houses that are open, one within the other."""
 
 
 @dataclass(frozen=True)
@@ -205,14 +211,26 @@ def house_style(sheet: str = "") -> Iterator[None]:
 
     Used around everything that draws, saving included: matplotlib asks for some settings (mathematics) only then.
     """
+    if _HELD[-1:] == [(threading.get_ident(), sheet)]:
+        yield
+        return
     open_matplotlib()
     from matplotlib.rcsetup import cycler
     from matplotlib.style import context
     from mplhep.styles import ATLAS
 
     ours = {**SETTINGS, "axes.prop_cycle": cycler(color=COLOURS)}
-    with _LOCK, context([ATLAS, ours, *([_sheet(sheet)] if sheet else [])], after_reset=True), _fonts_found_once():
-        yield
+    with (
+        _LOCK,
+        context([ATLAS, ours, *([_sheet(sheet)] if sheet else [])], after_reset=True),
+        _fonts_found_once(),
+        _parsed_once(),
+    ):
+        _HELD.append((threading.get_ident(), sheet))
+        try:
+            yield
+        finally:
+            _HELD.pop()
 
 
 @contextmanager
@@ -230,6 +248,31 @@ def _fonts_found_once() -> Iterator[None]:
             del manager._find_fonts_by_props
         else:
             manager._find_fonts_by_props = known
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """While settings stand, parse the same mathematics once a process: matplotlib does so for every picture."""
+    from matplotlib import rcParams
+    from matplotlib.mathtext import MathTextParser
+
+    settings = tuple(str(rcParams[name]) for name in rcParams if name.startswith("mathtext."))
+    parsers: Any = MathTextParser
+    before = parsers._parse_cached
+
+    def parsed(parser: Any, *asked: Any) -> Any:
+        key = (settings, parser._output_type, *asked)
+        if key not in _PARSED:
+            if len(_PARSED) >= MANY:
+                _PARSED.clear()
+            _PARSED[key] = before(parser, *asked)
+        return _PARSED[key]
+
+    parsers._parse_cached = parsed
+    try:
+        yield
+    finally:
+        parsers._parse_cached = before
 
 
 def colour_map(missing: str = "#e4e4e4", *, both: bool = False) -> Any:
