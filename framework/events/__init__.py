@@ -119,6 +119,10 @@ class Events:
         """
         return [Events(one, self._access) for one in self._scope.alike(reads)]
 
+    def as_nominal(self, reads: Iterable[str]) -> bool:
+        """Tell whether these, which are a variation, have the same objects as the nominal, and the same in columns."""
+        return self._scope.as_nominal(reads)
+
     def places(self, container: str) -> npt.NDArray[np.int64] | None:
         """Return which of its objects, hidden ones included, the visible ones of a container are (``""``: of the
         events); None where all are visible.
@@ -127,9 +131,13 @@ class Events:
 
     def of_events(self, name: str, container: str, places: npt.NDArray[np.int64] | None) -> npt.NDArray[Any]:
         """Return what a column with one value an event has for the objects at ``places`` of a container."""
-        rows = self._scope.event_of(container) if container else np.arange(self._scope.n_events)
-        found: npt.NDArray[Any] = self._scope.column(name).content[rows if places is None else rows[places]]
+        found: npt.NDArray[Any] = self._scope.column(name).content[self.rows(container, places)]
         return found
+
+    def rows(self, container: str, places: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+        """Return which events, hidden ones counted, the objects at ``places`` of a container belong to."""
+        rows = self._scope.event_of(container) if container else np.arange(self._scope.n_events)
+        return rows if places is None else rows[places]
 
     def flat_column(self, name: str) -> bool:
         """Tell whether a column has one number for each object."""

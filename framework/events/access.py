@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from hepflow.errors import ColumnError, nearest
 
@@ -42,17 +43,18 @@ class Access:
             tool, frozenset(reads), written - {f"{name}.*" for name in created}, created, frozenset(optional), selects
         )
 
-    def containers(self) -> set[str]:
+    @cached_property
+    def containers(self) -> frozenset[str]:
         """Return the containers that the tool declared."""
-        return {name.partition(".")[0] for name in self.reads | self.writes | self.optional} | self.created
+        return self.created.union(name.partition(".")[0] for name in self.reads | self.writes | self.optional)
 
     def check_container(self, container: str) -> None:
         """Raise ColumnError unless some column of the container was declared."""
-        if container not in self.containers():
+        if container not in self.containers:
             raise ColumnError(
                 f"{self.tool} uses the container {container!r}, which it did not declare",
                 where=f"tool {self.tool}",
-                hint=nearest(container, self.containers(), what="declared containers")
+                hint=nearest(container, self.containers, what="declared containers")
                 + "; declare its columns in reads()",
             )
 

@@ -178,7 +178,7 @@ class Container(_Columns):
         return Linked(self._scope, target, self._access, position[valid], offsets_from(kept), self._offsets())
 
     def _target(self, containers: Ints, link: str) -> str:
-        declared = self._access.containers() if self._access is not None else self._scope.known()
+        declared = self._access.containers if self._access is not None else self._scope.known()
         candidates = [name for name in sorted(declared) if self._scope.linkable(name)]
         numbers = [number for number in distinct(containers) if number > NULL]  # others were noted on reading
         if not numbers:  # in this chunk; what was read together may know more

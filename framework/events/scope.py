@@ -398,7 +398,7 @@ class Scope:
         """Return what ``make`` returns, kept until a column or a selection changes. A variation takes that of the
         nominal where the columns that it ``reads`` do not differ.
         """
-        if self.nominal is not None and reads is not None and self._as_nominal(reads):
+        if self.nominal is not None and reads is not None and self.as_nominal(reads):
             return self.nominal.shared(key, make, reads)
         if key not in self._shared:
             self._shared[key] = make()
@@ -425,9 +425,10 @@ class Scope:
     def alike(self, reads: Iterable[str]) -> list[Scope]:
         """Return the variations of this scope that see the same objects, and the same in the columns ``reads``."""
         found = [one for known in self._variants if (one := known()) is not None]
-        return [one for one in found if one._as_nominal(reads)]
+        return [one for one in found if one.as_nominal(reads)]
 
-    def _as_nominal(self, reads: Iterable[str]) -> bool:
+    def as_nominal(self, reads: Iterable[str]) -> bool:
+        """Tell whether this is a variation that sees the same objects, and the same in the columns ``reads``."""
         same = self.nominal is not None and not self._selects and not self._anew
         return same and all(self.find(name) is self._load(name) for name in reads)
 

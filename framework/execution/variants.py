@@ -82,7 +82,8 @@ class Variant:
 def weigh(scope: Scope, flow: VariedFlow, where: str) -> None:
     """Multiply the weights of events with those of a variation; InputError where one is missing or infinite."""
     variation = flow.variation
-    weights = np.full(scope.n_events, variation.factor_of(scope.sample.name))
+    factor = variation.factor_of(scope.sample.name)
+    weights = np.full(scope.n_events, factor)
     if not variation.weight.trivial:
         found = np.asarray(variation.weight(Events(scope)), dtype=np.float64)
         index = scope.event_index()
@@ -96,7 +97,7 @@ def weigh(scope: Scope, flow: VariedFlow, where: str) -> None:
         if not np.isfinite(found).all():
             raise InputError(f"the weight {variation.weight.text} is missing or infinite for some events", where=told)
         if index is None:
-            weights = weights * found
+            weights = found if factor == 1 else found * factor
         else:
             weights[index] *= found
     scope.weigh(weights)

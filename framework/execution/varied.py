@@ -71,7 +71,7 @@ class _Walk:
     def passes(self, tool: Tool, access: Access) -> bool:
         """Tell whether a tool runs again, and note what differs behind it."""
         reads = access.reads | access.optional
-        others = self.selected or bool(access.containers() & self.containers)
+        others = self.selected or bool(access.containers & self.containers)
         again = others or (tool.varies and bool(reads & self.columns))
         if others and not tool.varies and reads & self.columns:
             raise JobOptionsError(

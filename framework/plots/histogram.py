@@ -50,17 +50,19 @@ class Histogram(PlotObject):
         reached = (within_reach(axis, values) for axis, values in zip(self.axes, columns, strict=True))
         self._sums["counts"].fill(*reached, weight=weights)
 
-    def add_sums(self, numbers: Array, negative: Array, sums: Array, squares: Array) -> None:
-        """Add one entry for each number of a bin of the only axis, as ``bin_numbers`` has them, by the sums of finite
-        weights and of their squares, shape (bins + 3,); ``negative`` are the places of those with a negative weight.
+    def add_sums(self, counts: Array, negative: int, sums: Array, squares: Array) -> None:
+        """Add entries to the bins of the only axis by their ``counted`` numbers, finite weights and squares of these;
+        of those in a bin, so many have a negative weight.
         """
-        invalid = int(np.count_nonzero(numbers == len(self.axes[0]) + 2))
-        self.invalid += invalid
-        self.entries += len(numbers) - invalid
-        self.negative += int(np.count_nonzero(numbers[negative] != len(self.axes[0]) + 2))
+        self._count(counts)
+        self.negative += negative
         view = self._sums["counts"].view(flow=True)
         view["value"] += sums[:-1]
         view["variance"] += squares[:-1]
+
+    def _count(self, counts: Array) -> None:
+        self.invalid += int(counts[-1])
+        self.entries += int(counts[:-1].sum())
 
     def counted(self, numbers: Array, weight: Array | None = None) -> Array:
         """Return how often each number of a bin is there, or the sums of weights, shape (bins + 3,)."""
@@ -68,8 +70,7 @@ class Histogram(PlotObject):
 
     def add_counts(self, counts: Array) -> None:
         """Add so many entries to the bins, underflow, overflow and those that are invalid among them."""
-        self.invalid += int(counts[-1])
-        self.entries += int(counts[:-1].sum())
+        self._count(counts)
         view = self._sums["counts"].view(flow=True)
         view["value"] += counts[:-1]
         view["variance"] += counts[:-1]

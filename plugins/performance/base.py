@@ -65,6 +65,11 @@ class View:
         return Axis.of(self.variable)
 
     @cached_property
+    def key(self) -> str:
+        """Return a text for what decides in which bin a value is: a text, unlike an axis, knows its hash."""
+        return repr((self.axis, self.variable))
+
+    @cached_property
     def expression(self) -> Expression:
         """Return where the values come from."""
         return Expression(self.variable.column)

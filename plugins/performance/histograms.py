@@ -91,14 +91,21 @@ class HistogramPlots(PlotTool):
         """Fill all histograms."""
         selection = self.Selection
         chosen = {cut: selection & cut for cut in (self.Split or {"": Cut()}).values()}
+        binned: dict[tuple[Cut, str], list[tuple[Histogram, View]]] = {}
+        others = []
         for key, views, _, cut in self.__dict__.get("plots_") or self._plots():
             at = self.at(events, *(view.expression for view in views), cut)
-            plot, cut = cast("Histogram", plots[key]), chosen[cut]
-            weights = partial(self.weights, cut=cut, at=at)
-            if len(views) == 1 and fill_binned(events, plot, views[0], cut, at, weights):
-                continue
+            plot = cast("Histogram", plots[key])
+            if len(views) == 1:
+                binned.setdefault((chosen[cut], at), []).append((plot, views[0]))
+            else:
+                others.append((plot, views, chosen[cut], at))
+        for (cut, at), wanted in binned.items():
+            left = fill_binned(events, wanted, cut, at, self.Weight)
+            others += [(plot, (view,), cut, at) for plot, view in wanted if any(plot is one for one in left)]
+        for plot, views, cut, at in others:
             columns = partial(columns_of, views, cut, at)
-            plot.fill(*columns(events), weight=weights(events))
+            plot.fill(*columns(events), weight=self.weights(events, cut, at))
             self.note_common(events, plot, cut, at, columns)
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,16 +90,16 @@ class StackPlots(PlotTool):
                 f"the sample {sample!r} has no place in {self.name}",
                 hint=f"{nearest(sample, named, what='samples')}; Stack, Signal and Data place samples",
             )
-        weight = () if sample in self.Data else (self.Weight,)
+        weight = None if sample in self.Data else self.Weight
+        wanted: dict[str, list[tuple[Histogram, View]]] = {}
         for view in self._views():
-            at = common_values(events, view.expression, self.Selection, *weight)
-            plot, weights = cast("Histogram", plots[view.name]), partial(self._weights, at=at)
-            if not fill_binned(events, plot, view, self.Selection, at, weights):
-                plot.fill(values_of(events, view.variable, self.Selection, at), weight=weights(events))
-
-    def _weights(self, events: Events, *, at: str) -> Any:
-        data = events.sample.name in self.Data
-        return None if data else self.weights(events, self.Selection, at)
+            at = common_values(events, view.expression, self.Selection, *([] if weight is None else [weight]))
+            wanted.setdefault(at, []).append((cast("Histogram", plots[view.name]), view))
+        for at, several in wanted.items():
+            left = fill_binned(events, several, self.Selection, at, weight)
+            for plot, view in [one for one in several if any(one[0] is plot for plot in left)]:
+                weights = None if weight is None else self.weights(events, self.Selection, at)
+                plot.fill(values_of(events, view.variable, self.Selection, at), weight=weights)
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw one figure a variable."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import awkward as ak
 import numpy as np
 import pytest
 
+from hepflow import Events
 from hepflow.context import Context
 from hepflow.errors import HepflowError
-from hepflow.plugins.performance import HistogramPlots
+from hepflow.expressions import Cut
+from hepflow.plugins.performance import HistogramPlots, counting
 from hepflow.plugins.performance.base import as_views
 from hepflow.variables import Binning, Variable
 
@@ -133,3 +136,23 @@ def test_names_of_figures_are_names_of_files():
     assert found[:4] == ["tree.a_b", "tree.a_b_2", "etc_x", "tree._tmp_x"]
     assert len(set(found)) == len(found)
     assert len(found[-1].encode()) == 100
+
+
+@pytest.mark.parametrize("of_events", [True, False])
+@pytest.mark.parametrize("nominal", [True, False])
+def test_sums_of_many_rows_are_those_that_counting_gives(of_events, nominal, monkeypatch):
+    monkeypatch.setattr(counting, "ENTRIES", 1)
+    rng = np.random.default_rng(1)
+    pt = ak.unflatten(rng.normal(size=2000), rng.multinomial(2000, [0.001] * 1000))
+    events = Events.from_arrays({"T.pt": pt, "T.eta": pt * pt})
+    views = as_views(["T.pt:9;-2;2", "T.eta:4;0;1"], "test")
+    numbers = {view.key: counting._Numbers(events, view, Cut(), "T") for view in views}
+    rows = np.repeat(np.arange(1000), ak.to_numpy(ak.num(pt))) if of_events else None
+    weights = list(rng.normal(size=(3, 1000 if of_events else 2000)))
+    found = counting._sums(numbers, weights, weights[0] if nominal else None, rows)
+    for weight, sums in zip(weights, found, strict=True):
+        for key, one in numbers.items():
+            factors = [weight, weight * weight, *([weight * weights[0]] if nominal else [])]
+            of_objects = [factor if rows is None else factor[rows] for factor in factors]
+            expected = [np.bincount(one.picked, factor, one.bins) for factor in of_objects]
+            assert sums[key].tolist() == [part.tolist() for part in expected]
