@@ -89,12 +89,13 @@ def standing(figure: Any) -> Iterator[None]:
 
 def _row(axis: Any) -> Any:
     """Return the first minor tick where it may stand for all: where they have neither names nor a grid."""
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import NullFormatter, NullLocator
 
     if isinstance(axis.minor.locator, NullLocator):
         return None
     row = axis.get_minor_ticks(1)[0]
-    return None if any(part.get_visible() for part in (row.gridline, row.label1, row.label2)) else row
+    names = [] if isinstance(axis.minor.formatter, NullFormatter) else [row.label1, row.label2]
+    return None if any(part.get_visible() for part in (row.gridline, *names)) else row
 
 
 def _ticks(axis: Any, row: Any) -> list[Any]:
@@ -112,13 +113,16 @@ def _ticks(axis: Any, row: Any) -> list[Any]:
     low, high = sorted(transform.transform(axis.get_view_interval()))
     slack, at = 1e-10 * (high - low), transform.transform(places)
     places = places[(at >= low - slack) & (at <= high + slack)]
+    if not len(places):
+        return ticks
+    row.update_position(float(places[0]))
     for line in (row.tick1line, row.tick2line):
         along, across = (0, 1) if axis.axis_name == "x" else (1, 0)
         data = [places, places]
         data[across] = np.full(len(places), line.get_data()[across][0])
         data[along] = places
         line.set_data(*data)
-    return [*ticks, row] if len(places) else ticks
+    return [*ticks, row]
 
 
 def bare_figure(width: float, height: float) -> Any:
