@@ -38,6 +38,7 @@ def test_lines_break_between_words_and_mathematics_stays_whole():
     assert wrap(r"ratio of $p_T^{a b c d}$ and m", 10) == "ratio of\n$p_T^{a b c d}$\nand m"
     assert wrap("first\nsecond", 40) == "first\nsecond"
     assert wrap("visible momentum [GeV / c]", 18) == "visible momentum\n[GeV / c]"
+    assert wrap("taus of 20 GeV, 1 prong", 18) == "taus of 20 GeV,\n1 prong"
     assert wrap("", 10) == ""
 
 
