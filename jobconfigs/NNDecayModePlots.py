@@ -47,7 +47,9 @@ if truth:
         total = EfficiencyPlots(f"EfficiencyOfAllTruthTaus_{mode}", Variables=x, Passed=right, Ratio=True, **everywhere)
         total.Selection = selection & same
         total.Title = "Efficiency among all truth taus"
-        total.TruthTotals = dict.fromkeys(right, TRUTH_BASELINE & Cut(f"TruthTaus.decayMode == {number}"))
+        total.TruthTotals = dict.fromkeys(
+            right, TRUTH_BASELINE & Cut(f"TruthTaus.decayMode == {number}", f"truth {mode}")
+        )
         job += total
 
     is_mode = {mode: Cut(f"TauJets.truthDecayMode == {number}", f"true {mode}") for number, mode in enumerate(MODES)}

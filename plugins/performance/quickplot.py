@@ -258,6 +258,8 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
 
 def _check_samples(plan: Plan, given: Mapping[str, Any]) -> None:
     """Raise JobOptionsError where the inputs are one sample, which is no stack and has no ratio, or data are none."""
+    for failed in plan.failed:  # an input that lacks a column, say, is no curve
+        raise failed.error
     samples = list(dict.fromkeys(kind.sample for kind in plan.kinds))
     if len(samples) < 2:
         what = "--stack" if given["stack"] else "--ratio"
