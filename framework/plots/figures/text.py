@@ -28,13 +28,17 @@ def readable(text: str) -> str:
     return text
 
 
+_WHOLE: Final = r"(?<!\\)\$[^$]*\$|\[[^\]]*\]$|(?<=\d) (?=[^\W\d]|%)"
+"""What is not broken: mathematics, a unit at the end, the blank between a number and what it counts."""
+
+
 def wrap(text: str, width: int, *, inside_words: bool = True) -> str:
     """Break a text into lines of at most ``width`` characters, between words or, where these are longer, inside.
 
     Lines that are there stay; mathematics (``$…$``), a unit in brackets at the end, and a number with what it counts
     (``1 prong``, ``20 GeV``) are not broken.
     """
-    kept = re.sub(r"(?<!\\)\$[^$]*\$|\[[^\]]*\]$|(?<=\d) (?=[^\W\d]|%)", lambda found: found[0].replace(" ", _SPACE), readable(text))
+    kept = re.sub(_WHOLE, lambda found: found[0].replace(" ", _SPACE), readable(text))
     lines = [part for line in kept.split("\n") for part in _broken(line, width, inside_words)]
     return "\n".join(lines).replace(_SPACE, " ")
 

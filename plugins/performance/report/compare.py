@@ -44,7 +44,7 @@ class Compare(Tool):
         runs = comparison.read_runs(self.Runs)
         stems, same, lines = self._draw(runs, context)
         differing, numbers = comparison.settings(runs), comparison.numbers(runs)
-        told = [f"{many(same, 'figure')} not drawn, the same in all runs."] if same else []
+        told = [f"{many(same, 'plot')} not drawn, the same in all runs."] if same else []
         problems = [f"{name}: {text}" for name, one in runs.items() for text in one.problems]
         groups: dict[str, list[Picture]] = {}
         for picture in pictures_of(context.directory, stems):

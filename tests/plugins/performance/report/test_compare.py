@@ -100,7 +100,7 @@ def test_command(two, tmp_path, hepflow):
     assert "axes differ" in shown
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert page.count("<figure ") == 4
-    assert "1 figure not drawn, the same in all runs" in page
+    assert "1 plot not drawn, the same in all runs" in page
     assert "-PtMin = 10" in page
     again = load_figure(tmp_path / "out" / "Matrix" / "Net1_efficiency.json")
     assert isinstance(again.what, Comparison)
