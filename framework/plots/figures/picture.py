@@ -59,7 +59,7 @@ def _packed(content: Any, figure: Figure, dpi: float) -> bytes:
     """Return the pixels of a figure (red, green, blue, opacity) as PNG; where all are opaque, without saying so."""
     from PIL import Image
 
-    width, height = (int(size) for size in figure.get_size_inches() * dpi)
+    width, height = (int(size + 1e-6) for size in figure.get_size_inches() * dpi)  # 1439.9999… is 1440
     pixels = np.frombuffer(content, np.uint8).reshape(height, width, 4)
     if (pixels[..., 3] == 255).all():
         pixels = np.ascontiguousarray(pixels[..., :3])

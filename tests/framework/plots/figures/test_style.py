@@ -16,7 +16,7 @@ from PIL import Image
 
 from hepflow.errors import PlotError
 from hepflow.plots.figures import Style, draw
-from hepflow.plots.figures.picture import picture
+from hepflow.plots.figures.picture import bare_figure, picture
 from hepflow.plots.figures.style import FONTS, colour_map, house_style, look_of
 from tests.framework.plots.figures.conftest import histogram, roc
 
@@ -60,6 +60,12 @@ def test_the_users_settings_change_nothing():
         figure.savefig(buffer := io.BytesIO(), dpi=40)  # as anybody does
     pixels = [Image.open(one).convert("RGB").tobytes() for one in (buffer, io.BytesIO(expected))]
     assert pixels[0] == pixels[1]
+
+
+@pytest.mark.parametrize(("width", "dpi"), [(14.399999999999999, 100), (2.3, 60), (1.015, 150)])
+def test_a_picture_has_the_size_that_matplotlib_gives_it(width, dpi):
+    content = picture(bare_figure(width, 1.0), "png", dpi=dpi)
+    assert int.from_bytes(content[16:20], "big") == pytest.approx(width * dpi, abs=1)
 
 
 def test_threads_draw_the_same_as_one():
