@@ -315,22 +315,23 @@ def test_overrides_that_meet_are_refused(inputs):
         plan_job(job_of(vary=["TES_UP"]), RunOptions(inputs=inputs, variations=["TES_UPP"]))
 
 
-def test_a_stored_column_that_was_made_of_a_varied_one_is_refused():
-    columns = {name: ColumnInfo(name, (name,), "float32", 1) for name in ("TauJets.pt", "TauJets.ptCombined")}
+@pytest.mark.parametrize(("of", "made"), [("TauJets.pt", "TauJets.ptCombined"), ("tree.tau0_pt", "tree.mHH")])
+def test_a_stored_column_that_was_made_of_a_varied_one_is_refused(of, made):
+    columns = {name: ColumnInfo(name, (name,), "float32", 1) for name in (of, made)}
 
     def vary(**settings):
         job = Job("test")
-        job += Filter("pt", Cut="TauJets.pt > 0")
-        job += Filter("combined", Cut="TauJets.ptCombined > 0")
+        job += Filter("one", Cut=f"{of} > 0")
+        job += Filter("other", Cut=f"{made} > 0")
         job.vary("TES_UP", **settings)
         job.freeze()
         return resolve(job, columns, chosen(["ALL"], job.variations)).variations["TES_UP"].again
 
-    up = {"TauJets.pt": "1.1 * TauJets.pt"}
-    with pytest.raises(JobOptionsError, match=r"ptCombined of the input was made of TauJets\.pt"):
+    up = {of: f"1.1 * {of}"}
+    with pytest.raises(JobOptionsError, match=f"{made} of the input was made of {of}"):
         vary(columns=up)
-    assert vary(columns=up, unchanged=["TauJets.ptCombined"]) == {"pt", "combined"}
-    assert vary(columns={**up, "TauJets.ptCombined": "1.1 * TauJets.ptCombined"}) == {"pt", "combined"}
+    assert vary(columns=up, unchanged=[made]) == {"one", "other"}
+    assert vary(columns={**up, made: f"1.1 * {made}"}) == {"one", "other"}
 
 
 def test_what_lacks_a_column_is_nominal_there(tmp_path):
