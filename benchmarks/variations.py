@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import common
 import numpy as np
 import uproot
-from common import report, worked
 
 from hepflow import Events, Job
 from hepflow.execution import RunOptions, run
@@ -37,16 +37,12 @@ SHIFTS = [round(1 + sign * size, 3) for size in (0.01, 0.02, 0.03, 0.04, 0.05) f
 CUT, ETA, BINS = 25.0, 2.3, (50, 0.0, 200.0)
 
 
-SPENT: list[float] = []
-"""Processor times of the tools that depend on pt, chunk by chunk."""
-
-
 class Filled(HistogramPlots):
     """Histograms that are filled, not drawn; takes its time."""
 
     def execute(self, events: Events, result: Any) -> None:
         """Fill, and note how long it takes."""
-        SPENT.append(worked(partial(super().execute, events, result)))
+        common.spent.append(common.worked(partial(super().execute, events, result)))
 
     def figures(self, samples: Mapping[str, Plots], draw: Drawer) -> None:
         """Draw nothing."""
@@ -57,7 +53,7 @@ class Chosen(Filter):
 
     def execute(self, events: Events, result: Any) -> None:
         """Select, and note how long it takes."""
-        SPENT.append(worked(partial(super().execute, events, result)))
+        common.spent.append(common.worked(partial(super().execute, events, result)))
 
 
 def make_input(path: Path, events: int) -> Path:
@@ -128,9 +124,9 @@ def measured(functions: Mapping[str, Callable[[Path], Any]], repeats: int = 3) -
         for name, function in functions.items():
             target = SCRATCH / "variations-target"
             shutil.rmtree(target, ignore_errors=True)
-            SPENT.clear()
-            best[name] = min(best[name], worked(partial(function, target)))
-            tools = min(tools, sum(SPENT)) if name == "nominal" else tools
+            common.spent.clear()
+            best[name] = min(best[name], common.worked(partial(function, target)))
+            tools = min(tools, sum(common.spent)) if name == "nominal" else tools
     return best, tools
 
 
@@ -153,7 +149,7 @@ def main() -> None:
         functions["RDataFrame, nominal"] = partial(rdataframe, root, path)
         functions["RDataFrame, ten kinematic variations"] = partial(rdataframe, root, path, kinematic=10)
     best, tools = measured(functions)
-    report(f"{events:,} events", best, "nominal")
+    common.report(f"{events:,} events", best, "nominal")
     whole = best["nominal"] + tools
     ratio = best["one kinematic variation"] / whole
     sys.stdout.write(f"one kinematic variation: {ratio:.2f} × (nominal + {tools:.3f} s of the tools that depend)\n")

@@ -95,7 +95,11 @@ def weigh(scope: Scope, flow: VariedFlow, where: str) -> None:
                 hint="a weight of events has one; prod(TauJets.sf) makes one of those of objects",
             )
         if not np.isfinite(found).all():
-            raise InputError(f"the weight {variation.weight.text} is missing or infinite for some events", where=told)
+            text = variation.weight.text
+            hint = (
+                f"give them one: where(isfinite({text}), {text}, 1)" if len(text) < 40 else "where(isfinite(…), …, 1)"
+            )
+            raise InputError(f"the weight {text} is missing or infinite for some events", where=told, hint=hint)
         if index is None:
             weights = found if factor == 1 else found * factor
         else:

@@ -55,18 +55,21 @@ class Deriving(Tool):
         return "etaIntermediateAxis"
 
     def taus(self, total: Mapping[str, Rows]) -> Mapping[str, Any]:
-        """Return the taus of all samples; ToolError where there are none, or values are not finite."""
+        """Return the taus of all samples; ToolError where there are none, or values are missing."""
         rows = [one for one in total.values() if len(one.columns["truth"])]
         if not rows:
             raise ToolError(f"{self.name} has no tau of a truth tau above {self.TruthPtMin:g} GeV")
         found = rows[0]
         for one in rows[1:]:
             found = found + one
-        bad = {name: int((~np.isfinite(values)).sum()) for name, values in found.columns.items()}
-        if any(bad.values()):
-            raise ToolError(
-                f"{self.name}: values are not finite: {', '.join(f'{n}: {k}' for n, k in bad.items() if k)}"
-            )
+        for name, values in found.columns.items():
+            bad = np.count_nonzero(~np.isfinite(values) | ((values < 0) & (name in ("pt", "npv"))))
+            if bad:
+                raise ToolError(
+                    f"{self.name}: {bad:,} of {len(values):,} taus have no value of {name}: not finite, or below 0 "
+                    "as where there is none (−1111)",
+                    hint="leave them out before: Filter(…, Cut=…)",
+                )
         return found.columns
 
 

@@ -65,7 +65,9 @@ def _json(path: Path, kind: str, unit: str) -> Mapping[str, Any]:
         raise InputError(f"this is no calibration: {error.message}", where=str(path)) from None
     found = content.get("hepflow") if isinstance(content, dict) else None
     if found != kind or content.get("unit") != unit:
-        raise InputError(f"this is no calibration of the {kind}", where=str(path), hint=f"it says {found!r}")
+        told = f"it is one of the {found}" if isinstance(found, str) else "it does not say what it is"
+        hint = f"{told}, unit {content['unit']}" if isinstance(content, dict) and "unit" in content else told
+        raise InputError(f"this is no calibration of the {kind}", where=str(path), hint=hint)
     return dict(content)
 
 
