@@ -40,10 +40,11 @@ def walk(branches: Iterable[Any], path: str = "") -> Iterator[tuple[str, Any]]:
 
 def keyed(branches: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Return the branches by name; those that share a name by their path, and by a number where that is one."""
-    counts = Counter(branch.name for _, branch in branches)
+    names = [branch.name for _, branch in branches]
+    counts = Counter(names)
     found: dict[str, Any] = {}
-    for path, branch in branches:
-        key = branch.name if counts[branch.name] == 1 else path
+    for name, (path, branch) in zip(names, branches, strict=True):
+        key = name if counts[name] == 1 else path
         number = 1
         while key in found:
             number += 1

@@ -302,7 +302,7 @@ class RootReader(ABC):
 
     def close(self) -> None:
         """Close the file."""
-        self._opened.file.close()
+        self._opened.close()
 
 
 def _check_lengths(values: Mapping[str, Column], entries: int) -> None:
