@@ -1,4 +1,4 @@
-# %% A distribution, by classes
+# %% A distribution for each class
 import numpy as np
 
 from hepflow.plots import Axis, Histogram
@@ -13,10 +13,10 @@ three.fill(20 + rng.exponential(35, 1500))
 style = Style("My analysis", ("pT > 20 GeV",))
 draw([one, three], style=style, legend="tracks")
 
-# %% Shapes, with the ratio to the first
+# %% Shapes with ratios
 draw([one, three], style=style, normalise=True, ratio=True)
 
-# %% Simulation on top of each other, data, a signal
+# %% A stack with data and a signal
 from hepflow.plots import Stack
 
 signal, data = Histogram(pt, "signal"), Histogram(pt, "data")
@@ -29,7 +29,7 @@ plane = Histogram([pt, eta], "all taus")
 plane.fill(20 + rng.exponential(50, 8000), rng.normal(0, 1.2, 8000))
 draw(plane, style=style)
 
-# %% Efficiencies and their ratio
+# %% Efficiencies with their ratio
 from hepflow.plots import Comparison, EfficiencyProfile
 
 new = EfficiencyProfile(pt, "new", title="Efficiency among reconstructed taus")
@@ -65,7 +65,7 @@ for matrix, right in ((network, 0.8), (counting, 0.6)):
     matrix.fill(truth, np.where(rng.random(5000) < right, truth, near))
 draw(network, style=style)
 
-# %% Two networks side by side
+# %% Two networks side by side, and their difference
 draw([counting, network], style=style)
 
 # %% ROC curves and working points
@@ -97,7 +97,7 @@ up.fill(20 + rng.exponential(54, 4100))
 down.fill(20 + rng.exponential(46, 3900))
 draw(Bands(one, {"TES_UP": [up], "TES_DOWN": [down]}), style=style)
 
-# %% Numbers over epochs
+# %% Learning curves
 from hepflow.plots import Line, Panel
 from hepflow.plots.figures import draw_panels
 

@@ -59,8 +59,8 @@ def _gallery() -> dict[str, str | bytes]:
     """Return the page of figures with the lines that make them: each cell ends with what is shown."""
     known: dict[str, Any] = {}
     page = (
-        "# Gallery\n\nEach figure with the lines that make it; a cell knows what stands above it. "
-        "Plot tools draw those of a run in the same way: [Plots and reports](plots.md).\n"
+        "# Gallery\n\nEach figure with the code that makes it; cells use objects of the cells above. "
+        "Plot tools draw the figures of a run in the same way: [Plots and reports](plots.md).\n"
     )
     pictures: dict[str, str | bytes] = {}
     for number, (title, text) in enumerate(_cells(ROOT / "docs" / "gallery.py"), start=1):

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # The chain in one notebook
 #
-# Sample → training ntuple → network → decorated MxAOD → plots: what the tutorial does in a terminal. With 500 events it takes a minute
-# and the network learns next to nothing; 20 000 events make a real one.
+# Sample → training ntuple → network → decorated MxAOD → plots, as in the tutorial. With 500 events this takes a minute, but the network
+# learns very little; use 20 000 events for a useful one.
 
 # %%
 # %pip install -q -e "../..[all]"  # once, from the folder docs/notebooks of your checkout
@@ -16,15 +16,15 @@ EVENTS = 500
 folder = tempfile.mkdtemp()
 
 # %% [markdown]
-# The training ntuple. Inputs are the built-in sample, which is generated when it is first used. A cell that ends with a result shows it:
-# the cutflow, files, results of tools.
+# Write the training ntuple. The input is the built-in sample, which is generated on first use. A result at the end of a cell is shown
+# as tables: the cutflow, the output files, the results of the tools.
 
 # %%
 ntuple = hepflow.run(hepflow.load_job("NNDecayMode"), output=f"{folder}/ntuple", events=EVENTS)
 ntuple
 
 # %% [markdown]
-# What is in it: columns are read when they are asked for.
+# Look into the ntuple. Columns are read when you ask for them.
 
 # %%
 taus = hepflow.open(f"{folder}/ntuple")
@@ -40,8 +40,8 @@ training = hepflow.run(train, f"{folder}/ntuple", f"{folder}/training")
 training.results["KerasTrainer"]
 
 # %% [markdown]
-# Apply it to the sample, and compare it with counting neutral pions. A real comparison uses events that the network has not seen, as
-# `NNDecayModePlots` does by itself.
+# Apply the network to the sample, and compare it with counting neutral pions. A real comparison uses only unseen events;
+# `NNDecayModePlots` selects these by itself.
 
 # %%
 weights = f"{folder}/training/network/weights-for-lwtnn.json"
@@ -64,7 +64,7 @@ counting, network = plots.results["Matrices"]["mxaod"].values()
 network
 
 # %% [markdown]
-# Both side by side, with their difference; figures are pictures.
+# Draw both side by side, with their difference.
 
 # %%
 from hepflow.plots.figures import Style, draw

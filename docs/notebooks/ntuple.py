@@ -1,7 +1,7 @@
 # %% [markdown]
 # # From my own ntuple to a ROC curve
 #
-# Two files with a tree `Nominal`, a BDT, its score on events that it has not seen. Take your files and put in the names of your branches.
+# Two files with a tree `Nominal`, a BDT, and its score on unseen events. For your own files, change the names of the branches.
 
 # %%
 # %pip install -q -e "../..[plots,bdt]"  # once, from the folder docs/notebooks of your checkout
@@ -27,14 +27,14 @@ for name, signal in (("signal", True), ("background", False)):
 FILES = ["signal=signal.root", "background=background.root"]
 
 # %% [markdown]
-# Look first.
+# Look at the variables first.
 
 # %%
 events = hepflow.open("signal.root")
 events.pandas("Nominal").describe()
 
 # %% [markdown]
-# The training set is declared once. Three models, each tested on events of a fold of its own.
+# Declare the training set once, and train three models. Each is tested on another fold.
 
 # %%
 from hepflow import Job, Target, TrainingSet, kfold

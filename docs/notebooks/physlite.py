@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A first look at a DAOD_PHYSLITE
 #
-# What is in the file, a mass peak, and the taus of an ATLAS file.
+# What is in the file, a mass peak, and taus.
 
 # %%
 # %pip install -q -e "../..[plots]"  # once, from the folder docs/notebooks of your checkout
@@ -20,7 +20,7 @@ data = hepflow.open(FILE)
 data
 
 # %% [markdown]
-# One name for everything: `AnalysisElectronsAuxDyn.pt` is `Electrons.pt`. Expressions work where a column does.
+# `AnalysisElectronsAuxDyn.pt` is called `Electrons.pt`, as in every format. You can use expressions instead of columns.
 
 # %%
 electrons = ak.zip({name: data[f"Electrons.{name}"] for name in ("pt", "eta", "phi")}, with_name="Momentum4D")
@@ -31,13 +31,13 @@ peak.fill(ak.to_numpy(ak.flatten(mass)) / 1000)
 peak
 
 # %% [markdown]
-# To other libraries it is a histogram.
+# Other libraries take the plot as a histogram.
 
 # %%
 peak.to_hist()
 
 # %% [markdown]
-# Taus, one row an object.
+# Taus as a frame, with one row per tau.
 
 # %%
 data.pandas("TauJets", "pt", "eta", "phi").head()

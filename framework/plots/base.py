@@ -403,7 +403,8 @@ def _kind(content: Mapping[str, Any]) -> type[PlotObject]:
     if not isinstance(version, int) or version > FORMAT:
         raise PlotError(f"the plot has format {version!r}; this hepflow reads up to {FORMAT}", hint="update hepflow")
     if name not in KINDS:
-        raise PlotError(f"there is no plot object of type {name!r}", hint=nearest(str(name), KINDS, what="types"))
+        hint = f"install the package that brings it, or: {nearest(str(name), KINDS, what='types')}"
+        raise PlotError(f"there is no plot object of type {name!r}", hint=hint)
     kind: type[PlotObject] = getattr(importlib.import_module(f"hepflow.plots.{KINDS[name]}"), name)
     return kind
 

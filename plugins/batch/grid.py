@@ -152,7 +152,9 @@ class GridExecutor(Executor):
         }
         missing = [text for text, given in wanted.items() if not given]
         if missing:
-            raise JobOptionsError(f"for the grid there lacks:{listed(missing)}", hint="hepflow describe grid")
+            raise JobOptionsError(
+                f"the grid needs:{listed(missing)}", hint="hepflow describe grid shows all properties"
+            )
         for key in ("StreamName", "RunVersion", "Nickname", "Group"):
             if re.search(r"[^\w.-]", getattr(self, key)):
                 raise JobOptionsError(

@@ -206,7 +206,7 @@ def _choose_steps(model: Any, ragged: Any, loss: str, schedule: Schedule) -> Ste
         _log.info("%s below Keras trains batch by batch, which is slower than jax and tensorflow (KERAS_BACKEND)", name)
         return PlainSteps(model, None, loss, schedule)
     if name == "tensorflow" and ragged is not None and not backend.accelerated():
-        _log.info("training steps of TensorFlow, many in a call; nothing is calculated for objects that are not there")
+        _log.info("many training steps in a call of TensorFlow, without the padding of sequences")
         return RaggedSteps(model, ragged(), loss, schedule)
-    _log.info("training steps of %s, many in a call, with sequences padded to their caps", name)
+    _log.info("many training steps in a call of %s; sequences are padded to their caps", name)
     return (JaxSteps if name == "jax" else TensorFlowSteps)(model, None, loss, schedule)
