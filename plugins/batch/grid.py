@@ -153,7 +153,7 @@ class GridExecutor(Executor):
         missing = [text for text, given in wanted.items() if not given]
         if missing:
             raise JobOptionsError(
-                f"the grid needs:{listed(missing)}", hint="hepflow describe grid shows all properties"
+                f"the grid needs:{listed(missing)}", hint="hepflow describe grid shows all"
             )
         for key in ("StreamName", "RunVersion", "Nickname", "Group"):
             if re.search(r"[^\w.-]", getattr(self, key)):
