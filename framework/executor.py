@@ -60,7 +60,7 @@ class Executor(Configurable):
     whole_jobs: ClassVar[bool] = False
     """Whether it takes whole jobs, with inputs that it finds itself: ``send`` instead of ``run``."""
 
-    Workers = Property(1, "work units that are under way at a time (-j)", minimum=1)
+    Workers = Property(1, "number of work units at a time (-j)", minimum=1)
 
     def check(self) -> None:
         """Raise a HepflowError where it is known that nothing can run: a package or a command that is not there.

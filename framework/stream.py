@@ -51,8 +51,8 @@ class Stream(Configurable):
     always: ClassVar[tuple[str, ...]] = ()
     """Columns that no Drop pattern removes."""
 
-    Keep: Property[tuple[str, ...]] = Property((), "name patterns of the columns to pass on", item=str)
-    Drop: Property[tuple[str, ...]] = Property((), "name patterns of columns to leave out; wins over Keep", item=str)
+    Keep: Property[tuple[str, ...]] = Property((), "name patterns of the columns to write", item=str)
+    Drop: Property[tuple[str, ...]] = Property((), "name patterns of columns to leave out; overrides Keep", item=str)
 
     def __init__(self, name: str = "", /, **properties: Any) -> None:
         super().__init__(name, **properties)

@@ -20,16 +20,15 @@ __all__ = ["MxAODStream"]
 class MxAODStream(RootStream):
     """Write an MxAOD: containers with their xAOD names, decorations, and element links that stay valid.
 
-    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin; links are renumbered, a link to an
-    object that is gone becomes the null link, and one that leads nowhere for another reason stays as it was. Only
-    RNTuple can hold links; TTree is for flat containers. uproot, ROOT 6.36 and later and RDataFrame read these files,
-    xAOD::TEvent does not.
+    ``Keep`` and ``Drop`` slim (by default everything is kept), selections thin. Links are renumbered; links to removed
+    objects become null links, other links without a target stay unchanged. Only RNTuple can hold links; TTree is for
+    flat containers. uproot, ROOT 6.36 and later and RDataFrame read these files, xAOD::TEvent does not.
     """
 
     varies = True
     always: ClassVar[tuple[str, ...]] = ("EventInfo.mcEventNumber",)
 
-    Keep: Property[tuple[str, ...]] = Property(("*",), "name patterns of the columns to pass on", item=str)
+    Keep: Property[tuple[str, ...]] = Property(("*",), "name patterns of the columns to write", item=str)
     Format = Property("RNTuple", "how the file is written", choices=("RNTuple", "TTree"))
     Compression = Property("ZSTD", "compression", choices=("LZ4", "ZSTD", "ZLIB", "none"))
 

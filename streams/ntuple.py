@@ -20,10 +20,10 @@ __all__ = ["NtupleStream"]
 class NtupleStream(RootStream):
     """Write an ntuple with one entry for each object of a container, or for each event.
 
-    Branches are called as in the input where that is an ntuple (``Muon_pt``, and ``Muon_isGood`` for a new one), else
-    ``TauJets.pt`` (one value an entry) and ``TauTrack.dphi`` (a list an entry; the lists of one group share the counter
+    Branches of an input ntuple keep their names (``Muon_pt``, and ``Muon_isGood`` for a new one); others are called
+    ``TauJets.pt`` (one value per entry) and ``TauTrack.dphi`` (a list per entry; the lists of a group share the counter
     ``nTauTrack``). Values of the event (``EventInfo.mcEventNumber``) are repeated for each
-    object; what belongs to a container called as the tree has plain names (``mHH``).
+    object; columns of a container with the name of the tree have plain names (``mHH``).
     """
 
     varies = True

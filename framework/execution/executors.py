@@ -98,7 +98,7 @@ def site_settings(plugins: Registry) -> dict[str, dict[str, Any]]:
 class ProcessExecutor(Executor):
     """Run work units in spawned processes on this machine.
 
-    A unit whose process dies is tried once more, alone; if it kills again, that is its result.
+    If its process dies, a work unit is tried once more, alone.
     """
 
     def run(

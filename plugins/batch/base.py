@@ -60,9 +60,9 @@ class BatchExecutor(Executor):
         minimum=0,
     )
     Retries = Property(2, "how often the units of a job that vanished are tried again", minimum=0)
-    Poll = Property(5.0, "seconds between two looks", unit="s", minimum=0)
-    Patience = Property(60.0, "seconds until what an ended job wrote is seen everywhere", unit="s", minimum=0)
-    Prologue: Property[tuple[str, ...]] = Property((), "lines of shell before the work, in each job", item=str)
+    Poll = Property(5.0, "time between two queries", unit="s", minimum=0)
+    Patience = Property(60.0, "longest time until files of a finished job are visible here", unit="s", minimum=0)
+    Prologue: Property[tuple[str, ...]] = Property((), "shell commands at the start of each job", item=str)
     LogFolder = Property("", "folder of the jobs' logs; empty: one in the folder of the run")
     Copy = Property(
         "",
@@ -70,7 +70,7 @@ class BatchExecutor(Executor):
         "then URLs",
     )
     Address = Property("", "what stands before a path of this machine in that command (login01:)")
-    Command = Property("", "how hepflow is called on the nodes; empty: as here")
+    Command = Property("", "command for hepflow on the nodes; empty: as here")
     Detach = Property(False, "return once all is submitted (--detach); --resume collects")
 
     # ── what a batch system says ─────────────────────────────────────────────────────────────────────────────────────

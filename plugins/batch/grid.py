@@ -86,16 +86,16 @@ class GridExecutor(Executor):
 
     whole_jobs = True
 
-    Datasets = Property("", "file with a dataset a line, or names with commas (-g)")
+    Datasets = Property("", "file with one dataset per line, or names separated by commas (-g)")
     StreamName = Property("", "name of the production, in those of the outputs (--gridstreamname)")
     RunVersion = Property("", "its version (--gridrunversion)")
     FilesPerJob = Property(0, "input files of a job; 0: as prun does (--nFilesPerJob)", minimum=0)
     Nickname = Property("", "your name on the grid; empty: PANDA_NICKNAME, else RUCIO_ACCOUNT")
     Group = Property("", "group that the outputs belong to (perf-tau), instead of you; needs its production role")
     Container = Property("", "image with hepflow in which jobs run (docker://…)")
-    Setup: Property[tuple[str, ...]] = Property((), "lines of shell that bring hepflow, before the work", item=str)
+    Setup: Property[tuple[str, ...]] = Property((), "shell commands that set up hepflow in each job", item=str)
     Cores = Property(1, "cores of a job", choices=(1, 8))
-    Memory = Property(0, "memory of a job a core; 0: the default of the site", unit="MB", minimum=0)
+    Memory = Property(0, "memory of a job per core; 0: the default of the site", unit="MB", minimum=0)
     Directives: Property[tuple[str, ...]] = Property((), "further options of prun", item=str)
 
     def send(self, order: Order, folder: Path, *, dry: bool) -> list[str]:
@@ -152,9 +152,7 @@ class GridExecutor(Executor):
         }
         missing = [text for text, given in wanted.items() if not given]
         if missing:
-            raise JobOptionsError(
-                f"the grid needs:{listed(missing)}", hint="hepflow describe grid shows all"
-            )
+            raise JobOptionsError(f"the grid needs:{listed(missing)}", hint="hepflow describe grid shows all")
         for key in ("StreamName", "RunVersion", "Nickname", "Group"):
             if re.search(r"[^\w.-]", getattr(self, key)):
                 raise JobOptionsError(

@@ -32,7 +32,7 @@ class SlurmExecutor(BatchExecutor):
     Time = Property("", "time limit of a job, as sbatch takes it (01:30:00); empty: that of the partition")
     Memory = Property("", "memory of a job, as sbatch takes it (2G); empty: the default of the cluster")
     Cores = Property(1, "cores of a job", minimum=1)
-    MaxRunning = Property(0, "most jobs of an array that run at a time; 0: as many as the cluster lets", minimum=0)
+    MaxRunning = Property(0, "most jobs of an array that run at a time; 0: no limit", minimum=0)
     Directives: Property[tuple[str, ...]] = Property((), 'further options of sbatch ("--constraint=el9")', item=str)
 
     def check(self) -> None:

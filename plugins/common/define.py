@@ -17,10 +17,10 @@ class Define(Override):
     """Decorate objects, or events, with expressions over columns; a later one may use an earlier one.
 
     ``Columns={"TauJets.response": "TauJets.pt / TauJets.truthPtVis", "EventInfo.nJets": "sum(Jets.pt > 20*GeV)"}``.
-    Whole numbers are int64 or uint64, conditions bool, what is calculated with floats float64; a column of 32 bits that
-    is only picked from (``abs``, ``min``, ``max``, ``where``) keeps its type. What is missing is missing in the new
-    column: NaN of floats; whole numbers and conditions that are missing cannot be written
-    (``where(isfinite(x), x, -1)`` gives them a value). An expression that is a list makes a column of lists.
+    Integers become int64 or uint64, conditions bool, results of floats float64; ``abs``, ``min``, ``max`` and ``where``
+    of 32-bit columns keep their type. Missing values stay missing in the new column: NaN for floats; missing integers
+    and conditions cannot be written (``where(isfinite(x), x, -1)`` gives them a value). An expression of lists makes a
+    column of lists.
     """
 
     Columns: Property[dict[str, Expression]] = Property({}, "new column → expression", item=Expression)
@@ -39,8 +39,8 @@ class Filter(Tool):
     """Keep what passes a cut: objects of the container that the cut is about, or events.
 
     ``Filter("taus", Cut="TauJets.pt > 20*GeV")`` hides taus, ``Filter("pair", Cut="sum(TauJets.pt > 20*GeV) >= 2")``
-    events; where an entry of the input is an object, ``tree.pt > 20*GeV`` hides entries. What does not pass because a
-    value is missing is counted in the cutflow.
+    events; in an ntuple with one entry per object ``tree.pt > 20*GeV`` hides entries. The cutflow counts what fails
+    because of a missing value.
     """
 
     Cut = Property(Cut(), "what is kept")

@@ -26,8 +26,8 @@ _LARGEST_FILE = 64 * 2**20
 class GoodRuns(Tool):
     """Keep the events whose run and luminosity block are in a list of good ones.
 
-    ``File`` is the XML of an ATLAS good-run list, or a JSON ``{"297050": [[1, 7], [12, 30]]}`` as CMS has them. Use it
-    for data: simulation has run numbers of its own. The columns of a NanoAOD are ``Run="Events.run"`` and
+    ``File`` is the XML of an ATLAS good-run list, or a JSON ``{"297050": [[1, 7], [12, 30]]}`` as in CMS. Use it only
+    for data, since simulation has other run numbers. The columns of a NanoAOD are ``Run="Events.run"`` and
     ``Block="Events.luminosityBlock"``.
     """
 

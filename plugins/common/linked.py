@@ -11,8 +11,7 @@ __all__ = ["LinkedObjects"]
 
 
 class LinkedObjects(Tool):
-    """Make a container of the objects that the links of another one point to, one list an object (the tracks of each
-    tau).
+    """Make a container of linked objects, one list per object of the first container (the tracks of each tau).
 
     An NtupleStream writes it as jagged branches ``<OutputName>.<column>``.
     """

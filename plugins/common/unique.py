@@ -30,21 +30,21 @@ class Seen:
 
 
 class UniqueEvents(Tool):
-    """Keep the first of the events that have the same keys (run and event number), and refuse a job that has others.
+    """Keep the first of several events with the same keys (run and event number).
 
-    Work units know nothing of each other. Within a unit, the second of two is hidden, with a line in the cutflow. Of
-    two events in different units (mostly: in two files) both are processed; when all units are done, the job ends with
-    an error that names them, and its outputs are not to be used: leave out the file that repeats the other. With
-    ``AcrossUnits="warn"`` it goes on with a warning. What is kept depends on the inputs alone, not on the workers. The
-    keys stay in memory until the end, 8 bytes a number.
+    Within a work unit, duplicates are hidden, with a line in the cutflow. Work units know nothing of each other: of
+    duplicates in different units (usually in two files) both are processed, and the job ends with an error that names
+    them. Do not use its outputs then; remove the duplicate file. With
+    ``AcrossUnits="warn"`` it goes on with a warning. The result depends only on the inputs, not on the workers. The
+    keys stay in memory until the end, 8 bytes per number.
 
     For input with one entry an event. Events whose keys are missing are kept.
     """
 
     Keys: Property[tuple[str, ...]] = Property(
-        ("EventInfo.runNumber", "EventInfo.eventNumber"), "columns of whole numbers that tell events apart"
+        ("EventInfo.runNumber", "EventInfo.eventNumber"), "columns of integers that identify an event"
     )
-    AcrossUnits = Property("error", "what to do with events that two work units have", choices=("error", "warn"))
+    AcrossUnits = Property("error", "what to do with duplicates in different work units", choices=("error", "warn"))
 
     def reads(self) -> Sequence[str]:
         """Return the keys."""

@@ -29,7 +29,7 @@ class BBTauTauVariables(Tool):
     identification; ``event_number`` is that of the generator.
     """
 
-    Container = Property("tree", "container that is made; an NtupleStream whose TreeName it is writes plain names")
+    Container = Property("tree", "container to make; an NtupleStream with this TreeName writes plain names")
     TauPtMin = Property(20_000.0, "lowest pt of both taus", unit="MeV", minimum=0)
     BJetPtMin = Property(20_000.0, "lowest pt of both tagged jets", unit="MeV", minimum=0)
 

@@ -21,13 +21,12 @@ __all__ = ["MigrationPlots", "RocPlots"]
 
 
 class MigrationPlots(PlotTool):
-    """Plot migration matrices: which classes the objects of each true class are put into.
+    """Plot migration matrices: how objects of each true class are classified.
 
     One matrix for each classifier, and for each class of ``Ranges`` (``low pT`` …); two classifiers also side by side,
-    with what the second has more than the first. All show the same objects: those
-    whose true class, and whose class by every classifier, is one of the labelled ones; the excluded fraction is
-    printed. A table of all diagonals is printed at
-    the end and written as ``diagonals.json``.
+    with their difference. All show the same objects: those with a labelled true class, and a labelled class by every
+    classifier; the excluded fraction is printed. A table of all diagonals is printed at the end and written as
+    ``diagonals.json``.
     """
 
     Truth = Property(Expression("TauJets.truthDecayMode"), "the true class, a whole number")

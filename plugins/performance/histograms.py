@@ -32,7 +32,7 @@ class HistogramPlots(PlotTool):
 
     A variable is a Variable, ``(Variable, "log")`` with the name of a binning, or a text: ``TauJets.pt:log`` of the
     known variables (``hepflow list variables``), or an expression with a binning,
-    ``TauJets.pt / TauJets.truthPtVis:50;0;2``; what figures call it may stand in front, ``Missing ET [GeV]=tree.met``.
+    ``TauJets.pt / TauJets.truthPtVis:50;0;2``; a label for the axis may come first, ``Missing ET [GeV]=tree.met``.
     ``Pairs`` are two variables each, for two-dimensional histograms, one figure for each class. Values outside the
     range are kept and counted, not drawn.
     """

@@ -70,18 +70,18 @@ def _key(view: View, label: str) -> str:
 
 
 class EfficiencyPlots(AgainstVariables):
-    """Plot efficiencies: of the selected objects, and of those in ``Totals``, the fraction that passes.
+    """Plot efficiencies: the fraction of the selected objects, or of those in ``Totals``, that passes.
 
-    ``Passed`` has a cut for each curve, ``Totals`` the denominator of a curve where it has one of its own. With
+    ``Passed`` has a cut for each curve, ``Totals`` its denominator, if that is not the selection. With
     ``TruthTotals`` the denominator of a curve is made of truth objects instead (all true taus in acceptance, whether
     they are reconstructed or not): the truth partner of the variable for the truth objects that pass.
     Errors are those of ``EfficiencyProfile``.
     """
 
-    Passed: Property[dict[str, Cut]] = Property({}, "what counts as efficient: label of the curve → cut", item=Cut)
+    Passed: Property[dict[str, Cut]] = Property({}, "numerators of curves: label → cut", item=Cut)
     Totals: Property[dict[str, Cut]] = Property({}, "denominators of curves: label → cut", item=Cut)
     TruthTotals: Property[dict[str, Cut]] = Property({}, "denominators made of truth objects: label → cut", item=Cut)
-    Title = Property("Efficiency", "title of the y axis: which efficiency it is")
+    Title = Property("Efficiency", "title of the y axis")
     Rejection = Property(False, "show the rejection, 1 / efficiency (of what Selection takes as background)")
     YRange: Property[tuple[float, ...]] = Property((), "range of the y axis; empty: automatic", item=float)
 

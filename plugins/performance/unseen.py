@@ -17,21 +17,20 @@ _HINT = "say which events with the properties Folds=[1] or AllEvents=True (--fol
 
 
 class UnseenEvents(Tool):
-    """Select the events that the compared classifiers have not seen: neither for fitting nor for validation, early
-    stopping, tuning or normalisation.
+    """Select events that none of the compared classifiers has seen in training, validation, early stopping, tuning or
+    normalisation.
 
-    Rule and roles are those in the record of each network, which the input brings: the test folds of all networks
-    that are compared. Of a set of networks that were each applied to its own test fold, every event is unseen. A
-    classifier that was not trained (a count) has seen nothing. Where a network has no record, ``Folds`` or
-    ``AllEvents`` must say what to do, and the figures tell it.
+    These are the test folds of all networks that are compared; the input has the record of each network with its rule
+    and folds. For k-fold networks, each applied to its own test fold, every event is unseen. A classifier that was not
+    trained (a count) has seen nothing. If a network has no record, set ``Folds`` or ``AllEvents``; the figures say so.
     """
 
     Classifiers: Property[tuple[str, ...]] = Property(
         (), "names of the decorations (NNDecayMode) that are compared", item=str
     )
-    EventNumber = Property("EventInfo.mcEventNumber", "the number that the folds are made of")
+    EventNumber = Property("EventInfo.mcEventNumber", "column with the event number for the folds")
     Folds: Property[tuple[int, ...]] = Property(
-        (), "use these folds of the event number, whatever the records say", item=int, minimum=0
+        (), "use these folds of the event number instead of those in the records", item=int, minimum=0
     )
     NumberOfFolds = Property(5, "how many folds there are, for Folds", minimum=2)
     AllEvents = Property(False, "use all events, also those that a network was trained on")

@@ -162,7 +162,7 @@ class TrackEfficiencyVariation(Tool):
 
 
 class ClusterScaleVariation(Tool):
-    """Scale the calibrated energies of clusters: ``TauAxes`` and the tools of the energy scale carry it on to taus."""
+    """Scale the calibrated energies of clusters; ``TauAxes`` and the energy-scale tools propagate this to taus."""
 
     selects = False
 

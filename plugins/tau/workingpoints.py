@@ -45,10 +45,10 @@ class WorkingPointTuner(Tool):
     """Find the cuts on a score that have efficiencies of 0 … 99 %, in bins of pt and of a second variable, for taus
     with one track and with three.
 
-    They are found on the validation folds of the network behind the score, or on all events where each got its score
-    from a network of a k-fold training that has not seen it: what the input says of the score decides. Files:
+    The tuner uses the validation folds of the network behind the score, or all events of k-fold networks, where each
+    event has the score of a network that has not seen it; the record of the score in the input decides. Files:
     ``<OutputName>_1p.json``, ``<OutputName>_1p.root`` (which Athena's TauWPDecorator reads), ``<OutputName>_3p.…``.
-    Cuts are such that they deliver their efficiency in each cell when they are interpolated between cells.
+    Cuts have the right efficiency in each cell after the interpolation between cells.
     """
 
     energy_unit = "MeV"
@@ -59,7 +59,7 @@ class WorkingPointTuner(Tool):
     YVariable = Property(Expression(_MU), "second variable of the bins")
     XEdges: Property[tuple[float, ...]] = Property((), "bin edges; empty: quantiles", item=float)
     YEdges: Property[tuple[float, ...]] = Property((), "bin edges; empty: quantiles", item=float)
-    MinTaus = Property(1000, "least number of taus in a cell; with fewer it shares its cuts with neighbours", minimum=1)
+    MinTaus = Property(1000, "fewest taus in a cell; with fewer it shares its cuts with neighbours", minimum=1)
     Needed: Property[tuple[float, ...]] = Property(
         (),
         "efficiencies that every cell must reach, the others only make the flattened score; empty: those of ATLAS's "
@@ -229,9 +229,9 @@ class WorkingPointDecorator(Tool):
     """Decorate taus with the flattened score, ``<OutputName>SigTrans``, and with flags of working points
     (``<OutputName>Loose``, 1 or 0), as Athena's TauWPDecorator does.
 
-    A tau passes where its flattened score is above 1 − efficiency. Files are those of WorkingPointTuner (JSON or ROOT),
-    or of ATLAS (ROOT). With two tracks and no file for these, and with more than three, a tau is taken as one with
-    three; with none likewise.
+    A tau passes if its flattened score is above 1 − efficiency. Files are those of WorkingPointTuner (JSON or ROOT),
+    or of ATLAS (ROOT). Taus with more than three tracks use the file for three; so do taus with none or two, if these have
+    no file.
     """
 
     selects = False
@@ -249,7 +249,9 @@ class WorkingPointDecorator(Tool):
     YVariable: Property[Expression | None] = Property(
         None, f"second variable; by default what the files say, else {_MU}", type=Expression
     )
-    OutputName = Property("", "what the decorations begin with; empty: what the files say, else the score's column")
+    OutputName = Property(
+        "", "beginning of the names of decorations; empty: as in the files, else the column of the score"
+    )
     DecorWPNames = Property(("VeryLoose", "Loose", "Medium", "Tight"), "names of the working points", item=str)
     DecorWPCutEffs1P = Property(ONE_PRONG, "their efficiencies, one track", item=float)
     DecorWPCutEffs3P = Property(OTHERS, "their efficiencies, other numbers of tracks", item=float)

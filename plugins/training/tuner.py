@@ -39,8 +39,8 @@ class Tuner(Tool):
 
     ``Space`` has keys of the architecture's file (or settings of the engine), for all inputs (``n_inputs``) or one
     (``n_inputs.NeutralPFO``), and Optimiser, LearningRate or BatchSize. Trials that are worse than the median at the
-    same epoch are stopped. They are kept in ``Storage``: a search that was interrupted goes on, and several runs that
-    name the same file share the work, until there are ``Trials`` in all. Writes ``trials.csv``, figures, ``best.json``,
+    same epoch are stopped. ``Storage`` keeps all trials: an interrupted search continues, and several runs with the
+    same file share the work, until there are ``Trials`` in total. Writes ``trials.csv``, figures, ``best.json``,
     whose ``properties`` are those of a trainer, and ``best.yaml``: of Keras an Arch file for it, of boosted trees a
     Conf file. Its result has the best value and settings.
     """

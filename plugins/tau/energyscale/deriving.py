@@ -25,8 +25,8 @@ class Deriving(Tool):
     energy_unit = "MeV"
 
     OutputName = Property("calibration.json", "file of the calibration in the run directory")
-    TruthPtMin = Property(20.0, "taus of a truth tau with less visible pt are left out", unit="GeV", minimum=0)
-    MinEntries = Property(100, "a bin of true pt has at least so many taus, else it is joined with the next", minimum=2)
+    TruthPtMin = Property(20.0, "lowest visible pt of the truth tau", unit="GeV", minimum=0)
+    MinEntries = Property(100, "fewest taus in a bin of true pt; with fewer it is merged with the next", minimum=2)
 
     def columns(self, events: Events) -> Mapping[str, Any]:
         """Return what is kept of each tau."""
@@ -84,7 +84,7 @@ class DeriveLC(Deriving):
 
     OutputName = Property("lc.json", "file of the calibration in the run directory")
     EtaEdges = Property((0.0, 0.3, 0.8, 1.1, 1.37, 1.52, 2.0, 2.5), "edges of |η|", item=float)
-    SlopeRange = Property((20.0, 80.0), "true pt of the taus that tell of pile-up: from, to [GeV]", item=float)
+    SlopeRange = Property((20.0, 80.0), "true pt of the taus for the pile-up correction: from, to [GeV]", item=float)
 
     def reads(self) -> Sequence[str]:
         """Return pt, direction, tracks, vertices and truth."""
@@ -135,7 +135,7 @@ class DeriveCombined(Deriving):
     OutputName = Property("combined.json", "file of the calibration in the run directory")
     TruthPtMin = Property(
         10.0,
-        "taus of a truth tau with less visible pt are left out; resolutions are known to there, and rise below 20 GeV",
+        "lowest visible pt of the truth tau; resolutions rise below 20 GeV",
         unit="GeV",
         minimum=0,
     )

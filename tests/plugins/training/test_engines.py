@@ -303,7 +303,7 @@ def test_values_that_stay_missing_do_so_from_training_to_decorator(tmp_path, eng
         job += NtupleStream("out", Container="", Keep=["*"])
         options = RunOptions(inputs=[str(tmp_path / "n.root")], output=str(tmp_path / f"{name}_run"))
         (written,) = run(job, options).outputs["out"]
-        with uproot.open(f"{written}:tree") as tree:
+        with uproot.open(f"{written}:Nominal") as tree:
             found = tree.arrays(library="np")
         score = next(values for key, values in found.items() if key == "of_signal")
         places = np.searchsorted(found["event"], rows.columns["event"])
