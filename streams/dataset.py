@@ -36,7 +36,7 @@ CACHED = 2048
 class DatasetStream(Stream):
     """Write a training set: one HDF5 file ``<stream>.h5``, raw values, shuffled (layout: ``hepflow.io.hdf5``).
 
-    The ``TrainingSet`` says what a row is and what it holds. Rows are ordered by fold and shuffled within each fold. The
+    The ``TrainingSet`` says what a row is and what it holds. Rows are ordered by fold, shuffled within each fold. The
     content depends on the input and on ``Seed``, not on the number of workers or the chunk size. Missing values of
     inputs are refused unless their Variable has a fill.
     """

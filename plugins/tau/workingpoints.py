@@ -230,8 +230,8 @@ class WorkingPointDecorator(Tool):
     (``<OutputName>Loose``, 1 or 0), as Athena's TauWPDecorator does.
 
     A tau passes if its flattened score is above 1 − efficiency. Files are those of WorkingPointTuner (JSON or ROOT),
-    or of ATLAS (ROOT). Taus with more than three tracks use the file for three; so do taus with none or two, if these have
-    no file.
+    or of ATLAS (ROOT). Taus with more than three tracks use the file for three; so do taus with none or two
+    without a file of their own.
     """
 
     selects = False
