@@ -28,6 +28,8 @@ __all__ = ["Packed", "PackingError", "pack", "unpack"]
 
 _NUMBERS = {bool, int, float}
 _PATH = type(Path())
+_SUMS = "<i4", "<f8", "<f8"
+"""Numbers of bins, sums of weights and of squares of a plot object."""
 _OURS = re.compile(r"hepflow(\.[A-Za-z_]\w*)+")
 
 
@@ -124,7 +126,7 @@ class _Packer:
             if _plot_class(kind.__name__) is kind:
                 _, (_, state, sums) = value.__reduce__()
                 layout = self._layout(state.pop("layout"))
-                return {"plot": [kind.__name__, layout, self.encode(state), self.encode(sums)]}
+                return {"plot": [kind.__name__, layout, self.encode(state), *self._sums(sums)]}
             fields = _fields(name)
             if _class(name) is kind and fields is not None and {*getattr(value, "__dict__", fields)} <= {*fields}:
                 return {"fields": [name, [self.encode(getattr(value, field)) for field in fields]]}
@@ -135,6 +137,14 @@ class _Packer:
         if key not in self.layouts:
             self.layouts[key] = len(self.layouts), self.encode(layout)
         return self.layouts[key][0]
+
+    def _sums(self, sums: Mapping[str, Any]) -> tuple[list[Any], int]:
+        """Return what each of a plot object's sums is called, how many bins it has, and whether squares are others;
+        and the buffer of all.
+        """
+        told = [[name, len(bins), squares is not None] for name, (bins, _, squares) in sums.items()]
+        arrays = [one for parts in sums.values() for one in zip(_SUMS, parts, strict=True) if one[1] is not None]
+        return told, self._buffer(b"".join(part.astype(kind, copy=False).tobytes() for kind, part in arrays))
 
     def _buffer(self, content: bytes) -> int:
         self.buffers.append(content)
@@ -190,13 +200,20 @@ class _Unpacker:
     def _array(self, described: str, shape: list[int], number: int) -> Any:
         return np.ndarray(shape, _dtype(described), bytearray(self.buffers[number]))
 
-    def _plot(self, name: str, layout: int, state: Any, sums: Any) -> Any:
+    def _plot(self, name: str, layout: int, state: Any, told: list[Any], number: int) -> Any:
         from hepflow.plots.base import restore
 
         kind = _plot_class(name)
         if kind is None:
             raise PackingError(f"there is no plot object {name!r}")
-        return restore(kind, {**self.decode(state), "layout": self.layouts[layout]}, self.decode(sums))
+        content, place, sums = self.buffers[number], 0, {}
+        for what, size, squares in told:
+            parts: list[Any] = []
+            for dtype in _SUMS[: 2 + bool(squares)]:
+                parts.append(np.frombuffer(content, dtype, size, place))
+                place += parts[-1].nbytes
+            sums[what] = (*parts, *([] if squares else [None]))
+        return restore(kind, {**self.decode(state), "layout": self.layouts[layout]}, sums)
 
     def _object(self, name: str, values: list[Any]) -> Any:
         kind, fields = _class(name), _fields(name)

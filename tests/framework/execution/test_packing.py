@@ -82,7 +82,7 @@ def test_what_is_no_data_is_pickled_and_must_be_trusted(value, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"fields": ["os:system", ["x"]]}', '{"fields": ["hepflow.job:Job", []]}', '{"plot": ["Job", 0, {}, {}]}',
+    ['{"fields": ["os:system", ["x"]]}', '{"fields": ["hepflow.job:Job", []]}', '{"plot": ["Job", 0, {}, [], 0]}',
      '{"x": 1}', '{"array": ["__import__(\'os\')", [1], 0]}', '{"a": 1, "b": 2}', '{"bytes": 7}', "[" * 100_000],
 )  # fmt: skip
 def test_what_nobody_packed_runs_nothing(text, tmp_path):
