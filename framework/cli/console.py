@@ -214,7 +214,7 @@ style_option = click.option(
     "--style",
     default="",
     metavar="SHEET",
-    help="Look of all figures: a style of mplhep or matplotlib by name (CMS), or a .mplstyle file.",
+    help="Style of all figures: one of mplhep or matplotlib by name (CMS), or a .mplstyle file.",
 )
 
 

@@ -77,7 +77,7 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
         type=click.IntRange(min=1),
         default=1,
         show_default=True,
-        help="Processes that work in parallel.",
+        help="Number of parallel processes.",
     ),
     click.option(
         "-r",
@@ -85,7 +85,7 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
         default=RunOptions.executor,
         show_default=True,
         metavar="NAME",
-        help="Where the work is done; hepflow list executors.",
+        help="Where work units run; hepflow list executors.",
     ),
     click.option(
         "-dt",
@@ -132,21 +132,21 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     type=click.IntRange(min=0),
     default=RunOptions.retries,
     show_default=True,
-    help="Times that a work unit is tried again whose input cannot be read, or whose worker is lost.",
+    help="How often a work unit is tried again if its input cannot be read or its worker is lost.",
 )
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
-    help="Stop where more work units fail.  [default: 20, or 10 % of those tried if that is more]",
+    help="Stop if more work units fail.  [default: 20, or 10 % of those tried if that is more]",
 )
-@click.option("--keep-going", is_flag=True, help="Go on with the other work units where a tool fails in one.")
-@click.option("--leave-out", is_flag=True, help="With --resume: accept what failed; outputs say what they lack.")
-@click.option("--detach", is_flag=True, help="Return once all is submitted to a batch system; --resume collects.")
+@click.option("--keep-going", is_flag=True, help="Continue with other work units if a tool fails in one.")
+@click.option("--leave-out", is_flag=True, help="With --resume: leave out failed work units; outputs say so.")
+@click.option("--detach", is_flag=True, help="Return after submission to a batch system; --resume collects.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Continue a run: what is missing or damaged, or only finalizes and has changed, is made again.",
+    help="Continue a run; missing or damaged outputs, and tools that only finalize and have changed, are done again.",
 )
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")
 @label_option
@@ -161,7 +161,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Run a job-option file, given as a path or by name.
 
-    Options of run may stand anywhere; options of the file stand behind it.
+    Options of run may be anywhere; options of the file come after it.
     """
     file, plugins = _load(ctx, given)
     if file is None:

@@ -19,14 +19,13 @@ RUN = "{run}"
 
 
 class RunJob(Tool):
-    """Run a job, as ``hepflow run`` does, into a folder of the run directory that is called as the tool.
+    """Run a job, as ``hepflow run`` does, into a folder of the run directory with the name of the tool.
 
-    Several of them are steps, one after the other: what a step wrote is named to the next with ``{run}/FOLDER/FILE`` in
-    ``Inputs`` and ``Options``. ``--resume`` keeps the steps that are finished and goes on with the one that is not. Its
-    result is the folder.
+    Several of them are steps, one after the other: outputs of a step are ``{run}/FOLDER/FILE`` in ``Inputs`` and
+    ``Options`` of the next. ``--resume`` keeps finished steps and continues with the next. Its result is the folder.
 
-    Before the first step begins, all are looked at: job options and settings, with the defaults of options that name
-    what another step writes, and inputs that no step writes.
+    Before the first step begins, all are checked: job options and settings, with default values for options that name
+    outputs of another step, and inputs that no step writes.
     """
 
     JobOptions = Property("", "job-option file, or name of one that ships")

@@ -17,13 +17,13 @@ class SampleClass(Tool):
     """Give all objects, or events, of a sample the number of its class: the target of a training where files are
     signal or background.
 
-    ``SampleClass("Class", Column="tree.isSignal", Classes={"HHbbtautau": 1, "TTbar": 0})``. Samples are called as the
-    input calls them (``-i TTbar=tt.root``); one without a class is an error.
+    ``SampleClass("Class", Column="tree.isSignal", Classes={"HHbbtautau": 1, "TTbar": 0})``. Samples have the
+    names of the input (``-i TTbar=tt.root``); one without a class is an error.
     """
 
     selects = False
 
-    Column = Property("", "column that is made, of a container or of the tree")
+    Column = Property("", "column to make, of a container or of the tree")
     Classes: Property[dict[str, int]] = Property({}, "sample → number of its class", item=int)
 
     def check(self, job: Job) -> None:

@@ -143,8 +143,8 @@ def _percent(value: float | None, error: float | None) -> str:
 class RocPlots(PlotTool):
     """Plot ROC curves: background rejection against signal efficiency, for scores and for plain decisions.
 
-    All curves and points of the tool stand in one figure. With ``SignalTotal`` the efficiency is that of all signal
-    objects, whether they are selected or not.
+    All curves and points of the tool are in one figure. With ``SignalTotal`` the efficiency is among all signal
+    objects, selected or not.
     """
 
     Signal = Property(Cut(), "what is signal")

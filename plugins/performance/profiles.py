@@ -167,14 +167,14 @@ class EfficiencyPlots(AgainstVariables):
 
 
 class RejectionPlots(AgainstVariables):
-    """Plot the signal efficiency against variables at a fixed background rejection: in each bin the scores are cut
-    where they reject so much.
+    """Plot the signal efficiency against variables at a fixed background rejection, with a separate cut on the score in
+    each bin.
     """
 
     Signal = Property(Cut(), "what is signal")
     Background = Property(Cut(), "what is background")
     Scores: Property[dict[str, Expression]] = Property({}, "curves: label → score, larger for signal", item=Expression)
-    FixedRejection = Property(20.0, "one of so many background objects stays", minimum=1)
+    FixedRejection = Property(20.0, "the rejection: one of so many background objects passes", minimum=1)
     Range = Property((0.0, 1.0), "range of the scores")
 
     def labels(self) -> Sequence[str]:
@@ -266,9 +266,9 @@ class ProfilePlots(AgainstVariables):
 
 
 class ResolutionPlots(AgainstVariables):
-    """Plot how a response (reconstructed over true, or their difference) is centred and how wide it is.
+    """Plot position and width of a response (reconstructed over true, or their difference) against variables.
 
-    One figure for each variable and mode; the modes, with their errors, are those of ``ResolutionProfile``.
+    One figure for each variable and mode; ``ResolutionProfile`` explains the modes and their errors.
     """
 
     Responses: Property[dict[str, Expression]] = Property(

@@ -191,7 +191,7 @@ class Request:
 @style_option
 @click.option("-o", "--output", metavar="FOLDER", help="Run directory.  [default: output/plot-<time>]")
 @click.option(
-    "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work in parallel."
+    "-j", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel processes."
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--force", is_flag=True, help="Replace what an earlier run wrote in the folder.")

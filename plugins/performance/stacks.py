@@ -24,11 +24,11 @@ __all__ = ["StackPlots"]
 
 
 class StackPlots(PlotTool):
-    """Plot distributions of samples on top of each other, one figure a variable: the statistical uncertainty of the sum
-    as a band, data as points with Poisson intervals (Garwood, 68.27 %), and data over the sum below.
+    """Plot stacked distributions of samples, one figure per variable: the statistical uncertainty of the sum as a band,
+    data as points with Poisson intervals (Garwood, 68.27 %), and data over the sum below.
 
-    Samples are called as the input calls them (``-i TTbar=tt.root``). Each event counts with ``Weight`` times the
-    weight that ``--lumi`` gives; data count 1. Sums, with errors and effective numbers of entries, are printed and
+    Samples have the names of the input (``-i TTbar=tt.root``). Each event has ``Weight`` times the weight that
+    ``--lumi`` gives; data have weight 1. Sums, with errors and effective numbers of entries, are printed and
     written as ``yields.json``.
     """
 
@@ -40,9 +40,7 @@ class StackPlots(PlotTool):
         {}, "samples drawn as lines over the stack, no part of its sum: name → factor", item=float
     )
     Data: Property[tuple[str, ...]] = Property((), "samples that are data", item=str)
-    PseudoData = Property(
-        0, "seed of Poisson numbers that are drawn around the sum in the place of data; 0: none", minimum=0
-    )
+    PseudoData = Property(0, "seed of pseudo-data, Poisson numbers around the sum, instead of data; 0: none", minimum=0)
     LogY = Property(False, "logarithmic y axis")
     Ratio = Property(True, "draw data over the sum, where there are data")
 

@@ -301,13 +301,13 @@ def either_prong(name: str) -> str:
 class TauIDTree(Tool):
     """Write the training ntuple of tau identification: the variables of BDT and network, and the tau itself.
 
-    ``Class`` says what the sample is for: of ``tau`` those stay that are matched to a true tau with as many charged
-    particles (``isTau`` is 1), of ``jet`` those that are matched to none (0).
+    ``Class`` selects candidates: ``tau`` those that match a true tau with the same number of charged particles
+    (``isTau`` is 1), ``jet`` those that match none (0).
     """
 
     energy_unit = "MeV"
 
-    Class = Property("tau", "what the sample has", choices=("tau", "jet"))
+    Class = Property("tau", "class of the candidates to keep", choices=("tau", "jet"))
 
     def reads(self) -> Sequence[str]:
         """Return the columns that variables are made of, those of the truth, and the event number."""

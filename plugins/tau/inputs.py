@@ -32,16 +32,16 @@ COUNT = Variable(
 class NetworkInputPlots(PlotTool):
     """Plot the inputs of a network as it sees them, transformed but not scaled, with a curve of area 1 for each class.
 
-    For each sequence of ``Variables`` there is one figure a variable, for the leading object (the first of a sequence)
-    and for all objects, one of the number of objects, and pages with all of these. What is missing or outside the
-    range is counted and not drawn. The sequences are those of an ntuple (one entry a tau), or what
+    For each sequence of ``Variables`` there is one figure per variable, for the leading object (the first of them) and for
+    all objects, one of the number of objects, and pages with all of these. Values that are missing or outside
+    the range are counted, not drawn. The sequences are those of an ntuple (one entry a tau), or what
     ``NNDecayModeTree`` makes in the same job. Keys of the result are ``SEQUENCE/VARIABLE_OBJECTS/CLASS``.
     """
 
     Variables: Property[dict[str, tuple[Variable, ...]]] = Property(
         dict(DECAY_MODE_VARIABLES), "sequence → its variables, each with a binning", item=tuple
     )
-    Split = Property(Expression("TauJets.truthDecayMode"), "what tells the class of a tau")
+    Split = Property(Expression("TauJets.truthDecayMode"), "column or expression with the class of a tau")
     Classes: Property[dict[int, str]] = Property(
         dict(enumerate(MODES)), "value of Split → label of the class", item=str
     )

@@ -35,7 +35,7 @@ class _EnergyTool(Tool):
 
     Columns: Property[tuple[str, ...]] = Property(
         ("TauJets.pt",),
-        "columns of one container that get the factor; those made of one another vary together",
+        "columns of one container to scale, together if they depend on each other",
         item=str,
     )
     MissingET = Property(
@@ -111,8 +111,8 @@ class TauEnergyScaleVariation(_EnergyTool):
 class TauSmearing(_EnergyTool):
     """Smear energies of taus: the factor is 1 + ``Size`` × a standard normal number, at least 0.01.
 
-    The number belongs to (event, tau, name of the tool): with Size 0.05 and −0.05 two tools of one name go up and down
-    together.
+    The number depends on (event, tau, name of the tool): two tools of the same name with Size 0.05 and −0.05 shift each
+    tau in opposite directions.
     """
 
     Size = Property(Expression("0.05"), "relative width that is added: a number or an expression")
@@ -128,9 +128,9 @@ class TauSmearing(_EnergyTool):
 
 
 class TrackEfficiencyVariation(Tool):
-    """Lose tracks: each with the probability ``Loss`` loses its classification, and its tau a track and its charge.
+    """Remove tracks with the probability ``Loss``: they lose their classification, their tau a track and its charge.
 
-    What else a stored tau has of its tracks must be made anew by the job, else the plan refuses.
+    Other columns of the tau that depend on its tracks must be calculated again by the job, else the plan refuses.
     """
 
     selects = False
@@ -186,8 +186,8 @@ class ClusterScaleVariation(Tool):
 
 
 class TauAxes(Tool):
-    """Make the intermediate axis of taus of their clusters: the sum of those within ΔR < 0.2 of the sum of all, both
-    massless (ATL-PHYS-PUB-2015-045, section 3). A tau without clusters keeps the axis that it has.
+    """Calculate the intermediate axis of taus from their clusters: the sum of those within ΔR < 0.2 of the sum of all,
+    both massless (ATL-PHYS-PUB-2015-045, section 3). A tau without clusters keeps the axis that it has.
     """
 
     selects = False

@@ -27,12 +27,12 @@ DIVERGED = "the training diverged: train again with a smaller LearningRate"
 
 
 class ModelExporter(Tool):
-    """Write trained models as others read them, and check each file against the library that trained.
+    """Export trained models for other programs, and check each file against the library that trained.
 
-    Of Keras lwtnn JSON, as Athena reads it, and ONNX; of PyTorch and scikit-learn ONNX; of XGBoost and LightGBM their
-    own files, and ONNX. Inputs, variables (after their transform: ``pt_log``), output and labels have the names of the
-    training set; offset and scale belong to the inputs. The record (folds and roles, variables, sample, versions) goes
-    into the files. What a format cannot express is not written in it, with the reason in the summary. The largest
+    Keras models are written as lwtnn JSON, as Athena reads it, and ONNX; PyTorch and scikit-learn as ONNX; XGBoost and
+    LightGBM as their own files, and ONNX. Inputs, variables (after their transform: ``pt_log``), output and
+    labels have the names of the training set; offset and scale belong to the inputs. The record (folds and roles,
+    variables, sample, versions) goes into the files. A model that a format cannot express is not written in it; the summary gives the reason. The largest
     difference on validation rows goes into ``summary.json``; above ``Tolerance`` it is an error. Of several models
     (``kfold``) each is exported into its folder.
     """

@@ -51,14 +51,14 @@ class Normalisation:
 class Normaliser(Tool):
     """Measure mean and width of the network inputs and write ``variables.json`` and ``preproc.json``.
 
-    Only rows of the training folds that pass the job's selection count, with their weights, and of a sequence only the
-    objects within the cap. Values are transformed; a real zero is a value, padding is not there, and what is missing is
-    left out. offset = −mean, scale = 0.5 / width, as the reference training has it;
+    Only weighted rows of the training folds that pass the job's selection are used, and of a sequence only the objects
+    within the cap. Values are transformed; missing values and padding are left out, zeros are not. offset = −mean,
+    scale = 0.5 / width, as in the reference training;
     ``Variable.mean`` fixes a mean. ``finalize`` returns one ``Normalisation`` for each of the folds; with several, the
     files are called ``variables_0.json``, ….
     """
 
-    TrainingSet: Property[Any] = Property(None, "what is measured: its inputs, weight and folds", type=Declared)
+    TrainingSet: Property[Any] = Property(None, "training set with inputs, weight and folds", type=Declared)
     OutputNode = Property("classes", "name of the network's output")
 
     def reads(self) -> Sequence[str]:

@@ -96,12 +96,12 @@ class Reweighter(Tool):
 
     ``finalize`` returns one ``Reweighting`` for each of the folds and writes it as ``<OutputName>.json``, of several
     ``<OutputName>_0.json``, …; ``open_dataset(path, reweighting=…)`` applies it. ``BalanceClasses`` gives the classes
-    equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns, or with ``Like`` that of one
-    of the classes; the sum of all training weights stays the same. Where a number is learned, all rows are one class.
-    Negative weights count as the training has them.
+    equal sums of weights, ``Flat`` each class a flat spectrum in the bins of its columns, or with ``Like`` the spectrum
+    of one class; the sum of all training weights stays the same. In a regression all rows are one class. Negative
+    weights are treated as in the training.
     """
 
-    TrainingSet: Property[Any] = Property(None, "what is balanced: its classes, weight and folds", type=Declared)
+    TrainingSet: Property[Any] = Property(None, "training set with classes, weight and folds", type=Declared)
     BalanceClasses = Property(True, "give all classes the same sum of weights")
     Flat: Property[dict[str, tuple[float, ...]]] = Property(
         {},
@@ -110,9 +110,9 @@ class Reweighter(Tool):
     )
     Like = Property("", "class whose spectrum the others get in the bins of Flat, instead of a flat one")
     MinRows = Property(
-        50, "with Like: neighbouring bins are joined until each has so many rows of every class", minimum=1
+        50, "with Like: neighbouring bins are merged until each has this many rows of every class", minimum=1
     )
-    MaxFactor = Property(0.0, "no factor is larger than this times that of the median row; 0: no limit", minimum=0)
+    MaxFactor = Property(0.0, "largest factor, relative to that of the median row; 0: no limit", minimum=0)
     OutputName = Property("reweighting", "name of the JSON file")
 
     def _classes(self) -> tuple[str, ...]:

@@ -18,14 +18,14 @@ __all__ = ["TrainingSelection"]
 
 
 class TrainingSelection(Tool):
-    """Select the rows of a TrainingSet: those that pass its selection, of its classes, with usable weights and inputs.
+    """Select the rows of a TrainingSet: those of its classes that pass its selection and have valid weights and inputs.
 
-    It works on an ntuple with one entry a row, where it hides entries, and on containers, where it hides objects.
-    Rows of negative weight stay: the TrainingSet says what the training does with them.
+    It hides entries of an ntuple with one entry per row, or objects of a container. Rows with negative weights are
+    kept: the TrainingSet says how the training treats them.
     """
 
     TrainingSet: Property[Any] = Property(
-        None, "what is selected: its selection, classes, weight, inputs", type=Declared
+        None, "training set with selection, classes, weight and inputs", type=Declared
     )
     NonFinite = Property(
         "error",

@@ -55,11 +55,10 @@ class Trainer(Tool):
     after each better epoch), ``checkpoint.npz`` (after each epoch), ``log.csv``, learning curves, the confusion matrix
     of the validation rows, the training report (``report.json`` and its figures: ROC curves, scores, calibration,
     importance of the variables, correlations), ``configuration.json`` and ``summary.json``. ``--resume`` continues at
-    the checkpoint, to more epochs too, and
-    gives the same weights as a training without interruption; a training with other settings is set aside
-    (``network-1``). Of several models (``kfold``) each has a folder in there: 0, 1, …. Settings that are set win over
-    those of the Conf file, these over the defaults. Its result has, for each model, the folder, the best epoch and its
-    loss.
+    the checkpoint, also for more epochs, and gives the same weights as a training without interruption; a training with
+    other settings is kept as ``network-1``. Each of several models (``kfold``) has a subfolder: 0, 1, …. Properties
+    override the Conf file, which overrides the defaults. Its result has, for each model, the folder, the best epoch and
+    its loss.
     """
 
     Dataset = Property("dataset", "stream that writes the training set, or the path of its file (.h5)")
@@ -67,7 +66,7 @@ class Trainer(Tool):
         None, "as declared, for the roles of the folds; by default what Dataset says of itself", type=Declared
     )
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
-    Reweighter = Property("", "tool that makes factors on the weights; empty: none")
+    Reweighter = Property("", "tool that measures factors for the weights; empty: none")
     OutputName = Property("network", "folder in the run directory")
     Engine = Property("keras", "library that trains (hepflow list engines)")
     Settings: Property[dict[str, Any]] = Property({}, "settings of the engine, by its names", item=object)
@@ -83,7 +82,7 @@ class Trainer(Tool):
     Epochs = Property(100, "most epochs", minimum=1)
     Patience = Property(10, "stop after this many epochs (or trees) without improvement; 0: never", minimum=0)
     MinDelta = Property(1e-4, "a validation loss smaller by this is an improvement", minimum=0)
-    ReduceFactor = Property(0.4, "factor on the learning rate when the validation loss stays", minimum=0, maximum=1)
+    ReduceFactor = Property(0.4, "factor for the learning rate without improvement", minimum=0, maximum=1)
     ReducePatience = Property(3, "lower the learning rate after this many epochs without improvement", minimum=1)
     MinLearningRate = Property(4e-6, "smallest learning rate", minimum=0)
     Seed = Property(42, "seed of first weights, shuffling and dropout", minimum=0)

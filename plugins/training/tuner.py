@@ -50,7 +50,7 @@ class Tuner(Tool):
         None, "as declared, for the roles of the folds; by default what Dataset says of itself", type=Declared
     )
     Normaliser = Property("Normaliser", "tool that measures offsets and scales, or the path of a variables.json")
-    Reweighter = Property("", "tool that makes factors on the weights; empty: none")
+    Reweighter = Property("", "tool that measures factors for the weights; empty: none")
     OutputName = Property("tuning", "folder in the run directory")
     Engine = Property("keras", "library that trains (hepflow list engines)")
     Architecture = Property(

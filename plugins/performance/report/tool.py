@@ -20,7 +20,7 @@ PACKAGES = ("jinja2", "PIL")
 class Report(Tool):
     """Write the report of the run: ``report.html``, one page that opens anywhere and prints well.
 
-    It shows what is in the run directory when it finalizes, so it stands last in the job: the figures with their
+    It shows what is in the run directory when it finalizes, so add it last to the job: the figures with their
     numbers, the cutflow, inputs, models, configuration, versions and the job options. ``hepflow report FOLDER`` writes
     it again.
     """
