@@ -32,9 +32,9 @@ COUNT = Variable(
 class NetworkInputPlots(PlotTool):
     """Plot the inputs of a network as it sees them, transformed but not scaled, with a curve of area 1 for each class.
 
-    For each sequence of ``Variables`` there is one figure per variable, for the leading object (the first of them) and for
-    all objects, one of the number of objects, and pages with all of these. Values that are missing or outside
-    the range are counted, not drawn. The sequences are those of an ntuple (one entry a tau), or what
+    For each sequence of ``Variables`` there is one figure per variable, for the leading object (the first one) and
+    for all objects, one of the number of objects, and pages with all of these. Values that are missing or outside the
+    range are counted, not drawn. The sequences are those of an ntuple (one entry a tau), or what
     ``NNDecayModeTree`` makes in the same job. Keys of the result are ``SEQUENCE/VARIABLE_OBJECTS/CLASS``.
     """
 

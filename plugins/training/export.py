@@ -32,9 +32,9 @@ class ModelExporter(Tool):
     Keras models are written as lwtnn JSON, as Athena reads it, and ONNX; PyTorch and scikit-learn as ONNX; XGBoost and
     LightGBM as their own files, and ONNX. Inputs, variables (after their transform: ``pt_log``), output and
     labels have the names of the training set; offset and scale belong to the inputs. The record (folds and roles,
-    variables, sample, versions) goes into the files. A model that a format cannot express is not written in it; the summary gives the reason. The largest
-    difference on validation rows goes into ``summary.json``; above ``Tolerance`` it is an error. Of several models
-    (``kfold``) each is exported into its folder.
+    variables, sample, versions) goes into the files. A model that a format cannot express is not written in it; the
+    summary gives the reason. The largest difference on validation rows goes into ``summary.json``; above ``Tolerance``
+    it is an error. Each of several models (``kfold``) is exported into its folder.
     """
 
     Trainer = Property("Trainer", "tool that trained the models, or the folder that a trainer wrote")
