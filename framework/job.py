@@ -198,6 +198,7 @@ class Job:
         factor: float | Mapping[str, float] = 1.0,
         unchanged: Sequence[str] = (),
         samples: Mapping[str, str] | None = None,
+        stored: bool = False,
         **others: Any,
     ) -> None:
         """Declare a variation, which ``--variations ALL`` or its name switches on: ``TES_UP``, of ``TES_DOWN``.
@@ -206,7 +207,8 @@ class Job:
         as soon as what they read and override is there; the tools that depend on it run again. ``weight`` is an
         expression that events are weighted with besides theirs, ``factor`` a number for all events, or by sample.
         With ``samples``, sample → alternative, events of another input (``-i ALTERNATIVE=FILE``) stand for those of a
-        sample; these are read for the variation alone, and without it not at all.
+        sample; these are read for the variation alone, and without it not at all. ``stored=True`` takes all columns
+        that an earlier job wrote for a variation of this name (``TauJets.pt__TES_UP``).
         Several calls for one name are one variation. A column that the input has and that was made of a varied one is
         an error, unless it is in ``unchanged``. JobOptionsError where something makes no sense.
         """
@@ -224,7 +226,7 @@ class Job:
             number = len(before.tools) + 1 if before else ""
             tools = (*tools, Override(f"{name}_columns{number}", Columns=dict(columns)))
         kept = (unchanged,) if isinstance(unchanged, str) else tuple(unchanged)
-        made = Variation(name, tools, Weight(str(weight)), factor, kept, samples or {}).checked(where)
+        made = Variation(name, tools, Weight(str(weight)), factor, kept, samples or {}, stored).checked(where)
         self.variations[name] = before.plus(made) if before else made
 
     def __iadd__(self, thing: Tool | Stream | Iterable[Tool]) -> Job:

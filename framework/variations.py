@@ -12,9 +12,9 @@ from hepflow.expressions import Expression, Weight
 from hepflow.properties import Property
 from hepflow.tool import Tool
 
-__all__ = ["KINDS", "VARIATIONS", "Override", "Variation", "check_columns", "chosen"]
+__all__ = ["KINDS", "VARIATIONS", "FromInput", "Override", "Variation", "check_columns", "chosen"]
 
-KINDS = ("columns", "weight", "factor", "samples", "unchanged")
+KINDS = ("columns", "weight", "factor", "samples", "unchanged", "stored")
 """What ``Job.vary`` takes besides tools."""
 VARIATIONS = "variations"
 """Key of the results of the variations among those of the tools."""
@@ -51,12 +51,34 @@ class Override(Tool):
             events[container].store(column, values, missing)
 
 
+class FromInput(Tool):
+    """Give columns the values that the input has for a variation: ``TauJets.pt`` those of ``TauJets.pt__TES_UP``."""
+
+    selects = False
+
+    Columns: Property[dict[str, str]] = Property({}, "column → what the input has for it", item=str)
+
+    def reads(self) -> Sequence[str]:
+        """Return what the input has."""
+        return list(self.Columns.values())
+
+    def writes(self) -> Sequence[str]:
+        """Return the columns."""
+        return list(self.Columns)
+
+    def execute(self, events: Any, result: Any) -> None:
+        """Take over."""
+        for name, source in self.Columns.items():
+            container, _, column = name.partition(".")
+            events[container].store(column, *events[container].stored(source.partition(".")[2]))
+
+
 @dataclass(frozen=True)
 class Variation:
     """What differs from the nominal: ``tools`` that override columns, a ``weight`` that events get besides theirs, a
     ``factor`` of all events, or of samples; or ``samples`` that others stand for (sample → its alternative), which are
     statistically independent. ``unchanged`` are stored columns that are right as they are, although they were made of
-    what varies.
+    what varies. With ``stored``, columns that the input has for the variation come in, too.
     """
 
     name: str
@@ -65,6 +87,7 @@ class Variation:
     factor: float | Mapping[str, float] = 1.0
     unchanged: tuple[str, ...] = ()
     samples: Mapping[str, str] = field(default_factory=dict)
+    stored: bool = False
 
     @property
     def weighs(self) -> bool:
@@ -89,13 +112,13 @@ class Variation:
                 where=where,
                 hint=f"got {self.factor!r}, {self.samples!r}",
             )
-        if self.samples and (self.tools or self.weighs):
+        if self.samples and (self.tools or self.weighs or self.stored):
             raise _alone(self.name)
-        if not self.tools and not self.weighs and not self.samples:
+        if not self.tools and not self.weighs and not self.samples and not self.stored:
             raise JobOptionsError(
                 f"the variation {self.name} changes nothing",
                 where=where,
-                hint='give tools, columns={"TauJets.pt": "TauJets.pt * 1.03"}, weight=, factor= or samples=',
+                hint='give tools, columns={"TauJets.pt": "TauJets.pt * 1.03"}, weight=, factor=, samples= or stored=',
             )
         factors = self.factor.values() if isinstance(self.factor, Mapping) else [self.factor]
         bad = next((one for one in factors if not math.isfinite(one) or one <= 0), None)
@@ -116,6 +139,7 @@ class Variation:
             weighing.weight,
             weighing.factor,
             self.unchanged + other.unchanged,
+            stored=self.stored or other.stored,
         )
 
     def told(self) -> dict[str, Any]:
@@ -127,6 +151,7 @@ class Variation:
             "factor": factor,
             "unchanged": list(self.unchanged),
             "samples": dict(self.samples),
+            "stored": self.stored,
         }
 
 

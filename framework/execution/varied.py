@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hepflow.errors import ColumnError, JobOptionsError, nearest
 from hepflow.events.access import Access
@@ -13,7 +13,7 @@ from hepflow.normalisation import WEIGHT
 from hepflow.protocols import ColumnInfo, matching
 from hepflow.stream import Stream
 from hepflow.tool import Tool
-from hepflow.variations import Variation
+from hepflow.variations import FromInput, Variation
 
 __all__ = ["Resolved", "VariedFlow", "names_of", "vary"]
 
@@ -97,6 +97,7 @@ def vary(variation: Variation, job: Job, found: Resolved) -> VariedFlow:
     only a part of what depends on it would vary.
     """
     where = f"job {job.name}, variation {variation.name}"
+    variation = _from_input(variation, found, where) if variation.stored else variation
     if variation.samples:
         every = frozenset(tool.name for tool in job.all_tools() if tool.has_loop)
         streams = tuple(stream.name for stream in job.streams)
@@ -134,6 +135,19 @@ def vary(variation: Variation, job: Job, found: Resolved) -> VariedFlow:
     selected = tuple((who, column) for who, column in by.items() if column)
     told = frozenset(again), columns, frozenset(selects), tuple(nominal)
     return VariedFlow(variation, place, access, needs, *told, flags, selected)
+
+
+def _from_input(variation: Variation, found: Resolved, where: str) -> Variation:
+    """Return a variation with what the input has for it; ColumnError where that is nothing."""
+    columns = {name: names_of(name, variation.name) for name in found.columns if name not in found.lineage.flags}
+    there = {name: own for name, own in columns.items() if own in found.columns}
+    if not there:
+        known = dict.fromkeys(name.rpartition("__")[2] for name in found.columns if "__" in name.rpartition(".")[2])
+        hint = nearest(variation.name, known, what="variations") if known else "it was written without variations"
+        raise ColumnError(f"the input has no columns …{names_of('', variation.name)}", where=where, hint=hint)
+    tool = FromInput(f"{variation.name}_stored", Columns=there)
+    tool.freeze()
+    return replace(variation, tools=(*variation.tools, tool))
 
 
 def _anew(outputs: Sequence[str], walk: _Walk) -> bool:

@@ -224,6 +224,10 @@ def test_what_was_written_with_variations_is_nominal_or_the_variation_of_that_na
     both = {f"TauJets.{name}": f"TauJets.{name}__TES_UP" for name in ("pt", "sum")}
     assert counts(varied.outputs) == counts(nominal)
     assert counts(varied.outputs, "TES_UP", columns=both) == counts(up) != counts(nominal)
+    assert counts(varied.outputs, "TES_UP", stored=True) == counts(up)
+    with pytest.raises(ColumnError, match="no columns …__TES_DOWN") as caught:
+        counts(varied.outputs, "TES_DOWN", stored=True)
+    assert "SMEAR_DOWN" in caught.value.hint
     again = Job("later")
     again += Undrawn("plots", Variables=["TauJets.pt:900;0;1e5"])
     again.vary("UP", columns={"TauJets.pt": "TauJets.pt * 1.1"})
