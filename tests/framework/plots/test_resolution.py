@@ -190,7 +190,7 @@ def test_negative_weights():
         (value,), (error,) = profile.values(mode)
         assert value == pytest.approx(expected_gaussian(1, 0.1)[mode], abs=5 * error)
         assert error < 0.02
-    assert "negative weights" in profile.note
+    assert "with negative weight" in profile.note
     negative = profile_of(y, np.full(5000, -1.0))
     assert np.isnan(negative.values("median")).all()
 

@@ -108,7 +108,7 @@ def test_weights_of_either_sign(filled, taus):
         for keep in (taus.truth < 6, taus.truth == 1)
     )
     np.testing.assert_allclose(plot.efficiency()[0], passed / total, rtol=1e-5)
-    assert "negative weights" in plot.note
+    assert "with negative weight" in plot.note
 
 
 def test_labels_that_are_alike_as_names_of_files(filled, taus):
