@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,13 @@ from hepflow.plugins.simulation.identification import identification, scale_inpu
 from hepflow.plugins.simulation.particleflow import find_shots, subtract_charged
 from hepflow.plugins.simulation.particles import delta_phi, pairs
 from hepflow.plugins.simulation.tracking import BITS, Tracks, Vertices, choose_vertex, classify
-from hepflow.plugins.simulation.vectors import Momenta, Objects, add_up
+from hepflow.plugins.simulation.vectors import Momenta, Objects, add_up, renumbered
 
-__all__ = ["MOMENTS", "Candidates", "Seeds", "build_candidates"]
+__all__ = ["MOMENTS", "Candidates", "Seeds", "Skim", "build_candidates"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 CORE, WIDE = 0.2, 0.4
 PION_MASS, NEUTRAL_PION_MASS = 139.57, 134.98
@@ -72,37 +73,51 @@ class Seeds:
     def __len__(self) -> int:
         return len(self.event)
 
+    def where(self, kept: Mask) -> Seeds:
+        """Return some of the seeds."""
+        return Seeds(*(getattr(self, field.name)[kept] for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Candidates:
-    """Tau candidates: their own columns, and their tracks, neutral objects, shots and clusters."""
+    """Tau candidates: the event of each, their own columns, and their tracks, neutral objects, shots and clusters."""
 
+    event: Ints
     tau: Mapping[str, npt.NDArray[Any]]
     tracks: Objects
     neutral: Objects
     shots: Objects
     clusters: Objects
 
-    def where(self, kept: npt.NDArray[np.bool_]) -> Candidates:
+    def where(self, kept: Mask) -> Candidates:
         """Return some of the candidates with what belongs to them."""
-        number = np.cumsum(kept) - 1
-
-        def of_kept(objects: Objects) -> Objects:
-            chosen = objects.where(kept[objects.owner])
-            return Objects(number[chosen.owner], chosen.columns)
-
-        parts = (of_kept(part) for part in (self.tracks, self.neutral, self.shots, self.clusters))
-        return Candidates({name: values[kept] for name, values in self.tau.items()}, *parts)
+        parts = (part.of(kept) for part in (self.tracks, self.neutral, self.shots, self.clusters))
+        return Candidates(self.event[kept], {name: values[kept] for name, values in self.tau.items()}, *parts)
 
 
-def build_candidates(grid: Grid, seeds: Seeds, tracks: Tracks, vertices: Vertices) -> Candidates:
-    """Reconstruct the candidates of the seeds; ``tracks`` and ``vertices`` are all of the block."""
+@dataclass(frozen=True)
+class Skim:
+    """Which candidates are kept: those with at least this pt (MeV) and one of these numbers of tracks (none: any)."""
+
+    pt_min: float = 0.0
+    prongs: Sequence[int] = ()
+
+
+def build_candidates(grid: Grid, seeds: Seeds, tracks: Tracks, vertices: Vertices, skim: Skim) -> Candidates:
+    """Reconstruct the candidates of the seeds; ``tracks`` and ``vertices`` are all of the block. What the skim drops
+    goes as soon as its tracks are counted, before most of the work."""
     z = choose_vertex(tracks, vertices, seeds.event, seeds.eta, seeds.phi)
     clusters, cells = _clusters(grid, seeds, z)
     axes, levels = _axes(clusters, seeds, z)
     own, owner = _own_tracks(tracks, seeds, axes)
     flags = classify(own, owner, z, axes.eta, axes.phi, axes.pt)
     is_charged = (flags >> BITS["charged"]) & 1 == 1
+    if skim.prongs:
+        kept = np.isin(np.bincount(owner[is_charged], minlength=len(seeds)), skim.prongs)
+        of_kept = kept[owner]
+        own, owner, flags, is_charged = own[of_kept], renumbered(owner, kept), flags[of_kept], is_charged[of_kept]
+        grid, seeds, z, clusters, axes = grid[kept], seeds.where(kept), z[kept], clusters.of(kept), axes.where(kept)
+        cells, levels = [part.of(kept) for part in cells], {name: values[kept] for name, values in levels.items()}
     charged, charged_owner = own[is_charged], owner[is_charged]
     remaining = subtract_charged(grid, charged_owner, charged.calo_eta, charged.calo_phi, charged.momentum)
     neutral = _neutral_objects(remaining, seeds.mu, z, axes)
@@ -113,7 +128,8 @@ def build_candidates(grid: Grid, seeds: Seeds, tracks: Tracks, vertices: Vertice
     columns = Objects(owner, _track_columns(own, flags, z[owner]))
     tau |= identification(axes, z, columns, own, clusters, cells)
     tau |= scale_inputs(axes, columns, clusters, neutral.where(neutral["pt"] > PANTAU_NEUTRAL_PT))
-    return Candidates(tau, columns, neutral, shots, clusters)
+    every = Candidates(seeds.event, tau, columns, neutral, shots, clusters)
+    return every.where(tau["pt"] >= skim.pt_min) if skim.pt_min else every
 
 
 def _own_tracks(tracks: Tracks, seeds: Seeds, axes: Momenta) -> tuple[Tracks, Ints]:
@@ -123,7 +139,7 @@ def _own_tracks(tracks: Tracks, seeds: Seeds, axes: Momenta) -> tuple[Tracks, In
     return tracks[track[near]], owner[near]
 
 
-def _clusters(grid: Grid, seeds: Seeds, z: Floats) -> tuple[Objects, tuple[Cells, Cells]]:
+def _clusters(grid: Grid, seeds: Seeds, z: Floats) -> tuple[Objects, list[Cells]]:
     """Return the calibrated clusters within 0.4 of the seeds, and the electromagnetic and hadronic cells of clusters.
 
     η is seen from the vertex; ``middle_eta`` from the middle of the detector.
@@ -152,7 +168,7 @@ def _clusters(grid: Grid, seeds: Seeds, z: Floats) -> tuple[Objects, tuple[Cells
     }
     distance = np.hypot(eta - eta_from(seeds.eta, z)[owner], delta_phi(columns["phi"], seeds.phi[owner]))
     kept = Objects(owner, columns).where((columns["pt"] > CLUSTER_PT_MIN) & (distance < WIDE))
-    return kept.where(np.argsort(kept.owner, kind="stable")), (pillars.cells, had_cells)
+    return kept.where(np.argsort(kept.owner, kind="stable")), [pillars.cells, had_cells]
 
 
 def _axes(clusters: Objects, seeds: Seeds, z: Floats) -> tuple[Momenta, dict[str, Floats]]:

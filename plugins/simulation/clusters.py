@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hepflow.plugins.simulation.calorimeter import SHAPES, Grid, Labels, noise_of, offsets, watershed
 from hepflow.plugins.simulation.geometry import CELLS, calorimeter_radius
 from hepflow.plugins.simulation.particles import delta_phi, sum_by
+from hepflow.plugins.simulation.vectors import renumbered
 
 __all__ = ["LAYER_CENTRE", "Cells", "Pillars", "cluster_cells", "cluster_hadronic", "moments", "shape_moments"]
 
@@ -48,6 +49,11 @@ class Cells:
     eta: Floats
     phi: Floats
     energy: Floats
+
+    def of(self, kept: npt.NDArray[np.bool_]) -> Cells:
+        """Return the cells of some of the candidates, which are numbered anew."""
+        chosen = kept[self.owner]
+        return Cells(renumbered(self.owner, kept), self.eta[chosen], self.phi[chosen], self.energy[chosen])
 
 
 @dataclass(frozen=True)

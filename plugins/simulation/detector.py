@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepflow.plugins.simulation.calorimeter import Grid, make_grid
-from hepflow.plugins.simulation.candidate import Candidates, Seeds, build_candidates
+from hepflow.plugins.simulation.candidate import Candidates, Seeds, Skim, build_candidates
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.geometry import Impact, propagate
 from hepflow.plugins.simulation.minbias import REGION, Cones, Library, pile_up
@@ -40,20 +40,23 @@ SHOWERED_AT_ONCE = 20
 @dataclass(frozen=True)
 class BlockResult:
     """What the detector makes of a block of events: mean and actual number of pile-up collisions and reconstructed
-    pile-up vertices of each, and the tau candidates of all, hardest first, with the event of each."""
+    pile-up vertices of each, and the tau candidates of all, hardest first."""
 
     mu: Floats
     n_collisions: Ints
     n_vertices: Ints
-    event: Ints
     candidates: Candidates
 
 
 def simulate(
-    draws: Draws, hard: Particles, library: Library, mu_range: tuple[float, float] = (20.0, 70.0)
+    draws: Draws,
+    hard: Particles,
+    library: Library,
+    mu_range: tuple[float, float] = (20.0, 70.0),
+    skim: Skim = Skim(),  # noqa: B008 - it is frozen
 ) -> BlockResult:
     """Simulate a block of events: ``hard`` are the stable particles of the hard collisions, produced around (0, 0,
-    0)."""
+    0); candidates that the skim drops are left out."""
     lowest, highest = mu_range
     mu = lowest + (highest - lowest) * draws.uniform()
     n_collisions = draws.poisson(mu)
@@ -76,9 +79,8 @@ def simulate(
     tracks = reconstruct_tracks(draws, particles, impact)
     candidate, particle = _near(jets, particles, impact, len(draws))
     grid = _cells(draws, jets, seeds.mu, particles[particle], impact.where(particle), candidate)
-    return BlockResult(
-        mu, n_collisions, vertices.n_pile_up, jets.event, build_candidates(grid, seeds, tracks, vertices)
-    )
+    candidates = build_candidates(grid, seeds, tracks, vertices, skim)
+    return BlockResult(mu, n_collisions, vertices.n_pile_up, candidates)
 
 
 def _cells(draws: Draws, jets: Jets, mu: Floats, particles: Particles, impact: Impact, candidate: Ints) -> Grid:

@@ -6,6 +6,7 @@ Athena's MvaTESVariableDecorator. Where a variable needs something that a candid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def _flag(tracks: Objects, name: str) -> npt.NDArray[np.bool_]:
 
 
 def identification(
-    axes: Momenta, z: Floats, tracks: Objects, measured: Tracks, clusters: Objects, cells: tuple[Cells, Cells]
+    axes: Momenta, z: Floats, tracks: Objects, measured: Tracks, clusters: Objects, cells: Sequence[Cells]
 ) -> dict[str, Floats]:
     """Return the identification variables of candidates with these axes and vertices.
 
@@ -73,7 +74,7 @@ def identification(
     return variables | _flow(n, axes, own, core)
 
 
-def _rings(axes: Momenta, z: Floats, cells: tuple[Cells, Cells]) -> dict[str, Floats]:
+def _rings(axes: Momenta, z: Floats, cells: Sequence[Cells]) -> dict[str, Floats]:
     """Return the transverse energies (MeV, electromagnetic scale) of cells within 0.1, 0.2 and 0.4 of the axes, and
     those within 0.2 by calorimeter."""
     n, eta = len(z), eta_from(axes.eta, -z)  # as seen from the middle, like the cells

@@ -13,7 +13,7 @@ from hepflow import Context, Events, Property, Tool
 from hepflow.errors import PropertyError
 from hepflow.events.layout import jagged
 from hepflow.events.scope import offsets_from
-from hepflow.plugins.simulation.candidate import MOMENTS
+from hepflow.plugins.simulation.candidate import MOMENTS, Skim
 from hepflow.plugins.simulation.detector import BlockResult, simulate
 from hepflow.plugins.simulation.draws import Draws
 from hepflow.plugins.simulation.minbias import load_library
@@ -150,11 +150,9 @@ class TauDetector(Tool):
             last = min(first + AT_ONCE, len(events))
             hard = particles[edges[first] : edges[last]]
             hard = replace(hard, event=hard.event - first)
-            block = simulate(Draws(generators[first:last]), hard, self.library, (self.MuMin, self.MuMax))
-            kept = block.candidates.tau["pt"] >= self.PtMin
-            if self.Prongs:
-                kept &= np.isin(block.candidates.tau["nTracks"], self.Prongs)
-            simulated.append(replace(block, event=block.event[kept], candidates=block.candidates.where(kept)))
+            draws = Draws(generators[first:last])
+            skim = Skim(self.PtMin, self.Prongs)
+            simulated.append(simulate(draws, hard, self.library, (self.MuMin, self.MuMax), skim))
         info = events["EventInfo"]
         mu, n_collisions, n_vertices = (
             np.concatenate([getattr(block, name) for block in simulated])
@@ -196,19 +194,19 @@ def _particles(columns: Mapping[str, npt.NDArray[np.float64]], counts: npt.NDArr
 
 def _write(events: Events, simulated: Sequence[BlockResult]) -> None:
     """Make the containers of all candidates and link the taus to what belongs to them."""
-    per_event = np.concatenate([np.bincount(block.event, minlength=len(block.mu)) for block in simulated])
+    per_event = np.concatenate([np.bincount(block.candidates.event, minlength=len(block.mu)) for block in simulated])
     owners = np.repeat(np.arange(len(per_event)), per_event)
     taus = events.add("TauJets", {}, counts=per_event)
     for name, dtype in TAU_COLUMNS.items():
         if name in _OF_EVENT:
-            values = np.concatenate([getattr(block, _OF_EVENT[name])[block.event] for block in simulated])
+            values = np.concatenate([getattr(block, _OF_EVENT[name])[block.candidates.event] for block in simulated])
         else:
             values = np.concatenate([block.candidates.tau[name] for block in simulated])
         taus[name] = values.astype(dtype)
     for container, (field, link, types) in CONTAINERS.items():
         parts = [getattr(block.candidates, field) for block in simulated]
         per_tau = np.concatenate(
-            [np.bincount(part.owner, minlength=len(block.event)) for part, block in zip(parts, simulated, strict=True)]
+            [np.bincount(part.owner, minlength=len(block.candidates.event)) for part, block in zip(parts, simulated, strict=True)]
         )
         counts = np.bincount(owners, weights=per_tau, minlength=len(events)).astype(np.int64)
         columns = {name: np.concatenate([part[name] for part in parts]).astype(dtype) for name, dtype in types.items()}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hepflow.plugins.simulation.particles import delta_phi, sum_by
 
-__all__ = ["Momenta", "Objects", "add_up"]
+__all__ = ["Momenta", "Objects", "add_up", "renumbered"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,6 +30,10 @@ class Momenta:
     def momentum(self) -> Floats:
         """Return |p|."""
         return self.pt * np.cosh(self.eta)
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Momenta:
+        """Return some of the momenta."""
+        return Momenta(self.pt[kept], self.eta[kept], self.phi[kept], self.m[kept])
 
     def columns(self, level: str, *, mass: bool = False) -> dict[str, Floats]:
         """Return the columns of an energy level of taus, named as in xAOD: ``ptIntermediateAxis``, …"""
@@ -59,6 +63,11 @@ class Objects:
         """Return some of the objects (mask or positions)."""
         return Objects(self.owner[chosen], {name: values[chosen] for name, values in self.columns.items()})
 
+    def of(self, kept: npt.NDArray[np.bool_]) -> Objects:
+        """Return the objects of some of the candidates, which are numbered anew."""
+        chosen = kept[self.owner]
+        return Objects(renumbered(self.owner, kept), {name: values[chosen] for name, values in self.columns.items()})
+
     def ordered(self) -> Objects:
         """Return the objects candidate by candidate, hardest first."""
         return self.where(np.lexsort((-self.columns["pt"], self.owner)))
@@ -66,6 +75,12 @@ class Objects:
     def ranks(self) -> Ints:
         """Return 0, 1, … for the objects of each candidate, as they are ordered."""
         return np.arange(len(self)) - np.searchsorted(self.owner, self.owner)
+
+
+def renumbered(owner: Ints, kept: npt.NDArray[np.bool_]) -> Ints:
+    """Return the new numbers of the candidates of what belongs to those that are kept."""
+    numbers: Ints = (np.cumsum(kept) - 1)[owner[kept[owner]]]
+    return numbers
 
 
 def add_up(n: int, owner: Ints, pt: Floats, eta: Floats, phi: Floats, mass: Floats | float = 0.0,
