@@ -100,19 +100,23 @@ def make_grid(
     return Grid(eta, phi, energy)
 
 
-def _cell_tables() -> tuple[Ints, Ints]:
-    """Return the parts of a cell's number that come from the strip of EM1 in η and from the column of EM2 in φ; shape
-    (layer, strip or column). Cells of all layers are whole groups of these."""
+STRIPS_ALL, COLUMNS_ALL = SHAPES["EM1"][0], SHAPES["EM2"][1]
+"""The finest cells in η and in φ; cells of all layers are whole groups of these."""
+
+
+def _cell_table() -> npt.NDArray[np.int32]:
+    """Return the number of the cell, of all layers one after the other, by layer, strip of EM1 in η and column of EM2
+    in φ; flat."""
     first = np.cumsum([0, *SIZES.values()])
-    strip, column = np.arange(SHAPES["EM1"][0]), np.arange(SHAPES["EM2"][1])
-    along = [
-        begin + strip * rows // len(strip) * width for begin, (rows, width) in zip(first, SHAPES.values(), strict=False)
+    strip, column = np.arange(STRIPS_ALL)[:, None], np.arange(COLUMNS_ALL)
+    numbers = [
+        begin + strip * rows // STRIPS_ALL * width + column * width // COLUMNS_ALL
+        for begin, (rows, width) in zip(first, SHAPES.values(), strict=False)
     ]
-    around = [column * width // len(column) for _, width in SHAPES.values()]
-    return np.stack(along), np.stack(around)
+    return np.stack(numbers).astype(np.int32).ravel()
 
 
-ALONG, AROUND = _cell_tables()
+CELL_NUMBERS = _cell_table()
 
 
 def _deposits(parts: Sequence[Spots], candidate: Ints, eta: Floats, phi: Floats) -> Floats:
@@ -127,7 +131,7 @@ def _deposits(parts: Sequence[Spots], candidate: Ints, eta: Floats, phi: Floats)
 def _cells_hit(spots: Spots, home: Ints, eta: Floats, phi: Floats) -> tuple[Ints, Cells]:
     """Return the numbers of the cells that the spots of particles of these candidates fall into, and their energies;
     what falls outside is left out."""
-    strips, columns = ALONG.shape[1], AROUND.shape[1]
+    strips, columns = STRIPS_ALL, COLUMNS_ALL
     strip = spots.eta - np.repeat(eta.astype(np.float32)[home], spots.number)
     strip *= np.float32(1.0 / CELLS["EM1"][0])
     strip += np.float32(strips / 2.0)
@@ -139,10 +143,13 @@ def _cells_hit(spots: Spots, home: Ints, eta: Floats, phi: Floats) -> tuple[Ints
     column *= np.float32(1.0 / CELLS["EM2"][1])
     column += np.float32(columns / 2.0)
     inside = np.flatnonzero((strip >= 0.0) & (strip < strips) & (column >= 0.0) & (column < columns))
-    layer = spots.layer[inside].astype(np.int64)
+    place = spots.layer[inside].astype(np.int64)
+    place *= strips
+    place += strip[inside].astype(np.int64)
+    place *= columns
+    place += column[inside].astype(np.int64)
     cell = np.repeat(home * sum(SIZES.values()), spots.number)[inside]
-    cell += ALONG.ravel()[layer * strips + strip[inside].astype(np.int64)]
-    cell += AROUND.ravel()[layer * columns + column[inside].astype(np.int64)]
+    cell += CELL_NUMBERS[place]
     return cell, spots.energy[inside]
 
 

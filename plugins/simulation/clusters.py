@@ -292,10 +292,14 @@ def _largest(weight: Floats, label: Ints, n: int) -> Floats:
 
 def _two_largest(values: Floats) -> tuple[Ints, Ints]:
     """Return the rows of the largest and the second largest value of each column; none is negative."""
-    first = values.argmax(axis=0)
-    others = values.copy()
-    others[first, np.arange(len(first))] = -1.0
-    return first, others.argmax(axis=0)
+    first, second = np.zeros((2, values.shape[1]), dtype=np.int64)
+    largest, next_largest = values[0], np.full(values.shape[1], -1.0)
+    for row in range(1, len(values)):
+        more = values[row] > largest
+        second = np.where(more, first, np.where(values[row] > next_largest, row, second))
+        next_largest = np.where(more, largest, np.maximum(next_largest, values[row]))
+        first, largest = np.where(more, row, first), np.maximum(largest, values[row])
+    return first, second
 
 
 def _longitudinal(sums: _Sums, pillars: Pillars, axis: Floats, along: Floats) -> Floats:

@@ -16,7 +16,7 @@ __all__ = ["Jets", "find_jets"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-RADIUS = 0.4
+RADIUS, STEPS = 0.4, 3
 PT_MIN, ETA_MAX = 10_000.0, 2.5
 TOWER = 0.1
 N_ETA = 40
@@ -54,21 +54,24 @@ def find_jets(draws: Draws, particles: Particles, impact: Impact) -> Jets:
         left = pt[seed[event]] >= 0.2 * PT_MIN
         event, pt, eta, phi, seed = event[left], pt[left], eta[left], phi[left], np.cumsum(left)[seed] - 1
         axis_eta, axis_phi = np.zeros(n), np.zeros(n)
-        busy = np.unique(event)
+        busy = np.flatnonzero(np.bincount(event, minlength=n))
         axis_eta[busy], axis_phi[busy] = eta[seed[busy]], phi[seed[busy]]
-        for _ in range(3):
-            offset = delta_phi(phi, axis_phi[event])
-            inside = np.flatnonzero((eta - axis_eta[event]) ** 2 + offset**2 < RADIUS**2)
-            owner, weight = event[inside], pt[inside]
-            total = sum_by(owner, weight, n)
+        near = np.flatnonzero(np.abs(eta - axis_eta[event]) < STEPS * RADIUS)  # further than the cone can move
+        near = near[np.abs(delta_phi(phi[near], axis_phi[event[near]])) < STEPS * RADIUS]
+        owner, weight, along, around = event[near], pt[near], eta[near], phi[near]
+        for _ in range(STEPS):
+            offset = delta_phi(around, axis_phi[owner])
+            inside = np.flatnonzero((along - axis_eta[owner]) ** 2 + offset**2 < RADIUS**2)
+            own, held = owner[inside], weight[inside]
+            total = sum_by(own, held, n)
             some = np.maximum(total, 1e-9)
-            shift = sum_by(owner, weight * offset[inside], n) / some
-            axis_eta = np.where(total > 0.0, sum_by(owner, weight * eta[inside], n) / some, axis_eta)
+            shift = sum_by(own, held * offset[inside], n) / some
+            axis_eta = np.where(total > 0.0, sum_by(own, held * along[inside], n) / some, axis_eta)
             axis_phi = axis_phi + shift
         jet = busy[(total[busy] > PT_MIN) & (np.abs(axis_eta[busy]) < ETA_MAX)]
         found.append((jet, total[jet], axis_eta[jet], delta_phi(axis_phi[jet], 0.0)))
         free = np.ones(len(pt), dtype=bool)
-        free[inside] = free[seed[busy]] = False
+        free[near[inside]] = free[seed[busy]] = False
         event, pt, eta, phi = event[free], pt[free], eta[free], phi[free]
     if not found:
         return Jets(np.zeros(0, dtype=np.int64), *np.zeros((3, 0)))

@@ -206,7 +206,10 @@ def _write(events: Events, simulated: Sequence[BlockResult]) -> None:
     for container, (field, link, types) in CONTAINERS.items():
         parts = [getattr(block.candidates, field) for block in simulated]
         per_tau = np.concatenate(
-            [np.bincount(part.owner, minlength=len(block.candidates.event)) for part, block in zip(parts, simulated, strict=True)]
+            [
+                np.bincount(part.owner, minlength=len(block.candidates.event))
+                for part, block in zip(parts, simulated, strict=True)
+            ]
         )
         counts = np.bincount(owners, weights=per_tau, minlength=len(events)).astype(np.int64)
         columns = {name: np.concatenate([part[name] for part in parts]).astype(dtype) for name, dtype in types.items()}
