@@ -125,8 +125,8 @@ class PythiaReader:
         return f"{self._process} {sorted(self._options.items())} {pythia_version()}"
 
     def blocks(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> Sequence[tuple[int, int]]:
-        """Return the blocks that are generated on their own, in the range: nothing is gained by larger ones."""
-        edges = [start, *range(start - start % BLOCK_EVENTS + BLOCK_EVENTS, stop, BLOCK_EVENTS), stop]
+        """Return the work units in the range: what follows costs less an event where events are many."""
+        edges = [start, *range(start - start % UNIT_EVENTS + UNIT_EVENTS, stop, UNIT_EVENTS), stop]
         return list(pairwise(edges))
 
     def read(self, columns: Sequence[ColumnInfo], start: int, stop: int) -> dict[str, Column]:

@@ -46,7 +46,7 @@ def test_schema_is_endless_and_starts_no_generator() -> None:
     assert schema.endless
     assert schema.entries == ENTRIES
     assert ENTRIES % UNIT_EVENTS == 0
-    assert reader.blocks([], 50, 250) == [(50, 100), (100, 200), (200, 250)]
+    assert reader.blocks([], 50, 1250) == [(50, 500), (500, 1000), (1000, 1250)]
     assert reader._generator is None
 
 
