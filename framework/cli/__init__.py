@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "main", "run_file"]
 COMMANDS = {
     "run": ("hepflow.cli.run:run_command", "Run a job-option file."),
     "plan": ("hepflow.cli.run:plan_command", "Show what a job would do: work units, tools, columns, outputs."),
-    "list": ("hepflow.cli.list:list_command", "List what there is: tools, streams, jobs, samples, …"),
+    "list": ("hepflow.cli.list:list_command", "List tools, streams, jobs, samples, …"),
     "describe": (
         "hepflow.cli.describe:describe_command",
         "Explain a tool, stream, job, architecture, variable, …",
@@ -33,7 +33,7 @@ COMMANDS = {
     "compare": ("", "Compare runs: numbers, settings, figures with ratios."),
     "convert": ("hepflow.cli.convert:convert_command", "Convert a network to lwtnn JSON or ONNX."),
     "evaluate": ("hepflow.cli.evaluate:evaluate_command", "Evaluate a network on given cases."),
-    "status": ("hepflow.cli.status:status_command", "Show how a run is, and what to do next."),
+    "status": ("hepflow.cli.status:status_command", "Show the state of a run, and what to do next."),
     "work": ("hepflow.cli.work:work_command", "Do work units of a run: what batch jobs call."),
     "doctor": ("hepflow.cli.doctor:doctor_command", "Check the installation."),
 }

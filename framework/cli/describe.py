@@ -13,6 +13,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from hepflow.cli.completion import complete_names
 from hepflow.cli.console import common_options, console, new_table, prose, wrapped
 from hepflow.errors import HepflowError, JobOptionsError, PluginError, nearest
 from hepflow.executor import Executor
@@ -31,7 +32,7 @@ LONGEST_VALUE = 60
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names)
 @common_options
 def describe_command(name: str, plugins: tuple[str, ...], debug: bool) -> None:
     """Explain what has a name: tools, streams, executors (properties, columns read and written), jobs, architectures

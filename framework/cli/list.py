@@ -33,7 +33,7 @@ WHAT = (
 @click.argument("what", type=click.Choice(WHAT), required=False)
 @common_options
 def list_command(what: str | None, plugins: tuple[str, ...], debug: bool) -> None:
-    """List what there is, with one line on each; without WHAT, what can be listed. Nothing is imported for it but
+    """List tools, jobs, samples, …, one per line; without WHAT, what can be listed. Nothing is imported for it but
     samples and variables.
     """
     known = registry(plugins)

@@ -16,7 +16,7 @@ __all__ = ["merge_command"]
 @click.command("merge")
 @click.argument("inputs", nargs=-1, required=True, metavar="FOLDER|FILES...")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The joined file.")
-@click.option("--stream", metavar="NAME", help="Which stream of the folder, where it holds several.")
+@click.option("--stream", metavar="NAME", help="Stream to join, if the folder has several.")
 @click.option("--force", is_flag=True, help="Replace the output if it exists.")
 @common_options
 def merge_command(

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import hepflow
+from hepflow.cli.completion import complete_jobs
 from hepflow.cli.console import (
     common_options,
     console,
@@ -103,7 +104,13 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
     click.option(
         "-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."
     ),
-    click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="FILE [OPTIONS OF THE FILE]"),
+    click.argument(
+        "arguments",
+        nargs=-1,
+        type=click.UNPROCESSED,
+        metavar="FILE [OPTIONS OF THE FILE]",
+        shell_complete=complete_jobs,
+    ),  # fmt: skip
 ]
 
 
@@ -125,7 +132,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     type=click.IntRange(min=1),
     default=100_000,
     show_default=True,
-    help="Most events that a tool gets at once.",
+    help="Most events in a chunk.",
 )
 @click.option(
     "--retries",
@@ -213,7 +220,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     "tried",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Run N work units, keep nothing of them, and say what all will take.",
+    help="Run N work units, discard their output, and estimate time, memory and size of the whole run.",
 )
 @_plan_options
 @click.pass_context

@@ -25,7 +25,7 @@ STYLES = {"finished": "bold green", "running": "bold cyan", "detached": "bold cy
 @click.argument("folder", type=click.Path(path_type=Path))
 @common_options
 def status_command(folder: Path, plugins: tuple[str, ...], debug: bool) -> None:
-    """Show how the run in a folder is: how far, since when, what failed, and what to do next."""
+    """Show the state of the run in a folder: progress, failures, and what to do next."""
     start_logging(debug)
     state = state_of(folder, registry(plugins))
     out = console()

@@ -201,8 +201,8 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
 
     A VARIABLE is a known one (hepflow list variables), a column, or an expression over columns; names without a
     container are those of TauJets, or of the only container that has them. BINNING is the name of one of its binnings,
-    or NUMBER;LOW;HIGH: "pt:log", "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data. What figures
-    call it may stand in front, with its unit: "Missing ET [GeV]=met". Of a list, all elements are plotted.
+    or NUMBER;LOW;HIGH: "pt:log", "pt / truthPtVis:50;0;2". Without one, a range is chosen from the data. A label
+    and a unit for the axis may come first: "Missing ET [GeV]=met". Of a list, all elements are plotted.
     """
     start_logging(debug)
     plugins = registry(given["plugins"])

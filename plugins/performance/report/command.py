@@ -19,7 +19,7 @@ __all__ = ["report_command"]
 def report_command(folder: str, plugins: tuple[str, ...], debug: bool) -> None:
     """Write the report of a run, report.html, into its FOLDER.
 
-    Title and author are those of the job's Report tool, where it has one.
+    Title and author are those of the job's Report tool, if it has one.
     """
     directory = Path(folder).expanduser()
     with RunDirectory(directory).adding([NAME]):

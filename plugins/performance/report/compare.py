@@ -97,11 +97,11 @@ class Compare(Tool):
 @click.option("--force", is_flag=True, help="Replace what an earlier comparison wrote in the folder.")
 @common_options
 def compare_command(runs: tuple[str, ...], debug: bool, **given: Any) -> None:
-    """Compare runs with the first: their numbers, the settings in which they differ, and their figures in one another
-    with ratios, on one page, comparison.html.
+    """Compare runs with the first one: their numbers, settings that differ, and all figures with ratios, on one page,
+    comparison.html.
 
-    A RUN is the folder that hepflow run or hepflow plot wrote: of two networks, two samples, two releases. Figures
-    belong together by their path in it, curves by their label.
+    A RUN is a folder of hepflow run or hepflow plot, for example of two networks, samples or releases. Figures are
+    matched by their path in it, curves by their label.
     """
     start_logging(debug)
     plugins = registry(given["plugins"])

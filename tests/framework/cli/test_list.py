@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from hepflow.cli.completion import complete_jobs, complete_names
 from hepflow.cli.console import new_table
 
 
@@ -15,6 +16,12 @@ def test_names_stay_whole_in_a_narrow_terminal(capsys):
     out = capsys.readouterr().out
     assert "TauJets.NNDecayModeProb_1p0n" in out
     assert max(map(len, out.splitlines())) <= 60
+
+
+def test_the_shell_completes_names():
+    assert "NNDecayMode" in [item.value for item in complete_jobs(None, None, "NNDec")]
+    assert [item.value for item in complete_names(None, None, "TauSel")] == ["TauSelection"]
+    assert [item.type for item in complete_jobs(None, None, "jobs/")] == ["file"]
 
 
 @pytest.mark.parametrize(
