@@ -25,6 +25,7 @@ __all__ = [
     "LONG",
     "common_options",
     "console",
+    "duration",
     "events_option",
     "label_option",
     "lumi_option",
@@ -273,6 +274,17 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return ""
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``2 h 05 min``, ``4 min 10 s``, ``3.2 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def memory() -> int:

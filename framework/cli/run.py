@@ -15,6 +15,7 @@ from hepflow.cli.completion import complete_jobs
 from hepflow.cli.console import (
     common_options,
     console,
+    duration,
     events_option,
     label_option,
     lumi_option,
@@ -102,7 +103,7 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
         help="Set a property of a tool, stream or executor after the file has run.",
     ),
     click.option(
-        "-h", "--help", "help_wanted", is_flag=True, help="Show this; behind FILE also the options of the job."
+        "-h", "--help", "help_wanted", is_flag=True, help="Show this; after FILE also the options of the job."
     ),
     click.argument(
         "arguments",
@@ -110,7 +111,7 @@ _PLAN_OPTIONS: list[Callable[..., Any]] = [
         type=click.UNPROCESSED,
         metavar="FILE [OPTIONS OF THE FILE]",
         shell_complete=complete_jobs,
-    ),  # fmt: skip
+    ),
 ]
 
 
@@ -424,25 +425,17 @@ def _show_forecast(found: Forecast, options: RunOptions) -> None:
     """Show what a run will take."""
     out = console()
     out.print(f"\nforecast, from {many(len(found.tried), 'work unit')}:", style="bold")
-    together = (
-        f", {_duration(found.seconds / options.workers)} with -j {options.workers}" if options.workers > 1 else ""
-    )
+    together = f", {duration(found.seconds / options.workers)} with -j {options.workers}" if options.workers > 1 else ""
     out.print(
-        f"time     {_duration(found.seconds)} of one worker{together}; {found.start:.1f} s until a worker is ready"
+        f"time     {duration(found.seconds)} of one worker{together}; {found.start:.1f} s until a worker is ready"
     )
     out.print(f"memory   {size(found.memory)} a worker")
     for name, total in found.outputs.items():
         out.print(f"output   {name}: {size(total)}")
     jobs = -(-found.units // found.units_per_job)
-    length = _duration(found.start + found.seconds * found.units_per_job / found.units)
+    length = duration(found.start + found.seconds * found.units_per_job / found.units)
     units = many(found.units_per_job, "work unit")
     out.print(f"batch    {many(jobs, 'job')} of {units}, {length} each")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _show_variations(job: Job, plan: Plan) -> None:

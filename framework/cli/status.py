@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from hepflow.cli.console import common_options, console, start_logging
+from hepflow.cli.console import common_options, console, duration, start_logging
 from hepflow.errors import many
 from hepflow.execution.rundir import FAILURES
 from hepflow.execution.status import RunState, state_of
@@ -132,14 +132,3 @@ def _clock_of(state: RunState) -> str:
         return _clock(datetime.fromisoformat(finished).timestamp())
     except ValueError:
         return finished
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: ``2 h 05 min``, ``4 min 10 s``, ``3.2 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

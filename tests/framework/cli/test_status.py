@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hepflow.cli.status import duration
+from hepflow.cli.console import duration
 from hepflow.execution.rundir import STATE
 
 JOB = """
