@@ -10,6 +10,7 @@ import numpy as np
 from hepflow import Context, Events, Job, Property, Tool
 from hepflow.errors import JobOptionsError, NetworkError, nearest
 from hepflow.folds import Folds as Roles
+from hepflow.protocols import ColumnInfo
 
 __all__ = ["UnseenEvents", "by_decoration", "folds_of", "seen_scores", "unnamed_selections"]
 
@@ -43,6 +44,17 @@ class UnseenEvents(Tool):
                 where=f"tool {self.name}",
                 hint="Classifiers are the names of the decorations (NNDecayMode); or set Folds or AllEvents",
             )
+
+    def remarks(
+        self, job: Job, records: Mapping[str, Mapping[str, Any]], columns: Mapping[str, ColumnInfo]
+    ) -> Sequence[str]:
+        """Return nothing; NetworkError where a network does not say which events it has seen."""
+        made = {tool.name: tool.record() for tool in job.all_tools()}
+        try:
+            self._rule({**records, **made}, np.zeros(0, np.int64))
+        except NetworkError as error:
+            raise error.but(where=f"tool {self.name}") from None
+        return ()
 
     def reads(self) -> Sequence[str]:
         """Return the event number."""

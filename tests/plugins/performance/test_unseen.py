@@ -92,6 +92,8 @@ def test_what_is_not_clear_is_an_error(records, properties, texts):
         select(records, **properties)
     for text in texts:
         assert text in str(error.value)
+    with pytest.raises(HepflowError):  # the plan finds it already
+        UnseenEvents("unseen", **properties).remarks(Job("job"), records, {})
 
 
 def test_scores_of_events_that_trained_are_told_before_the_loop():
