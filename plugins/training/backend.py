@@ -56,7 +56,7 @@ def free_memory() -> float | None:
 
 def is_exhausted(error: Exception) -> bool:
     """Tell whether an error of a backend says that memory did not suffice."""
-    return "RESOURCE_EXHAUSTED" in str(error) or type(error).__name__ == "ResourceExhaustedError"
+    return "RESOURCE_EXHAUSTED" in str(error) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
 
 
 def devices() -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hepflow.errors import JobOptionsError, NetworkError
+from hepflow.errors import HepflowError, JobOptionsError, NetworkError
 from hepflow.networks import open_keras
 from hepflow.networks.keras_import import check_keras, import_keras
 from hepflow.plugins.training import backend
@@ -148,7 +148,22 @@ class KerasEngine(Engine):
         """Train for one epoch.
 
         Loss and accuracy are weighted means, both while the network learns. A loss that is not finite ends the epoch.
+        Where the memory of the device does not suffice beside the training set, the epoch begins anew with the set in
+        blocks; NetworkError where the device fails otherwise.
         """
+        before = self.arrays() if backend.free_memory() is not None else None
+        try:
+            return self._fit_epoch(data, epoch, report)
+        except Exception as error:
+            if isinstance(error, HepflowError) or not backend.accelerated():
+                raise
+            if before is None or not backend.is_exhausted(error) or not self.steps.release():
+                raise _device_error(error, epoch) from error
+        _log.warning("the memory of the device did not suffice beside the training set, which goes there in blocks now")
+        self.assign(*before)
+        return self.fit_epoch(data, epoch, report)
+
+    def _fit_epoch(self, data: TrainingData, epoch: int, report: Report | None) -> dict[str, float]:
         rate = self.learning_rate
         progress = Progress(data.size("train"), epoch, self.schedule.epochs, report)
         for sums in self.steps.epoch(data, epoch):
@@ -186,6 +201,18 @@ class KerasEngine(Engine):
 
         refused = export(self.model, self.plan, output, record, folder)
         return ((ONNX,), {LWTNN: refused}) if refused else ((LWTNN, ONNX), {})
+
+
+def _device_error(error: Exception, epoch: int) -> NetworkError:
+    """Return the error for a device that failed in an epoch, counted from 0."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    smaller = "smaller batches take less of it; " if backend.is_exhausted(error) else ""
+    kept = "--resume goes on after the last whole epoch"
+    return NetworkError(
+        f"the device failed in epoch {epoch + 1}: {text}",
+        where=", ".join(backend.devices()),
+        hint=f"{smaller}{kept}; with CUDA_VISIBLE_DEVICES= it goes on on the processor",
+    )
 
 
 def compile_model(model: Any, schedule: Schedule, loss: str) -> KerasEngine:

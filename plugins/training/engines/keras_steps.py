@@ -67,11 +67,14 @@ class Steps:
         self._vector = keras.Variable(self._joined(), name="weights")
         self.optimiser.build([self._vector])
         self._held: dict[str, Any] = {}
+        self._released = False
 
     # ── an epoch ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def epoch(self, data: TrainingData, epoch: int) -> Iterator[Sums]:
-        """Train for one epoch, and leave the model with its weights, also where the caller stops."""
+        """Train for one epoch, and leave the model with its weights, also where the caller stops; where an error ends
+        it, the device may have lost them, and what the model has is of no use.
+        """
         self._vector.assign(self._joined())
         self.begin()
         try:
@@ -83,9 +86,21 @@ class Steps:
                 waiting = started
             if waiting is not None:
                 yield self._sums(*waiting)
-        finally:
-            self.end()
-            self._give()
+        except GeneratorExit:
+            self._settle()
+            raise
+        self._settle()
+
+    def _settle(self) -> None:
+        self.end()
+        self._give()
+
+    def release(self) -> bool:
+        """Give the memory of the device back that sets take; they go there in blocks from now on. Return whether the
+        training set was there.
+        """
+        held, self._held, self._released = self._held, {}, True
+        return held.get("train") is not None
 
     def predict(self, batch: Batch) -> npt.NDArray[np.floating]:
         """Return what the model answers."""
@@ -166,6 +181,8 @@ class Steps:
 
     def _hold(self, data: TrainingData, role: str) -> Any:
         """Return all rows of a role on the device; None where there is no accelerator, or no room in it."""
+        if self._released:
+            return None
         if role not in self._held:
             self._held[role] = self._put_all(data, role)
         return self._held[role]
@@ -248,6 +265,7 @@ class PlainSteps(Steps):
 
     def __init__(self, model: Any, form: Any, loss: str, schedule: Schedule) -> None:
         self.model, self.schedule = model, schedule
+        self._held = {}
         self._classifies = loss == "categorical_crossentropy"
         self.optimiser = new_optimiser(schedule)
         model.compile(self.optimiser, loss, weighted_metrics=["categorical_accuracy"] if self._classifies else [])

@@ -18,6 +18,7 @@ from hepflow.plugins.training.architectures import NetworkInput, mask_name
 from hepflow.plugins.training.architectures.base import RAGGED
 from hepflow.plugins.training.configuration import NetworkPlan, plan_network
 from hepflow.plugins.training.engines import Schedule
+from hepflow.plugins.training.engines.keras import compile_model
 from hepflow.plugins.training.engines.keras_export import to_network
 from hepflow.plugins.training.engines.keras_steps import PlainSteps
 from hepflow.plugins.training.engines.keras_tensorflow import RaggedSteps, TensorFlowSteps
@@ -169,6 +170,39 @@ def test_all_steps_agree(small_training, monkeypatch, caplog):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
     assert "do not fit into 0.00 GB that are free" in caplog.text
     assert "lives in the memory of cpu:0" in caplog.text
+
+
+def test_a_device_that_fails(small_training, monkeypatch, caplog):
+    """Memory that does not suffice beside the set: the epoch begins anew with blocks; any other end is told."""
+    variables = json.loads(Path(small_training["Normaliser"]).read_text())
+    source = Source(Path(small_training["Dataset"]), Folds(), None, variables)
+    monkeypatch.setattr("hepflow.plugins.training.backend.free_memory", lambda: 1e9)
+    with source.open() as data:
+        made = plan("DSNN", source.inputs(data), n_inputs=[4], n_hiddens=[4], n_fc1=4, n_fc2=4)
+        keras.utils.set_random_seed(1)
+        engine, failures = compile_model(made.build(), Schedule(batch_size=50), made.loss), [0, 0, ""]
+        whole, run = engine.arrays(), engine.steps.run
+        monkeypatch.setattr("hepflow.plugins.training.backend.accelerated", lambda: True)
+
+        def fails(store, order):
+            failures[0] += 1
+            if failures[0] == failures[1]:
+                raise RuntimeError(failures[2])
+            return run(store, order)
+
+        expected = engine.fit_epoch(data, 0)
+        assert engine.steps._held["train"] is not None
+        engine.assign(*whole)
+        monkeypatch.setattr(engine.steps, "run", fails)
+        failures[:] = 0, 2, "RESOURCE_EXHAUSTED: no 4 bytes"
+        monkeypatch.setattr("hepflow.plugins.training.engines.keras_steps.BLOCK_STEPS", 2)
+        assert engine.fit_epoch(data, 0)["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+        assert "goes there in blocks now" in caplog.text
+        for reason, hint in (("RESOURCE_EXHAUSTED: no 4 bytes", "smaller batches"), ("device lost", "--resume")):
+            failures[:] = 0, 1, reason
+            with pytest.raises(NetworkError, match=f"the device failed in epoch 2: {reason}") as caught:
+                engine.fit_epoch(data, 1)
+            assert hint in caught.value.hint
 
 
 EPOCH = """
