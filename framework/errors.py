@@ -166,12 +166,14 @@ def nearest(name: str, known: Iterable[str], *, what: str = "") -> str:
 
     >>> nearest("PtMinn", ["PtMin", "AbsEtaMax"])
     "did you mean 'PtMin'?"
+    >>> nearest("pt", ["TauJets.eta", "TauJets.pt"])
+    "did you mean 'TauJets.pt'?"
     """
     options = sorted(set(known))
     lowered = {option.lower(): option for option in options}
-    close = [option for option in options if option.lower() == name.lower()] or [
-        lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
-    ]
+    same = [option for option in options if option.lower() == name.lower()]
+    ends = [option for option in options if name and option.lower().endswith(f".{name.lower()}")][:3]
+    close = same or ends or [lowered[m] for m in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     if not options:
