@@ -114,7 +114,13 @@ class KerasEngine(Engine):
         return made
 
     def _compile(self, model: Any, loss: str, ragged: Callable[[], Any] | None = None) -> None:
-        """Choose what trains the model."""
+        """Choose what trains the model; NetworkError where a layer calculates with less than float32."""
+        if reduced := [layer.name for layer in _layers(model) if layer.compute_dtype in ("float16", "bfloat16")]:
+            raise NetworkError(
+                f"layers of the network calculate with less than float32: {', '.join(reduced)}; what is exported, in "
+                "float32, would answer something else",
+                hint="leave the dtype of layers out",
+            )
         self.model = model
         self.steps = _choose_steps(model, ragged, loss, self.schedule)
 
@@ -213,6 +219,11 @@ def _device_error(error: Exception, epoch: int) -> NetworkError:
         where=", ".join(backend.devices()),
         hint=f"{smaller}{kept}; with CUDA_VISIBLE_DEVICES= it goes on on the processor",
     )
+
+
+def _layers(model: Any) -> list[Any]:
+    """Return the layers of a model, those of models within it included."""
+    return [inner for layer in model.layers for inner in (layer, *(_layers(layer) if hasattr(layer, "layers") else ()))]
 
 
 def compile_model(model: Any, schedule: Schedule, loss: str) -> KerasEngine:

@@ -237,8 +237,12 @@ def test_corrected_file_runs_and_a_changed_one_keeps_the_training_set(go, tmp_pa
 
 def test_mixed_precision_is_refused():
     keras = pytest.importorskip("keras", reason="Keras is not installed")
-    from hepflow.plugins.training.engines.keras import KerasEngine
+    from hepflow.plugins.training.engines import Schedule
+    from hepflow.plugins.training.engines.keras import KerasEngine, compile_model
 
+    part = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, dtype="mixed_float16", name="half")])
+    with pytest.raises(NetworkError, match="less than float32: half;"):
+        compile_model(keras.Sequential([keras.Input((3,)), part]), Schedule(), "mean_squared_error")
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         with pytest.raises(NetworkError, match="Keras calculates in mixed_bfloat16"):
