@@ -1,14 +1,15 @@
-"""What the roulette of Zjets does to rates: weighted, with it, beside the same process without, each with its error.
+"""What the roulette of Zjets does to rates: weighted, with it, over those of the same process without, with errors.
 
     python benchmarks/sample_rates.py [EVENTS]
 
 Events end at the parton level, without the underlying event: that is where the roulette decides, and costs a twentieth
-of a whole event. With it so many EVENTS are made, without it four times as many.
+of a whole event. With it so many EVENTS are made (5 000: a minute of CPU in all), without it eight times as many.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -51,25 +52,34 @@ def rates(events: int, *, roulette: bool, seed: int) -> dict[str, tuple[float, f
     process = PROCESSES["Zjets"]
     process = replace(process, settings=(*process.settings, *PARTONS), roulette=roulette)
     generator = Generator(process, seed=seed)
-    blocks = [generator.block(number) for number in range(events // BLOCK_EVENTS)]
-    weights, found = np.concatenate([block.weights for block in blocks]), [features(block) for block in blocks]
-    shares: dict[str, tuple[float, float]] = {}
+    weights: list[npt.NDArray[np.float64]] = []
+    found: list[Mapping[str, Mask]] = []
+    for number in range(max(events // BLOCK_EVENTS, 1)):
+        block = generator.block(number)
+        weights.append(block.weights)
+        found.append(features(block))
+    weight, shares = np.concatenate(weights), dict[str, tuple[float, float]]()
     for name in found[0]:
         have = np.concatenate([one[name] for one in found]).astype(float)
-        share = float((weights * have).sum() / weights.sum())
-        shares[name] = share, float(np.sqrt((weights**2 * (have - share) ** 2).sum()) / weights.sum())
+        share = float((weight * have).sum() / weight.sum())
+        shares[name] = share, float(np.sqrt((weight**2 * (have - share) ** 2).sum()) / weight.sum())
     return shares
 
 
-def main(events: int = 10_000) -> None:
-    """Print both, and the pull of their difference."""
-    without, with_it = rates(4 * events, roulette=False, seed=1), rates(events, roulette=True, seed=2)
+def main(events: int = 5_000) -> None:
+    """Print both, their ratio and the pull of their difference."""
+    began = time.process_time()
+    without, with_it = rates(8 * events, roulette=False, seed=1), rates(events, roulette=True, seed=2)
     for name, (share, error) in without.items():
         other, of_other = with_it[name]
-        pull = (other - share) / np.hypot(error, of_other)
+        ratio = other / share if share else np.nan
+        uncertainty = ratio * np.hypot(error / share, of_other / other) if share and other else np.nan
+        pull = (other - share) / max(np.hypot(error, of_other), 1e-12)
         sys.stdout.write(
-            f"{name:22} {share:.5f} ± {error:.5f} without, {other:.5f} ± {of_other:.5f} with it, {pull:+.1f} σ\n"
+            f"{name:22} {share:.5f} ± {error:.5f} without, {other:.5f} ± {of_other:.5f} with it, ratio {ratio:.3f} ±"
+            f" {uncertainty:.3f}, {pull:+.1f} σ\n"
         )
+    sys.stdout.write(f"{time.process_time() - began:.0f} s of CPU\n")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class ConsoleReporter(Reporter):
         self._total = self._done = self._kept = 0
         self._began = self._shown = self._measured = 0.0
         self.directory: Path | None = None
+        self.inner: Reporter | None = None
         self.peak = 0
 
     def looked(self, done: int, total: int) -> None:
@@ -121,4 +122,5 @@ class ConsoleReporter(Reporter):
     def nested(self, text: str) -> Reporter:
         """Show that something must be made first."""
         console().print(f"{self._indent}{text}")
-        return ConsoleReporter(indent=self._indent + "  ")
+        self.inner = ConsoleReporter(indent=self._indent + "  ")
+        return self.inner

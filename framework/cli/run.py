@@ -205,9 +205,11 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         return
     except KeyboardInterrupt:
         reporter.done()
-        _show_kept(reporter.directory, file, given)
         if reporter.directory is not None:
+            _show_kept(reporter.directory, file, given)
             _ask_for_jobs(reporter.directory, options, plugins)
+        elif reporter.inner is not None:  # a sample was being made
+            console().print(f"continue with: {shlex.join(['hepflow', *sys.argv[1:]])}")
         raise
     except Exception:
         reporter.done()
@@ -550,10 +552,8 @@ def _span(paths: Sequence[Path]) -> str:
     return str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1].name}"
 
 
-def _show_kept(directory: Path | None, file: JobFile, given: dict[str, Any]) -> None:
+def _show_kept(directory: Path, file: JobFile, given: dict[str, Any]) -> None:
     """After Ctrl-C, say what is kept and how to go on."""
-    if directory is None:
-        return
     state = RunDirectory(directory)
     out = console()
     for stream in file.job.streams:

@@ -88,8 +88,13 @@ def sample_files(
             for left in recipe.folder.glob(".making-*"):  # of a run that was killed
                 _keep(recipe, left)
             lacking = [i for i in range(1, len(files) + 1) if not recipe.path(i).exists()]
-            for start, stop in _ranges(lacking):
-                _make(recipe, start, stop, workers, plugins, reporter, run)
+            try:
+                for start, stop in _ranges(lacking):
+                    _make(recipe, start, stop, workers, plugins, reporter, run)
+            except KeyboardInterrupt:
+                whole = sum(Path(file.path).exists() for file in files)
+                reporter.step(f"kept: {whole} of {many(len(files), 'file')} of the sample {name}, in {recipe.folder}")
+                raise
     return files
 
 
@@ -233,6 +238,7 @@ def _make(
         hint = "its whole files are kept: the same command makes those that are missing"
         raise error.but(where=str(recipe.folder), hint=hint) from None
     finally:
+        inner.done()
         _keep(recipe, scratch)
 
 

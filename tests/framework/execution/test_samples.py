@@ -155,6 +155,26 @@ def test_hole_in_the_cache_is_filled(plugins, tmp_path, read):
     assert Dice.made == [(20, 30)]
 
 
+def test_an_interrupted_sample_says_what_is_kept_in_all(plugins, tmp_path, monkeypatch, read):
+    def stopped(dice, columns, start, stop):
+        if start == 20:
+            raise KeyboardInterrupt
+        return whole(dice, columns, start, stop)
+
+    whole, said, reporter = Dice.read, [], Reporter()
+    monkeypatch.setattr(reporter, "step", said.append)
+    go(plugins, tmp_path, events=5)
+    monkeypatch.setattr(Dice, "read", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        go(plugins, tmp_path, reporter=reporter)
+    monkeypatch.setattr(Dice, "read", whole)
+    folder = tmp_path / "cache" / "samples" / "Six-v1"
+    assert (said[-1], cached(tmp_path)) == (
+        f"kept: 2 of 5 files of the sample Six, in {folder}", ["Six_000001.root", "Six_000002.root"]
+    )  # fmt: skip
+    assert numbers(go(plugins, tmp_path), read) == list(range(TOTAL))
+
+
 def test_sample_by_name_with_its_metadata(plugins, tmp_path):
     job = Job("test")
     job += NtupleStream("tree", Keep=["TauJets.pt"])
