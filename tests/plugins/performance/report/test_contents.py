@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from hepflow.errors import InputError
+from hepflow.plugins.performance.report import comparison
 from hepflow.plugins.performance.report.contents import read_run
 from hepflow.plugins.performance.report.overview import facts, overview
+from hepflow.plugins.performance.report.page import page_of
 
 
 def names(contents):
@@ -126,6 +128,18 @@ def test_a_damaged_description_is_named(rundir, name, text):
     assert len(contents.problems) == 1
     assert contents.problems[0].startswith(name)
     assert len(contents.pictures) == 5
+
+
+def test_a_run_of_a_version_that_wrote_less_is_shown(reported, rundir):
+    said = json.loads((rundir / "provenance.json").read_text())
+    for keys in ({*said}, *({key} for key in said)):
+        (rundir / "provenance.json").write_text(json.dumps({k: v for k, v in said.items() if k not in keys}))
+        contents = read_run(rundir)
+        assert sum(map(len, page_of(contents, title="old").figures.values())) == 5
+        runs = {"new": read_run(reported), "old": contents}
+        assert comparison.which_runs(runs).rows[0][1] == "Reported"
+        assert all(row[2] == "not there" for row in comparison.settings(runs).rows)
+        assert len(comparison.pairs(runs)[0]) == 5
 
 
 def test_a_job_run_from_python_has_no_joboptions(rundir):
