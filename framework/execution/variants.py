@@ -82,28 +82,25 @@ class Variant:
 def weigh(scope: Scope, flow: VariedFlow, where: str) -> None:
     """Multiply the weights of events with those of a variation; InputError where one is missing or infinite."""
     variation = flow.variation
-    factor = variation.factor_of(scope.sample.name)
-    weights = np.full(scope.n_events, factor)
-    if not variation.weight.trivial:
-        found = np.asarray(variation.weight(Events(scope)), dtype=np.float64)
-        index = scope.event_index()
-        told = f"{where}, variation {variation.name}"
-        if found.shape != (scope.visible_events(),):
-            raise ColumnError(
-                f"{variation.weight.text!r} has {len(found)} values for {scope.visible_events()} events",
-                where=told,
-                hint="a weight of events has one; prod(TauJets.sf) makes one of those of objects",
-            )
-        if not np.isfinite(found).all():
-            text = variation.weight.text
-            hint = (
-                f"give them one: where(isfinite({text}), {text}, 1)" if len(text) < 40 else "where(isfinite(…), …, 1)"
-            )
-            raise InputError(f"the weight {text} is missing or infinite for some events", where=told, hint=hint)
-        if index is None:
-            weights = found if factor == 1 else found * factor
-        else:
-            weights[index] *= found
+    factor, index = variation.factor_of(scope.sample.name), scope.event_index()
+    if variation.weight.trivial:
+        scope.weigh(np.full(scope.n_events, float(factor)))
+        return
+    found = np.asarray(variation.weight(Events(scope)), dtype=np.float64)
+    told, text = f"{where}, variation {variation.name}", variation.weight.text
+    if found.shape != (scope.visible_events(),):
+        raise ColumnError(
+            f"{text!r} has {len(found)} values for {scope.visible_events()} events",
+            where=told,
+            hint="a weight of events has one; prod(TauJets.sf) makes one of those of objects",
+        )
+    if not np.isfinite(found).all():
+        hint = "where(isfinite(…), …, 1) gives them one"
+        raise InputError(f"the weight {text} is missing or infinite for some events", where=told, hint=hint)
+    weights = found if factor == 1 else found * factor
+    if index is not None:  # of events that are hidden nobody asks
+        weights = np.full(scope.n_events, float(factor))
+        weights[index] *= found
     scope.weigh(weights)
 
 
