@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import packages_distributions
 from importlib.util import resolve_name
 from pathlib import Path
@@ -74,14 +74,21 @@ def own_modules(module: ModuleType, file: Path) -> dict[str, Path]:
 
 def _imported(module: ModuleType, file: Path) -> Iterator[ModuleType]:
     """Yield the modules that a source file imports, anywhere in it, and that are loaded."""
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        names: list[str] = []
+    named = _named(file.read_bytes(), module.__package__ or module.__name__)
+    yield from (sys.modules[name] for name in named if name in sys.modules)
+
+
+@lru_cache(maxsize=1024)
+def _named(source: bytes, package: str) -> tuple[str, ...]:
+    """Return the names of what a source imports, which may be modules; a run asks several times."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), module.__package__ or module.__name__)
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        yield from (sys.modules[name] for name in names if name in sys.modules)
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 def _counts(imported: str, package: str) -> bool:

@@ -15,11 +15,12 @@ import json
 import os
 import struct
 import uuid
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import cramjam
 
 from hepflow.execution.keys import signature
 from hepflow.execution.packing import PackingError, pack, unpack
@@ -29,7 +30,7 @@ __all__ = ["KEPT", "Entry", "Ledger", "Place", "Segment"]
 
 _HEAD = struct.Struct("<8sIQ32s")
 """In front of an entry: magic, bytes of the text, bytes of the value, digest."""
-_DATA, _SIGNED = b"hepflow1", b"hepflowS"
+_DATA, _SIGNED = b"hepflow2", b"hepflowT"
 SUFFIX = ".entries"
 KEPT = "is the disk full? finished work units are kept, --resume continues"
 """What to do where a file of the run cannot be written."""
@@ -71,7 +72,7 @@ class Ledger:
         content, pickled, local = pack(value, self.root, pickles=self.key is not None)
         told = {**about, "session": self.session} if local else about
         text = json.dumps(told).encode()
-        body = zlib.compress(content, 1)
+        body = bytes(cramjam.zstd.compress(content, level=1))
         magic = _SIGNED if pickled else _DATA
         return _HEAD.pack(magic, len(text), len(body), self._digest(magic, text, body)) + text + body
 
@@ -179,8 +180,8 @@ class Ledger:
         if not self._matches(magic, text, body, digest):
             raise PackingError("an entry of the ledger is damaged")
         try:
-            return unpack(zlib.decompress(body), self.root, trusted=magic == _SIGNED)
-        except zlib.error as error:
+            return unpack(bytes(cramjam.zstd.decompress(body)), self.root, trusted=magic == _SIGNED)
+        except cramjam.DecompressionError as error:
             raise PackingError(f"an entry of the ledger is damaged: {error}") from error
 
     def _digest(self, magic: bytes, text: bytes, body: bytes) -> bytes:
