@@ -71,11 +71,11 @@ def _length(artist: Any, renderer: Any, vertical: bool) -> float:
 def short(value: float, *, plain: bool = True) -> str:
     """Return a number in at most four digits; very large and small ones (all, if not ``plain``) with powers of ten.
 
-    >>> short(12.5), short(2.5e7), short(1e-7)
-    ('12.5', '$2.5\\\\times10^{7}$', '$10^{-7}$')
+    >>> short(12.5), short(1e4), short(2.5e7), short(1e-7)
+    ('12.5', '10000', '$2.5\\\\times10^{7}$', '$10^{-7}$')
     """
     if plain and (value == 0 or 1e-3 <= abs(value) < 1e5):
-        return f"{value:.4g}"
+        return f"{float(f'{value:.4g}'):.10g}"  # 10000, not 1e+04
     front, _, tens = f"{value:.3e}".partition("e")
     digits = f"{float(front):g}"
     return f"$10^{{{int(tens)}}}$" if digits == "1" else f"${digits}\\times10^{{{int(tens)}}}$"

@@ -291,7 +291,11 @@ def _caption(style: Any, plots: Iterable[Mapping[str, Any]]) -> list[str]:
     about = [style.get("text") if isinstance(style, dict) else "", *_lines(style)]
     labels = dict.fromkeys(str(plot["label"]) for plot in plots if plot.get("label"))
     notes = dict.fromkeys(str(plot["note"]) for plot in plots if plot.get("note"))
-    found = [" · ".join(str(part) for part in about if part), ", ".join(labels) if len(labels) > 1 else "", *notes]
+    found = [
+        " · ".join(str(part) for part in about if part),
+        ("; " if any(", " in label for label in labels) else ", ").join(labels) if len(labels) > 1 else "",
+        *notes,
+    ]
     return [line for line in found if line]
 
 

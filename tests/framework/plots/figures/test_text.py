@@ -57,7 +57,7 @@ def test_wrapping_loses_nothing(text, width):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0, "0"), (10, "10"), (0.25, "0.25"), (12345.6, "1.235e+04"), (1e5, "$10^{5}$"), (2.5e7, r"$2.5\times10^{7}$")],
+    [(0, "0"), (10, "10"), (0.25, "0.25"), (12345.6, "12350"), (1e5, "$10^{5}$"), (2.5e7, r"$2.5\times10^{7}$")],
 )
 def test_numbers_are_short(value, expected):
     assert short(value) == expected
