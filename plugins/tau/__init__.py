@@ -19,9 +19,17 @@ if TYPE_CHECKING:
     from hepflow.plugins.tau.pfocount import PFOCountDecayMode
     from hepflow.plugins.tau.selection import TauSelection
     from hepflow.plugins.tau.truth import TauTruthMatching, TruthDecayMode
+    from hepflow.plugins.tau.variations import (
+        ClusterScaleVariation,
+        TauAxes,
+        TauEnergyScaleVariation,
+        TauSmearing,
+        TrackEfficiencyVariation,
+    )
     from hepflow.plugins.tau.workingpoints import WorkingPointDecorator, WorkingPointTuner
 
 __all__ = [
+    "ClusterScaleVariation",
     "DeriveCombined",
     "DeriveLC",
     "MvaTESEvaluator",
@@ -30,14 +38,18 @@ __all__ = [
     "NNDecayModeTree",
     "NetworkInputPlots",
     "PFOCountDecayMode",
+    "TauAxes",
     "TauCalibrateLC",
     "TauCombinedTES",
+    "TauEnergyScaleVariation",
     "TauEventDisplay",
     "TauFinalCalibration",
     "TauIDClassifier",
     "TauIDTree",
     "TauSelection",
+    "TauSmearing",
     "TauTruthMatching",
+    "TrackEfficiencyVariation",
     "TruthDecayMode",
     "WorkingPointDecorator",
     "WorkingPointTuner",
@@ -46,6 +58,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        **dict.fromkeys(("ClusterScaleVariation", "TauAxes", "TauEnergyScaleVariation", "TauSmearing"), "variations"),
+        "TrackEfficiencyVariation": "variations",
         "DeriveCombined": "energyscale.deriving",
         "DeriveLC": "energyscale.deriving",
         "MvaTESEvaluator": "energyscale.regression",

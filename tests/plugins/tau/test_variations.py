@@ -11,12 +11,12 @@ from hepflow.errors import JobOptionsError, ToolError
 from hepflow.events import Access
 from hepflow.execution.dataflow import resolve
 from hepflow.plugins.common import Filter
-from hepflow.plugins.tau.truth import TauTruthMatching
-from hepflow.plugins.tau.variations import (
+from hepflow.plugins.tau import (
     ClusterScaleVariation,
     TauAxes,
     TauEnergyScaleVariation,
     TauSmearing,
+    TauTruthMatching,
     TrackEfficiencyVariation,
 )
 from hepflow.protocols import ColumnInfo
