@@ -9,6 +9,7 @@ kept (powers of energy and of η), which is all that moments of second order nee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,11 +114,10 @@ def cluster_cells(grid: Grid, mu: Floats, near: tuple[Floats, Floats, float] | N
     return Pillars(labels.label, eta, phi, energy, strips, share, _first(group, labels.label), labels.owner)
 
 
-def over_strips(values: Floats) -> Floats:
+def over_strips(values: Sequence[Floats] | Floats) -> Floats:
     """Return the sums of values of the eight strips, shape (8, n)."""
-    two = values[::2] + values[1::2]
-    four = two[::2] + two[1::2]
-    total: Floats = four[0] + four[1]
+    a, b, c, d, e, f, g, h = values  # always added in this order
+    total: Floats = ((a + b) + (c + d)) + ((e + f) + (g + h))
     return total
 
 
@@ -176,7 +176,8 @@ class _Sums:
     def __init__(self, pillars: Pillars) -> None:
         self.label, self.n = pillars.label, len(pillars)
         self.strips = np.maximum(pillars.strips, 0.0)
-        front = np.stack([over_strips(self.strips * STRIP_ETA[:, None] ** power) for power in range(3)])
+        moved = [over_strips([a * b for a, b in zip(self.strips, STRIP_ETA**n, strict=True)]) for n in (1, 2)]
+        front = np.stack([over_strips(self.strips), *moved])
         self.front = front * pillars.share  # Σ E, Σ E η, Σ E η² of the strips, η from the cell's middle
         self.weight = np.stack([self.front[0], *np.maximum(pillars.energy[1:], 0.0)])
         self.layers = np.stack([self(weight) for weight in self.weight])
@@ -208,7 +209,7 @@ class _Sums:
 
     def powers(self, pillars: Pillars, power: int) -> Floats:
         """Return the sums of this power of the cells' energies over that of their volumes, less one power."""
-        strips = over_strips(self.strips**power) * pillars.share**power
+        strips = over_strips([energy**power for energy in self.strips]) * pillars.share**power
         sums = [self(strips), *(self(weight**power) for weight in self.weight[1:])]
         volumes = [thickness * area * self.radius**2 for thickness, area in zip(LAYER_THICKNESS, AREA, strict=False)]
         total: Floats = sum(

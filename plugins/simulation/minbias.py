@@ -112,7 +112,8 @@ class Cones:
         inside = ((eta[pair] > library.lowest[index]) & (eta[pair] < library.highest[index])) | distant[pair]
         index, pair = index[inside], pair[inside]
         inside = np.abs(delta_phi(library.phi[index] + turn[collision[pair]], phi[pair])) < library.reach[index]
-        missed = np.flatnonzero(~inside)  # by this cone, but another one of the event may have it
+        # missed by this cone, but another one of the event may have what enters here
+        missed = np.flatnonzero(~inside & np.isfinite(library.width[index]))
         one, other = pairs(collision[pair[missed]], collision, len(event))
         late = index[missed[one]]
         away = np.abs(delta_phi(library.phi[late] + turn[collision[other]], phi[other]))
