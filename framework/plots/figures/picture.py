@@ -116,12 +116,10 @@ def _ticks(axis: Any, row: Any) -> list[Any]:
     if not len(places):
         return ticks
     row.update_position(float(places[0]))
+    flat = axis.axis_name == "x"
     for line in (row.tick1line, row.tick2line):
-        along, across = (0, 1) if axis.axis_name == "x" else (1, 0)
-        data = [places, places]
-        data[across] = np.full(len(places), line.get_data()[across][0])
-        data[along] = places
-        line.set_data(*data)
+        across = np.full(len(places), line.get_data()[flat][0])
+        line.set_data(*((places, across) if flat else (across, places)))
     return [*ticks, row]
 
 
