@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
@@ -55,6 +55,8 @@ CONTAINER = "TauJets"
 """Where names without a container are looked for first."""
 
 MOST_CLASSES = 10
+
+_OF_RUN = {field.name for field in fields(RunOptions)}
 
 
 class BareNames:
@@ -219,21 +221,7 @@ def plot_command(variables: tuple[str, ...], debug: bool, **given: Any) -> None:
         raise click.UsageError("--data says which input is data in a stack: --stack")
     if given["resume"] and given["force"]:
         raise click.UsageError("--resume and --force exclude each other")
-    names = (
-        "inputs",
-        "tree",
-        "output",
-        "events",
-        "skip",
-        "workers",
-        "resume",
-        "force",
-        "label",
-        "style",
-        "units",
-        "lumi",
-    )
-    options = RunOptions(**{name: given[name] for name in names})
+    options = RunOptions(**{name: value for name, value in given.items() if name in _OF_RUN})
     RunDirectory.check(options.output, "plot", resume=options.resume, force=options.force)
     bare = BareNames(options, plugins)
     selection = Cut(qualified(given["cut"], bare), given["cut"])
