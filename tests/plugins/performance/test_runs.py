@@ -133,9 +133,5 @@ def test_a_figure_that_fails_is_named_and_the_others_are_drawn_by_two_processes(
         "good_2.png",
     ]
     alone = save(draw_figure(counts, style=Style("hepflow", ("a line",))), tmp_path / "alone", counts)
-    assert (
-        [path.read_bytes() for path in alone[:2]]
-        == [  # PNG and PDF; the JSON tells the tool
-            (tmp_path / "figures" / f"good{path.suffix}").read_bytes() for path in alone[:2]
-        ]
-    )
+    for path in alone[:2]:  # PNG and PDF; the JSON says which tool drew it
+        assert path.read_bytes() == (tmp_path / "figures" / f"good{path.suffix}").read_bytes()
