@@ -265,9 +265,8 @@ def repeated(
         what = f"each element of {info.name}" if of_list else f"each of {info.container}"
         passes = f" that passes; any({one.text}) keeps {'objects' if max(known) else 'events'} once"
         said = passes if isinstance(one, Cut) else f", as the weight {one.text} has one for each"
-        lines[f"{' against '.join(expression.text for expression in expressions)} is drawn once for {what}{said}"] = (
-            None
-        )
+        drawn_as = " against ".join(expression.text for expression in expressions)
+        lines[f"{drawn_as} is drawn once for {what}{said}"] = None
     return [*lines]
 
 

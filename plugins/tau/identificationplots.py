@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hepflow import Tool
-from hepflow.errors import JobOptionsError
+from hepflow.errors import JobOptionsError, many
 from hepflow.expressions import Cut
 from hepflow.plugins.performance import EfficiencyPlots, HistogramPlots, RejectionPlots, RocPlots
 from hepflow.plugins.tau.performance import BASELINE, BASELINE_NO_TRUTH, TRUTH_BASELINE
@@ -69,8 +69,8 @@ class _Plots:
         self.scores, self.points = scores, {label: Cut(text, label) for label, text in points.items()}
         self.common = {"Folder": f"tid_{self.name}", "Together": True, **common}
         self.x = x
-        tracks = Cut(f"TauJets.nTracks == {prongs}", f"{prongs} track{'s' * (prongs > 1)}")
-        self.signal = IS_TAU & Cut(f"TauJets.truthProng == {prongs}", f"{prongs} true prong{'s' * (prongs > 1)}")
+        tracks = Cut(f"TauJets.nTracks == {prongs}", many(prongs, "track"))
+        self.signal = IS_TAU & Cut(f"TauJets.truthProng == {prongs}", many(prongs, "true prong"))
         self.reco = BASELINE & tracks
         self.fake = BASELINE_NO_TRUTH & tracks
         self.all_true = TRUTH_BASELINE & Cut(f"TruthTaus.numCharged == {prongs}", f"{prongs}-prong")
