@@ -5,7 +5,6 @@ and range.
 from __future__ import annotations
 
 import ctypes
-import gc
 import platform
 import traceback
 import uuid
@@ -218,7 +217,6 @@ class Worker:
         """Close the open files."""
         for key in [*self._readers]:
             self._close(*key)
-        gc.unfreeze()
         self._doing.close()
 
     def _close(self, path: str, tree: str) -> None:
@@ -273,7 +271,6 @@ class Worker:
             while len(self._readers) >= OPEN_FILES:
                 self._close(*next(iter(self._readers)))
             reader = open_reader(path, self.payload.formats, tree)
-            gc.freeze()  # no looking for garbage among the hundred thousand parts of a tree
             self._readers[path, tree] = reader, stamp
             if reader.identity != file.identity:
                 raise self._changed(file, f"UUID {file.identity}, now {reader.identity}")
